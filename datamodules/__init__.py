@@ -1,0 +1,20 @@
+"""What the zoo learns from: one file per kind of data, one shared base, one shared loader."""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datamodules.digits import Digits as Digits
+    from datamodules.fashion_mnist import FashionMNIST as FashionMNIST
+    from datamodules.mnist import MNIST as MNIST
+    from datamodules.tabular import Tabular as Tabular
+
+_HOMES = {"Digits": "digits", "FashionMNIST": "fashion_mnist", "MNIST": "mnist", "Tabular": "tabular"}
+__all__ = list(_HOMES)  # noqa: PLE0605  # read by name below
+
+
+def __getattr__(name: str) -> object:
+    """Import a datamodule when it is first asked for: `import datamodules` stays instant."""
+    if name not in _HOMES:
+        raise AttributeError(f"datamodules has no {name!r}: it has {', '.join(_HOMES)}")
+    return getattr(importlib.import_module(f"datamodules.{_HOMES[name]}"), name)

@@ -1,0 +1,134 @@
+"""The datamodule every data set shares: splits, loaders on each rank, and the transform on the device."""
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import torch
+from lightning import LightningDataModule
+from torch import Tensor
+
+from datamodules.batch import Batch
+from datamodules.loader import BatchOrder, Loader, TensorLoader
+from datamodules.splits import stratified_split
+
+Transform = Callable[[Batch, int, bool], Batch]  # (batch, epoch, train)
+
+
+class Arrays(NamedTuple):
+    """A part of a data set in memory."""
+
+    x: Tensor  # (N, ...)
+    y: Tensor  # (N,) int64 or (N, T) float
+
+
+class Split(NamedTuple):
+    """The rows of some arrays that are used for one purpose."""
+
+    arrays: Arrays
+    rows: Tensor  # (n,)
+
+
+class DataModule(LightningDataModule):
+    """Data that fits in memory, served in batches by index.
+
+    A subclass sets what the data is before it loads (`input_shape`, `num_classes`, `class_names`, `mean`, `std`),
+    `transform`, and `load`. Where the data set has no test part of its own, `test_fraction` is held out from the
+    training part, then `val_fraction` from the rest: per class, by `split_seed` alone, so that runs with different
+    `seed`s (order and augmentation) compare on the same split.
+
+    Args:
+        batch_size: samples per step over all processes together.
+        seed: of order and augmentation; the `zoo` command fills it in from `seed_everything`.
+    """
+
+    input_shape: tuple[int, ...]
+    num_classes: int | None = None
+    class_names: tuple[str, ...] = ()
+    transform: Transform
+
+    def __init__(
+        self,
+        batch_size: int,
+        val_fraction: float = 0.1,
+        test_fraction: float | None = None,
+        seed: int | None = None,
+        split_seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        self.batch_size, self.val_fraction, self.test_fraction = batch_size, val_fraction, test_fraction
+        self.seed, self.split_seed = seed or 0, split_seed
+        self.splits: dict[str, Split] = {}
+
+    def load(self, part: Literal["train", "test"]) -> Arrays:
+        """Read one part of the data set; where it has no test part of its own, "train" is all of it."""
+        raise NotImplementedError
+
+    def setup(self, stage: str | None = None) -> None:
+        if self.splits:
+            return
+        train = self._checked("train")
+        rows = torch.arange(len(train.y))
+        if self.test_fraction is None:
+            test = self._checked("test")
+            test_split = Split(test, torch.arange(len(test.y)))
+        else:
+            rows, held_out = stratified_split(train.y, self.test_fraction, self.split_seed)
+            test_split = Split(train, held_out)
+        fit, val = stratified_split(train.y[rows], self.val_fraction, self.split_seed)
+        self.splits = {"train": Split(train, rows[fit]), "val": Split(train, rows[val]), "test": test_split}
+
+    @property
+    def num_train_batches(self) -> int:
+        """Batches per epoch, the same on every rank; known after `setup`."""
+        return len(self.order("train"))
+
+    def order(self, split: str) -> BatchOrder:
+        """A split's batches on this rank. Training shuffles, except while overfitting a few batches on purpose."""
+        train = split == "train"
+        place = getattr(self.trainer.strategy, "distributed_sampler_kwargs", None) if self.trainer else None
+        return BatchOrder(
+            len(self.splits[split].rows),
+            self.batch_size,
+            shuffle=train and not (self.trainer and self.trainer.overfit_batches),
+            drop_last=train,
+            seed=self.seed,
+            rank=place["rank"] if place else 0,
+            world_size=place["num_replicas"] if place else 1,
+        )
+
+    def loader(self, split: str) -> Loader:
+        """Batches of "train", "val" or "test" before the transform."""
+        (x, y), rows = self.splits[split]
+        return TensorLoader(x, y, rows, self.order(split))
+
+    def train_dataloader(self) -> Loader:
+        return self.loader("train")
+
+    def val_dataloader(self) -> Loader:
+        return self.loader("val")
+
+    def test_dataloader(self) -> Loader:
+        return self.loader("test")
+
+    def predict_dataloader(self) -> Loader:
+        return self.loader("test")
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        assert self.trainer is not None
+        return self.transform(batch, self.trainer.current_epoch, self.trainer.training)
+
+    def _checked(self, part: Literal["train", "test"]) -> Arrays:
+        """Load, and refuse what would only fail later and less clearly."""
+        arrays = self.load(part)
+        name = f"{type(self).__name__} ({part})"
+        if len(arrays.y) == 0:
+            raise ValueError(f"{name} is empty: it has no samples")
+        if tuple(arrays.x.shape[1:]) != tuple(self.input_shape):
+            raise ValueError(f"{name}: expected samples of shape {tuple(self.input_shape)}, got {tuple(arrays.x.shape[1:])}")
+        if self.num_classes is not None:
+            low, high = arrays.y.aminmax()
+            if low < 0 or high >= self.num_classes:
+                raise ValueError(f"{name}: labels must lie in 0..{self.num_classes - 1}, found {low}..{high}")
+        return arrays

@@ -1,0 +1,100 @@
+"""What image data sets share: decoding, normalising, augmenting."""
+
+import gzip
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from datamodules.batch import Batch
+from datamodules.randomness import uniform
+
+
+class ImageTransform:
+    """uint8 images to float ones, a batch at a time, on whatever device the batch is on.
+
+    (B, C, H, W) in 0..255 becomes [0, 1], then, with `normalize`, zero mean and unit deviation per channel. In training
+    images may first be mirrored with probability 1/2 (`flip`) and moved by up to `shift` pixels each way, black moving in.
+    """
+
+    def __init__(
+        self, mean: Sequence[float], std: Sequence[float], normalize: bool = True, flip: bool = False, shift: int = 0, seed: int = 0
+    ) -> None:
+        if shift < 0:
+            raise ValueError(f"shift must be 0 or more pixels, got {shift}")
+        self.normalize, self.flip, self.shift, self.seed = normalize, flip, shift, seed
+        self._scale = torch.tensor([1 / (255 * s) for s in std]).view(-1, 1, 1)
+        self._offset = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)]).view(-1, 1, 1)
+
+    def __call__(self, batch: Batch, epoch: int, train: bool) -> Batch:
+        x = batch.x
+        if train and (self.flip or self.shift):
+            x = self._move(x, uniform(batch.position, seed=self.seed, epoch=epoch, num_draws=3))
+        if not self.normalize:
+            return batch._replace(x=x.float() / 255)
+        if self._scale.device != x.device:
+            self._scale, self._offset = self._scale.to(x.device), self._offset.to(x.device)
+        return batch._replace(x=torch.addcmul(self._offset, x.float(), self._scale))
+
+    def _move(self, x: Tensor, draw: Tensor) -> Tensor:
+        """Mirror and shift by index: (B, C, H, W), draws (B, 3) in [0, 1)."""
+        height, width = x.shape[-2:]
+        row = torch.arange(height, device=x.device).expand(len(x), -1)
+        column = torch.arange(width, device=x.device).expand(len(x), -1)
+        if self.flip:
+            column = torch.where(draw[:, :1] < 0.5, width - 1 - column, column)
+        if self.shift:
+            x = torch.nn.functional.pad(x, [self.shift] * 4)
+            move = (draw[:, 1:] * (2 * self.shift + 1)).long()
+            row, column = row + move[:, :1], column + move[:, 1:]
+        sample = torch.arange(len(x), device=x.device)[:, None, None]
+        return x[sample, :, row[:, :, None], column[:, None, :]].movedim(-1, 1)
+
+
+def read_parquet(path: Path, image: str, label: str) -> dict[str, Tensor]:
+    """Decode a parquet file in the hub's image layout to x (N, C, H, W) uint8 and y (N,) int64.
+
+    Raises:
+        ValueError: naming the file, and the row where one image is at fault.
+    """
+    try:
+        table = pq.read_table(path, columns=[image, label])
+    except (OSError, ValueError) as error:
+        raise ValueError(f"cannot read {path} as parquet with columns {image!r} and {label!r}: {error}") from error
+    images = []
+    for row, cell in enumerate(table[image].to_pylist()):
+        try:
+            pixels = np.asarray(Image.open(io.BytesIO(cell["bytes"])))
+        except (UnidentifiedImageError, OSError) as error:
+            raise ValueError(f"row {row} of {path} holds no readable image: {error}") from error
+        images.append(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))
+        if images[-1].shape != images[0].shape:
+            raise ValueError(f"row {row} of {path}: expected an image of shape {images[0].shape}, got {images[-1].shape}")
+    x = torch.from_numpy(np.stack(images)) if images else torch.empty(0, 1, 1, 1, dtype=torch.uint8)
+    return {"x": x, "y": torch.from_numpy(table[label].to_numpy().astype(np.int64))}
+
+
+def read_idx(images: Path, labels: Path) -> dict[str, Tensor]:
+    """Decode LeCun's gzipped idx files to x (N, 1, H, W) uint8 and y (N,) int64 (http://yann.lecun.com/exdb/mnist).
+
+    Raises:
+        ValueError: naming the file that is not such a file, or is cut short.
+    """
+    return {"x": _idx(images, num_dims=3)[:, None], "y": _idx(labels, num_dims=1).long()}
+
+
+def _idx(path: Path, num_dims: int) -> Tensor:
+    try:
+        content = gzip.decompress(path.read_bytes())
+    except (OSError, EOFError) as error:
+        raise ValueError(f"cannot read {path} as gzip: {error}") from error
+    shape = np.frombuffer(content, dtype=">u4", count=num_dims, offset=4).tolist()
+    data = np.frombuffer(content, dtype=np.uint8, offset=4 + 4 * num_dims)
+    if content[:4] != bytes([0, 0, 8, num_dims]) or data.size != np.prod(shape):
+        raise ValueError(f"{path} is no idx file of {num_dims} dimension(s) of bytes, or is cut short")
+    return torch.from_numpy(data.reshape(shape).copy())

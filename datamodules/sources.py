@@ -1,0 +1,68 @@
+"""Where data files come from: a mirror (`ZOO_DATA`), else the Hugging Face hub."""
+
+import json
+import os
+from pathlib import Path
+
+from datamodules.cache import cache_folder, file_sha256
+
+
+def mirrored(repo: str, filename: str) -> Path | None:
+    """The file in the mirror that `ZOO_DATA` names, laid out like the hub, or None."""
+    root = os.environ.get("ZOO_DATA")
+    path = Path(root) / repo / filename if root else None
+    return path if path and path.is_file() else None
+
+
+def hub_file(repo: str, filename: str, revision: str = "main", otherwise: str = "") -> Path:
+    """A data-set file from the mirror or the hub, its checksum verified.
+
+    What comes from the hub must have the SHA-256 that the hub states. It is recorded on first sight per revision, and
+    from then on a file that differs is refused, also with no network.
+
+    Raises:
+        FileNotFoundError: if it can't be had, saying what was tried and what to do; `otherwise` adds to the latter.
+        ValueError: if its checksum is wrong.
+    """
+    if path := mirrored(repo, filename):
+        return path
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    known = _Checksums(f"{repo}/{filename}@{revision}")
+    seen_before = try_to_load_from_cache(repo, filename, revision=revision, repo_type="dataset")
+    if isinstance(seen_before, str) and known.value:
+        return known.verify(Path(seen_before))
+    try:
+        path = Path(hf_hub_download(repo, filename, repo_type="dataset", revision=revision, etag_timeout=10))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
+        raise FileNotFoundError(
+            f"{repo}/{filename} is not on this machine: no such file under ZOO_DATA "
+            f"({os.environ.get('ZOO_DATA', 'not set')}), and the Hugging Face hub did not give it ({type(error).__name__}). "
+            f"With a network run again; without one {otherwise}set ZOO_DATA to a folder that holds {repo}/{filename}"
+        ) from error
+    stated = path.resolve().name  # the hub's client names its blobs by the etag: the SHA-256 of large files
+    if len(stated) == 64:
+        known.value = known.value or stated
+    return known.verify(path)
+
+
+class _Checksums:
+    """The SHA-256 of one file of one revision, as first seen; kept beside the decoded data."""
+
+    def __init__(self, key: str) -> None:
+        self._key, self._path = key, cache_folder() / "checksums.json"
+        recorded = json.loads(self._path.read_text()) if self._path.exists() else {}
+        self.value: str | None = recorded.get(key)
+
+    def verify(self, path: Path) -> Path:
+        actual = file_sha256(path)
+        if self.value and actual != self.value:
+            raise ValueError(f"{path} has SHA-256 {actual}, expected {self.value}: delete it, and it is fetched again")
+        recorded = json.loads(self._path.read_text()) if self._path.exists() else {}
+        if recorded.get(self._key) != actual:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            partial = self._path.with_suffix(f".{os.getpid()}.partial")
+            partial.write_text(json.dumps({**recorded, self._key: actual}, indent=1, sort_keys=True))
+            partial.replace(self._path)
+        return path

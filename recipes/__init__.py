@@ -1,0 +1,1 @@
+"""How a run is put together: one self-contained YAML per recipe, with its measured results beside it."""

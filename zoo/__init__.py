@@ -1,0 +1,25 @@
+"""The living Lightning model zoo: every classic architecture and training technique as a small, tested `LightningModule`."""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from zoo.mlp.mlp import MLPBinaryClassifier as MLPBinaryClassifier
+    from zoo.mlp.mlp import MLPClassifier as MLPClassifier
+    from zoo.mlp.mlp import MLPRegressor as MLPRegressor
+    from zoo.mlp.perceptron import Perceptron as Perceptron
+
+_HOMES = {
+    "MLPBinaryClassifier": "mlp.mlp",
+    "MLPClassifier": "mlp.mlp",
+    "MLPRegressor": "mlp.mlp",
+    "Perceptron": "mlp.perceptron",
+}
+__all__ = list(_HOMES)  # noqa: PLE0605  # read by name below
+
+
+def __getattr__(name: str) -> object:
+    """Import a system when it is first asked for: `zoo list` must not wait for torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"zoo has no {name!r}: it has {', '.join(_HOMES)}")
+    return getattr(importlib.import_module(f"zoo.{_HOMES[name]}"), name)

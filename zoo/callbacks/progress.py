@@ -1,0 +1,45 @@
+"""Progress for a log file: plain lines, no cursor movements."""
+
+import time
+from typing import Any
+
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import ProgressBar
+
+
+class LineProgress(ProgressBar):
+    """One line per validation, and one a minute within long epochs."""
+
+    def __init__(self, seconds_between_lines: float = 60.0) -> None:
+        super().__init__()
+        self._seconds_between_lines = seconds_between_lines
+        self._enabled = True
+        self._start = self._last = time.perf_counter()
+
+    def disable(self) -> None:
+        self._enabled = False
+
+    def enable(self) -> None:
+        self._enabled = True
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._start = self._last = time.perf_counter()
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if time.perf_counter() - self._last > self._seconds_between_lines:
+            self._line(trainer, f" {batch_idx + 1}/{trainer.num_training_batches}")
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.sanity_checking:
+            self._line(trainer, "")
+
+    def _line(self, trainer: Trainer, within: str) -> None:
+        self._last = time.perf_counter()
+        if self._enabled:
+            shown = {name: float(value) for name, value in trainer.callback_metrics.items() if name in _SHOWN or name.startswith("val/")}
+            values = "  ".join(f"{name} {value:.4g}" for name, value in sorted(shown.items()))
+            epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}{within}"
+            print(f"{epoch}  {values}  {self._last - self._start:.1f} s", flush=True)
+
+
+_SHOWN = {"train/loss", "train/acc"}

@@ -1,0 +1,89 @@
+"""Random state that a restart, and a look at the validation split, leave as it was."""
+
+import random
+from typing import Any
+
+import numpy as np
+import torch
+from lightning import Callback, LightningModule, Trainer
+from torch import Tensor, distributed
+
+State = dict[str, Any]  # tensors, tuples and numbers only, so that checkpoints load with weights_only=True
+
+
+def random_state() -> State:
+    """The state of every global generator of this process."""
+    name, keys, place, has_gauss, gauss = np.random.get_state(legacy=True)  # type: ignore[misc]  # a tuple when legacy
+    state: State = {
+        "torch": torch.get_rng_state(),
+        "python": random.getstate(),
+        "numpy": (str(name), torch.from_numpy(keys.astype(np.int64)), int(place), int(has_gauss), float(gauss)),
+    }
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state()
+    return state
+
+
+def set_random_state(state: State) -> None:
+    """Put every global generator of this process back to `random_state()`."""
+    torch.set_rng_state(state["torch"])
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+    name, keys, *rest = state["numpy"]
+    np.random.set_state((name, _as_uint32(keys), *rest))
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"])
+
+
+def _as_uint32(keys: Tensor) -> np.ndarray:
+    return keys.numpy().astype(np.uint32)
+
+
+class Randomness(Callback):
+    """Carries every rank's random state in checkpoints, and shields training from what evaluation draws.
+
+    Lightning's checkpoints hold none, so that a resumed run drew other dropout masks. A restored state is set when the
+    first batch is about to be trained: whatever drew since the start has no effect. A run resumed on another number of
+    processes keeps the state of the ranks it shares.
+    """
+
+    def __init__(self) -> None:
+        self._restored: State | None = None
+        self._before_evaluation: State | None = None
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        # a checkpoint written by a validation is written inside it, when evaluation may have drawn already
+        state = self._before_evaluation or random_state()
+        states = [state] * trainer.world_size
+        if trainer.world_size > 1 and distributed.is_initialized():
+            distributed.all_gather_object(states, state)
+        checkpoint["random_states"] = states
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        states = checkpoint.get("random_states", [])
+        if trainer.training or trainer.state.fn == "fit":
+            self._restored = states[trainer.global_rank] if trainer.global_rank < len(states) else None
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        if self._restored is not None:
+            set_random_state(self._restored)
+            self._restored = None
+
+    def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._before_evaluation = random_state()
+
+    def on_sanity_check_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._leave_evaluation()
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._before_evaluation is None:
+            self._before_evaluation = random_state()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.sanity_checking:
+            self._leave_evaluation()
+
+    def _leave_evaluation(self) -> None:
+        if self._before_evaluation is not None:
+            set_random_state(self._before_evaluation)
+            self._before_evaluation = None

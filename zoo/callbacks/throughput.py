@@ -1,0 +1,35 @@
+"""How fast a run trains."""
+
+import time
+from typing import Any
+
+from lightning import Callback, LightningModule, Trainer
+
+
+class Throughput(Callback):
+    """Logs `train/samples_per_second` over the steps since the last logged one, all processes together.
+
+    Nothing is synchronised: on a device that runs behind, an interval's time is its queueing time, right on average.
+    Time spent in validation does not count.
+    """
+
+    def __init__(self) -> None:
+        self._num_samples = 0
+        self._seconds = 0.0
+        self._since = 0.0
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._since = time.perf_counter()
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self._num_samples += len(batch[0])
+        if trainer.global_step % trainer.log_every_n_steps == 0 and (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
+            self._seconds += time.perf_counter() - self._since
+            pl_module.log("train/samples_per_second", trainer.world_size * self._num_samples / self._seconds)
+            self._num_samples, self._seconds, self._since = 0, 0.0, time.perf_counter()
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._seconds += time.perf_counter() - self._since
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._since = time.perf_counter()

@@ -1,0 +1,160 @@
+"""The front of the `zoo` command: plain argparse, no torch, so that it answers at once."""
+
+import argparse
+import os
+import sys
+import traceback
+from pathlib import Path
+
+from zoo.cli.names import UsageError, find_config, find_recipe, overlay_paths, recipe_paths
+
+_OWN = (Path(__file__).resolve().parents[1], Path(find_config.__globals__["ROOT"]).parent / "datamodules")
+
+_RUN_EPILOG = """\
+every setting of the recipe can be given by its path:
+  --model.lr 3e-4  --model.optim.schedule cosine  --data.batch_size 256  --trainer.max_epochs 5
+  --trainer.strategy, --trainer.precision, ...: any argument of Lightning's Trainer
+  --trainer.callbacks+ '{class_path: lightning.pytorch.callbacks.EarlyStopping, init_args: {monitor: val/loss}}'
+  --wandb.project, .entity, .name, .group, .tags, .log_model: where it stands in Weights & Biases
+see a recipe: zoo show RECIPE    make it your own: zoo copy RECIPE mine.yaml
+your own classes in a file: ZOO_IMPORTS=my_package zoo fit -c mine.yaml"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line of the front."""
+    parser = argparse.ArgumentParser(
+        prog="zoo", description="Classic deep learning, ready to train: list what is there, fit a recipe, export the result."
+    )
+    commands = parser.add_subparsers(dest="command", metavar="command", required=True)
+
+    listing = commands.add_parser("list", help="models with their measured scores")
+    listing.add_argument("pattern", nargs="?", default="*", help="such as 'mlp*'")
+    commands.add_parser("info", help="a model's card").add_argument("model")
+    show = commands.add_parser("show", help="print a recipe")
+    show.add_argument("recipe")
+    copy = commands.add_parser("copy", help="copy a recipe to make it your own")
+    copy.add_argument("recipe")
+    copy.add_argument("target", type=Path)
+
+    for name, help_text in {
+        "fit": "train a recipe, then test its best checkpoint",
+        "validate": "score a checkpoint on the validation split",
+        "test": "score a checkpoint on the test split",
+        "predict": "write a checkpoint's predictions",
+    }.items():
+        run = commands.add_parser(
+            name, help=help_text, description=help_text, epilog=_RUN_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        run.add_argument("-c", "--config", action="append", default=[], metavar="RECIPE", help="recipe, overlay (trainer/bf16) or YAML file; later ones win")
+        run.add_argument("--run_dir", type=Path, help="where everything goes (default: runs/<recipe>/<time>)")
+        if name == "fit":
+            run.add_argument("--resume", type=Path, metavar="RUN", help="go on with a run directory, or from one of its checkpoints")
+            run.add_argument("--checkpoint_every_n_steps", type=int, metavar="N", help="also keep a checkpoint every N optimizer steps")
+        else:
+            run.add_argument("--ckpt_path", type=Path, required=True, help="a checkpoint, such as RUN/checkpoints/best.ckpt")
+
+    export = commands.add_parser("export", help="write a checkpoint's network for use elsewhere, and check it")
+    export.add_argument("checkpoint", type=Path)
+    export.add_argument("--format", choices=("onnx", "pt2", "safetensors"), required=True)
+    export.add_argument("-o", "--output", type=Path, help="default: beside the checkpoint")
+
+    reproduce = commands.add_parser("reproduce", help="measure a recipe's score and write it down")
+    reproduce.add_argument("recipe", nargs="?")
+    reproduce.add_argument("--seeds", type=int, default=3, help="seeds 0 to N-1 (default: 3)")
+    reproduce.add_argument("--missing", action="store_true", help="every recipe whose score is missing or older than the recipe")
+
+    generate = commands.add_parser("generate", help="rewrite the catalog and the score tables from the results")
+    generate.add_argument("--check", action="store_true", help="only say whether they are up to date")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0, or 1 for a run that failed, or 2 for a command that makes no sense."""
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        return _dispatch(argv)
+    except UsageError as error:
+        print(f"zoo: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nzoo: stopped. Go on with: zoo fit --resume RUN", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `zoo list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (ValueError, OSError, ArithmeticError, ModuleNotFoundError) as error:
+        # what our own code raises is written for the user; anything else is a bug, and its traceback stays
+        raised_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename).resolve()
+        if os.environ.get("ZOO_TRACEBACK") or not any(raised_in.is_relative_to(folder) for folder in _OWN):
+            raise
+        print(f"zoo: {error}", file=sys.stderr)
+        return 1
+
+
+def _dispatch(argv: list[str]) -> int:
+    parser = build_parser()
+    args, rest = parser.parse_known_args(argv)
+    if rest and args.command not in ("fit", "validate", "test", "predict"):
+        raise UsageError(f"{args.command} does not take {rest[0]!r}: see zoo {args.command} --help")
+    match args.command:
+        case "list":
+            from zoo.cli.catalog import print_list
+
+            return print_list(args.pattern)
+        case "info":
+            from zoo.cli.catalog import print_info
+
+            return print_info(args.model)
+        case "show":
+            print(find_recipe(args.recipe).read_text(), end="")
+            return 0
+        case "copy":
+            return _copy(args.recipe, args.target)
+        case "export":
+            from zoo.cli.export import export
+
+            return export(args.checkpoint, args.format, args.output)
+        case "reproduce":
+            from zoo.cli.reproduce import reproduce, reproduce_missing
+
+            if args.missing == bool(args.recipe):
+                raise UsageError("reproduce takes a recipe's name, or --missing")
+            return reproduce_missing(args.seeds) if args.missing else reproduce(args.recipe, args.seeds)
+        case "generate":
+            from zoo.cli.generate import generate
+
+            return generate(check_only=args.check)
+        case _:
+            return _run(args, rest)
+
+
+def _run(args: argparse.Namespace, rest: list[str]) -> int:
+    configs = [find_config(name) for name in args.config]
+    resume = getattr(args, "resume", None)
+    if not configs and resume is None:
+        raise UsageError(f"{args.command} needs -c RECIPE: one of {', '.join(recipe_paths())}, or a file; overlays: {', '.join(overlay_paths())}")
+    if resume is not None and args.run_dir is not None:
+        raise UsageError("--resume goes on in the run's own directory: leave --run_dir out")
+    from zoo.cli.run import Request, run
+
+    return run(
+        Request(
+            command=args.command,
+            configs=configs,
+            overrides=rest,
+            run_dir=args.run_dir,
+            resume=resume,
+            ckpt_path=getattr(args, "ckpt_path", None),
+            checkpoint_every_n_steps=getattr(args, "checkpoint_every_n_steps", None),
+        )
+    )
+
+
+def _copy(recipe: str, target: Path) -> int:
+    source = find_recipe(recipe)
+    target = target / source.name if target.is_dir() else target
+    if target.exists():
+        raise UsageError(f"{target} exists: choose another name, or remove it first")
+    target.write_text(source.read_text().replace(f"zoo fit -c {recipe} ", f"zoo fit -c {target} "))
+    print(f"wrote {target}\ntrain it: zoo fit -c {target}")
+    return 0

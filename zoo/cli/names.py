@@ -1,0 +1,57 @@
+"""Recipes and overlays by name; imports nothing that takes time."""
+
+import difflib
+from pathlib import Path
+
+import recipes
+
+ROOT = Path(recipes.__file__).parent
+OVERLAYS = ("trainer", "debug")
+_NOT_RECIPES = (*OVERLAYS, "sweeps", "claims")
+
+
+class UsageError(Exception):
+    """What the user typed can't be understood; the message is one line, and the exit code 2."""
+
+
+def recipe_paths() -> dict[str, Path]:
+    """Every recipe by its stem."""
+    paths = sorted(ROOT.rglob("*.yaml"))
+    return {path.stem: path for path in paths if path.relative_to(ROOT).parts[0] not in _NOT_RECIPES}
+
+
+def overlay_paths() -> dict[str, Path]:
+    """Every overlay by its folder and stem, as in trainer/bf16."""
+    return {f"{folder}/{path.stem}": path for folder in OVERLAYS for path in sorted((ROOT / folder).glob("*.yaml"))}
+
+
+def nearest(word: str, words: list[str]) -> str:
+    """A hint for a mistyped word: the nearest right one, or all of them."""
+    near = difflib.get_close_matches(word, words, n=1, cutoff=0.5)
+    return f"did you mean {near[0]!r}?" if near else f"there is {', '.join(words)}"
+
+
+def find_config(name: str) -> Path:
+    """A file's path, a recipe's stem or an overlay's name, to a path.
+
+    Raises:
+        UsageError: with the nearest right name.
+    """
+    if Path(name).is_file():
+        return Path(name)
+    known = {**recipe_paths(), **overlay_paths()}
+    if (bare := name.removesuffix(".yaml")) in known:
+        return known[bare]
+    raise UsageError(f"no recipe or file {name!r}: {nearest(bare, list(known))}")
+
+
+def find_recipe(name: str) -> Path:
+    """A recipe's path by its stem.
+
+    Raises:
+        UsageError: with the nearest right name.
+    """
+    paths = recipe_paths()
+    if name.removesuffix(".yaml") not in paths:
+        raise UsageError(f"no recipe {name!r}: {nearest(name, list(paths))}")
+    return paths[name.removesuffix(".yaml")]

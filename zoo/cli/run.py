@@ -1,0 +1,274 @@
+"""fit, validate, test and predict: LightningCLI behind the front."""
+
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from jsonargparse import ArgumentError, Namespace, set_parsing_settings
+from lightning import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+from zoo.cli.names import UsageError, nearest
+from zoo.training.checkpoint import latest_checkpoint, read_checkpoint
+from zoo.training.links import import_class, resolve_links
+from zoo.training.precision import default_precision
+from zoo.training.run import Run, new_run_dir, write_text
+from zoo.training.tracking import Wandb
+
+_IMPORTS = ["zoo", "datamodules", *(f"lightning.pytorch.{part}" for part in ("callbacks", "loggers", "strategies", "profilers", "plugins"))]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the front understood of the command line."""
+
+    command: Literal["fit", "validate", "test", "predict"]
+    configs: list[Path]
+    overrides: list[str] = field(default_factory=list)  # as typed: --model.lr 3e-4 ...
+    run_dir: Path | None = None
+    resume: Path | None = None  # a run directory, or one of its checkpoints
+    ckpt_path: Path | None = None
+    checkpoint_every_n_steps: int | None = None
+
+
+def run(request: Request) -> int:
+    """Carry out a request; returns the exit code."""
+    allow_imports()
+    configs, checkpoint, session = request.configs, request.ckpt_path, request.command
+    if request.resume is not None:
+        folder, checkpoint = _resumed(request.resume)
+        configs = [folder / "config.yaml", *configs]
+        session = f"resume-{1 + len(list((folder / 'logs').glob('resume-*')))}"
+        recipe = _facts_of(folder).get("recipe", folder.parent.name)
+    else:
+        recipe = configs[0].parent.parent.name if configs[0].name == "config.yaml" else configs[0].stem
+        folder = _run_dir(request, recipe)
+    recorded = read_checkpoint(checkpoint) if checkpoint else None
+    cli = ZooCLI([*(f"--config={path}" for path in configs), *request.overrides], recorded, str(checkpoint))
+    zoo_run = Run(folder, recipe, session, cli.config.get("wandb"))
+    cli.build_trainer(zoo_run, request.checkpoint_every_n_steps)
+    trainer, model, data = cli.trainer, cli.model, cli.datamodule
+    _save_config(trainer, folder, cli.config_text(), overwrite=request.command == "fit")
+    if request.command == "fit":
+        describe(model, data, folder)
+    zoo_run.note(recipe=recipe, command=_command(request)) if request.command == "fit" else None
+    zoo_run.start_tracking(trainer, model, cli.plain_config())
+    match request.command:
+        case "fit":
+            trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+            if not trainer.interrupted:
+                zoo_run.finish(trainer, model)
+        case "validate" | "test":
+            getattr(trainer, request.command)(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        case _:
+            trainer.predict(model, datamodule=data, ckpt_path=checkpoint, weights_only=True, return_predictions=False)
+    if request.command in ("test", "predict") and trainer.is_global_zero:
+        print(f"predictions: {folder / 'predictions' / request.command}.csv")
+    return 0
+
+
+class ZooCLI(LightningCLI):
+    """LightningCLI that links data to model without silence, and gives the trainer to the caller.
+
+    After construction `model` and `datamodule` exist; `build_trainer` makes the `trainer`.
+    """
+
+    def __init__(self, args: list[str], checkpoint: dict[str, Any] | None = None, checkpoint_path: str = "") -> None:
+        self._checkpoint, self._checkpoint_path, self._given = checkpoint, checkpoint_path, args
+        super().__init__(
+            LightningModule,
+            LightningDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            save_config_callback=None,
+            seed_everything_default=0,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+            parser_kwargs={"exit_on_error": False},
+            args=args,
+            run=False,
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_argument("--wandb", type=Wandb, default={}, help="where the run stands in Weights & Biases")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        try:
+            self.config = parser.parse_args(args)
+        except ArgumentError as error:
+            raise UsageError(explain(str(error), args, parser)) from error
+
+    def before_instantiate_classes(self) -> None:
+        """Fill in what was left open, and refuse what contradicts."""
+        config = self.config
+        data_class = import_class(config.data.class_path)
+        if "seed" in config.data.init_args and config.data.init_args.seed is None:
+            config.data.init_args.seed = config.seed_everything
+        model_class = import_class(config.model.class_path)
+        data = data_class(**config.data.init_args.as_dict())
+        for name, value in resolve_links(model_class, config.model.init_args, data).items():
+            config.model.init_args[name] = value
+        if config.trainer.precision is None:
+            accelerator = config.trainer.accelerator
+            config.trainer.precision, reason = default_precision(accelerator if isinstance(accelerator, str) else "auto")
+            _say(f"precision {config.trainer.precision}: {reason} (set trainer.precision to choose)")
+        if self._checkpoint is not None:
+            check_against_checkpoint(model_class, config.model.init_args, self._checkpoint, self._checkpoint_path)
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Nothing yet: the trainer's loggers and callbacks need the run's directory."""
+        return None  # type: ignore[return-value]  # set by build_trainer
+
+    def build_trainer(self, run: Run, checkpoint_every_n_steps: int | None) -> None:
+        """Make the trainer from the recipe's settings and the run's parts."""
+        settings = dict(self._get(self.config_init, "trainer"))
+        own_callbacks = settings.pop("callbacks") or []
+        own_plugins = settings.pop("plugins") or []
+        parts = run.trainer_arguments(
+            self.model, checkpoint_every_n_steps, own_callbacks if isinstance(own_callbacks, list) else [own_callbacks]
+        )
+        logger: bool | list[Logger] = parts["logger"]
+        if settings["logger"] is False:
+            logger = False
+        elif settings["logger"] not in (None, True):
+            own = settings["logger"]
+            logger = [*(own if isinstance(own, list) else [own]), parts["logger"][-1]]  # the CSV file stays
+        plugins = [*parts["plugins"], *(own_plugins if isinstance(own_plugins, list) else [own_plugins])]
+        if settings["enable_model_summary"] is None:
+            settings["enable_model_summary"] = False  # `describe` says it in a line
+        settings.update(logger=logger, callbacks=parts["callbacks"], plugins=plugins, default_root_dir=parts["default_root_dir"])
+        if settings["profiler"] == "simple":
+            from lightning.pytorch.profilers import SimpleProfiler
+
+            settings["profiler"] = SimpleProfiler(run.folder, "profile")
+        self.trainer = self.trainer_class(**settings)
+
+    def config_text(self) -> str:
+        """The whole resolved configuration as YAML that `-c` reads again."""
+        return self.parser.dump(self.config, skip_none=False)
+
+    def plain_config(self) -> dict[str, Any]:
+        """The same as a nested dict, without what was left at None."""
+        config = yaml.safe_load(self.parser.dump(self.config, skip_none=True))
+        config.pop("config", None)
+        return config
+
+
+def allow_imports() -> None:
+    """Let configurations name our classes, Lightning's, and those of the packages in `ZOO_IMPORTS`, but nothing else."""
+    own = [name for name in os.environ.get("ZOO_IMPORTS", "").split(",") if name]
+    set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=[*_IMPORTS, *own])
+
+
+def check_against_checkpoint(model_class: type, arguments: Namespace, checkpoint: dict[str, Any], path: str) -> None:
+    """Refuse a configuration that asks for another model than the checkpoint holds.
+
+    Lightning would load the weights into it, or take the checkpoint's values in silence (lightning #21455).
+
+    Raises:
+        ValueError: naming the class, or every differing argument.
+    """
+    wanted = f"{model_class.__module__}.{model_class.__qualname__}"
+    held = checkpoint.get("class_path", wanted)
+    if held != wanted:
+        raise ValueError(f"{path} holds a {held}, but the configuration asks for a {wanted}: use the config.yaml of the checkpoint's run")
+    recorded = checkpoint.get("hyper_parameters", {})
+    given = arguments.as_dict()
+    differing = [
+        f"{name} is {_plain(given[name])}, was {_plain(value)}" for name, value in recorded.items() if name in given and _plain(given[name]) != _plain(value)
+    ]
+    if differing:
+        raise ValueError(f"the model differs from {path}: {'; '.join(differing)}. Use the config.yaml of the checkpoint's run, or train anew")
+
+
+def explain(message: str, args: list[str], parser: LightningArgumentParser) -> str:
+    """One line for what jsonargparse says on many, with the nearest right name where a key is unknown."""
+    lines = [line.strip() for line in message.replace("\x1b", "").splitlines() if line.strip()]
+    text = " ".join(lines)
+    unknown = re.search(r"Unrecognized arguments?: (\S+)", text) or re.search(r"[Kk]ey '?\"?([\w.+]+)'?\"? (?:is )?not (?:expected|valid|found)", text)
+    unknown = unknown or re.search(r"does not accept (?:nested )?(?:key|option)s? '?\"?([\w.+]+)", text)
+    if unknown:
+        key = unknown[1].lstrip("-").split("=")[0]
+        return f"no setting {key!r}: {nearest(key.rsplit('.', 1)[-1], _settings_near(key, args, parser))}"
+    return lines[-1] if len(lines) == 1 else " | ".join(lines)
+
+
+def _settings_near(key: str, args: list[str], parser: LightningArgumentParser) -> list[str]:
+    """The settings that stand where an unknown key was looked for."""
+    import inspect
+
+    group = key.split(".")[0]
+    if group in ("model", "data"):
+        merged: dict[str, Any] = {}
+        for arg in args:
+            if arg.startswith("--config="):
+                merged |= yaml.safe_load(Path(arg.removeprefix("--config=")).read_text()) or {}
+        class_path = merged.get(group, {}).get("class_path")
+        if class_path:
+            return [name for name in inspect.signature(import_class(class_path)).parameters]
+    names = [action.dest for action in parser._actions]
+    return [name.removeprefix(f"{group}.") for name in names if name.startswith(f"{group}.")] or [n for n in names if "." not in n]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Namespace):
+        value = value.as_dict()
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, tuple | list) else value
+
+
+def _resumed(path: Path) -> tuple[Path, Path]:
+    """The run directory and the checkpoint that `--resume` means."""
+    if path.is_file():
+        return path.parent.parent, path
+    if not (path / "config.yaml").is_file():
+        raise FileNotFoundError(f"{path} is no run directory: it has no config.yaml")
+    return path, latest_checkpoint(path)
+
+
+def _run_dir(request: Request, recipe: str) -> Path:
+    """Where this run goes; the processes that Lightning starts on this machine learn it from the first one."""
+    if request.run_dir is not None:
+        return request.run_dir
+    if request.command != "fit" and request.ckpt_path and (request.ckpt_path.parent.parent / "config.yaml").is_file():
+        return request.ckpt_path.parent.parent  # of the run that the checkpoint belongs to
+    if "LOCAL_RANK" in os.environ:
+        if "ZOO_RUN_DIR" not in os.environ:
+            raise UsageError("under torchrun or SLURM every process must know the directory: give --run_dir")
+        return Path(os.environ["ZOO_RUN_DIR"])
+    folder = new_run_dir(recipe)
+    os.environ["ZOO_RUN_DIR"] = str(folder)
+    return folder
+
+
+def _facts_of(folder: Path) -> dict[str, Any]:
+    return Run(folder, folder.name).facts()
+
+
+def _save_config(trainer: Trainer, folder: Path, text: str, overwrite: bool) -> None:
+    path = folder / "config.yaml"
+    if trainer.is_global_zero and (overwrite or not path.exists()):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(path, text)
+
+
+def _command(request: Request) -> str:
+    names = [f"-c {path.stem if path.suffix == '.yaml' else path}" for path in request.configs]
+    return " ".join(["zoo", request.command, *names, *request.overrides])
+
+
+def describe(model: LightningModule, data: LightningDataModule, folder: Path) -> None:
+    """Say in a line what is about to be trained, and where it goes."""
+    num_params = sum(parameter.numel() for parameter in model.parameters())
+    _say(f"{type(model).__name__} with {num_params:,} parameters on {type(data).__name__}; everything goes to {folder}")
+
+
+@rank_zero_only
+def _say(line: str) -> None:
+    print(line, flush=True)

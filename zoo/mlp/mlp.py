@@ -1,0 +1,172 @@
+"""Multi-layer perceptron (Rumelhart, Hinton & Williams, 1986) for classes, for yes or no, and for numbers.
+
+Shapes: B batch, K classes, T targets. Images are flattened, so a table (B, F) and an image (B, C, H, W) both do.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zoo.metrics.tasks import binary_classification, classification, regression
+from zoo.nn.activations import Activation, activation
+from zoo.nn.checks import check_labels, check_shape
+from zoo.nn.init import Init, initialise
+from zoo.nn.norms import Norm, feature_norm
+from zoo.training.optim import Optim
+from zoo.training.system import Batch, Outputs, System, known
+
+HIDDEN_DIMS = (256, 256)
+
+
+class MLPNet(nn.Module):
+    """Linear, norm, activation, dropout, once per hidden layer, then a linear layer: (B, ...) to (B, output_dim)."""
+
+    def __init__(
+        self,
+        input_shape: Sequence[int],
+        output_dim: int,
+        hidden_dims: Sequence[int] = HIDDEN_DIMS,
+        activation_name: Activation = "relu",
+        norm: Norm = "none",
+        dropout: float = 0.0,
+        init: Init = "he",
+    ) -> None:
+        super().__init__()
+        if not all(dim >= 1 for dim in hidden_dims):
+            raise ValueError(f"hidden_dims must be positive, got {list(hidden_dims)}")
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout must lie in [0, 1), got {dropout}")
+        self.input_shape = tuple(input_shape)
+        widths = [math.prod(input_shape), *hidden_dims]
+        layers: list[nn.Module] = []
+        for fan_in, fan_out in zip(widths, widths[1:], strict=False):
+            layers += [nn.Linear(fan_in, fan_out), feature_norm(norm, fan_out), activation(activation_name), nn.Dropout(dropout)]
+        self.hidden = nn.Sequential(*(layer for layer in layers if not isinstance(layer, nn.Identity)))
+        self.output = nn.Linear(widths[-1], output_dim)
+        initialise(self.hidden, init, activation_name)
+        initialise(self.output, init, "identity")
+
+    def forward(self, x: Tensor) -> Tensor:
+        check_shape(x, self.input_shape)
+        return self.output(self.hidden(x.flatten(1)))
+
+
+class MLPClassifier(System):
+    """MLP trained by cross-entropy on K classes; 784-256-256-10 on 28x28 images."""
+
+    monitor = ("val/acc", "max")
+    headline = "test/acc"
+
+    def __init__(
+        self,
+        input_shape: tuple[int, ...] | None = None,  # linked from the datamodule
+        num_classes: int | None = None,  # linked from the datamodule
+        hidden_dims: Sequence[int] = HIDDEN_DIMS,
+        activation: Activation = "relu",
+        norm: Norm = "none",
+        dropout: float = 0.0,
+        init: Init = "he",
+        label_smoothing: float = 0.0,
+        lr: float = 1e-3,
+        optim: Optim | None = None,
+    ) -> None:
+        input_shape, num_classes = known("input_shape", input_shape), known("num_classes", num_classes)
+        super().__init__(lr, optim, classification(num_classes))
+        self.save_hyperparameters(logger=False)
+        self.num_classes, self.label_smoothing = num_classes, label_smoothing
+        self.net = MLPNet(input_shape, num_classes, hidden_dims, activation, norm=norm, dropout=dropout, init=init)
+
+    def step(self, batch: Batch, progress: Tensor) -> tuple[Tensor, Outputs]:
+        logits = self.net(batch.x)
+        loss = F.cross_entropy(logits, batch.y, label_smoothing=self.label_smoothing if self.training else 0.0)
+        return loss, {"preds": logits, "target": batch.y}
+
+    def check_batch(self, batch: Batch) -> None:
+        check_labels(batch.y, self.num_classes)
+
+
+class MLPBinaryClassifier(System):
+    """MLP with one logit, trained by binary cross-entropy; predicts the probability of class 1."""
+
+    monitor = ("val/loss", "min")
+    headline = "test/acc"
+
+    def __init__(
+        self,
+        input_shape: tuple[int, ...] | None = None,  # linked from the datamodule
+        num_classes: int | None = None,  # linked from the datamodule: has to be 2
+        hidden_dims: Sequence[int] = HIDDEN_DIMS,
+        activation: Activation = "relu",
+        norm: Norm = "none",
+        dropout: float = 0.0,
+        init: Init = "he",
+        lr: float = 1e-3,
+        optim: Optim | None = None,
+    ) -> None:
+        input_shape = known("input_shape", input_shape)
+        if known("num_classes", num_classes) != 2:
+            raise ValueError(f"a binary classifier needs 2 classes, the data has {num_classes}: use zoo.MLPClassifier")
+        super().__init__(lr, optim, binary_classification())
+        self.save_hyperparameters(logger=False)
+        self.net = MLPNet(input_shape, 1, hidden_dims, activation, norm=norm, dropout=dropout, init=init)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Probability of class 1: (B, ...) to (B,)."""
+        return torch.sigmoid(self.net(x)[:, 0])
+
+    def step(self, batch: Batch, progress: Tensor) -> tuple[Tensor, Outputs]:
+        logits = self.net(batch.x)[:, 0]
+        loss = F.binary_cross_entropy_with_logits(logits, batch.y.float())
+        return loss, {"preds": torch.sigmoid(logits), "target": batch.y}
+
+    def check_batch(self, batch: Batch) -> None:
+        check_labels(batch.y, num_classes=2)
+
+
+class MLPRegressor(System):
+    """MLP trained by squared error on targets brought to unit scale; predicts in the targets' own units.
+
+    The scale comes from the datamodule (`target_mean`, `target_std`, (T,) each) when fitting starts, and is part of the
+    weights; the loss is in squared standard deviations.
+    """
+
+    headline = "test/r2"
+    target_mean: Tensor
+    target_std: Tensor
+
+    def __init__(
+        self,
+        input_shape: tuple[int, ...] | None = None,  # linked from the datamodule
+        num_targets: int | None = None,  # linked from the datamodule
+        hidden_dims: Sequence[int] = HIDDEN_DIMS,
+        activation: Activation = "relu",
+        norm: Norm = "none",
+        dropout: float = 0.0,
+        init: Init = "he",
+        lr: float = 1e-3,
+        optim: Optim | None = None,
+    ) -> None:
+        input_shape, num_targets = known("input_shape", input_shape), known("num_targets", num_targets)
+        super().__init__(lr, optim, regression())
+        self.save_hyperparameters(logger=False)
+        self.net = MLPNet(input_shape, num_targets, hidden_dims, activation, norm=norm, dropout=dropout, init=init)
+        self.register_buffer("target_mean", torch.zeros(num_targets))
+        self.register_buffer("target_std", torch.ones(num_targets))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Prediction in the targets' own units: (B, ...) to (B, T)."""
+        return self.net(x) * self.target_std + self.target_mean
+
+    def step(self, batch: Batch, progress: Tensor) -> tuple[Tensor, Outputs]:
+        output = self.net(batch.x)
+        loss = F.mse_loss(output, (batch.y - self.target_mean) / self.target_std)
+        return loss, {"preds": output * self.target_std + self.target_mean, "target": batch.y}
+
+    def on_fit_start(self) -> None:
+        super().on_fit_start()
+        for name in ("target_mean", "target_std"):
+            if (value := getattr(self.trainer.datamodule, name, None)) is not None:
+                getattr(self, name).copy_(value)

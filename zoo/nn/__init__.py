@@ -1,0 +1,1 @@
+"""Layers and functions: torch only, no Lightning."""

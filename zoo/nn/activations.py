@@ -1,0 +1,29 @@
+"""Activation functions by name."""
+
+from collections.abc import Callable
+from typing import Literal, get_args
+
+from torch import nn
+
+Activation = Literal["relu", "leaky_relu", "gelu", "sigmoid", "tanh", "swish", "identity"]
+
+_MODULES: dict[str, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky_relu": lambda: nn.LeakyReLU(0.01),
+    "gelu": nn.GELU,
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+    "swish": nn.SiLU,  # x * sigmoid(x), Ramachandran et al., 2017, arXiv:1710.05941
+    "identity": nn.Identity,  # none: a stack of layers without one is a single linear map
+}
+
+
+def activation(name: Activation) -> nn.Module:
+    """A new module that applies the function to every element.
+
+    Raises:
+        ValueError: for an unknown name.
+    """
+    if name not in _MODULES:
+        raise ValueError(f"unknown activation {name!r}: choose one of {', '.join(get_args(Activation))}")
+    return _MODULES[name]()

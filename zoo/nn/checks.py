@@ -1,0 +1,24 @@
+"""Checks that networks and systems share."""
+
+from torch import Tensor
+
+
+def check_labels(y: Tensor, num_classes: int) -> None:
+    """Refuse labels outside 0..num_classes - 1.
+
+    Raises:
+        ValueError: naming the range found.
+    """
+    low, high = y.aminmax()
+    if low < 0 or high >= num_classes:
+        raise ValueError(f"labels must lie in 0..{num_classes - 1}, found {int(low)}..{int(high)}: set num_classes or mend the data")
+
+
+def check_shape(x: Tensor, input_shape: tuple[int, ...]) -> None:
+    """Refuse inputs (B, ...) of another shape than the network was built for; costs no synchronisation.
+
+    Raises:
+        ValueError: naming both shapes.
+    """
+    if tuple(x.shape[1:]) != tuple(input_shape):
+        raise ValueError(f"the network was built for inputs of shape {tuple(input_shape)}, got {tuple(x.shape[1:])}")

@@ -1,0 +1,78 @@
+"""Checkpoint files: written whole or not at all, read with a clear answer."""
+
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes beside the target and renames: an interrupted or failed save leaves the older file as it was.
+
+    Lightning's own is not atomic across file systems and swallows PermissionError (lightning #21800).
+
+    Raises:
+        OSError: when a file cannot be written, naming it; nothing half-written stays.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
+        path = Path(path)
+        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with partial.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        except (OSError, RuntimeError) as error:  # torch's zip writer turns a full disk into a RuntimeError
+            raise OSError(f"cannot write checkpoint {path}: {error}. Free some space, or choose another --run_dir") from error
+        finally:
+            if path.parent.is_dir():
+                partial.unlink(missing_ok=True)
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Callable[..., Any] | None = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        return read_checkpoint(path)
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Load a checkpoint of the zoo on the CPU; tensors and plain values only, whatever the environment says.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        ValueError: if the file is cut short, or no checkpoint, or holds code.
+    """
+    path = Path(path)
+    if not path.is_file():
+        near = sorted(str(found) for found in path.parent.glob("*.ckpt"))
+        raise FileNotFoundError(f"no checkpoint {path}" + (f": there is {', '.join(near)}" if near else ""))
+    unsafe = os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)  # it would switch weights_only off
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError, OSError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"cannot read checkpoint {path}: it is cut short, or no checkpoint ({reason}). Use another, or train again") from error
+    finally:
+        if unsafe is not None:
+            os.environ["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] = unsafe
+    if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
+        raise ValueError(f"{path} is no Lightning checkpoint: it has no state_dict")
+    return checkpoint
+
+
+def latest_checkpoint(run_dir: Path) -> Path:
+    """The most recently written checkpoint of a run.
+
+    Raises:
+        FileNotFoundError: if the run has none.
+    """
+    found = sorted((run_dir / "checkpoints").glob("*.ckpt"), key=lambda path: (path.stat().st_mtime_ns, path.name == "last.ckpt"))
+    if not found:
+        raise FileNotFoundError(f"{run_dir} holds no checkpoint under checkpoints/: start it anew with zoo fit -c {run_dir}/config.yaml")
+    return found[-1]

@@ -1,0 +1,42 @@
+"""From data to model: what the data determines is filled in, a contradiction is refused."""
+
+import importlib
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+FACTS = ("input_shape", "num_classes", "num_targets", "vocab_size")
+
+
+def import_class(path: str) -> type:
+    """The class at a dotted path."""
+    module, _, name = path.rpartition(".")
+    return getattr(importlib.import_module(module), name)
+
+
+def resolve_links(model_class: type, model_args: Mapping[str, Any], data: object) -> dict[str, Any]:
+    """The constructor arguments of `model_class` that `data` determines and the user left open.
+
+    Plain `link_arguments` replaces what was given by hand in silence, and leaves it out of the saved configuration.
+
+    Raises:
+        ValueError: if the user gave a value that contradicts the data.
+    """
+    resolved = {}
+    for name in FACTS:
+        if name not in inspect.signature(model_class).parameters:
+            continue
+        fact, given = getattr(data, name, None), model_args.get(name)
+        if fact is None:
+            continue
+        if given is None:
+            resolved[name] = list(fact) if isinstance(fact, tuple) else fact
+        elif _plain(given) != _plain(fact):
+            raise ValueError(
+                f"model.{name} is {_plain(given)}, but {type(data).__name__} has {_plain(fact)}: leave it out, or change the data"
+            )
+    return resolved
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple | list) else value

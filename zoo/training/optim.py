@@ -1,0 +1,156 @@
+"""Optimizers and schedules for every system: the one place that builds them."""
+
+import difflib
+import inspect
+import math
+import warnings
+from typing import Any, Literal, TypedDict, get_args
+
+from lightning import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from timm.optim import create_optimizer_v2, get_optimizer_class, list_optimizers
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, OneCycleLR, ReduceLROnPlateau
+
+Schedule = Literal["constant", "step", "cosine", "one_cycle", "plateau"]
+
+
+class Optim(TypedDict, total=False):
+    """Everything about the optimizer but its learning rate, which systems keep as `lr`."""
+
+    name: str  # any timm optimizer; adamw
+    weight_decay: float  # not applied to norms and biases; 0
+    momentum: float  # of SGD and its kin; 0.9
+    betas: list[float]  # of Adam and its kin
+    eps: float
+    schedule: Schedule  # cosine
+    warmup_steps: int  # linear, before constant, step and cosine; 0
+    final: float  # where cosine and one_cycle end, as a share of lr; 0
+    step_every: int  # step: optimizer steps between two drops; a third of the training
+    factor: float  # step and plateau: what a drop multiplies the rate by; 0.1
+    patience: int  # plateau: validations without progress before a drop; 5
+
+
+class _Settings(TypedDict):
+    """`Optim` with its defaults filled in."""
+
+    name: str
+    schedule: Schedule
+    warmup_steps: int
+    final: float
+    step_every: int | None
+    factor: float
+    patience: int
+
+
+def check(optim: Optim | None) -> Optim:
+    """Refuse what cannot be built, when the system is built; returns the settings as given.
+
+    Raises:
+        ValueError: naming the setting, its value and what is allowed.
+    """
+    optim = optim or Optim()
+    if unknown := set(optim) - set(Optim.__annotations__):
+        raise ValueError(f"optim has no {sorted(unknown)[0]!r}: choose from {', '.join(Optim.__annotations__)}")
+    settings = _with_defaults(optim)
+    if settings["schedule"] not in get_args(Schedule):
+        raise ValueError(f"unknown schedule {settings['schedule']!r}: choose one of {', '.join(get_args(Schedule))}")
+    if settings["name"] not in list_optimizers():
+        near = difflib.get_close_matches(settings["name"], list_optimizers(), n=3)
+        raise ValueError(f"unknown optimizer {settings['name']!r}: timm has {', '.join(near or list_optimizers())}")
+    if settings["warmup_steps"] and settings["schedule"] in ("one_cycle", "plateau"):
+        raise ValueError(f"warmup_steps goes with constant, step and cosine: {settings['schedule']!r} has its own start")
+    for name in ("warmup_steps", "final", "weight_decay"):
+        if optim.get(name, 0) < 0:  # type: ignore[operator]  # a TypedDict's value by a variable name is an object
+            raise ValueError(f"optim.{name} must be 0 or more, got {optim[name]}")  # type: ignore[literal-required]
+    if not 0 < settings["factor"] < 1:
+        raise ValueError(f"optim.factor must lie between 0 and 1, got {settings['factor']}")
+    return optim
+
+
+def learning_rate_factor(
+    step: int,
+    total_steps: int,
+    schedule: Schedule,
+    warmup_steps: int = 0,
+    final: float = 0.0,
+    step_every: int | None = None,
+    factor: float = 0.1,
+) -> float:
+    """Multiple of the base rate at an optimizer step, counted from 0; past `total_steps` it stays where it ended.
+
+    Linear warm-up to 1 over `warmup_steps`; then constant; or a drop by `factor` every `step_every` steps (counted from the
+    first); or half a cosine from 1 to `final` (Loshchilov & Hutter, 2017, arXiv:1608.03983).
+    """
+    if step < warmup_steps:
+        return (step + 1) / warmup_steps
+    match schedule:
+        case "constant":
+            return 1.0
+        case "step":
+            return factor ** (min(step, total_steps) // (step_every or max(1, math.ceil(total_steps / 3))))
+        case "cosine":
+            progress = min(1.0, (step - warmup_steps) / max(1, total_steps - warmup_steps))
+            return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))
+        case _:
+            raise ValueError(f"{schedule!r} is no function of the step alone")
+
+
+def configure(system: LightningModule, lr: float, optim: Optim, total_steps: int, monitor: str) -> OptimizerLRScheduler:
+    """Build the optimizer and its schedule as `configure_optimizers` returns them.
+
+    Schedules advance per optimizer step; plateau per validation, on `monitor`'s loss. `total_steps` counts optimizer steps.
+    """
+    settings = _with_defaults(optim)
+    arguments: dict[str, Any] = {name: optim[name] for name in ("momentum", "betas", "eps") if name in optim}  # type: ignore[literal-required]
+    if _can_fuse(system, settings["name"]):
+        arguments["fused"] = True
+    optimizer = create_optimizer_v2(
+        system, opt=settings["name"], lr=lr, weight_decay=optim.get("weight_decay", 0.0), **arguments
+    )
+    if settings["schedule"] == "plateau":
+        plateau = ReduceLROnPlateau(optimizer, factor=settings["factor"], patience=settings["patience"])
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, "interval": "epoch", "monitor": monitor}}
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": _schedule(optimizer, lr, settings, total_steps), "interval": "step"}}
+
+
+def _can_fuse(system: LightningModule, name: str) -> bool:
+    """Whether one kernel may update all parameters: a third of a small MLP's step on a CPU.
+
+    Not in fp16, where a fused optimizer unscales the gradients itself, after Lightning would have clipped them.
+    """
+    parameters = inspect.signature(get_optimizer_class(name, bind_defaults=False)).parameters
+    return "fused" in parameters and (system._trainer is None or system.trainer.precision != "16-mixed")
+
+
+def _schedule(optimizer: Optimizer, lr: float, settings: _Settings, total_steps: int) -> LambdaLR | OneCycleLR:
+    if settings["schedule"] == "one_cycle":  # Smith & Topin, 2018, arXiv:1708.07120; it moves Adam's betas too
+        start, final = 25.0, settings["final"] or 1e-5
+        return OneCycleLR(optimizer, max_lr=lr, total_steps=total_steps + 1, div_factor=start, final_div_factor=1 / (final * start))
+    warmup_steps = settings["warmup_steps"]
+    if warmup_steps > total_steps:
+        warnings.warn(f"warm-up of {warmup_steps} steps outlasts the training of {total_steps}: lr never reaches {lr}", stacklevel=2)
+    return LambdaLR(
+        optimizer,
+        lambda step: learning_rate_factor(
+            step,
+            total_steps,
+            settings["schedule"],
+            warmup_steps=warmup_steps,
+            final=settings["final"],
+            step_every=settings["step_every"],
+            factor=settings["factor"],
+        ),
+    )
+
+
+def _with_defaults(optim: Optim) -> _Settings:
+    return _Settings(
+        name=optim.get("name", "adamw"),
+        schedule=optim.get("schedule", "cosine"),
+        warmup_steps=optim.get("warmup_steps", 0),
+        final=optim.get("final", 0.0),
+        step_every=optim.get("step_every"),
+        factor=optim.get("factor", 0.1),
+        patience=optim.get("patience", 5),
+    )

@@ -1,0 +1,57 @@
+"""Plans that spread a model over processes; model files know nothing of them."""
+
+from functools import partial
+
+from lightning import LightningModule
+from lightning.pytorch.strategies import ModelParallelStrategy
+from torch import nn
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+
+import torch
+
+
+class FSDP2(ModelParallelStrategy):
+    """Fully sharded data parallelism (`fully_shard`) over all processes, on CPU (gloo) as on GPU (NCCL).
+
+    Parameters, gradients and optimizer state are split; each block's parameters are gathered while it computes
+    (ZeRO stage 3, Rajbhandari et al., 2020, arXiv:1910.02054). Gradients are reduced in fp32 at any precision.
+    Checkpoints are single files of full weights, interchangeable with a single process's, unless
+    `save_distributed_checkpoint` asks for a folder of shards.
+    """
+
+    def __init__(self, save_distributed_checkpoint: bool = False, process_group_backend: str | None = None) -> None:
+        super().__init__(
+            tensor_parallel_size=1,
+            save_distributed_checkpoint=save_distributed_checkpoint,
+            process_group_backend=process_group_backend,
+        )
+
+    def setup_environment(self) -> None:
+        self._data_parallel_size = self.world_size  # "auto" would mean one group per node
+        super().setup_environment()
+        system = self.lightning_module
+        assert system is not None
+        # Lightning calls this hook before `setup`, once per fit and test; the mesh exists from here on
+        system.configure_model = partial(shard, system, self.device_mesh["data_parallel"])  # type: ignore[method-assign]
+
+
+def shard(system: LightningModule, mesh: DeviceMesh) -> None:
+    """Shard every block of every network of a system, then the networks; again on a sharded system changes nothing.
+
+    A block is what stands in a Sequential or a ModuleList and has parameters: a layer of an MLP, a stage of a ResNet.
+    """
+    policy = MixedPrecisionPolicy(reduce_dtype=torch.float32)
+    for network in system.children():
+        if isinstance(network, FSDPModule) or not any(True for _ in network.parameters()):
+            continue
+        blocks = [
+            block
+            for container in network.modules()
+            if isinstance(container, nn.Sequential | nn.ModuleList)
+            for block in container.children()
+            if any(True for _ in block.parameters())
+        ]
+        for block in reversed(blocks):  # inner ones first, so that a parameter belongs to its nearest block
+            fully_shard(block, mesh=mesh, mp_policy=policy)
+        fully_shard(network, mesh=mesh, mp_policy=policy)

@@ -1,0 +1,189 @@
+"""A run and its directory: what is written where, and what every trainer gets."""
+
+import json
+import os
+import platform
+import sys
+import time
+from pathlib import Path
+from typing import Any, TypedDict
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
+from lightning.pytorch.loggers import Logger, WandbLogger
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+from zoo.callbacks.images import ImageSamples
+from zoo.callbacks.non_finite import NonFiniteGuard
+from zoo.callbacks.predictions import Predictions
+from zoo.callbacks.progress import LineProgress
+from zoo.callbacks.randomness import Randomness
+from zoo.callbacks.throughput import Throughput
+from zoo.training.checkpoint import AtomicCheckpointIO
+from zoo.training.quiet import keep_quiet
+from zoo.training.system import System
+from zoo.training.tracking import Wandb, describe_wandb, make_loggers
+
+
+class TrainerArguments(TypedDict):
+    """What a run adds to a `Trainer`'s arguments."""
+
+    default_root_dir: Path
+    logger: list[Logger]
+    callbacks: list[Callback]
+    plugins: list[AtomicCheckpointIO]
+
+
+class Run:
+    """One run's directory: config.yaml, checkpoints/, logs/, predictions/, pictures/, wandb/, run.json.
+
+    Args:
+        folder: the directory.
+        recipe: the name it is grouped under.
+        session: what is being done in it: fit, resume-1, test, ...
+    """
+
+    def __init__(self, folder: Path, recipe: str, session: str = "fit", wandb: Wandb | None = None) -> None:
+        self.folder, self.recipe, self.session, self.wandb = folder, recipe, session, wandb
+        self._start = time.perf_counter()
+        keep_quiet()
+
+    @property
+    def facts_path(self) -> Path:
+        return self.folder / "run.json"
+
+    def facts(self) -> dict[str, Any]:
+        """What run.json says: recipe, command, W&B id, and after the run its results."""
+        return json.loads(self.facts_path.read_text()) if self.facts_path.is_file() else {}
+
+    @rank_zero_only
+    def note(self, **facts: Any) -> None:
+        """Add facts to run.json."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_text(self.facts_path, json.dumps({**self.facts(), **facts}, indent=1) + "\n")
+
+    def trainer_arguments(
+        self, system: LightningModule, checkpoint_every_n_steps: int | None = None, own_callbacks: list[Callback] | None = None
+    ) -> TrainerArguments:
+        """Loggers, callbacks and plugins, to be passed to `Trainer(**...)` beside the recipe's own settings.
+
+        A checkpoint callback or progress bar among `own_callbacks` takes the place of the default one.
+        """
+        loggers = make_loggers(self.folder, self.recipe, self.session, self.wandb, resume_id=self.facts().get("wandb_id"))
+        callbacks: list[Callback] = [
+            *(own_callbacks or []),
+            Randomness(),
+            Throughput(),
+            NonFiniteGuard(),
+            Predictions(self.folder),
+            ImageSamples(self.folder / "pictures"),
+        ]
+        if not any(isinstance(callback, ModelCheckpoint) for callback in callbacks):
+            callbacks += self._checkpoints(system, checkpoint_every_n_steps)
+        callbacks.append(RichProgressBar() if sys.stdout.isatty() else LineProgress())
+        return TrainerArguments(
+            default_root_dir=self.folder, logger=loggers, callbacks=callbacks, plugins=[AtomicCheckpointIO()]
+        )
+
+    def start_tracking(self, trainer: Trainer, system: LightningModule, config: dict[str, Any]) -> None:
+        """Give W&B the whole configuration, once and nested, and let its summary keep the best value, not the last."""
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger) and trainer.is_global_zero:
+                logger.log_hyperparams(config)
+                name, mode = getattr(system, "monitor", System.monitor)
+                logger.experiment.define_metric(name, step_metric="trainer/global_step", summary=mode)
+                self.note(wandb_id=logger.version)
+
+    def finish(self, trainer: Trainer, system: LightningModule) -> dict[str, float]:
+        """Test the best checkpoint, write run.json, and print where everything lies; returns the test's scores."""
+        seconds = time.perf_counter() - self._start
+        epochs, steps = trainer.current_epoch, trainer.global_step
+        best = next((c for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint) and c.best_model_path), None)
+        scores = trainer.test(system, datamodule=trainer.datamodule, ckpt_path=best.best_model_path if best else None, verbose=False)
+        results = {name: float(value) for name, value in scores[0].items()} if scores else {}
+        if best and best.best_model_score is not None:
+            results[str(best.monitor)] = float(best.best_model_score)
+        self.note(
+            results=results,
+            seconds=round(seconds, 1),
+            epochs=epochs,
+            steps=steps,
+            num_params=sum(p.numel() for p in system.parameters()),
+            precision=str(trainer.precision),
+            hardware=hardware(),
+            versions={"python": platform.python_version(), "torch": torch.__version__.split("+")[0]},
+        )
+        if trainer.is_global_zero:
+            self._close(trainer, results, seconds, best.best_model_path if best else None)
+        return results
+
+    def _checkpoints(self, system: LightningModule, every_n_steps: int | None) -> list[Callback]:
+        monitor, mode = getattr(system, "monitor", System.monitor)
+        folder = self.folder / "checkpoints"
+        best = ModelCheckpoint(folder, "best", monitor=monitor, mode=mode, save_last=True, enable_version_counter=False)
+        if every_n_steps is None:
+            return [best]
+        step = ModelCheckpoint(
+            folder, "{step}", every_n_train_steps=every_n_steps, save_top_k=-1, save_on_train_epoch_end=False, enable_version_counter=False
+        )
+        return [best, step]
+
+    def _close(self, trainer: Trainer, results: dict[str, float], seconds: float, best: str | None) -> None:
+        shown = _relative(self.folder)
+        lines = [(name, f"{value:.4f}") for name, value in sorted(results.items(), reverse=True)]
+        lines += [("training took", f"{seconds:.0f} s"), ("run directory", shown)]
+        lines += [(name, path) for name, path in self._contents()]
+        if best:
+            lines.append(("continue", f"zoo fit --resume {shown}"))
+            lines.append(("export", f"zoo export {_relative(Path(best))} --format onnx"))
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                lines += [("W&B", line) for line in describe_wandb(logger)]
+        width = max(len(name) for name, _ in lines)
+        print("\n" + "\n".join(f"  {name:<{width}}  {value}" for name, value in lines), flush=True)
+
+    def _contents(self) -> list[tuple[str, str]]:
+        names = {
+            "configuration": "config.yaml",
+            "checkpoints": "checkpoints",
+            "metrics": f"logs/{self.session}/metrics.csv",
+            "predictions": "predictions",
+            "pictures": "pictures",
+        }
+        return [(name, _relative(self.folder / path)) for name, path in names.items() if (self.folder / path).exists()]
+
+
+def new_run_dir(recipe: str, root: Path = Path("runs")) -> Path:
+    """A folder that does not exist yet: runs/<recipe>/<date>_<time>."""
+    base = root / recipe / time.strftime("%Y-%m-%d_%H-%M-%S")
+    number, folder = 1, base
+    while folder.exists():
+        number += 1
+        folder = base.with_name(f"{base.name}-{number}")
+    return folder
+
+
+def hardware() -> str:
+    """This machine in a few words: the processor or GPU that computes, and how many of them."""
+    if torch.cuda.is_available():
+        return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
+    cpuinfo = Path("/proc/cpuinfo")
+    names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")] if cpuinfo.exists() else []
+    return f"{os.cpu_count()} cores of {names[0] if names else platform.processor() or platform.machine()}"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write beside, then rename: nobody reads half a file."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_text(text)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _relative(path: Path) -> str:
+    """The path as a user would type it here."""
+    path = path.absolute()
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -1,0 +1,162 @@
+"""What every system shares: one pure step, logged; metrics; an optimizer; the check of a first batch."""
+
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
+
+import torch
+from lightning import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torchmetrics import Metric, MetricCollection
+
+from zoo.training.optim import Optim, check, configure
+
+T = TypeVar("T")
+
+
+class Batch(Protocol):
+    """What a system reads of a batch; any NamedTuple with these fields will do."""
+
+    @property
+    def x(self) -> Tensor: ...  # noqa: D102
+    @property
+    def y(self) -> Tensor: ...  # noqa: D102
+    @property
+    def position(self) -> Tensor: ...  # noqa: D102
+
+
+Outputs = dict[str, Tensor]
+
+
+def known(name: str, value: T | None) -> T:
+    """The value of an argument that the data determines.
+
+    Raises:
+        ValueError: if neither the data nor the caller gave it.
+    """
+    if value is None:
+        raise ValueError(f"{name} is not known: the data does not state it, so give it by hand (model.{name})")
+    return value
+
+
+class System(LightningModule):
+    """Base of every system: a subclass sets `self.net`, and says in `step` what it learns.
+
+    `step(batch, progress)` returns the loss and a dict. 0-d tensors in it are logged by their names; "preds" and
+    "target", where present, feed the metrics and the predictions table.
+
+    Args:
+        lr: the optimizer's peak learning rate.
+        optim: everything else about the optimizer.
+        metrics: what to report of "preds" and "target", by name.
+    """
+
+    monitor: ClassVar[tuple[str, Literal["min", "max"]]] = ("val/loss", "min")  # chooses the best checkpoint
+    headline: ClassVar[str] = "test/loss"  # the score that tables show
+    net: nn.Module
+
+    def __init__(self, lr: float, optim: Optim | None, metrics: dict[str, Metric] | None = None) -> None:
+        super().__init__()
+        if not lr > 0:
+            raise ValueError(f"lr must be positive, got {lr}")
+        self.lr, self.optim = lr, check(optim)
+        self.metrics = nn.ModuleDict(
+            {f"{stage}_metrics": MetricCollection(metrics or {}).clone(prefix=f"{stage}/") for stage in ("train", "val", "test")}
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """What a user wants of an input; what `zoo export` exports."""
+        return self.net(x)
+
+    def step(self, batch: Any, progress: Tensor) -> tuple[Tensor, Outputs]:
+        """Loss and outputs of a batch; `progress` is 0-d, from 0 at the start of training to 1 at its end."""
+        raise NotImplementedError(f"{type(self).__name__} has to define step(batch, progress) -> (loss, outputs)")
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        loss, outputs = self.step(batch, self._progress())
+        # a metric, and Lightning's own bookkeeping of a logged value, cost as much as a small MLP's step: only where it shows
+        if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:
+            self._log_training(loss, outputs)
+        return loss
+
+    def validation_step(self, batch: Any, batch_idx: int) -> Outputs:
+        return self._evaluate("val", batch)
+
+    def test_step(self, batch: Any, batch_idx: int) -> Outputs:
+        return self._evaluate("test", batch)
+
+    def predict_step(self, batch: Any, batch_idx: int) -> Outputs:
+        return {"preds": self(batch.x), "position": batch.position}
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        return configure(self, self.lr, self.optim, total_steps=self.total_steps(), monitor="val/loss")
+
+    def check_batch(self, batch: Any) -> None:
+        """Refuse a batch the step cannot take. Called on the first batch of a pass only, since it may synchronise."""
+
+    def example_input(self, batch_size: int) -> Tensor:
+        """A made-up input of the right shape, for exports and counts."""
+        shape = tuple(self.hparams["input_shape"])
+        return torch.rand(batch_size, *shape, generator=torch.Generator().manual_seed(0))
+
+    def total_steps(self) -> int:
+        """Optimizer steps of the whole fit.
+
+        Computed, because `trainer.estimated_stepping_batches` loads the data anew and with it drops a restored loader's place.
+        """
+        trainer = self.trainer
+        if trainer.max_steps > 0:
+            return trainer.max_steps
+        num_batches = getattr(getattr(trainer, "datamodule", None), "num_train_batches", None)
+        if num_batches is None:  # a loader of the user's own, which has no place to lose
+            return int(trainer.estimated_stepping_batches)
+        if trainer.max_epochs is None or trainer.max_epochs < 0:
+            raise ValueError("a schedule needs an end: set trainer.max_epochs or trainer.max_steps")
+        limit = trainer.overfit_batches or trainer.limit_train_batches
+        num_batches = min(num_batches, limit) if isinstance(limit, int) else int(num_batches * limit)
+        return max(1, trainer.max_epochs * -(-num_batches // trainer.accumulate_grad_batches))
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        if batch_idx == 0:
+            self.check_batch(batch)
+
+    def on_validation_batch_start(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+        if batch_idx == 0:
+            self.check_batch(batch)
+
+    def on_test_batch_start(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+        if batch_idx == 0:
+            self.check_batch(batch)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["class_path"] = f"{type(self).__module__}.{type(self).__qualname__}"
+
+    def on_fit_start(self) -> None:
+        self._steps = self.total_steps()
+
+    def _progress(self) -> Tensor:
+        return torch.full((), min(1.0, self.global_step / self._steps), device=self.device)
+
+    def _log_training(self, loss: Tensor, outputs: Outputs) -> None:
+        loss, outputs = loss.detach(), {name: value.detach() for name, value in outputs.items()}
+        optimizer = self.trainer.optimizers[0]
+        self.log("train/lr", optimizer.param_groups[0]["lr"])
+        self.log_dict({"train/loss": loss, **_scalars("train", outputs)})
+        if "preds" in outputs and len(metrics := self._metrics("train")):
+            self.log_dict(metrics(outputs["preds"], outputs["target"]))
+            metrics.reset()
+
+    def _evaluate(self, stage: str, batch: Any) -> Outputs:
+        loss, outputs = self.step(batch, torch.ones((), device=self.device))
+        scalars = {f"{stage}/loss": loss, **_scalars(stage, outputs)}
+        self.log_dict(scalars, batch_size=len(batch.x), on_epoch=True, sync_dist=True)
+        if "preds" in outputs and len(metrics := self._metrics(stage)):
+            metrics.update(outputs["preds"], outputs["target"])
+            self.log_dict(metrics, on_epoch=True, batch_size=len(batch.x))  # type: ignore[arg-type]  # a collection is a mapping
+        return outputs
+
+    def _metrics(self, stage: str) -> MetricCollection:
+        return self.metrics[f"{stage}_metrics"]  # type: ignore[return-value]
+
+
+def _scalars(stage: str, outputs: Outputs) -> Outputs:
+    return {f"{stage}/{name}": value for name, value in outputs.items() if value.ndim == 0}

@@ -1,0 +1,80 @@
+"""Weights & Biases wiring: offline without a key, never in the way of a run."""
+
+import netrc
+import os
+from pathlib import Path
+from typing import Any, Literal, TypedDict
+from urllib.parse import urlparse
+
+from wandb import Settings
+from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
+
+
+class Wandb(TypedDict, total=False):
+    """Where a run stands in Weights & Biases; every field may be left out."""
+
+    project: str  # lightning-model-zoo
+    entity: str
+    name: str  # the run directory's
+    group: str  # the recipe's
+    tags: list[str]
+    log_model: bool | Literal["all"]  # checkpoints as artifacts: the best at the end, or all as they come
+
+
+def has_key() -> bool:
+    """Whether W&B could log in: a key in the environment, or in the netrc file for the server in use."""
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+        return True
+    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
+    try:
+        return netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
+    except (OSError, netrc.NetrcParseError):
+        return False
+
+
+def wandb_mode() -> Literal["online", "offline", "disabled", "shared"]:
+    """`WANDB_MODE` where it is set, else online with a key and offline without."""
+    mode = os.environ.get("WANDB_MODE")
+    if mode in ("online", "offline", "disabled", "shared"):
+        return mode  # type: ignore[return-value]  # narrowed by the line above
+    if mode in ("dryrun", "run"):  # their older names
+        return "offline" if mode == "dryrun" else "online"
+    if mode:
+        raise ValueError(f"WANDB_MODE is {mode!r}: expected online, offline, shared or disabled")
+    return "online" if has_key() else "offline"
+
+
+def make_loggers(run_dir: Path, recipe: str, session: str, settings: Wandb | None = None, resume_id: str | None = None) -> list[Logger]:
+    """W&B first, and a CSV file always beside it (`logs/<session>/metrics.csv`)."""
+    run_dir.mkdir(parents=True, exist_ok=True)  # W&B falls back to a temporary folder where it is missing
+    settings = settings or Wandb()
+    mode = wandb_mode()
+    wandb_arguments: dict[str, Any] = {
+        "mode": mode,
+        "entity": settings.get("entity"),
+        "tags": settings.get("tags"),
+        "settings": Settings(silent=mode != "online"),  # offline its output repeats what the closing table says
+    }
+    wandb = WandbLogger(
+        name=settings.get("name", run_dir.name),
+        save_dir=run_dir,
+        project=settings.get("project", "lightning-model-zoo"),
+        log_model=settings.get("log_model", False) if mode != "disabled" else False,
+        id=resume_id,
+        resume="allow" if resume_id else None,
+        group=settings.get("group", recipe),
+        job_type=session,
+        **wandb_arguments,
+    )
+    return [wandb, CSVLogger(run_dir, name="logs", version=session)]
+
+
+def describe_wandb(logger: WandbLogger) -> list[str]:
+    """How to look at a run and how to sync it; nothing for a disabled one."""
+    run = logger.experiment
+    if wandb_mode() == "disabled":
+        return []
+    if wandb_mode() == "offline":
+        folder = Path(run.dir).parent
+        return [f"look at it: wandb leet {folder}", f"sync it:    wandb sync {folder}"]
+    return [f"look at it: {run.url}"]
