@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
@@ -11,13 +12,14 @@ from torch import Tensor
 
 
 class ImageSamples(Callback):
-    """Draws the first validation images with what the model says of them: in W&B, and the latest in `folder`.
+    """Shows the first validation images with what the model says of them: in W&B each time, in `folder` the last.
 
     For classifiers of images only; the batch is the same at every validation, since evaluation does not shuffle.
     """
 
     def __init__(self, folder: Path, num_images: int = 16) -> None:
         self.folder, self.num_images = folder, num_images
+        self._last: tuple[list[np.ndarray], list[str], list[bool]] | None = None
 
     def on_validation_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
@@ -31,22 +33,25 @@ class ImageSamples(Callback):
         truth = batch.y[: self.num_images].tolist()
         captions = [names[p] if p == t else f"{names[p]} (is {names[t]})" for p, t in zip(predicted, truth, strict=True)]
         images = [displayable(image) for image in batch.x[: self.num_images].float().cpu()]
-        figure = grid(images, captions, wrong=[p != t for p, t in zip(predicted, truth, strict=True)])
-        self.folder.mkdir(parents=True, exist_ok=True)
-        figure.savefig(self.folder / "val_samples.png")
+        self._last = images, captions, [p != t for p, t in zip(predicted, truth, strict=True)]
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
-                logger.log_image("val/samples", images=[image.numpy() for image in images], caption=captions, step=trainer.global_step)
+                logger.log_image("val/samples", images=images, caption=captions, step=trainer.global_step)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._last is not None:  # drawing takes longer than an epoch of a small set: once is enough
+            self.folder.mkdir(parents=True, exist_ok=True)
+            grid(*self._last).savefig(self.folder / "val_samples.png")
 
 
-def displayable(image: Tensor) -> Tensor:
+def displayable(image: Tensor) -> np.ndarray:
     """(C, H, W) of any range to (H, W, C) or (H, W) in [0, 1], stretched to the image's own extremes."""
     low, high = image.aminmax()
     image = (image - low) / (high - low).clamp(min=torch.finfo(image.dtype).tiny)
-    return image[0] if len(image) == 1 else image.movedim(0, -1)
+    return (image[0] if len(image) == 1 else image.movedim(0, -1)).numpy()
 
 
-def grid(images: list[Tensor], captions: list[str], wrong: list[bool]) -> Figure:
+def grid(images: list[np.ndarray], captions: list[str], wrong: list[bool]) -> Figure:
     """Pictures (H, W) or (H, W, 3) in rows of eight, each under its caption, red where it is wrong."""
     columns = min(8, len(images))
     rows = -(-len(images) // columns)

@@ -18,6 +18,9 @@ class Throughput(Callback):
         self._seconds = 0.0
         self._since = 0.0
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._num_samples, self._seconds = 0, 0.0  # the sanity check counted as a validation
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._since = time.perf_counter()
 

@@ -15,6 +15,7 @@ every setting of the recipe can be given by its path:
   --model.lr 3e-4  --model.optim.schedule cosine  --data.batch_size 256  --trainer.max_epochs 5
   --trainer.strategy, --trainer.precision, ...: any argument of Lightning's Trainer
   --trainer.callbacks+ '{class_path: lightning.pytorch.callbacks.EarlyStopping, init_args: {monitor: val/loss}}'
+  --checkpoint_every_n_steps N: keep a checkpoint every N optimizer steps beside the best and the last
   --wandb.project, .entity, .name, .group, .tags, .log_model: where it stands in Weights & Biases
 see a recipe: zoo show RECIPE    make it your own: zoo copy RECIPE mine.yaml
 your own classes in a file: ZOO_IMPORTS=my_package zoo fit -c mine.yaml"""
@@ -49,7 +50,6 @@ def build_parser() -> argparse.ArgumentParser:
         run.add_argument("--run_dir", type=Path, help="where everything goes (default: runs/<recipe>/<time>)")
         if name == "fit":
             run.add_argument("--resume", type=Path, metavar="RUN", help="go on with a run directory, or from one of its checkpoints")
-            run.add_argument("--checkpoint_every_n_steps", type=int, metavar="N", help="also keep a checkpoint every N optimizer steps")
         else:
             run.add_argument("--ckpt_path", type=Path, required=True, help="a checkpoint, such as RUN/checkpoints/best.ckpt")
 
@@ -145,7 +145,6 @@ def _run(args: argparse.Namespace, rest: list[str]) -> int:
             run_dir=args.run_dir,
             resume=resume,
             ckpt_path=getattr(args, "ckpt_path", None),
-            checkpoint_every_n_steps=getattr(args, "checkpoint_every_n_steps", None),
         )
     )
 

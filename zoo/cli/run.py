@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import wandb
 import yaml
 from jsonargparse import ArgumentError, Namespace, set_parsing_settings
 from lightning import LightningDataModule, LightningModule, Trainer
@@ -33,7 +34,6 @@ class Request:
     run_dir: Path | None = None
     resume: Path | None = None  # a run directory, or one of its checkpoints
     ckpt_path: Path | None = None
-    checkpoint_every_n_steps: int | None = None
 
 
 def run(request: Request) -> int:
@@ -51,25 +51,35 @@ def run(request: Request) -> int:
     recorded = read_checkpoint(checkpoint) if checkpoint else None
     cli = ZooCLI([*(f"--config={path}" for path in configs), *request.overrides], recorded, str(checkpoint))
     zoo_run = Run(folder, recipe, session, cli.config.get("wandb"))
-    cli.build_trainer(zoo_run, request.checkpoint_every_n_steps)
+    cli.build_trainer(zoo_run)
     trainer, model, data = cli.trainer, cli.model, cli.datamodule
     _save_config(trainer, folder, cli.config_text(), overwrite=request.command == "fit")
     if request.command == "fit":
         describe(model, data, folder)
     zoo_run.note(recipe=recipe, command=_command(request)) if request.command == "fit" else None
     zoo_run.start_tracking(trainer, model, cli.plain_config())
-    match request.command:
+    try:
+        _execute(request.command, cli, zoo_run, checkpoint)
+    except BaseException:
+        wandb.finish(exit_code=1)
+        raise
+    wandb.finish()
+    return 0
+
+
+def _execute(command: str, cli: "ZooCLI", zoo_run: Run, checkpoint: Path | None) -> None:
+    trainer, model, data = cli.trainer, cli.model, cli.datamodule
+    match command:
         case "fit":
             trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
             if not trainer.interrupted:
                 zoo_run.finish(trainer, model)
         case "validate" | "test":
-            getattr(trainer, request.command)(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+            getattr(trainer, command)(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         case _:
             trainer.predict(model, datamodule=data, ckpt_path=checkpoint, weights_only=True, return_predictions=False)
-    if request.command in ("test", "predict") and trainer.is_global_zero:
-        print(f"predictions: {folder / 'predictions' / request.command}.csv")
-    return 0
+    if command in ("test", "predict") and trainer.is_global_zero:
+        print(f"predictions: {zoo_run.folder / 'predictions' / command}.csv")
 
 
 class ZooCLI(LightningCLI):
@@ -95,6 +105,7 @@ class ZooCLI(LightningCLI):
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_argument("--checkpoint_every_n_steps", type=int | None, default=None, help="also keep a checkpoint so often")
         parser.add_argument("--wandb", type=Wandb, default={}, help="where the run stands in Weights & Biases")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
@@ -120,17 +131,20 @@ class ZooCLI(LightningCLI):
         if self._checkpoint is not None:
             check_against_checkpoint(model_class, config.model.init_args, self._checkpoint, self._checkpoint_path)
 
-    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Nothing yet: the trainer's loggers and callbacks need the run's directory."""
-        return None  # type: ignore[return-value]  # set by build_trainer
+    def instantiate_classes(self) -> None:
+        """Build model and datamodule; Lightning's own calls a method that jsonargparse has renamed."""
+        self.config_init = self.parser.instantiate(self.config)
+        self.datamodule, self.model = self._get(self.config_init, "data"), self._get(self.config_init, "model")
 
-    def build_trainer(self, run: Run, checkpoint_every_n_steps: int | None) -> None:
+    def build_trainer(self, run: Run) -> None:
         """Make the trainer from the recipe's settings and the run's parts."""
         settings = dict(self._get(self.config_init, "trainer"))
         own_callbacks = settings.pop("callbacks") or []
         own_plugins = settings.pop("plugins") or []
         parts = run.trainer_arguments(
-            self.model, checkpoint_every_n_steps, own_callbacks if isinstance(own_callbacks, list) else [own_callbacks]
+            self.model,
+            self.config.checkpoint_every_n_steps,
+            own_callbacks if isinstance(own_callbacks, list) else [own_callbacks],
         )
         logger: bool | list[Logger] = parts["logger"]
         if settings["logger"] is False:
@@ -150,11 +164,11 @@ class ZooCLI(LightningCLI):
 
     def config_text(self) -> str:
         """The whole resolved configuration as YAML that `-c` reads again."""
-        return self.parser.dump(self.config, skip_none=False)
+        return self.parser.dump(self.config, skip_unset=False)
 
     def plain_config(self) -> dict[str, Any]:
         """The same as a nested dict, without what was left at None."""
-        config = yaml.safe_load(self.parser.dump(self.config, skip_none=True))
+        config = yaml.safe_load(self.parser.dump(self.config, skip_unset=True))
         config.pop("config", None)
         return config
 

@@ -2,12 +2,16 @@
 
 import os
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+from zoo.training.links import import_class
+from zoo.training.system import System
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -55,9 +59,13 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     unsafe = os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)  # it would switch weights_only off
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"cannot read checkpoint {path}: it is cut short, or no checkpoint ({reason}). Use another, or train again") from error
+    except Exception as error:  # bytes that are no checkpoint end in almost any: "hello" in a KeyError
+        if code := re.search(r"GLOBAL (\S+)", str(error)):
+            reason = f"it holds {code[1]}, where only tensors and plain values are safe to load"
+        else:  # what torch says of an unpickler's failure is how to switch safety off
+            said = "" if isinstance(error, pickle.UnpicklingError) else str(error).partition("\n")[0]
+            reason = f"it is cut short, or no checkpoint ({said or type(error).__name__})"
+        raise ValueError(f"cannot read checkpoint {path}: {reason}. Use another, or train again") from error
     finally:
         if unsafe is not None:
             os.environ["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] = unsafe
@@ -76,3 +84,23 @@ def latest_checkpoint(run_dir: Path) -> Path:
     if not found:
         raise FileNotFoundError(f"{run_dir} holds no checkpoint under checkpoints/: start it anew with zoo fit -c {run_dir}/config.yaml")
     return found[-1]
+
+
+def load_system(path: str | Path) -> System:
+    """The system a checkpoint holds, with its weights, in evaluation mode on the CPU.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it can't be read, or holds a class that is not ours (or of a package in `ZOO_IMPORTS`).
+    """
+    checkpoint = read_checkpoint(path)
+    class_path = checkpoint.get("class_path", "")
+    allowed = ("zoo", *filter(None, os.environ.get("ZOO_IMPORTS", "").split(",")))
+    if class_path.split(".")[0] not in allowed:
+        raise ValueError(f"{path} holds a {class_path or 'model of unknown class'}: name its package in ZOO_IMPORTS to load it")
+    system_class = import_class(class_path)
+    if not (isinstance(system_class, type) and issubclass(system_class, System)):  # else a file could call any of our functions
+        raise ValueError(f"{path} holds {class_path}, which is no System")
+    system = system_class(**checkpoint["hyper_parameters"])
+    system.load_state_dict(checkpoint["state_dict"])
+    return system.eval()

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypedDict, get_args
 
 from lightning import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from timm.optim import create_optimizer_v2, get_optimizer_class, list_optimizers
+from timm.optim import create_optimizer_v2, get_optimizer_class, get_optimizer_info, list_optimizers
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, OneCycleLR, ReduceLROnPlateau
 
@@ -58,11 +58,17 @@ def check(optim: Optim | None) -> Optim:
     if settings["name"] not in list_optimizers():
         near = difflib.get_close_matches(settings["name"], list_optimizers(), n=3)
         raise ValueError(f"unknown optimizer {settings['name']!r}: timm has {', '.join(near or list_optimizers())}")
+    info = get_optimizer_info(settings["name"])
+    for name, has in (("momentum", info.has_momentum), ("betas", info.has_betas), ("eps", info.has_eps)):
+        if name in optim and not has:  # timm would drop it in silence
+            raise ValueError(f"optimizer {settings['name']!r} has no {name}: leave optim.{name} out, or choose another")
     if settings["warmup_steps"] and settings["schedule"] in ("one_cycle", "plateau"):
         raise ValueError(f"warmup_steps goes with constant, step and cosine: {settings['schedule']!r} has its own start")
     for name in ("warmup_steps", "final", "weight_decay"):
         if optim.get(name, 0) < 0:  # type: ignore[operator]  # a TypedDict's value by a variable name is an object
             raise ValueError(f"optim.{name} must be 0 or more, got {optim[name]}")  # type: ignore[literal-required]
+    if (step_every := settings["step_every"]) is not None and step_every < 1:
+        raise ValueError(f"optim.step_every must be at least 1, got {step_every}")
     if not 0 < settings["factor"] < 1:
         raise ValueError(f"optim.factor must lie between 0 and 1, got {settings['factor']}")
     return optim
@@ -82,15 +88,16 @@ def learning_rate_factor(
     Linear warm-up to 1 over `warmup_steps`; then constant; or a drop by `factor` every `step_every` steps (counted from the
     first); or half a cosine from 1 to `final` (Loshchilov & Hutter, 2017, arXiv:1608.03983).
     """
+    step = min(step, total_steps)
     if step < warmup_steps:
         return (step + 1) / warmup_steps
     match schedule:
         case "constant":
             return 1.0
         case "step":
-            return factor ** (min(step, total_steps) // (step_every or max(1, math.ceil(total_steps / 3))))
+            return factor ** (step // (step_every or max(1, math.ceil(total_steps / 3))))
         case "cosine":
-            progress = min(1.0, (step - warmup_steps) / max(1, total_steps - warmup_steps))
+            progress = (step - warmup_steps) / max(1, total_steps - warmup_steps)
             return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))
         case _:
             raise ValueError(f"{schedule!r} is no function of the step alone")
@@ -117,10 +124,15 @@ def configure(system: LightningModule, lr: float, optim: Optim, total_steps: int
 def _can_fuse(system: LightningModule, name: str) -> bool:
     """Whether one kernel may update all parameters: a third of a small MLP's step on a CPU.
 
-    Not in fp16, where a fused optimizer unscales the gradients itself, after Lightning would have clipped them.
+    Not in fp16, where a fused optimizer unscales the gradients itself, after Lightning would have clipped them; in bf16
+    nothing is scaled, but Lightning refuses to clip all the same.
     """
-    parameters = inspect.signature(get_optimizer_class(name, bind_defaults=False)).parameters
-    return "fused" in parameters and (system._trainer is None or system.trainer.precision != "16-mixed")
+    if "fused" not in inspect.signature(get_optimizer_class(name, bind_defaults=False)).parameters:
+        return False
+    if system._trainer is None:
+        return True
+    precision, clips = system.trainer.precision, bool(system.trainer.gradient_clip_val)
+    return precision != "16-mixed" and not (precision == "bf16-mixed" and clips)
 
 
 def _schedule(optimizer: Optimizer, lr: float, settings: _Settings, total_steps: int) -> LambdaLR | OneCycleLR:

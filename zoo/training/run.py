@@ -19,6 +19,7 @@ from zoo.callbacks.non_finite import NonFiniteGuard
 from zoo.callbacks.predictions import Predictions
 from zoo.callbacks.progress import LineProgress
 from zoo.callbacks.randomness import Randomness
+from zoo.callbacks.step_checkpoint import StepCheckpoint
 from zoo.callbacks.throughput import Throughput
 from zoo.training.checkpoint import AtomicCheckpointIO
 from zoo.training.quiet import keep_quiet
@@ -122,12 +123,7 @@ class Run:
         monitor, mode = getattr(system, "monitor", System.monitor)
         folder = self.folder / "checkpoints"
         best = ModelCheckpoint(folder, "best", monitor=monitor, mode=mode, save_last=True, enable_version_counter=False)
-        if every_n_steps is None:
-            return [best]
-        step = ModelCheckpoint(
-            folder, "{step}", every_n_train_steps=every_n_steps, save_top_k=-1, save_on_train_epoch_end=False, enable_version_counter=False
-        )
-        return [best, step]
+        return [best, StepCheckpoint(folder, every_n_steps)]
 
     def _close(self, trainer: Trainer, results: dict[str, float], seconds: float, best: str | None) -> None:
         shown = _relative(self.folder)

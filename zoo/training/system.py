@@ -3,11 +3,13 @@
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 import torch
-from lightning import LightningModule
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from lightning import Callback, LightningModule
+from lightning.pytorch.utilities.types import LRSchedulerTypeUnion, OptimizerLRScheduler
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchmetrics import Metric, MetricCollection
 
+from zoo.callbacks.plateau import PlateauStep
 from zoo.training.optim import Optim, check, configure
 
 T = TypeVar("T")
@@ -90,6 +92,13 @@ class System(LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         return configure(self, self.lr, self.optim, total_steps=self.total_steps(), monitor="val/loss")
 
+    def configure_callbacks(self) -> list[Callback]:
+        return [PlateauStep()] if self.optim.get("schedule") == "plateau" else []
+
+    def lr_scheduler_step(self, scheduler: LRSchedulerTypeUnion, metric: Any | None) -> None:
+        if not isinstance(scheduler, ReduceLROnPlateau):  # PlateauStep has its turn earlier
+            scheduler.step()
+
     def check_batch(self, batch: Any) -> None:
         """Refuse a batch the step cannot take. Called on the first batch of a pass only, since it may synchronise."""
 
@@ -129,6 +138,10 @@ class System(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["class_path"] = f"{type(self).__module__}.{type(self).__qualname__}"
+        data = getattr(self._trainer, "datamodule", None)
+        checkpoint["data"] = {
+            name: list(value) for name in ("class_names", "mean", "std") if (value := getattr(data, name, None)) is not None
+        }
 
     def on_fit_start(self) -> None:
         self._steps = self.total_steps()

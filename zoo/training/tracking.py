@@ -66,6 +66,7 @@ def make_loggers(run_dir: Path, recipe: str, session: str, settings: Wandb | Non
         job_type=session,
         **wandb_arguments,
     )
+    wandb._wandb_init.pop("anonymous", None)  # Lightning passes it on always, and W&B says each time that it has no effect
     return [wandb, CSVLogger(run_dir, name="logs", version=session)]
 
 

@@ -1,0 +1,101 @@
+"""A run that was stopped and resumed ends where the uninterrupted one does, to the bit."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from zoo.callbacks import randomness
+from zoo.cli.main import main
+from zoo.training.checkpoint import read_checkpoint
+
+# 20 batches an epoch: 12 lies within the first, 20 at its end, 33 within the second
+FIT = ["fit", "-c", "mlp_digits", "--trainer.max_epochs", "3", "--trainer.log_every_n_steps", "7", "--data.shift", "1"]
+
+EVERY_EPOCH = "{class_path: lightning.pytorch.callbacks.ModelCheckpoint, init_args: {dirpath: DIR, filename: '{epoch}', save_top_k: -1, save_last: true}}"
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return read_checkpoint(run / "checkpoints" / "last.ckpt")["state_dict"]
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def fit(run: Path, *more: str) -> Path:
+    assert main([*FIT, "--run_dir", str(run), *more]) == 0
+    return run
+
+
+def resume_from(checkpoint: Path) -> None:
+    """Resume, after hiding what the uninterrupted run wrote later."""
+    assert main(["fit", "--resume", str(checkpoint)]) == 0
+
+
+VARIANTS = {
+    "plain": (),
+    "accumulating": ("--trainer.accumulate_grad_batches", "3"),
+    "plateau": ("--model.optim.schedule", "plateau", "--model.optim.patience", "0", "--model.optim.warmup_steps", "0"),
+}
+
+
+@pytest.mark.parametrize("more", VARIANTS.values(), ids=VARIANTS)
+def test_resumed_weights_are_bit_equal(tmp_path: Path, more: tuple[str, ...]) -> None:
+    """From every kind of place, each time also over the checkpoints that the resumed run itself wrote."""
+    run = fit(tmp_path / "run", "--checkpoint_every_n_steps", "4", *more)
+    uninterrupted = weights(run)
+    steps = sorted(int(path.stem.split("=")[1]) for path in (run / "checkpoints").glob("step=*.ckpt"))
+    per_epoch = 7 if "--trainer.accumulate_grad_batches" in more else 20
+    within = [step for step in steps if step % per_epoch]
+    at_its_end = [step for step in steps if step % per_epoch == 0 and step < 3 * per_epoch]
+    for step in (within[0], at_its_end[-1], within[-1]) if at_its_end else (within[0], within[-1]):
+        (run / "checkpoints" / "last.ckpt").unlink()
+        resume_from(run / "checkpoints" / f"step={step}.ckpt")
+        assert same(weights(run), uninterrupted), f"resumed at step {step}"
+
+
+def test_resumes_from_the_validation_of_an_earlier_epoch(tmp_path: Path) -> None:
+    checkpoints = tmp_path / "run" / "checkpoints"
+    run = fit(tmp_path / "run", "--trainer.callbacks+", EVERY_EPOCH.replace("DIR", str(checkpoints)))
+    uninterrupted = weights(run)
+    for epoch in (0, 1):
+        resume_from(checkpoints / f"epoch={epoch}.ckpt")
+        assert same(weights(run), uninterrupted), f"resumed after epoch {epoch}"
+
+
+def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
+    long = ("--trainer.max_epochs", "15", "--checkpoint_every_n_steps", "9")
+    uninterrupted = weights(fit(tmp_path / "whole", *long))
+    run = tmp_path / "killed"
+    process = subprocess.Popen([sys.executable, "-m", "zoo", *FIT, *long, "--run_dir", str(run)], stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (run / "checkpoints" / "step=54.ckpt").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert not (run / "predictions").exists()  # it had not come to its test
+    assert main(["fit", "--resume", str(run)]) == 0
+    assert same(weights(run), uninterrupted)
+
+
+def test_the_last_step_is_kept_when_training_ends_within_an_epoch(tmp_path: Path) -> None:
+    run = fit(tmp_path / "run", "--trainer.max_steps", "47")
+    assert read_checkpoint(run / "checkpoints" / "last.ckpt")["global_step"] == 47
+
+
+def test_without_the_random_state_the_weights_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = fit(tmp_path / "run", "--checkpoint_every_n_steps", "12")
+    uninterrupted = weights(run)
+    monkeypatch.setattr(randomness.Randomness, "on_load_checkpoint", lambda *args: None)
+    resume_from(run / "checkpoints" / "step=12.ckpt")
+    assert not same(weights(run), uninterrupted)  # dropout drew other masks
+
+
+def test_validating_more_often_changes_nothing(tmp_path: Path) -> None:
+    once = weights(fit(tmp_path / "once"))
+    often = weights(fit(tmp_path / "often", "--trainer.val_check_interval", "5", "--trainer.num_sanity_val_steps", "0"))
+    assert same(once, often)

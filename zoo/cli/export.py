@@ -1,0 +1,124 @@
+"""`zoo export`: a checkpoint's network for use elsewhere, reloaded and compared before it counts."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from zoo.cli.names import UsageError
+from zoo.training.checkpoint import load_system, read_checkpoint
+from zoo.training.quiet import keep_quiet
+from zoo.training.system import System
+
+Format = Literal["onnx", "pt2", "safetensors"]
+_TOLERANCE = 1e-4  # relative and absolute: other runtimes add in another order
+
+
+class _Forward(nn.Module):
+    """A system's forward without Lightning around it."""
+
+    def __init__(self, system: System) -> None:
+        super().__init__()
+        self.system = system
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.system.forward(x)
+
+
+def export(checkpoint: Path, format: Format, output: Path | None = None) -> int:
+    """Write the exported file, reload it, compare it on two batch sizes; a file that fails the comparison is not kept.
+
+    Raises:
+        ValueError: if the reloaded file answers differently.
+    """
+    keep_quiet()
+    system = load_system(checkpoint)
+    output = output or checkpoint.with_suffix(f".{format}")
+    recorded = read_checkpoint(checkpoint)
+    about = {
+        "class_path": recorded["class_path"],
+        "hyper_parameters": json.dumps(recorded["hyper_parameters"]),
+        "data": json.dumps(recorded.get("data", {})),
+    }
+    write, read = {"onnx": (_write_onnx, _read_onnx), "pt2": (_write_pt2, _read_pt2), "safetensors": (_write_safetensors, _read_safetensors)}[format]
+    partial = output.with_name(f".{os.getpid()}.{output.name}")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        write(system, partial, about)
+        difference = _compare(system, read(partial, system))
+        partial.replace(output)
+    finally:
+        partial.unlink(missing_ok=True)
+    print(f"wrote {output} ({output.stat().st_size:,} bytes); reloaded, its largest difference is {difference:.1e}")
+    return 0
+
+
+def _compare(system: System, other: Callable[[Tensor], Tensor]) -> float:
+    largest = 0.0
+    for batch_size in (1, 5):
+        x = system.example_input(batch_size)
+        with torch.no_grad():
+            expected = system(x)
+            actual = other(x)
+        if not torch.allclose(actual, expected, rtol=_TOLERANCE, atol=_TOLERANCE):
+            raise ValueError(f"the exported network differs by {(actual - expected).abs().max():.2g} on a batch of {batch_size}: not kept")
+        largest = max(largest, (actual - expected).abs().max().item())
+    return largest
+
+
+def _write_onnx(system: System, path: Path, about: dict[str, str]) -> None:
+    try:
+        import onnx
+        import onnxscript  # noqa: F401  # torch's exporter needs it
+    except ModuleNotFoundError as error:
+        raise UsageError(f"ONNX needs {error.name}: pip install 'lightning-model-zoo[export]'") from error
+    dynamic = {"x": {0: torch.export.Dim("batch")}}
+    program = torch.onnx.export(
+        _Forward(system).eval(), (system.example_input(2),), input_names=["x"], output_names=["y"], dynamic_shapes=dynamic, dynamo=True, verbose=False
+    )
+    assert program is not None
+    model = program.model_proto
+    onnx.helper.set_model_props(model, about)
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, path)
+
+
+def _read_onnx(path: Path, system: System) -> Callable[[Tensor], Tensor]:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return lambda x: torch.from_numpy(session.run(None, {"x": x.numpy()})[0])
+
+
+def _write_pt2(system: System, path: Path, about: dict[str, str]) -> None:
+    dynamic = {"x": {0: torch.export.Dim("batch")}}
+    program = torch.export.export(_Forward(system).eval(), (system.example_input(2),), dynamic_shapes=dynamic)
+    with path.open("wb") as file:  # a path would have to end in .pt2
+        torch.export.save(program, file, extra_files=dict(about))
+
+
+def _read_pt2(path: Path, system: System) -> Callable[[Tensor], Tensor]:
+    with path.open("rb") as file:
+        module: Any = torch.export.load(file).module()
+    return module
+
+
+def _write_safetensors(system: System, path: Path, about: dict[str, str]) -> None:
+    from safetensors.torch import save_file
+
+    save_file({name: value.contiguous() for name, value in system.state_dict().items()}, path, metadata=about)
+
+
+def _read_safetensors(path: Path, system: System) -> Callable[[Tensor], Tensor]:
+    from safetensors import safe_open
+    from safetensors.torch import load_file
+
+    with safe_open(path, "pt") as file:
+        arguments = json.loads(file.metadata()["hyper_parameters"])
+    fresh = type(system)(**arguments)
+    fresh.load_state_dict(load_file(path))
+    return fresh.eval()

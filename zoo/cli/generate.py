@@ -1,0 +1,93 @@
+"""`zoo generate`: the index, and the score tables in cards, docs and README, from cards and results."""
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from zoo.cli.catalog import INDEX, ZOO, Entry, Score, score_text
+from zoo.cli.names import recipe_paths
+from zoo.cli.results import summarise
+from zoo.training.links import import_class
+from zoo.training.run import write_text
+
+ROOT = ZOO.parent
+
+
+def generate(check_only: bool) -> int:
+    """Write whatever is out of date, or with `check_only` name it; returns 1 if a check found something."""
+    stale = [(path, text) for path, text in generated_files().items() if not path.exists() or path.read_text() != text]
+    for path, text in stale:
+        if check_only:
+            print(f"out of date: {path.relative_to(ROOT)} (run: zoo generate)", file=sys.stderr)
+        else:
+            write_text(path, text)
+            print(f"wrote {path.relative_to(ROOT)}")
+    return 1 if stale and check_only else 0
+
+
+def generated_files() -> dict[Path, str]:
+    """Every generated file with the text it ought to have."""
+    models = [_entry(card) for card in sorted(ZOO.glob("*/*.md"))]
+    if len({entry["name"] for entry in models}) < len(models):
+        raise ValueError(f"two cards share a name: {sorted(entry['name'] for entry in models)}")
+    files = {INDEX: json.dumps({"models": models}, indent=1) + "\n"}
+    for entry in models:
+        card = ZOO / entry["card"]
+        files[card] = _fill(card.read_text(), "scores", _table(entry["scores"]))
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    for page in pages:
+        if page.exists():
+            files[page] = _fill(page.read_text(), "catalog", _catalog_table(models))
+    return files
+
+
+def _entry(card: Path) -> Entry:
+    front = yaml.safe_load(card.read_text().split("---\n", 2)[1])
+    model_class = import_class(front["class_path"])
+    with torch.device("meta"):
+        model = model_class(**front["counted_at"])
+    return Entry(
+        name=front["name"],
+        class_path=front["class_path"],
+        task=front["task"],
+        card=str(card.relative_to(ZOO)),
+        num_params=sum(parameter.numel() for parameter in model.parameters()),
+        counted_at=front["counted_at"],
+        scores=_scores(front["class_path"], model_class),
+    )
+
+
+def _scores(class_path: str, model_class: Any) -> list[Score]:
+    scores = []
+    for path in recipe_paths().values():
+        settings = yaml.safe_load(path.read_text())
+        if settings["model"]["class_path"] == class_path:
+            scores.append(summarise(path, model_class.headline, settings))
+    return scores
+
+
+def _fill(text: str, name: str, table: str) -> str:
+    """Replace what stands between <!-- name --> and <!-- /name -->; a text without them stays as it is."""
+    return re.sub(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", lambda match: f"{match[1]}{table}{match[2]}", text, flags=re.DOTALL)
+
+
+def _table(scores: list[Score]) -> str:
+    lines = ["| recipe | data | score | time | hardware |", "|---|---|---|---|---|"]
+    for score in scores:
+        time = f"{score['seconds']:.0f} s" if score["mean"] is not None else ""
+        lines.append(f"| `{score['recipe']}` | {score['data']} | {score_text(score)} | {time} | {score['hardware']} |")
+    return "\n".join(lines) + "\n"
+
+
+def _catalog_table(models: list[Entry]) -> str:
+    lines = ["| model | parameters | recipe | score | time |", "|---|---|---|---|---|"]
+    for entry in models:
+        for score in entry["scores"]:
+            time = f"{score['seconds']:.0f} s" if score["mean"] is not None else ""
+            lines.append(f"| [{entry['name']}](zoo/{entry['card']}) | {entry['num_params']:,} | `{score['recipe']}` | {score_text(score)} | {time} |")
+    return "\n".join(lines) + "\n"

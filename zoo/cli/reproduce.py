@@ -1,0 +1,73 @@
+"""`zoo reproduce`: measure a recipe's score and write it down. Nobody types a score."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from zoo.cli.names import find_recipe, recipe_paths
+from zoo.cli.results import Result, current_results, results_path, settings_checksum
+
+
+def reproduce(recipe: str, num_seeds: int) -> int:
+    """Run a recipe once per seed, each in its own process, and append a line per run."""
+    path = find_recipe(recipe)
+    for seed in range(num_seeds):
+        _measure(path, seed)
+    _regenerate()
+    return 0
+
+
+def reproduce_missing(num_seeds: int) -> int:
+    """Run every recipe and seed that has no result for the recipe as it stands."""
+    for path in recipe_paths().values():
+        done = {result["seed"] for result in current_results(path)}
+        for seed in range(num_seeds):
+            if seed not in done:
+                _measure(path, seed)
+    _regenerate()
+    return 0
+
+
+def _measure(recipe: Path, seed: int) -> None:
+    folder = Path("runs") / "reproduce" / recipe.stem / f"{time.strftime('%Y-%m-%d_%H-%M-%S')}-seed{seed}"
+    arguments = ["fit", "-c", recipe.stem, "--seed_everything", str(seed)]
+    commit = _commit(recipe)  # before the run: what is measured is the code as it is now
+    print(f"\n{recipe.stem}, seed {seed}", flush=True)
+    subprocess.run([sys.executable, "-m", "zoo", *arguments, "--run_dir", str(folder)], check=True)
+    facts = json.loads((folder / "run.json").read_text())
+    result = Result(
+        recipe=recipe.stem,
+        seed=seed,
+        config=settings_checksum(recipe),
+        metrics={name: round(value, 6) for name, value in facts["results"].items()},
+        seconds=facts["seconds"],
+        epochs=facts["epochs"],
+        num_params=facts["num_params"],
+        precision=facts["precision"],
+        hardware=facts["hardware"],
+        versions=facts["versions"],
+        commit=commit,
+        date=time.strftime("%Y-%m-%d"),
+        command="zoo " + " ".join(arguments),
+    )
+    with results_path(recipe).open("a") as file:
+        file.write(json.dumps(result) + "\n")
+
+
+def _commit(recipe: Path) -> str:
+    """The checkout's commit, marked where the code differs from it; "installed" outside a checkout."""
+    git = ["git", "-C", str(recipe.parent)]
+    head = subprocess.run([*git, "rev-parse", "--short=10", "HEAD"], capture_output=True, text=True, check=False)
+    if head.returncode:
+        return "installed"
+    code = [":/zoo/*.py", ":/datamodules/*.py", ":/recipes/*.yaml"]
+    changed = subprocess.run([*git, "status", "--porcelain", "--", *code], capture_output=True, text=True, check=True).stdout
+    return head.stdout.strip() + ("+changes" if changed else "")
+
+
+def _regenerate() -> None:
+    from zoo.cli.generate import generate
+
+    generate(check_only=False)
