@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from datamodules.tabular import Tabular as Tabular
 
 _HOMES = {"Digits": "digits", "FashionMNIST": "fashion_mnist", "MNIST": "mnist", "Tabular": "tabular"}
-__all__ = list(_HOMES)  # noqa: PLE0605  # read by name below
+__all__ = list(_HOMES)  # read by name below
 
 
 def __getattr__(name: str) -> object:

@@ -125,6 +125,8 @@ class DataModule(LightningDataModule):
         name = f"{type(self).__name__} ({part})"
         if len(arrays.y) == 0:
             raise ValueError(f"{name} is empty: it has no samples")
+        if len(arrays.x) != len(arrays.y):
+            raise ValueError(f"{name} has {len(arrays.x)} samples but {len(arrays.y)} labels")
         if tuple(arrays.x.shape[1:]) != tuple(self.input_shape):
             raise ValueError(f"{name}: expected samples of shape {tuple(self.input_shape)}, got {tuple(arrays.x.shape[1:])}")
         if self.num_classes is not None:

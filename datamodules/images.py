@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,7 +24,13 @@ class ImageTransform:
     """
 
     def __init__(
-        self, mean: Sequence[float], std: Sequence[float], normalize: bool = True, flip: bool = False, shift: int = 0, seed: int = 0
+        self,
+        mean: Sequence[float],
+        std: Sequence[float],
+        normalize: bool = True,
+        flip: bool = False,
+        shift: int = 0,
+        seed: int = 0,
     ) -> None:
         if shift < 0:
             raise ValueError(f"shift must be 0 or more pixels, got {shift}")
@@ -69,13 +76,16 @@ def read_parquet(path: Path, image: str, label: str) -> dict[str, Tensor]:
     images = []
     for row, cell in enumerate(table[image].to_pylist()):
         try:
-            pixels = np.asarray(Image.open(io.BytesIO(cell["bytes"])))
-        except (UnidentifiedImageError, OSError) as error:
+            picture = Image.open(io.BytesIO(cell["bytes"]))
+            pixels = np.asarray(picture)
+        except (UnidentifiedImageError, OSError, TypeError) as error:  # TypeError: an empty cell
             raise ValueError(f"row {row} of {path} holds no readable image: {error}") from error
+        if picture.mode not in ("L", "RGB"):
+            raise ValueError(f"row {row} of {path}: expected an 8-bit grey or RGB image, got mode {picture.mode!r}")
         images.append(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))
         if images[-1].shape != images[0].shape:
             raise ValueError(f"row {row} of {path}: expected an image of shape {images[0].shape}, got {images[-1].shape}")
-    x = torch.from_numpy(np.stack(images)) if images else torch.empty(0, 1, 1, 1, dtype=torch.uint8)
+    x = torch.from_numpy(np.ascontiguousarray(np.stack(images))) if images else torch.empty(0, 1, 1, 1, dtype=torch.uint8)
     return {"x": x, "y": torch.from_numpy(table[label].to_numpy().astype(np.int64))}
 
 
@@ -91,10 +101,10 @@ def read_idx(images: Path, labels: Path) -> dict[str, Tensor]:
 def _idx(path: Path, num_dims: int) -> Tensor:
     try:
         content = gzip.decompress(path.read_bytes())
-    except (OSError, EOFError) as error:
-        raise ValueError(f"cannot read {path} as gzip: {error}") from error
-    shape = np.frombuffer(content, dtype=">u4", count=num_dims, offset=4).tolist()
-    data = np.frombuffer(content, dtype=np.uint8, offset=4 + 4 * num_dims)
+        shape = np.frombuffer(content, dtype=">u4", count=num_dims, offset=4).tolist()
+        data = np.frombuffer(content, dtype=np.uint8, offset=4 + 4 * num_dims)
+    except (OSError, EOFError, zlib.error, ValueError) as error:
+        raise ValueError(f"cannot read {path} as gzipped idx: {error}") from error
     if content[:4] != bytes([0, 0, 8, num_dims]) or data.size != np.prod(shape):
         raise ValueError(f"{path} is no idx file of {num_dims} dimension(s) of bytes, or is cut short")
     return torch.from_numpy(data.reshape(shape).copy())

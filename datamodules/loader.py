@@ -49,7 +49,7 @@ class BatchOrder:
         self.size, self.shuffle, self.seed, self.rank, self.world_size = size, shuffle, seed, rank, world_size
         self.epoch = 0
         self.start = 0
-        self._bounds = list(range(0, size, batch_size)) + [size]
+        self._bounds = [*range(0, size, batch_size), size]
         last = self._bounds[-1] - self._bounds[-2]
         if drop_last and last < batch_size:
             if len(self._bounds) > 2:
@@ -86,21 +86,23 @@ class Loader:
 
     def __init__(self, order: BatchOrder) -> None:
         self.sampler = order
-        self._batch = 0
+        self._place = Place(epoch=order.epoch, batch=0)
 
     def __len__(self) -> int:
         return len(self.sampler)
 
     def __iter__(self) -> Iterator[Batch]:
-        self._batch = self.sampler.start
+        self._place = Place(epoch=self.sampler.epoch, batch=self.sampler.start)
         for batch in self._batches():
-            self._batch += 1  # before the yield: a checkpoint written while this batch trains counts it as served
+            self._place["batch"] += 1  # before the yield: a checkpoint written while this batch trains counts it as served
             yield batch
 
     def state_dict(self) -> Place:
-        return Place(epoch=self.sampler.epoch, batch=self._batch)
+        begun = self._place["epoch"] == self.sampler.epoch  # else `set_epoch` has moved on, and nothing of it is served
+        return Place(epoch=self.sampler.epoch, batch=self._place["batch"] if begun else 0)
 
     def load_state_dict(self, state: Place) -> None:
+        self._place = Place(epoch=state["epoch"], batch=state["batch"])
         self.sampler.epoch, self.sampler.start = state["epoch"], state["batch"]
 
     def _batches(self) -> Iterator[Batch]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import warnings
 from pathlib import Path
 
 from datamodules.cache import cache_folder, file_sha256
@@ -26,22 +27,25 @@ def hub_file(repo: str, filename: str, revision: str = "main", otherwise: str = 
     """
     if path := mirrored(repo, filename):
         return path
-    from huggingface_hub import hf_hub_download, try_to_load_from_cache
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
+    from huggingface_hub.errors import HfHubHTTPError
 
     known = _Checksums(f"{repo}/{filename}@{revision}")
     seen_before = try_to_load_from_cache(repo, filename, revision=revision, repo_type="dataset")
     if isinstance(seen_before, str) and known.value:
         return known.verify(Path(seen_before))
     try:
+        if not isinstance(seen_before, str):  # ask once: without a network the download itself retries for minutes
+            get_hf_file_metadata(hf_hub_url(repo, filename, repo_type="dataset", revision=revision), timeout=10)
         path = Path(hf_hub_download(repo, filename, repo_type="dataset", revision=revision, etag_timeout=10))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
+    except (OSError, *HfHubHTTPError.__bases__) as error:  # type: ignore[misc]  # its base: the HTTP library of this version
         raise FileNotFoundError(
             f"{repo}/{filename} is not on this machine: no such file under ZOO_DATA "
             f"({os.environ.get('ZOO_DATA', 'not set')}), and the Hugging Face hub did not give it ({type(error).__name__}). "
             f"With a network run again; without one {otherwise}set ZOO_DATA to a folder that holds {repo}/{filename}"
         ) from error
-    stated = path.resolve().name  # the hub's client names its blobs by the etag: the SHA-256 of large files
+    # the hub's client links to a blob named by the etag, the SHA-256 of large files; the blob may be a link by another hash
+    stated = path.readlink().name if path.is_symlink() else ""
     if len(stated) == 64:
         known.value = known.value or stated
     return known.verify(path)
@@ -52,17 +56,31 @@ class _Checksums:
 
     def __init__(self, key: str) -> None:
         self._key, self._path = key, cache_folder() / "checksums.json"
-        recorded = json.loads(self._path.read_text()) if self._path.exists() else {}
-        self.value: str | None = recorded.get(key)
+        self.value = self._recorded().get(key)
 
     def verify(self, path: Path) -> Path:
         actual = file_sha256(path)
         if self.value and actual != self.value:
-            raise ValueError(f"{path} has SHA-256 {actual}, expected {self.value}: delete it, and it is fetched again")
-        recorded = json.loads(self._path.read_text()) if self._path.exists() else {}
+            raise ValueError(
+                f"{path.resolve()} has SHA-256 {actual}, expected {self.value}: delete it, and it is fetched again; "
+                f"where {self._key} has changed on purpose, also delete its line in {self._path}"
+            )
+        recorded = self._recorded()
         if recorded.get(self._key) != actual:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
             partial = self._path.with_suffix(f".{os.getpid()}.partial")
-            partial.write_text(json.dumps({**recorded, self._key: actual}, indent=1, sort_keys=True))
-            partial.replace(self._path)
+            try:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                partial.write_text(json.dumps({**recorded, self._key: actual}, indent=1, sort_keys=True))
+                partial.replace(self._path)
+            except OSError as error:
+                warnings.warn(
+                    f"cannot record checksums in {self._path}: {error}. Set ZOO_CACHE to a writable folder", stacklevel=2
+                )
         return path
+
+    def _recorded(self) -> dict[str, str]:
+        try:
+            recorded: dict[str, str] = json.loads(self._path.read_text()) if self._path.exists() else {}
+        except ValueError as error:
+            raise ValueError(f"damaged {self._path} ({error}): delete it, and checksums are recorded again") from error
+        return recorded

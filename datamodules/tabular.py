@@ -23,8 +23,8 @@ class Standardize:
     """Features to zero mean and unit deviation: (B, F) to (B, F). A constant feature becomes 0."""
 
     def __init__(self, x: Tensor) -> None:
-        self.mean = x.mean(0)
-        self.std = x.std(0, correction=0)
+        exact = x.double()  # in float32 a constant's mean is rounded, and its deviation is not 0
+        self.mean, self.std = exact.mean(0).float(), exact.std(0, correction=0).float()
         self.std[self.std == 0] = 1.0
 
     def __call__(self, batch: Batch, epoch: int, train: bool) -> Batch:
@@ -61,6 +61,8 @@ class Tabular(DataModule):
     ) -> None:
         super().__init__(batch_size, val_fraction=val_fraction, test_fraction=0.2, seed=seed, split_seed=split_seed)
         self.source, self.target = source, target
+        if task not in (None, "classification", "regression"):
+            raise ValueError(f"task must be 'classification' or 'regression', got {task!r}")
         if source in _EMBEDDED:
             if target is not None:
                 raise ValueError(f"target is for CSV files; {source!r} has its own")
@@ -118,11 +120,17 @@ class Tabular(DataModule):
         if not Path(self.source).is_file():
             raise FileNotFoundError(f"no CSV file {self.source!r}: give a path, or one of {', '.join(_EMBEDDED)}")
         table = self._read()
+        if len(set(table.column_names)) < len(table.column_names):
+            raise ValueError(f"{self.source} names a column twice: {', '.join(table.column_names)}")
         if self.target not in table.column_names:
-            raise ValueError(f"{self.source} has no column {self.target!r}: set target to one of {', '.join(table.column_names)}")
+            raise ValueError(
+                f"{self.source} has no column {self.target!r}: set target to one of {', '.join(table.column_names)}"
+            )
+        if len(table.column_names) == 1:
+            raise ValueError(f"{self.source} has no column besides the target {self.target!r}")
         column = table[self.target]
-        if column.null_count:
-            raise ValueError(f"column {self.target!r} of {self.source} has {column.null_count} empty cell(s)")
+        if num_empty := sum(value in (None, "") for value in column.to_pylist()):  # text columns hold "", others null
+            raise ValueError(f"column {self.target!r} of {self.source} has {num_empty} empty cell(s)")
         return table.column_names, column
 
     def _numbers(self, table: pa.Table, name: str) -> np.ndarray:
@@ -131,4 +139,7 @@ class Tabular(DataModule):
             raise ValueError(f"column {name!r} of {self.source} holds {column.type}, expected numbers: encode or remove it")
         if column.null_count:
             raise ValueError(f"column {name!r} of {self.source} has {column.null_count} empty cell(s): fill or remove them")
-        return column.to_numpy()
+        numbers = column.to_numpy()
+        if not np.isfinite(numbers).all():
+            raise ValueError(f"column {name!r} of {self.source} holds infinite numbers: replace or remove them")
+        return numbers

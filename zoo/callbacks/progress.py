@@ -38,8 +38,8 @@ class LineProgress(ProgressBar):
         if self._enabled:
             shown = {name: float(value) for name, value in trainer.callback_metrics.items() if name in _SHOWN or name.startswith("val/")}
             values = "  ".join(f"{name} {value:.4g}" for name, value in sorted(shown.items()))
-            epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}{within}"
-            print(f"{epoch}  {values}  {self._last - self._start:.1f} s", flush=True)
+            last = f"/{trainer.max_epochs}" if (trainer.max_epochs or -1) > 0 else ""  # -1: only max_steps ends the run
+            print(f"epoch {trainer.current_epoch + 1}{last}{within}  {values}  {self._last - self._start:.1f} s", flush=True)
 
 
 _SHOWN = {"train/loss", "train/acc"}

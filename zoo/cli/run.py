@@ -10,6 +10,7 @@ import wandb
 import yaml
 from jsonargparse import ArgumentError, Namespace, set_parsing_settings
 from lightning import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
@@ -153,6 +154,8 @@ class ZooCLI(LightningCLI):
             own = settings["logger"]
             logger = [*(own if isinstance(own, list) else [own]), parts["logger"][-1]]  # the CSV file stays
         plugins = [*parts["plugins"], *(own_plugins if isinstance(own_plugins, list) else [own_plugins])]
+        if settings["enable_checkpointing"] is False:
+            parts["callbacks"] = [callback for callback in parts["callbacks"] if not isinstance(callback, Checkpoint)]
         if settings["enable_model_summary"] is None:
             settings["enable_model_summary"] = False  # `describe` says it in a line
         settings.update(logger=logger, callbacks=parts["callbacks"], plugins=plugins, default_root_dir=parts["default_root_dir"])

@@ -74,6 +74,8 @@ class MLPClassifier(System):
         optim: Optim | None = None,
     ) -> None:
         input_shape, num_classes = known("input_shape", input_shape), known("num_classes", num_classes)
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(f"label_smoothing must lie in [0, 1), got {label_smoothing}")
         super().__init__(lr, optim, classification(num_classes))
         self.save_hyperparameters(logger=False)
         self.num_classes, self.label_smoothing = num_classes, label_smoothing
@@ -164,6 +166,10 @@ class MLPRegressor(System):
         output = self.net(batch.x)
         loss = F.mse_loss(output, (batch.y - self.target_mean) / self.target_std)
         return loss, {"preds": output * self.target_std + self.target_mean, "target": batch.y}
+
+    def check_batch(self, batch: Batch) -> None:
+        if batch.y.shape != (len(batch.x), len(self.target_mean)):  # (B,) would broadcast to (B, B)
+            raise ValueError(f"targets must be of shape (B, {len(self.target_mean)}), got {tuple(batch.y.shape)}")
 
     def on_fit_start(self) -> None:
         super().on_fit_start()

@@ -3,6 +3,7 @@
 import difflib
 import inspect
 import math
+import sys
 import warnings
 from typing import Any, Literal, TypedDict, get_args
 
@@ -117,8 +118,10 @@ def configure(system: LightningModule, lr: float, optim: Optim, total_steps: int
     )
     if settings["schedule"] == "plateau":
         plateau = ReduceLROnPlateau(optimizer, factor=settings["factor"], patience=settings["patience"])
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, "interval": "epoch", "monitor": monitor}}
-    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": _schedule(optimizer, lr, settings, total_steps), "interval": "step"}}
+        never = sys.maxsize  # PlateauStep steps it: Lightning would ask for the monitor after an epoch without a validation
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, "frequency": never, "monitor": monitor}}
+    schedule = _schedule(optimizer, lr, settings, total_steps, keep_momentum="momentum" in optim or "betas" in optim)
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
 def _can_fuse(system: LightningModule, name: str) -> bool:
@@ -135,10 +138,19 @@ def _can_fuse(system: LightningModule, name: str) -> bool:
     return precision != "16-mixed" and not (precision == "bf16-mixed" and clips)
 
 
-def _schedule(optimizer: Optimizer, lr: float, settings: _Settings, total_steps: int) -> LambdaLR | OneCycleLR:
-    if settings["schedule"] == "one_cycle":  # Smith & Topin, 2018, arXiv:1708.07120; it moves Adam's betas too
+def _schedule(
+    optimizer: Optimizer, lr: float, settings: _Settings, total_steps: int, keep_momentum: bool
+) -> LambdaLR | OneCycleLR:
+    if settings["schedule"] == "one_cycle":  # Smith & Topin, 2018, arXiv:1708.07120; it moves momentum, or beta 1, too
         start, final = 25.0, settings["final"] or 1e-5
-        return OneCycleLR(optimizer, max_lr=lr, total_steps=total_steps + 1, div_factor=start, final_div_factor=1 / (final * start))
+        return OneCycleLR(
+            optimizer,
+            max_lr=lr,
+            total_steps=total_steps + 1,
+            div_factor=start,
+            final_div_factor=1 / (final * start),
+            cycle_momentum=not keep_momentum and not optimizer.defaults.keys().isdisjoint({"momentum", "betas"}),
+        )
     warmup_steps = settings["warmup_steps"]
     if warmup_steps > total_steps:
         warnings.warn(f"warm-up of {warmup_steps} steps outlasts the training of {total_steps}: lr never reaches {lr}", stacklevel=2)

@@ -19,7 +19,7 @@ from zoo.callbacks.non_finite import NonFiniteGuard
 from zoo.callbacks.predictions import Predictions
 from zoo.callbacks.progress import LineProgress
 from zoo.callbacks.randomness import Randomness
-from zoo.callbacks.step_checkpoint import StepCheckpoint
+from zoo.callbacks.regular_checkpoint import RegularCheckpoint
 from zoo.callbacks.throughput import Throughput
 from zoo.training.checkpoint import AtomicCheckpointIO
 from zoo.training.quiet import keep_quiet
@@ -80,8 +80,11 @@ class Run:
             Predictions(self.folder),
             ImageSamples(self.folder / "pictures"),
         ]
+        folder = self.folder / "checkpoints"
         if not any(isinstance(callback, ModelCheckpoint) for callback in callbacks):
-            callbacks += self._checkpoints(system, checkpoint_every_n_steps)
+            monitor, mode = getattr(system, "monitor", System.monitor)
+            callbacks.append(ModelCheckpoint(folder, "best", monitor=monitor, mode=mode, enable_version_counter=False))
+        callbacks.append(RegularCheckpoint(folder, checkpoint_every_n_steps))
         callbacks.append(RichProgressBar() if sys.stdout.isatty() else LineProgress())
         return TrainerArguments(
             default_root_dir=self.folder, logger=loggers, callbacks=callbacks, plugins=[AtomicCheckpointIO()]
@@ -118,12 +121,6 @@ class Run:
         if trainer.is_global_zero:
             self._close(trainer, results, seconds, best.best_model_path if best else None)
         return results
-
-    def _checkpoints(self, system: LightningModule, every_n_steps: int | None) -> list[Callback]:
-        monitor, mode = getattr(system, "monitor", System.monitor)
-        folder = self.folder / "checkpoints"
-        best = ModelCheckpoint(folder, "best", monitor=monitor, mode=mode, save_last=True, enable_version_counter=False)
-        return [best, StepCheckpoint(folder, every_n_steps)]
 
     def _close(self, trainer: Trainer, results: dict[str, float], seconds: float, best: str | None) -> None:
         shown = _relative(self.folder)

@@ -113,16 +113,17 @@ class System(LightningModule):
         Computed, because `trainer.estimated_stepping_batches` loads the data anew and with it drops a restored loader's place.
         """
         trainer = self.trainer
-        if trainer.max_steps > 0:
+        if trainer.max_epochs is None or trainer.max_epochs < 0:
+            if trainer.max_steps < 0:
+                raise ValueError("a schedule needs an end: set trainer.max_epochs or trainer.max_steps")
             return trainer.max_steps
         num_batches = getattr(getattr(trainer, "datamodule", None), "num_train_batches", None)
         if num_batches is None:  # a loader of the user's own, which has no place to lose
             return int(trainer.estimated_stepping_batches)
-        if trainer.max_epochs is None or trainer.max_epochs < 0:
-            raise ValueError("a schedule needs an end: set trainer.max_epochs or trainer.max_steps")
         limit = trainer.overfit_batches or trainer.limit_train_batches
         num_batches = min(num_batches, limit) if isinstance(limit, int) else int(num_batches * limit)
-        return max(1, trainer.max_epochs * -(-num_batches // trainer.accumulate_grad_batches))
+        steps = max(1, trainer.max_epochs * -(-num_batches // trainer.accumulate_grad_batches))
+        return steps if trainer.max_steps < 0 else min(steps, trainer.max_steps)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         if batch_idx == 0:
