@@ -30,22 +30,21 @@ def hub_file(repo: str, filename: str, revision: str = "main", otherwise: str = 
     from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
     from huggingface_hub.errors import HfHubHTTPError
 
-    known = _Checksums(f"{repo}/{filename}@{revision}")
-    seen_before = try_to_load_from_cache(repo, filename, revision=revision, repo_type="dataset")
-    if isinstance(seen_before, str) and known.value:
-        return known.verify(Path(seen_before))
-    try:
-        if not isinstance(seen_before, str):  # ask once: without a network the download itself retries for minutes
+    found = try_to_load_from_cache(repo, filename, revision=revision, repo_type="dataset")
+    if not isinstance(found, str):
+        try:  # ask once: without a network the download itself retries for minutes
             get_hf_file_metadata(hf_hub_url(repo, filename, repo_type="dataset", revision=revision), timeout=10)
-        path = Path(hf_hub_download(repo, filename, repo_type="dataset", revision=revision, etag_timeout=10))
-    except (OSError, *HfHubHTTPError.__bases__) as error:  # type: ignore[misc]  # its base: the HTTP library of this version
-        raise FileNotFoundError(
-            f"{repo}/{filename} is not on this machine: no such file under ZOO_DATA "
-            f"({os.environ.get('ZOO_DATA', 'not set')}), and the Hugging Face hub did not give it ({type(error).__name__}). "
-            f"With a network run again; without one {otherwise}set ZOO_DATA to a folder that holds {repo}/{filename}"
-        ) from error
+            found = hf_hub_download(repo, filename, repo_type="dataset", revision=revision, etag_timeout=10)
+        except (OSError, *HfHubHTTPError.__bases__) as error:  # type: ignore[misc]  # its base: the HTTP library of this version
+            raise FileNotFoundError(
+                f"{repo}/{filename} is not on this machine: no such file under ZOO_DATA "
+                f"({os.environ.get('ZOO_DATA', 'not set')}), and the hub did not give it ({type(error).__name__}). "
+                f"With a network run again; without one {otherwise}set ZOO_DATA to a folder that holds {repo}/{filename}"
+            ) from error
+    path = Path(found)
     # the hub's client links to a blob named by the etag, the SHA-256 of large files; the blob may be a link by another hash
     stated = path.readlink().name if path.is_symlink() else ""
+    known = _Checksums(f"{repo}/{filename}@{revision}")
     if len(stated) == 64:
         known.value = known.value or stated
     return known.verify(path)

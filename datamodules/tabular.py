@@ -139,7 +139,7 @@ class Tabular(DataModule):
             raise ValueError(f"column {name!r} of {self.source} holds {column.type}, expected numbers: encode or remove it")
         if column.null_count:
             raise ValueError(f"column {name!r} of {self.source} has {column.null_count} empty cell(s): fill or remove them")
-        numbers = column.to_numpy()
+        numbers = column.to_numpy().astype(np.float64)  # a copy of its own: Arrow's memory is read-only
         if not np.isfinite(numbers).all():
             raise ValueError(f"column {name!r} of {self.source} holds infinite numbers: replace or remove them")
         return numbers

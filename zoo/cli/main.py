@@ -2,11 +2,13 @@
 
 import argparse
 import os
+import re
 import sys
 import traceback
 from pathlib import Path
+from typing import Any, NoReturn
 
-from zoo.cli.names import UsageError, find_config, find_recipe, overlay_paths, recipe_paths
+from zoo.cli.names import UsageError, find_config, find_recipe, nearest, overlay_paths, recipe_paths
 
 _OWN = (Path(__file__).resolve().parents[1], Path(find_config.__globals__["ROOT"]).parent / "datamodules")
 
@@ -21,9 +23,21 @@ see a recipe: zoo show RECIPE    make it your own: zoo copy RECIPE mine.yaml
 your own classes in a file: ZOO_IMPORTS=my_package zoo fit -c mine.yaml"""
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, and takes no abbreviation for an argument of the recipe's."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{**kwargs, "allow_abbrev": False})
+
+    def error(self, message: str) -> NoReturn:
+        if choice := re.search(r"argument command: invalid choice: '(.*?)' \(choose from (.*)\)", message):
+            message = f"no command {choice[1]!r}: {nearest(choice[1], re.findall(r'[a-z]+', choice[2]))}"
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line of the front."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="zoo", description="Classic deep learning, ready to train: list what is there, fit a recipe, export the result."
     )
     commands = parser.add_subparsers(dest="command", metavar="command", required=True)

@@ -1,5 +1,6 @@
 """fit, validate, test and predict: LightningCLI behind the front."""
 
+import inspect
 import os
 import re
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from zoo.cli.names import UsageError, nearest
 from zoo.training.checkpoint import latest_checkpoint, read_checkpoint
 from zoo.training.links import import_class, resolve_links
+from zoo.training.optim import Optim
 from zoo.training.precision import default_precision
 from zoo.training.run import Run, new_run_dir, write_text
 from zoo.training.tracking import Wandb
@@ -49,9 +51,12 @@ def run(request: Request) -> int:
     else:
         recipe = configs[0].parent.parent.name if configs[0].name == "config.yaml" else configs[0].stem
         folder = _run_dir(request, recipe)
+    for path in configs:
+        read_settings(path)
     recorded = read_checkpoint(checkpoint) if checkpoint else None
     cli = ZooCLI([*(f"--config={path}" for path in configs), *request.overrides], recorded, str(checkpoint))
     zoo_run = Run(folder, recipe, session, cli.config.get("wandb"))
+    zoo_run.make_folder()
     cli.build_trainer(zoo_run)
     trainer, model, data = cli.trainer, cli.model, cli.datamodule
     _save_config(trainer, folder, cli.config_text(), overwrite=request.command == "fit")
@@ -100,7 +105,7 @@ class ZooCLI(LightningCLI):
             seed_everything_default=0,
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
-            parser_kwargs={"exit_on_error": False},
+            parser_kwargs={"exit_on_error": False, "allow_abbrev": False},
             args=args,
             run=False,
         )
@@ -133,13 +138,14 @@ class ZooCLI(LightningCLI):
             check_against_checkpoint(model_class, config.model.init_args, self._checkpoint, self._checkpoint_path)
 
     def instantiate_classes(self) -> None:
-        """Build model and datamodule; Lightning's own calls a method that jsonargparse has renamed."""
-        self.config_init = self.parser.instantiate(self.config)
-        self.datamodule, self.model = self._get(self.config_init, "data"), self._get(self.config_init, "model")
+        """Build datamodule and model, whose arguments are plain values, so that their own errors reach the user as they are."""
+        data, model = self.config.data, self.config.model
+        self.datamodule = import_class(data.class_path)(**data.init_args.as_dict())
+        self.model = import_class(model.class_path)(**model.init_args.as_dict())
 
     def build_trainer(self, run: Run) -> None:
         """Make the trainer from the recipe's settings and the run's parts."""
-        settings = dict(self._get(self.config_init, "trainer"))
+        settings = self.parser.instantiate(Namespace(trainer=self.config.trainer)).trainer.as_dict()
         own_callbacks = settings.pop("callbacks") or []
         own_plugins = settings.pop("plugins") or []
         parts = run.trainer_arguments(
@@ -182,6 +188,21 @@ def allow_imports() -> None:
     set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=[*_IMPORTS, *own])
 
 
+def read_settings(path: Path) -> dict[str, Any]:
+    """What a YAML file sets.
+
+    Raises:
+        UsageError: if it is no YAML, or sets nothing by name.
+    """
+    try:
+        settings = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(settings, dict):
+        raise UsageError(f"{path} is no configuration: expected settings by name (see zoo show mlp_digits), got {type(settings).__name__}")
+    return settings
+
+
 def check_against_checkpoint(model_class: type, arguments: Namespace, checkpoint: dict[str, Any], path: str) -> None:
     """Refuse a configuration that asks for another model than the checkpoint holds.
 
@@ -204,32 +225,43 @@ def check_against_checkpoint(model_class: type, arguments: Namespace, checkpoint
 
 
 def explain(message: str, args: list[str], parser: LightningArgumentParser) -> str:
-    """One line for what jsonargparse says on many, with the nearest right name where a key is unknown."""
-    lines = [line.strip() for line in message.replace("\x1b", "").splitlines() if line.strip()]
-    text = " ".join(lines)
-    unknown = re.search(r"Unrecognized arguments?: (\S+)", text) or re.search(r"[Kk]ey '?\"?([\w.+]+)'?\"? (?:is )?not (?:expected|valid|found)", text)
-    unknown = unknown or re.search(r"does not accept (?:nested )?(?:key|option)s? '?\"?([\w.+]+)", text)
-    if unknown:
-        key = unknown[1].lstrip("-").split("=")[0]
-        return f"no setting {key!r}: {nearest(key.rsplit('.', 1)[-1], _settings_near(key, args, parser))}"
-    return lines[-1] if len(lines) == 1 else " | ".join(lines)
+    """One line for what jsonargparse says on many, with the nearest right name where a name is unknown."""
+    text = " | ".join(line.strip() for line in message.splitlines() if line.strip())
+    keys = re.findall(r'Parser key "([\w.]+)"', text)
+    group, inner = (keys[0].split(".")[0], keys[-1].split(".")[-1]) if keys else ("", "")
+    if denied := re.search(r"Importing '([\w.]+)' is not allowed", text):
+        return f"{denied[1]} is not of the zoo: if you trust it, name its package, ZOO_IMPORTS={denied[1].split('.')[0]} zoo ..."
+    if no_class := re.search(r"(zoo|datamodules) has no '(\w+)': it has ([\w, ]+)", text):
+        return f"{no_class[1]} has no class {no_class[2]!r}: {nearest(no_class[2], no_class[3].split(', '))}"
+    if unknown := re.search(r"Option '(\w+)' is not accepted", text):
+        return f"no setting {group}.{unknown[1]}: {nearest(unknown[1], _settings(group, args, parser))}"
+    if unknown := re.search(r"Unexpected keys: \{'(\w+)'", text):
+        known = {"optim": Optim, "wandb": Wandb}.get(inner)
+        known_names = list(known.__annotations__) if known else _settings(group, args, parser)
+        return f"no setting {'.'.join(dict.fromkeys([group, inner, unknown[1]]))}: {nearest(unknown[1], known_names)}"
+    if unknown := re.search(r"[Uu]nrecognized arguments?: --([\w.]+)", text) or re.search(r"[Kk]ey \W?([\w.]+)\W? (?:is )?not expected", text):
+        group, _, name = unknown[1].rpartition(".")
+        return f"no setting {unknown[1]}: {nearest(name, _settings(group, args, parser))}"
+    if wrong := re.search(r"Expected (?:a|one of) (.+?)\. Got value: (.+?)(?: \||$)", text):
+        wanted = re.sub(r"<class '([\w.]+)'>", r"\1", wrong[1]).replace("typing.", "")
+        name = group if inner == group else f"{group}.{inner}"
+        return f"{name} is {wrong[2]!r}: expected {wanted}"
+    return text
 
 
-def _settings_near(key: str, args: list[str], parser: LightningArgumentParser) -> list[str]:
-    """The settings that stand where an unknown key was looked for."""
-    import inspect
-
-    group = key.split(".")[0]
+def _settings(group: str, args: list[str], parser: LightningArgumentParser) -> list[str]:
+    """The settings that stand where an unknown one was looked for."""
     if group in ("model", "data"):
-        merged: dict[str, Any] = {}
+        classes: dict[str, str] = {}
         for arg in args:
             if arg.startswith("--config="):
-                merged |= yaml.safe_load(Path(arg.removeprefix("--config=")).read_text()) or {}
-        class_path = merged.get(group, {}).get("class_path")
-        if class_path:
-            return [name for name in inspect.signature(import_class(class_path)).parameters]
-    names = [action.dest for action in parser._actions]
-    return [name.removeprefix(f"{group}.") for name in names if name.startswith(f"{group}.")] or [n for n in names if "." not in n]
+                settings = read_settings(Path(arg.removeprefix("--config=")))
+                classes |= {name: value["class_path"] for name, value in settings.items() if name == group and "class_path" in value}
+        return [name for name in inspect.signature(import_class(classes[group])).parameters] if group in classes else []
+    names = [action.dest for action in parser._actions if action.dest != "help"]
+    if group:
+        return [name.removeprefix(f"{group}.") for name in names if name.startswith(f"{group}.")]
+    return [name for name in names if "." not in name and not name.startswith("print_")] + ["resume", "run_dir"]
 
 
 def _plain(value: Any) -> Any:

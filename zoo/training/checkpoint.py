@@ -63,8 +63,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         if code := re.search(r"GLOBAL ([A-Za-z_][\w.]*) ", str(error)):
             reason = f"it holds {code[1]}, where only tensors and plain values are safe to load"
         else:  # what torch says of an unpickler's failure is how to switch safety off
-            said = "" if isinstance(error, pickle.UnpicklingError) else f": {error}".partition("\n")[0]
-            reason = f"it is cut short, or no checkpoint ({type(error).__name__}{said})"
+            said = "" if isinstance(error, pickle.UnpicklingError) else str(error).partition("\n")[0]
+            reason = f"it is cut short, or no checkpoint ({': '.join(filter(None, [type(error).__name__, said]))})"
         raise ValueError(f"cannot read checkpoint {path}: {reason}. Use another, or train again") from error
     finally:
         if unsafe is not None:

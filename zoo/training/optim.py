@@ -10,6 +10,7 @@ from typing import Any, Literal, TypedDict, get_args
 from lightning import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from timm.optim import create_optimizer_v2, get_optimizer_class, get_optimizer_info, list_optimizers
+from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, OneCycleLR, ReduceLROnPlateau
 
@@ -60,6 +61,8 @@ def check(optim: Optim | None) -> Optim:
         near = difflib.get_close_matches(settings["name"], list_optimizers(), n=3)
         raise ValueError(f"unknown optimizer {settings['name']!r}: timm has {', '.join(near or list_optimizers())}")
     info = get_optimizer_info(settings["name"])
+    if info.second_order:
+        raise ValueError(f"{settings['name']!r} needs gradients of gradients, which a training step here does not build: choose another")
     for name, has in (("momentum", info.has_momentum), ("betas", info.has_betas), ("eps", info.has_eps)):
         if name in optim and not has:  # timm would drop it in silence
             raise ValueError(f"optimizer {settings['name']!r} has no {name}: leave optim.{name} out, or choose another")
@@ -127,10 +130,13 @@ def configure(system: LightningModule, lr: float, optim: Optim, total_steps: int
 def _can_fuse(system: LightningModule, name: str) -> bool:
     """Whether one kernel may update all parameters: a third of a small MLP's step on a CPU.
 
-    Not in fp16, where a fused optimizer unscales the gradients itself, after Lightning would have clipped them; in bf16
-    nothing is scaled, but Lightning refuses to clip all the same.
+    Not in fp16, where a fused optimizer unscales the gradients itself, after Lightning would have clipped them (in bf16
+    nothing is scaled, but Lightning refuses to clip all the same); and not on sharded parameters, which not every fused
+    kernel knows (aten._fused_sgd_ has no sharding strategy in torch 2.14).
     """
     if "fused" not in inspect.signature(get_optimizer_class(name, bind_defaults=False)).parameters:
+        return False
+    if any(isinstance(parameter, DTensor) for parameter in system.parameters()):
         return False
     if system._trainer is None:
         return True

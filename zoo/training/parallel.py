@@ -4,7 +4,7 @@ from functools import partial
 
 from lightning import LightningModule
 from lightning.pytorch.strategies import ModelParallelStrategy
-from torch import nn
+from torch import distributed, nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 
@@ -34,6 +34,12 @@ class FSDP2(ModelParallelStrategy):
         assert system is not None
         # Lightning calls this hook before `setup`, once per fit and test; the mesh exists from here on
         system.configure_model = partial(shard, system, self.device_mesh["data_parallel"])  # type: ignore[method-assign]
+
+    def on_validation_start(self) -> None:
+        """Evaluate with rank 0's buffers everywhere, as DDP does and as the checkpoint will hold them (BatchNorm's averages)."""
+        assert self.model is not None
+        for buffer in self.model.buffers():
+            distributed.broadcast(buffer, src=0)
 
 
 def shard(system: LightningModule, mesh: DeviceMesh) -> None:

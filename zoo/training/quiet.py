@@ -7,17 +7,24 @@ import lightning.pytorch.trainer.connectors.callback_connector
 import lightning.pytorch.trainer.connectors.logger_connector  # noqa: F401  # their loggers must exist
 
 
+_CHECKPOINTS = "lightning.pytorch.trainer.connectors.checkpoint_connector"
+_NOISE = (
+    "Tip:",  # adverts for litlogger and litmodels, at every start
+    "GPU available: False",  # accelerators that are not there
+    "TPU available: False",
+    "`weights_only` was not set",  # said at every checkpoint: what is saved holds everything
+)
+
+
 class _NoNoise(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         message = record.getMessage()
-        return "Tip:" not in message and not message.startswith(("GPU available: False", "TPU available: False"))
+        return not any(noise in message for noise in _NOISE)
 
 
 def keep_quiet() -> None:
     """Silence adverts, and warnings about choices that were made on purpose."""
-    # Lightning prints "Tip: ... litlogger / litmodels" at every start (connectors/logger_connector, callback_connector),
-    # and which accelerators are not there
-    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
+    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero", _CHECKPOINTS):
         logging.getLogger(name).addFilter(_NoNoise())
     # checkpoints/ of a run that is resumed is meant to hold files: lightning/pytorch/callbacks/model_checkpoint.py
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")

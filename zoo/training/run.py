@@ -54,6 +54,19 @@ class Run:
     def facts_path(self) -> Path:
         return self.folder / "run.json"
 
+    def make_folder(self) -> None:
+        """Create the directory, or say what is in the way.
+
+        Raises:
+            OSError: if it cannot be written to.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / ".writable").touch()
+            (self.folder / ".writable").unlink()
+        except OSError as error:
+            raise OSError(f"cannot write to the run directory {self.folder} ({error.strerror}): choose another with --run_dir") from error
+
     def facts(self) -> dict[str, Any]:
         """What run.json says: recipe, command, W&B id, and after the run its results."""
         return json.loads(self.facts_path.read_text()) if self.facts_path.is_file() else {}

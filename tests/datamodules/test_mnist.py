@@ -1,0 +1,43 @@
+"""MNIST: the real images."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from datamodules import MNIST
+
+
+@pytest.fixture
+def data(mirror: Path) -> MNIST:
+    data = MNIST()
+    data.setup()
+    return data
+
+
+def test_is_the_original_set(data: MNIST) -> None:
+    (x, y), _ = data.splits["train"]
+    test_x, test_y = data.splits["test"].arrays
+    assert (x.shape, test_x.shape, x.dtype) == ((60_000, 1, 28, 28), (10_000, 1, 28, 28), torch.uint8)
+    # counts per digit as in LeCun's files
+    assert torch.bincount(y).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    assert torch.bincount(test_y).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    assert y[:5].tolist() == [5, 0, 4, 1, 9]
+    assert test_y[:5].tolist() == [7, 2, 1, 0, 4]
+
+
+def test_mean_and_deviation_are_the_training_images(data: MNIST) -> None:
+    x = data.splits["train"].arrays.x.double() / 255
+    assert x.mean().item() == pytest.approx(data.mean[0], abs=1e-4)
+    assert x.std(correction=0).item() == pytest.approx(data.std[0], abs=1e-4)
+
+
+def test_splits_are_disjoint_complete_and_stratified(data: MNIST) -> None:
+    y = data.splits["train"].arrays.y
+    train, val = data.splits["train"].rows, data.splits["val"].rows
+    assert torch.equal(torch.cat([train, val]).sort().values, torch.arange(60_000))
+    assert ((torch.bincount(y[val]) - 0.1 * torch.bincount(y)).abs() <= 1).all()
+
+
+def test_a_mirrored_digit_is_not_offered(data: MNIST) -> None:
+    assert not data.transform.flip

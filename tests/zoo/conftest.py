@@ -1,0 +1,64 @@
+"""A tiny data set and a quiet trainer, both real."""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import pytest
+import torch
+from lightning import LightningDataModule, LightningModule, Trainer
+
+from datamodules import Digits
+from datamodules.base import Arrays, DataModule
+from datamodules.batch import Batch
+from zoo.training.quiet import keep_quiet
+
+
+class Blobs(DataModule):
+    """Three Gaussian clouds in four dimensions: 20 % test, 20 % of the rest validates."""
+
+    input_shape = (4,)
+    num_classes = 3
+    class_names = ("ant", "bee", "cat")
+
+    def __init__(self, batch_size: int = 10, size: int = 160) -> None:
+        super().__init__(batch_size, val_fraction=0.2, test_fraction=0.2, seed=0)
+        self.size = size
+
+    def load(self, part: Literal["train", "test"]) -> Arrays:
+        generator = torch.Generator().manual_seed(0)
+        y = torch.arange(self.size) % 3
+        centres = 2.0 * torch.eye(4)[:3]
+        return Arrays(centres[y] + torch.randn(self.size, 4, generator=generator), y)
+
+    def transform(self, batch: Batch, epoch: int, train: bool) -> Batch:
+        return batch
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def blobs() -> type[Blobs]:
+    return Blobs
+
+
+@pytest.fixture
+def digits() -> Digits:
+    return Digits(batch_size=300)
+
+
+@pytest.fixture
+def fit() -> Callable[..., Trainer]:
+    """Train for real, in this process on the CPU, with nothing written; returns the trainer."""
+
+    def run(system: LightningModule, data: LightningDataModule | None = None, *loaders: Any, **arguments: Any) -> Trainer:
+        keep_quiet()
+        quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+        defaults = {"accelerator": "cpu", "devices": 1, "max_epochs": 1, "num_sanity_val_steps": 0, "log_every_n_steps": 1}
+        trainer = Trainer(**{**quiet, **defaults, **arguments})
+        trainer.fit(system, *loaders, datamodule=data)
+        return trainer
+
+    return run

@@ -1,0 +1,27 @@
+"""A user's own callback, named in a configuration: writes what each process trained on, and its gradients."""
+
+from pathlib import Path
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+from torch.distributed.tensor import DTensor
+
+
+class Recorder(Callback):
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+        self.positions: list[list[int]] = []
+        self.gradients: dict[str, torch.Tensor] = {}
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: tuple[torch.Tensor, ...], batch_idx: int) -> None:
+        self.positions.append(batch[2].tolist())
+
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer) -> None:
+        if not self.gradients:
+            for name, parameter in pl_module.named_parameters():
+                gradient = parameter.grad
+                self.gradients[name] = gradient.full_tensor() if isinstance(gradient, DTensor) else gradient.clone()
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        record = {"positions": self.positions, "gradients": self.gradients}
+        torch.save(record, self.folder / f"rank{trainer.global_rank}of{trainer.world_size}.pt")

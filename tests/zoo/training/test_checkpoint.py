@@ -1,0 +1,223 @@
+"""Files written whole or not at all, and read without running what they hold."""
+
+import os
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning import Trainer
+
+from zoo.mlp.mlp import MLPClassifier
+from zoo.training.checkpoint import AtomicCheckpointIO, latest_checkpoint, load_system, read_checkpoint
+
+CHECKPOINT = {"state_dict": {"w": torch.ones(4)}, "hyper_parameters": {"shape": (1, 2), "name": "a"}, "epoch": 3}
+
+
+class Payload:
+    """Unpickling it creates a file."""
+
+    def __init__(self, flag: Path) -> None:
+        self.flag = flag
+
+    def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
+        return os.system, (f"touch {self.flag}",)
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    AtomicCheckpointIO().save_checkpoint(CHECKPOINT, tmp_path / "run" / "last.ckpt")
+    return tmp_path / "run" / "last.ckpt"
+
+
+def only_file(path: Path) -> bool:
+    return list(path.parent.iterdir()) == [path]
+
+
+def test_what_is_written_is_read_again(saved: Path) -> None:
+    assert only_file(saved)
+    for read in (read_checkpoint, AtomicCheckpointIO().load_checkpoint):
+        checkpoint = read(saved)
+        assert torch.equal(checkpoint.pop("state_dict")["w"], torch.ones(4))
+        assert checkpoint == {name: value for name, value in CHECKPOINT.items() if name != "state_dict"}
+
+
+def test_writing_again_replaces(saved: Path) -> None:
+    AtomicCheckpointIO().save_checkpoint({**CHECKPOINT, "epoch": 4}, saved)
+    assert read_checkpoint(saved)["epoch"] == 4
+    assert only_file(saved)
+
+
+def test_a_full_disk_leaves_the_older_file_and_nothing_half_written(saved: Path) -> None:
+    script = """
+import resource, signal, sys, torch
+from zoo.training.checkpoint import AtomicCheckpointIO
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+try:
+    AtomicCheckpointIO().save_checkpoint({"state_dict": {"w": torch.zeros(1_000_000)}}, sys.argv[1])
+except OSError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", script, str(saved)], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.startswith(f"cannot write checkpoint {saved}: ")
+    assert "Free some space, or choose another --run_dir" in done.stdout
+    assert read_checkpoint(saved)["epoch"] == 3
+    assert only_file(saved)
+
+
+def test_what_cannot_be_pickled_leaves_the_older_file(saved: Path) -> None:
+    with pytest.raises(Exception, match="lambda"):
+        AtomicCheckpointIO().save_checkpoint({**CHECKPOINT, "hook": lambda: None}, saved)
+    assert read_checkpoint(saved)["epoch"] == 3
+    assert only_file(saved)
+
+
+def test_a_folder_that_cannot_be_made_is_named(saved: Path) -> None:
+    with pytest.raises(OSError, match=rf"cannot write checkpoint {saved}/checkpoints/last.ckpt"):
+        AtomicCheckpointIO().save_checkpoint(CHECKPOINT, saved / "checkpoints" / "last.ckpt")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.99])
+def test_a_file_cut_short_is_named(saved: Path, share: float) -> None:
+    content = saved.read_bytes()
+    saved.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(ValueError, match=rf"cannot read checkpoint {saved}: it is cut short, or no checkpoint \(.+\)"):
+        read_checkpoint(saved)
+
+
+@pytest.mark.parametrize(
+    "text", ["hello\n", "model:\n  lr: 0.1\n", "position,target\n1,2\n", "<html>", "# Title\n", "version https://git-lfs"]
+)
+def test_a_text_file_is_no_checkpoint(saved: Path, text: str) -> None:
+    saved.write_text(text)  # the unpickler takes each for something else
+    with pytest.raises(ValueError, match=rf"cannot read checkpoint {saved}: it is cut short, or no checkpoint"):
+        read_checkpoint(saved)
+
+
+@pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
+def test_random_bytes_within_a_checkpoint_never_end_in_another_error(saved: Path, legacy: bool) -> None:
+    torch.save(CHECKPOINT, saved, _use_new_zipfile_serialization=not legacy)
+    content, generator = saved.read_bytes(), torch.Generator().manual_seed(0)
+    refused = 0
+    for place, byte in torch.randint(2**31, (150, 2), generator=generator).tolist():
+        place %= len(content)
+        saved.write_bytes(content[:place] + bytes([byte % 256]) + content[place + 1 :])
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of torch, that the pickle protocol is unknown
+                read_checkpoint(saved)  # where the byte is part of a number or a name, the file is still a checkpoint
+        except ValueError as error:
+            assert str(saved) in str(error)
+            refused += 1
+    assert refused > 10
+
+
+@pytest.mark.parametrize("force", [None, "1"])
+def test_a_pickled_function_is_named_and_never_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, force: str | None) -> None:
+    path, flag = tmp_path / "evil.ckpt", tmp_path / "was_run"
+    torch.save({**CHECKPOINT, "callbacks": Payload(flag)}, path)
+    if force:
+        monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", force)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.load(path, weights_only=True)
+        assert flag.exists()  # torch's own reader runs it, although asked not to
+        flag.unlink()
+    with pytest.raises(ValueError, match=rf"cannot read checkpoint {path}: it holds posix.system, where only tensors"):
+        read_checkpoint(path)
+    assert not flag.exists()
+    assert os.environ.get("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD") == force  # other code may want it
+
+
+def test_a_class_that_is_no_plain_value_is_named(saved: Path) -> None:
+    torch.save({**CHECKPOINT, "net": torch.nn.Linear(1, 1)}, saved)
+    with pytest.raises(ValueError, match=r"it holds torch.nn.modules.linear.Linear, where only tensors and plain values"):
+        read_checkpoint(saved)
+
+
+@pytest.mark.parametrize("content", [{"w": torch.ones(1)}, [1, 2]])
+def test_a_torch_file_without_weights_is_no_checkpoint(saved: Path, content: Any) -> None:
+    torch.save(content, saved)
+    with pytest.raises(ValueError, match=rf"{saved} is no Lightning checkpoint: it has no state_dict"):
+        read_checkpoint(saved)
+
+
+def test_a_missing_file_is_named_with_those_that_are_there(saved: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=rf"no checkpoint {saved.parent}/lost.ckpt: there is {saved}"):
+        read_checkpoint(saved.with_name("lost.ckpt"))
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint /nowhere/last.ckpt$"):
+        read_checkpoint("/nowhere/last.ckpt")
+
+
+def test_the_latest_checkpoint_is_the_one_written_last(tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    for name, time in [("best.ckpt", 20), ("step=9.ckpt", 30), ("last.ckpt", 10)]:
+        (folder / name).touch()
+        os.utime(folder / name, (time, time))
+    assert latest_checkpoint(tmp_path).name == "step=9.ckpt"
+    for path in folder.iterdir():
+        os.utime(path, (30, 30))
+    assert latest_checkpoint(tmp_path).name == "last.ckpt"
+
+
+def test_a_run_without_checkpoints_says_how_to_start_anew(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=rf"{tmp_path} holds no checkpoint under checkpoints/: start it anew with zoo fit"):
+        latest_checkpoint(tmp_path)
+
+
+@pytest.fixture
+def trained(tmp_path: Path, fit: Callable[..., Trainer], blobs: Callable[..., Any]) -> Path:
+    """A real checkpoint, written by a real trainer."""
+    model = MLPClassifier((4,), 3, hidden_dims=(8,), dropout=0.3, optim={"name": "lion"})
+    fit(model, blobs(), max_steps=2, plugins=[AtomicCheckpointIO()]).save_checkpoint(tmp_path / "mlp.ckpt")
+    return tmp_path / "mlp.ckpt"
+
+
+def edit(path: Path, **changes: Any) -> None:
+    torch.save({**read_checkpoint(path), **changes}, path)
+
+
+def test_a_system_comes_back_in_evaluation_mode_with_its_arguments_and_weights(trained: Path) -> None:
+    system = load_system(trained)
+    assert type(system) is MLPClassifier
+    assert not system.training
+    assert (system.hparams["dropout"], system.hparams["optim"]) == (0.3, {"name": "lion"})
+    for name, weight in system.state_dict().items():
+        assert torch.equal(weight, read_checkpoint(trained)["state_dict"][name])
+
+
+@pytest.mark.parametrize("class_path", ["subprocess.Popen", "builtins.exec", "zoology.Cat", ""])
+def test_a_class_that_is_not_ours_is_not_imported(trained: Path, class_path: str) -> None:
+    edit(trained, class_path=class_path)
+    with pytest.raises(ValueError, match=rf"{trained} holds a {class_path or 'model of unknown class'}: name its package in ZOO"):
+        load_system(trained)
+
+
+@pytest.mark.parametrize(
+    ("class_path", "arguments"), [("zoo.cli.main.main", {"argv": ["list"]}), ("zoo.mlp.mlp.MLPNet", {}), ("zoo.cli.main.sys", {})]
+)
+def test_only_systems_are_called(
+    trained: Path, class_path: str, arguments: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    edit(trained, class_path=class_path, hyper_parameters=arguments)
+    with pytest.raises(ValueError, match=rf"{trained} holds {class_path}, which is no System"):
+        load_system(trained)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_class_of_ones_own_loads_once_its_package_is_allowed(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_models.py").write_text("from zoo import MLPClassifier\nclass Mine(MLPClassifier):\n    pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    edit(trained, class_path="my_models.Mine")
+    with pytest.raises(ValueError, match=r"holds a my_models.Mine: name its package in ZOO_IMPORTS"):
+        load_system(trained)
+    monkeypatch.setenv("ZOO_IMPORTS", "other,my_models")
+    assert type(load_system(trained)).__name__ == "Mine"

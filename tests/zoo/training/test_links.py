@@ -1,0 +1,51 @@
+"""The data fills in what was left open; a contradiction is refused."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from datamodules import Digits, Tabular
+from zoo.mlp.mlp import MLPClassifier, MLPRegressor
+from zoo.training.links import import_class, resolve_links
+
+
+@pytest.mark.parametrize("given", [{}, {"input_shape": None, "num_classes": None}, {"lr": 0.1}])
+def test_fills_in_what_was_left_open(given: dict[str, Any]) -> None:
+    assert resolve_links(MLPClassifier, given, Digits()) == {"input_shape": [1, 8, 8], "num_classes": 10}
+
+
+def test_a_resolved_model_can_be_built() -> None:
+    model = MLPClassifier(**resolve_links(MLPClassifier, {}, Digits()))
+    assert model.net.output.out_features == 10
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), [1, 8, 8]])
+def test_equal_values_given_by_hand_are_left_alone(shape: Any) -> None:
+    assert resolve_links(MLPClassifier, {"input_shape": shape, "num_classes": 10}, Digits()) == {}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"num_classes": 7}, "model.num_classes is 7, but Digits has 10: leave it out, or change the data"),
+        ({"input_shape": [1, 28, 28]}, r"model.input_shape is \[1, 28, 28\], but Digits has \[1, 8, 8\]"),
+    ],
+)
+def test_a_contradiction_is_refused(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        resolve_links(MLPClassifier, given, Digits())
+
+
+def test_only_what_the_model_asks_for_is_filled_in() -> None:
+    assert resolve_links(MLPRegressor, {}, Tabular("diabetes")) == {"input_shape": [10], "num_targets": 1}
+    assert resolve_links(MLPRegressor, {}, Digits()) == {"input_shape": [1, 8, 8]}  # it has no targets, and classes do not count
+
+
+def test_what_the_data_does_not_know_is_left_to_the_user() -> None:
+    assert resolve_links(MLPClassifier, {"num_classes": 3}, Tabular("diabetes")) == {"input_shape": [10]}
+
+
+def test_classes_are_found_by_their_path() -> None:
+    assert import_class("zoo.MLPClassifier") is import_class("zoo.mlp.mlp.MLPClassifier") is MLPClassifier
+    assert import_class("pathlib.Path") is Path

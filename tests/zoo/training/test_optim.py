@@ -1,0 +1,273 @@
+"""Schedules against torch's own, and what an optimizer is given."""
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from lightning import Trainer
+from timm.optim import get_optimizer_class, list_optimizers
+from torch import Tensor, nn
+from torch.optim import SGD, Optimizer
+from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, ReduceLROnPlateau, StepLR
+
+from zoo.mlp.mlp import MLPClassifier
+from zoo.training.optim import Schedule, check, configure, learning_rate_factor
+
+LR = 0.1
+# names that timm lists, but builds only beside bitsandbytes or NVIDIA's Apex, on CUDA
+NEEDS_CUDA = ("bnb", "fused")
+
+
+def build(optim: dict[str, Any], total_steps: int = 10, lr: float = LR, **arguments: Any) -> dict[str, Any]:
+    """What `configure` gives for a small MLP: the system, its optimizer and its schedule."""
+    system = MLPClassifier((4,), 3, hidden_dims=(8,), lr=lr, optim=optim, **arguments)  # type: ignore[arg-type]  # a plain dict
+    configured: Any = configure(system, lr, system.optim, total_steps, monitor="val/loss")
+    return {"system": system, "optimizer": configured["optimizer"], **configured["lr_scheduler"]}
+
+
+def rates(scheduler: LRScheduler, optimizer: Optimizer, steps: int) -> list[float]:
+    """The rate of every optimizer step, and the one left after the last."""
+    seen = [optimizer.param_groups[0]["lr"]]
+    for _ in range(steps):
+        optimizer.step()
+        scheduler.step()
+        seen.append(optimizer.param_groups[0]["lr"])
+    return seen
+
+
+def torchs_own(make: Callable[[Optimizer], LRScheduler], steps: int) -> list[float]:
+    optimizer = SGD([nn.Parameter(torch.zeros(1))], lr=LR)
+    return rates(make(optimizer), optimizer, steps)
+
+
+def ours(steps: int, total_steps: int, schedule: Schedule, **arguments: Any) -> list[float]:
+    return [LR * learning_rate_factor(step, total_steps, schedule, **arguments) for step in range(steps + 1)]
+
+
+@pytest.mark.parametrize("total_steps", [1, 2, 7, 100])
+@pytest.mark.parametrize("final", [0.0, 0.05])
+def test_cosine_is_torchs(total_steps: int, final: float) -> None:
+    oracle = torchs_own(lambda optimizer: CosineAnnealingLR(optimizer, T_max=total_steps, eta_min=final * LR), total_steps)
+    assert ours(total_steps, total_steps, "cosine", final=final) == pytest.approx(oracle, abs=1e-9)
+    assert oracle[-1] == pytest.approx(final * LR, abs=1e-9)
+
+
+@pytest.mark.parametrize(("step_every", "factor"), [(3, 0.1), (4, 0.5), (10, 0.1)])
+def test_step_is_torchs(step_every: int, factor: float) -> None:
+    oracle = torchs_own(lambda optimizer: StepLR(optimizer, step_every, gamma=factor), 10)
+    assert ours(10, 10, "step", step_every=step_every, factor=factor) == pytest.approx(oracle)
+
+
+def test_step_drops_twice_within_the_training_unless_told_otherwise() -> None:
+    assert ours(29, 30, "step") == pytest.approx([LR] * 10 + [0.1 * LR] * 10 + [0.01 * LR] * 10)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "step"])
+def test_warmup_is_torchs_linear_one_then_the_schedule_takes_over(schedule: Schedule) -> None:
+    oracle = torchs_own(lambda optimizer: LinearLR(optimizer, start_factor=1 / 8, total_iters=7), 7)
+    assert ours(7, 100, schedule, warmup_steps=8, step_every=50) == pytest.approx(oracle)
+    assert oracle[-1] == pytest.approx(LR)
+
+
+def test_cosine_after_warmup_fills_what_is_left() -> None:
+    oracle = torchs_own(lambda optimizer: CosineAnnealingLR(optimizer, T_max=92, eta_min=0.01 * LR), 92)
+    assert ours(100, 100, "cosine", warmup_steps=8, final=0.01)[8:] == pytest.approx(oracle, abs=1e-9)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "step"])
+@pytest.mark.parametrize("warmup_steps", [0, 5, 20, 30])
+def test_never_rises_after_warmup_and_stays_where_it_ended(schedule: Schedule, warmup_steps: int) -> None:
+    seen = ours(60, 20, schedule, warmup_steps=warmup_steps)
+    after = seen[warmup_steps:]
+    assert after == sorted(after, reverse=True)
+    assert seen[20:] == [seen[20]] * 41  # torch's cosine would be back at the top after 40
+
+
+@pytest.mark.parametrize("schedule", ["one_cycle", "plateau"])
+def test_what_is_no_function_of_the_step_says_so(schedule: Schedule) -> None:
+    with pytest.raises(ValueError, match=f"'{schedule}' is no function of the step alone"):
+        learning_rate_factor(0, 10, schedule)
+
+
+def test_the_optimizer_follows_the_factor() -> None:
+    built = build({"name": "momentum", "schedule": "cosine", "warmup_steps": 2, "final": 0.1}, total_steps=9)
+    assert built["interval"] == "step"
+    assert rates(built["scheduler"], built["optimizer"], 9) == pytest.approx(ours(9, 9, "cosine", warmup_steps=2, final=0.1))
+
+
+def test_one_cycle_starts_low_peaks_at_lr_and_ends_at_final() -> None:
+    built = build({"schedule": "one_cycle", "final": 0.02}, total_steps=99)
+    seen = rates(built["scheduler"], built["optimizer"], 99)
+    assert seen[0] == pytest.approx(LR / 25)
+    assert max(seen) == seen[29] == pytest.approx(LR)  # 30 % up
+    assert seen[-1] == pytest.approx(0.02 * LR)
+
+
+@pytest.mark.parametrize("total_steps", [1, 2, 3, 10])
+def test_one_cycle_takes_exactly_the_steps_there_are(total_steps: int) -> None:
+    built = build({"schedule": "one_cycle"}, total_steps=total_steps)
+    seen = rates(built["scheduler"], built["optimizer"], total_steps)
+    assert max(seen) <= LR * (1 + 1e-6)
+    assert seen[-1] < 0.01 * LR
+
+
+def test_one_cycle_moves_the_momentum_against_the_rate() -> None:
+    built = build({"schedule": "one_cycle", "name": "adamw"}, total_steps=99)
+    betas = []
+    for _ in range(99):
+        betas.append(built["optimizer"].param_groups[0]["betas"][0])
+        built["optimizer"].step()
+        built["scheduler"].step()
+    assert betas[0] == pytest.approx(0.95)
+    assert betas[29] == min(betas) == pytest.approx(0.85)
+
+
+@pytest.mark.parametrize(
+    ("optim", "field", "value"),
+    [
+        ({"name": "momentum", "momentum": 0.5}, "momentum", 0.5),
+        ({"name": "adamw", "betas": [0.8, 0.99]}, "betas", (0.8, 0.99)),
+    ],
+)
+def test_one_cycle_leaves_a_momentum_that_was_given(optim: dict[str, Any], field: str, value: Any) -> None:
+    built = build({**optim, "schedule": "one_cycle"}, total_steps=9)
+    rates(built["scheduler"], built["optimizer"], 9)
+    assert built["optimizer"].param_groups[0][field] == value
+
+
+def test_one_cycle_does_without_momentum_where_there_is_none() -> None:
+    built = build({"name": "adagrad", "schedule": "one_cycle"}, total_steps=9)
+    assert max(rates(built["scheduler"], built["optimizer"], 9)) == pytest.approx(LR, rel=0.05)
+
+
+def test_plateau_is_torchs_with_the_settings_given() -> None:
+    built = build({"schedule": "plateau", "factor": 0.3, "patience": 2})
+    scheduler, optimizer = built["scheduler"], built["optimizer"]
+    assert isinstance(scheduler, ReduceLROnPlateau)
+    assert built["monitor"] == "val/loss"
+    seen = []
+    for loss in [1.0, 0.5, 0.5, 0.5, 0.5, 0.4]:  # three validations without progress: one more than its patience
+        scheduler.step(loss)
+        seen.append(optimizer.param_groups[0]["lr"])
+    assert seen == pytest.approx([LR, LR, LR, LR, 0.3 * LR, 0.3 * LR])
+
+
+def test_warmup_that_outlasts_the_training_is_said() -> None:
+    with pytest.warns(UserWarning, match=r"warm-up of 20 steps outlasts the training of 10: lr never reaches 0\.1"):
+        build({"warmup_steps": 20}, total_steps=10)
+
+
+@pytest.mark.parametrize("norm", ["batch", "layer"])
+@pytest.mark.parametrize("name", ["adamw", "sgd", "lion"])
+def test_weights_decay_but_biases_and_norms_do_not(name: str, norm: str) -> None:
+    built = build({"name": name, "weight_decay": 0.3}, norm=norm)
+    decay = {id(p): group["weight_decay"] for group in built["optimizer"].param_groups for p in group["params"]}
+    names = dict(built["system"].named_parameters())
+    assert len(decay) == len(names)  # each parameter in one group
+    matrices = {"net.hidden.0.weight", "net.output.weight"}
+    assert {name: decay[id(p)] for name, p in names.items()} == {name: 0.3 if name in matrices else 0.0 for name in names}
+
+
+def test_decay_shrinks_weights_that_get_no_gradient_and_leaves_biases() -> None:
+    built = build({"name": "adamw", "weight_decay": 0.5, "schedule": "constant"})
+    net = built["system"].net
+    for parameter in net.parameters():
+        nn.init.ones_(parameter)
+        parameter.grad = torch.zeros_like(parameter)
+    built["optimizer"].step()
+    torch.testing.assert_close(net.output.weight, torch.full((3, 8), 1 - LR * 0.5))
+    assert torch.equal(net.output.bias, torch.ones(3))
+
+
+@pytest.mark.parametrize("name", [name for name in list_optimizers() if not name.startswith(NEEDS_CUDA) and name != "adahessian"])
+def test_any_optimizer_of_timm_builds_and_steps(name: str) -> None:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="It is highly recommended to have 'opt_einsum'")  # of kron and its kin
+        built = build({"name": name, "schedule": "constant", "weight_decay": 0.01}, lr=1e-3)
+    system, optimizer = built["system"], built["optimizer"]
+    assert isinstance(optimizer, get_optimizer_class(name, bind_defaults=False))
+    before = [parameter.detach().clone() for parameter in system.parameters()]
+    with torch.compiler.set_stance("force_eager"):  # kron compiles its update: half a minute
+        for _ in range(2):  # ADOPT only looks at the first gradient
+            optimizer.zero_grad()
+            system.net(torch.randn(16, 4)).square().sum().backward()
+            optimizer.step()
+    for old, new in zip(before, system.parameters(), strict=True):
+        assert not torch.equal(old, new)
+        assert torch.isfinite(new).all()
+
+
+@pytest.mark.parametrize(
+    ("optim", "field", "value"),
+    [
+        ({}, "betas", (0.9, 0.999)),
+        ({"name": "sgd"}, "momentum", 0.9),
+        ({"name": "sgd", "momentum": 0.5}, "momentum", 0.5),
+        ({"name": "adam", "betas": [0.5, 0.9]}, "betas", (0.5, 0.9)),
+        ({"name": "adamw", "eps": 1e-3}, "eps", 1e-3),
+        ({"name": "adamw"}, "lr", LR),
+    ],
+)
+def test_settings_reach_the_optimizer(optim: dict[str, Any], field: str, value: Any) -> None:
+    assert build({**optim, "schedule": "constant"})["optimizer"].param_groups[0][field] == value
+
+
+@pytest.mark.parametrize(("name", "fused"), [("adamw", True), ("sgd", True), ("lion", None), ("lamb", None)])
+def test_one_kernel_updates_all_where_there_is_one(name: str, fused: bool | None) -> None:
+    assert build({"name": name})["optimizer"].defaults.get("fused") is fused
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_gradients_can_be_clipped_in_any_precision(precision: str, fit: Callable[..., Trainer], blobs: Callable[..., Any]) -> None:
+    optim: Any = {"name": "momentum", "momentum": 0.0, "schedule": "constant"}
+    model = MLPClassifier((4,), 3, hidden_dims=(8,), lr=1.0, optim=optim)
+    before = weights(model)
+    fit(model, blobs(), max_steps=1, precision=precision, gradient_clip_val=0.01)
+    assert (weights(model) - before).norm().item() == pytest.approx(0.01, rel=1e-3)  # with lr 1 the step is the gradient
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="fp16 needs a GPU")
+def test_in_fp16_gradients_are_clipped_after_unscaling(fit: Callable[..., Trainer], blobs: Callable[..., Any]) -> None:
+    optim: Any = {"name": "momentum", "momentum": 0.0, "schedule": "constant"}
+    model = MLPClassifier((4,), 3, hidden_dims=(8,), lr=1.0, optim=optim)
+    before = weights(model)
+    trainer = fit(model, blobs(), max_steps=1, accelerator="gpu", precision="16-mixed", gradient_clip_val=0.01)
+    assert not trainer.optimizers[0].defaults.get("fused")
+    assert (weights(model).cpu() - before).norm().item() == pytest.approx(0.01, rel=1e-2)
+
+
+def weights(model: nn.Module) -> Tensor:
+    return nn.utils.parameters_to_vector(model.parameters()).detach().clone()
+
+
+def test_what_can_be_built_comes_back_as_given() -> None:
+    optim: Any = {"name": "sgd", "momentum": 0.5, "schedule": "step", "step_every": 3}
+    assert check(optim) == optim
+    assert check(None) == {}
+
+
+@pytest.mark.parametrize(
+    ("optim", "message"),
+    [
+        ({"lr": 0.1}, "optim has no 'lr': choose from name, weight_decay"),
+        ({"schedule": "linear"}, "unknown schedule 'linear': choose one of constant, step, cosine, one_cycle, plateau"),
+        ({"name": "adamv"}, "unknown optimizer 'adamv': timm has adam, "),
+        ({"name": "adahessian"}, "'adahessian' needs gradients of gradients"),
+        ({"name": "adamw", "momentum": 0.5}, "optimizer 'adamw' has no momentum: leave optim.momentum out"),
+        ({"name": "sgd", "betas": [0.9, 0.99]}, "optimizer 'sgd' has no betas"),
+        ({"name": "sgd", "eps": 1e-6}, "optimizer 'sgd' has no eps"),
+        ({"schedule": "one_cycle", "warmup_steps": 5}, "warmup_steps goes with constant, step and cosine: 'one_cycle'"),
+        ({"schedule": "plateau", "warmup_steps": 5}, "warmup_steps goes with constant, step and cosine: 'plateau'"),
+        ({"warmup_steps": -1}, r"optim.warmup_steps must be 0 or more, got -1"),
+        ({"final": -0.1}, r"optim.final must be 0 or more, got -0.1"),
+        ({"weight_decay": -0.1}, r"optim.weight_decay must be 0 or more, got -0.1"),
+        ({"schedule": "step", "step_every": 0}, "optim.step_every must be at least 1, got 0"),
+        ({"schedule": "step", "factor": 1.0}, "optim.factor must lie between 0 and 1, got 1.0"),
+        ({"schedule": "plateau", "factor": 0.0}, "optim.factor must lie between 0 and 1, got 0.0"),
+    ],
+)
+def test_refuses_what_cannot_work(optim: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        check(optim)

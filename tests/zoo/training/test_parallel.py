@@ -1,0 +1,78 @@
+"""Two processes train as one does: the overlays trainer/ddp and trainer/fsdp, for real, on the CPU with gloo."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from zoo.training.checkpoint import load_system, read_checkpoint
+
+HERE = Path(__file__).parent
+
+
+def fit(folder: Path, *more: str, records: bool = True) -> Path:
+    folder.mkdir()
+    recorder = f"{{class_path: recorder.Recorder, init_args: {{folder: '{folder}'}}}}"
+    same_work = ["--model.norm", "none", "--model.dropout", "0", "--model.optim.name", "sgd", "--model.lr", "0.1"]
+    command = [sys.executable, "-m", "zoo", "fit", "-c", "mlp_digits", *more, "--run_dir", str(folder / "run"), *same_work]
+    command += ["--trainer.max_epochs", "2", "--trainer.accelerator", "cpu", *(["--trainer.callbacks+", recorder] if records else [])]
+    path = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "PYTHONPATH": path, "ZOO_IMPORTS": "recorder"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def record(folder: Path, rank: int, world_size: int) -> dict[str, Any]:
+    return torch.load(folder / f"rank{rank}of{world_size}.pt", weights_only=True)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fit(tmp_path_factory.mktemp("alone") / "one")
+
+
+@pytest.mark.parametrize("overlay", ["trainer/ddp", "trainer/fsdp"])
+def test_two_processes_do_the_work_of_one(tmp_path: Path, alone: Path, overlay: str) -> None:
+    both = fit(tmp_path / "two", "-c", overlay)
+    one, ranks = record(alone, 0, 1), [record(both, rank, 2) for rank in (0, 1)]
+
+    assert len(one["positions"]) == len(ranks[0]["positions"]) == 40  # as many steps, so the learning rate stays right
+    for batch, share0, share1 in zip(one["positions"], ranks[0]["positions"], ranks[1]["positions"], strict=True):
+        assert not set(share0) & set(share1)
+        assert share0 + share1 == batch
+
+    for rank in ranks:
+        for name, gradient in one["gradients"].items():
+            torch.testing.assert_close(rank["gradients"][name], gradient, rtol=0, atol=1e-6)
+
+    for name in ("last.ckpt", "best.ckpt"):
+        assert (both / "run" / "checkpoints" / name).is_file()  # a file, not a folder of shards
+    trained, expected = (read_checkpoint(run / "run" / "checkpoints" / "last.ckpt") for run in (both, alone))
+    for name, value in expected["state_dict"].items():
+        torch.testing.assert_close(trained["state_dict"][name], value, rtol=1e-3, atol=1e-4)
+    assert len(trained["random_states"]) == 2
+
+    with (both / "run" / "predictions" / "test.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len({row["position"] for row in rows}) == len(rows) == 359  # every test sample once, none padded
+    results = json.loads((both / "run" / "run.json").read_text())["results"]
+    right = sum(row["target"] == row["prediction"] for row in rows)
+    assert results["test/acc"] == pytest.approx(right / 359)  # over both processes, not one's share
+
+
+def test_a_sharded_run_resumes_in_one_process(tmp_path: Path) -> None:
+    """Its single-file checkpoint is nobody's shard: weights and optimizer state go on elsewhere."""
+    run = fit(tmp_path / "two", "-c", "trainer/fsdp", records=False) / "run"
+    arguments = ["--trainer.strategy", "auto", "--trainer.devices", "1", "--trainer.max_epochs", "3"]
+    command = [sys.executable, "-m", "zoo", "fit", "--resume", str(run), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert read_checkpoint(run / "checkpoints" / "last.ckpt")["global_step"] == 60
+    assert load_system(run / "checkpoints" / "best.ckpt")(torch.zeros(1, 1, 8, 8)).shape == (1, 10)

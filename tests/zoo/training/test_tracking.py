@@ -1,0 +1,116 @@
+"""Online with a key, offline without one; a CSV file always."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from lightning.pytorch.loggers import CSVLogger, WandbLogger
+
+from zoo.training.tracking import describe_wandb, has_key, make_loggers, wandb_mode
+
+KEYED = "machine api.wandb.ai login user password 0123456789"
+
+
+@pytest.fixture
+def netrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An environment that says nothing of W&B, and a netrc file that is not there yet."""
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    return tmp_path / "netrc"
+
+
+def test_without_a_key_it_is_offline(netrc: Path) -> None:
+    assert not has_key()
+    assert wandb_mode() == "offline"
+
+
+@pytest.mark.parametrize("name", ["WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE"])
+def test_with_a_key_in_the_environment_it_is_online(netrc: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "0123456789")
+    assert wandb_mode() == "online"
+
+
+def test_with_a_key_in_the_netrc_file_it_is_online(netrc: Path) -> None:
+    netrc.write_text(KEYED)
+    assert wandb_mode() == "online"
+
+
+@pytest.mark.parametrize("text", ["machine example.org login user password x", "", "no netrc file at all"])
+def test_a_netrc_file_without_this_servers_key_does_not_count(netrc: Path, text: str) -> None:
+    netrc.write_text(text)
+    assert wandb_mode() == "offline"
+
+
+def test_a_server_of_ones_own_needs_its_own_key(netrc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.example.org:8080")
+    netrc.write_text(KEYED)
+    assert wandb_mode() == "offline"
+    netrc.write_text("machine wandb.example.org login user password x")
+    assert wandb_mode() == "online"
+
+
+@pytest.mark.parametrize(
+    ("asked", "meant"),
+    [
+        ("offline", "offline"),
+        ("online", "online"),
+        ("disabled", "disabled"),
+        ("shared", "shared"),
+        ("dryrun", "offline"),
+        ("run", "online"),
+    ],
+)
+@pytest.mark.parametrize("key", ["", KEYED])
+def test_wandb_mode_wins_over_any_key(netrc: Path, monkeypatch: pytest.MonkeyPatch, key: str, asked: str, meant: str) -> None:
+    netrc.write_text(key)
+    monkeypatch.setenv("WANDB_MODE", asked)
+    assert wandb_mode() == meant
+
+
+def test_an_unknown_mode_is_refused(netrc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "off")
+    with pytest.raises(ValueError, match="WANDB_MODE is 'off': expected online, offline, shared or disabled"):
+        wandb_mode()
+
+
+def test_a_csv_file_stands_beside_wandb_even_where_that_is_disabled(
+    netrc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    wandb, table = make_loggers(tmp_path / "run", "recipe", "resume-1")
+    assert isinstance(wandb, WandbLogger)
+    assert isinstance(table, CSVLogger)
+    table.log_metrics({"train/loss": 0.5}, step=3)
+    table.save()
+    rows = (tmp_path / "run" / "logs" / "resume-1" / "metrics.csv").read_text().splitlines()
+    assert list(csv.DictReader(rows)) == [{"step": "3", "train/loss": "0.5"}]
+    assert describe_wandb(wandb) == []
+    assert not (tmp_path / "run" / "wandb").exists()
+
+
+def test_an_offline_run_stands_in_the_run_directory_and_can_be_read(netrc: Path, tmp_path: Path) -> None:
+    script = """
+import sys
+from pathlib import Path
+from zoo.training.tracking import describe_wandb, make_loggers
+settings = {"project": "mine", "tags": ["a"]}
+wandb, _ = make_loggers(Path(sys.argv[1]), "recipe", "fit", settings)
+wandb.log_metrics({"val/acc": 0.75}, step=1)
+print(describe_wandb(wandb))
+wandb.experiment.finish()
+"""
+    run = tmp_path / "run"
+    done = subprocess.run([sys.executable, "-c", script, str(run)], capture_output=True, text=True, timeout=120, check=True)
+    (folder,) = (run / "wandb").glob("offline-run-*")
+    assert done.stdout.strip() == str([f"look at it: wandb leet {folder}", f"sync it:    wandb sync {folder}"])
+    wandb = Path(sys.executable).with_name("wandb")
+    seen = subprocess.run([wandb, "leet", "inspect", "--json", folder], capture_output=True, text=True, timeout=120, check=True)
+    records = {record["type"]: record[record["type"]] for record in map(json.loads, seen.stdout.splitlines())}
+    facts = {"project": "mine", "tags": ["a"], "run_group": "recipe", "display_name": "run", "job_type": "fit"}
+    assert facts.items() <= records["run"].items()
+    assert records["history"]["item"]["val/acc"] == 0.75
