@@ -91,7 +91,7 @@ class DataModule(LightningDataModule):
         return BatchOrder(
             len(self.splits[split].rows),
             self.batch_size,
-            shuffle=train and not (self.trainer and self.trainer.overfit_batches),
+            shuffle=train and not (self.trainer and self.trainer.overfit_batches),  # type: ignore[attr-defined]
             drop_last=train,
             seed=self.seed,
             rank=place["rank"] if place else 0,

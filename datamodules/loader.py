@@ -1,6 +1,7 @@
 """The loaders every datamodule shares, and the one rule by which both order their samples."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Protocol, TypedDict
 
 import torch
@@ -75,7 +76,7 @@ class BatchOrder:
             rows = torch.randperm(self.size, generator=generator)
         else:
             rows = torch.arange(self.size)
-        for low, high in list(zip(self._bounds, self._bounds[1:], strict=False))[start:]:
+        for low, high in list(pairwise(self._bounds))[start:]:
             yield torch.tensor_split(rows[low:high], self.world_size)[self.rank]
 
 
@@ -164,9 +165,9 @@ class WorkerLoader(Loader):
 
     def __init__(self, samples: Samples, rows: Tensor, order: BatchOrder, num_workers: int = 0) -> None:
         super().__init__(order)
-        self._loader = DataLoader(
+        self._loader: DataLoader[Batch] = DataLoader(
             _Keyed(samples),  # type: ignore[arg-type]  # map-style, but its keys are pairs and it has no length
-            batch_sampler=_Keys(rows, order),  # type: ignore[arg-type]  # an iterable of key lists, which is what is used
+            batch_sampler=_Keys(rows, order),
             num_workers=num_workers,
             collate_fn=default_collate,
             persistent_workers=num_workers > 0,

@@ -15,7 +15,7 @@ def stratified_split(y: Tensor, fraction: float, seed: int) -> tuple[Tensor, Ten
     if not 0 < fraction < 1:
         raise ValueError(f"a split's fraction must lie between 0 and 1, got {fraction}")
     generator = torch.Generator().manual_seed(seed)
-    groups = [torch.arange(len(y))] if y.is_floating_point() else [(y == label).nonzero()[:, 0] for label in y.unique()]
+    groups = [torch.arange(len(y))] if y.is_floating_point() else [(y == label).nonzero()[:, 0] for label in torch.unique(y)]
     held_out = [torch.empty(0, dtype=torch.long)]
     for group in groups:
         shuffled = group[torch.randperm(len(group), generator=generator)]

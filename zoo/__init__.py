@@ -15,7 +15,7 @@ _HOMES = {
     "MLPRegressor": "mlp.mlp",
     "Perceptron": "mlp.perceptron",
 }
-__all__ = list(_HOMES)  # noqa: PLE0605  # read by name below
+__all__ = list(_HOMES)  # read by name below
 
 
 def __getattr__(name: str) -> object:

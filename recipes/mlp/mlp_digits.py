@@ -28,7 +28,11 @@ def main(max_epochs: int = 40, seed: int = 0, run_dir: Path | None = None) -> di
     )
     run = Run(run_dir or new_run_dir("mlp_digits"), recipe="mlp_digits")
     trainer = Trainer(
-        max_epochs=max_epochs, precision="32-true", log_every_n_steps=20, enable_model_summary=False, **run.trainer_arguments(model)
+        max_epochs=max_epochs,
+        precision="32-true",
+        log_every_n_steps=20,
+        enable_model_summary=False,
+        **run.trainer_arguments(model),
     )
     run.start_tracking(trainer, model, {"model": dict(model.hparams), "data": {"batch_size": 64, "seed": seed}})
     trainer.fit(model, datamodule=data)

@@ -25,7 +25,7 @@ class ImageSamples(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
         names = getattr(getattr(trainer, "datamodule", None), "class_names", ())
-        if batch_idx or trainer.sanity_checking or not trainer.is_global_zero or trainer.fast_dev_run:
+        if batch_idx or trainer.sanity_checking or not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         if batch.x.ndim != 4 or not names or not outputs or outputs.get("preds") is None or outputs["preds"].ndim != 2:
             return
@@ -56,7 +56,9 @@ def grid(images: list[np.ndarray], captions: list[str], wrong: list[bool]) -> Fi
     columns = min(8, len(images))
     rows = -(-len(images) // columns)
     figure = Figure(figsize=(1.6 * columns, 1.8 * rows), layout="constrained")
-    for axes, image, caption, is_wrong in zip(figure.subplots(rows, columns, squeeze=False).flat, images, captions, wrong, strict=False):
+    for axes, image, caption, is_wrong in zip(
+        figure.subplots(rows, columns, squeeze=False).flat, images, captions, wrong, strict=False
+    ):
         axes.imshow(image, cmap="gray" if image.ndim == 2 else None, vmin=0, vmax=1, interpolation="nearest")
         axes.set_title(caption.replace(" (", "\n("), fontsize=8, color="firebrick" if is_wrong else "black")
     for axes in figure.axes:

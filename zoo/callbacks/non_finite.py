@@ -14,12 +14,15 @@ class NonFiniteGuard(Callback):
         FloatingPointError: naming the step and the learning rate.
     """
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
-        if trainer.global_step % trainer.log_every_n_steps:
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if trainer.global_step % trainer.log_every_n_steps:  # type: ignore[attr-defined]
             return
         loss = outputs["loss"] if isinstance(outputs, Mapping) else outputs
         if loss is not None and not torch.isfinite(loss):
             lr = trainer.optimizers[0].param_groups[0]["lr"]
             raise FloatingPointError(
-                f"the loss is {loss.item()} at step {trainer.global_step} (lr {lr:.2g}): lower model.lr, or set trainer.gradient_clip_val"
+                f"the loss is {loss.item()} at step {trainer.global_step} (lr {lr:.2g}): "
+                "lower model.lr, or set trainer.gradient_clip_val"
             )

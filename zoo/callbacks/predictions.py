@@ -52,7 +52,7 @@ class Predictions(Callback):
             gathered: list[list[Columns]] = [[] for _ in range(trainer.world_size)]
             distributed.all_gather_object(gathered, parts)
             parts = [part for rank in gathered for part in rank]
-        if not parts or not trainer.is_global_zero or trainer.fast_dev_run:
+        if not parts or not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         columns = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
         order = columns["position"].argsort()
@@ -76,7 +76,11 @@ def table(columns: Columns, class_names: Sequence[str]) -> tuple[list[str], list
     """Header and rows. Classes by name, with the probability of the predicted one; targets of a regression as numbers."""
     preds = columns["preds"].float()
     if not class_names:
-        named = {"position": columns["position"], **({"target": columns["target"]} if "target" in columns else {}), "prediction": preds}
+        named = {
+            "position": columns["position"],
+            **({"target": columns["target"]} if "target" in columns else {}),
+            "prediction": preds,
+        }
         flat = {name: value.reshape(len(value), -1) for name, value in named.items()}
         header = [name if value.shape[1] == 1 else f"{name}_{i}" for name, value in flat.items() for i in range(value.shape[1])]
         return header, [list(row) for row in zip(*(c.tolist() for v in flat.values() for c in v.unbind(1)), strict=True)]

@@ -25,7 +25,9 @@ class LineProgress(ProgressBar):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._start = self._last = time.perf_counter()
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         if time.perf_counter() - self._last > self._seconds_between_lines:
             self._line(trainer, f" {batch_idx + 1}/{trainer.num_training_batches}")
 
@@ -36,7 +38,11 @@ class LineProgress(ProgressBar):
     def _line(self, trainer: Trainer, within: str) -> None:
         self._last = time.perf_counter()
         if self._enabled:
-            shown = {name: float(value) for name, value in trainer.callback_metrics.items() if name in _SHOWN or name.startswith("val/")}
+            shown = {
+                name: float(value)
+                for name, value in trainer.callback_metrics.items()
+                if name in _SHOWN or name.startswith("val/")
+            }
             values = "  ".join(f"{name} {value:.4g}" for name, value in sorted(shown.items()))
             last = f"/{trainer.max_epochs}" if (trainer.max_epochs or -1) > 0 else ""  # -1: only max_steps ends the run
             print(f"epoch {trainer.current_epoch + 1}{last}{within}  {values}  {self._last - self._start:.1f} s", flush=True)

@@ -13,11 +13,11 @@ State = dict[str, Any]  # tensors, tuples and numbers only, so that checkpoints 
 
 def random_state() -> State:
     """The state of every global generator of this process."""
-    name, keys, place, has_gauss, gauss = np.random.get_state(legacy=True)  # type: ignore[misc]  # a tuple when legacy
+    name, keys, place, has_gauss, gauss = np.random.get_state(legacy=True)
     state: State = {
         "torch": torch.get_rng_state(),
         "python": random.getstate(),
-        "numpy": (str(name), torch.from_numpy(keys.astype(np.int64)), int(place), int(has_gauss), float(gauss)),
+        "numpy": (str(name), torch.from_numpy(np.asarray(keys).astype(np.int64)), int(place), int(has_gauss), float(gauss)),
     }
     if torch.cuda.is_available():
         state["cuda"] = torch.cuda.get_rng_state()

@@ -24,7 +24,9 @@ class RegularCheckpoint(Checkpoint):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._last_at = self._kept_at = trainer.global_step
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         if not trainer.is_last_batch:
             self._keep(trainer)
 
@@ -40,12 +42,12 @@ class RegularCheckpoint(Checkpoint):
         self._write_last(trainer)
 
     def _write_last(self, trainer: Trainer) -> None:
-        if trainer.global_step > self._last_at and not trainer.fast_dev_run:
+        if trainer.global_step > self._last_at and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             self._last_at = trainer.global_step
             trainer.save_checkpoint(self.folder / "last.ckpt")
 
     def _keep(self, trainer: Trainer) -> None:
         step = trainer.global_step
-        if self.every_n_steps and step % self.every_n_steps == 0 and step > self._kept_at and not trainer.fast_dev_run:
+        if self.every_n_steps and step % self.every_n_steps == 0 and step > self._kept_at and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             self._kept_at = step
             trainer.save_checkpoint(self.folder / f"step={step}.ckpt")

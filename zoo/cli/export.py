@@ -44,7 +44,11 @@ def export(checkpoint: Path, format: Format, output: Path | None = None) -> int:
         "hyper_parameters": json.dumps(recorded["hyper_parameters"]),
         "data": json.dumps(recorded.get("data", {})),
     }
-    write, read = {"onnx": (_write_onnx, _read_onnx), "pt2": (_write_pt2, _read_pt2), "safetensors": (_write_safetensors, _read_safetensors)}[format]
+    write, read = {
+        "onnx": (_write_onnx, _read_onnx),
+        "pt2": (_write_pt2, _read_pt2),
+        "safetensors": (_write_safetensors, _read_safetensors),
+    }[format]
     partial = output.with_name(f".{os.getpid()}.{output.name}")
     output.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -65,7 +69,9 @@ def _compare(system: System, other: Callable[[Tensor], Tensor]) -> float:
             expected = system(x)
             actual = other(x)
         if not torch.allclose(actual, expected, rtol=_TOLERANCE, atol=_TOLERANCE):
-            raise ValueError(f"the exported network differs by {(actual - expected).abs().max():.2g} on a batch of {batch_size}: not kept")
+            raise ValueError(
+                f"the exported network differs by {(actual - expected).abs().max():.2g} on a batch of {batch_size}: not kept"
+            )
         largest = max(largest, (actual - expected).abs().max().item())
     return largest
 
@@ -78,7 +84,13 @@ def _write_onnx(system: System, path: Path, about: dict[str, str]) -> None:
         raise UsageError(f"ONNX needs {error.name}: pip install 'lightning-model-zoo[export]'") from error
     dynamic = {"x": {0: torch.export.Dim("batch")}}
     program = torch.onnx.export(
-        _Forward(system).eval(), (system.example_input(2),), input_names=["x"], output_names=["y"], dynamic_shapes=dynamic, dynamo=True, verbose=False
+        _Forward(system).eval(),
+        (system.example_input(2),),
+        input_names=["x"],
+        output_names=["y"],
+        dynamic_shapes=dynamic,
+        dynamo=True,
+        verbose=False,
     )
     assert program is not None
     model = program.model_proto

@@ -73,7 +73,9 @@ def _scores(class_path: str, model_class: Any) -> list[Score]:
 
 def _fill(text: str, name: str, table: str) -> str:
     """Replace what stands between <!-- name --> and <!-- /name -->; a text without them stays as it is."""
-    return re.sub(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", lambda match: f"{match[1]}{table}{match[2]}", text, flags=re.DOTALL)
+    return re.sub(
+        rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", lambda match: f"{match[1]}{table}{match[2]}", text, flags=re.DOTALL
+    )
 
 
 def _table(scores: list[Score]) -> str:
@@ -89,5 +91,6 @@ def _catalog_table(models: list[Entry]) -> str:
     for entry in models:
         for score in entry["scores"]:
             time = f"{score['seconds']:.0f} s" if score["mean"] is not None else ""
-            lines.append(f"| [{entry['name']}](zoo/{entry['card']}) | {entry['num_params']:,} | `{score['recipe']}` | {score_text(score)} | {time} |")
+            model = f"[{entry['name']}](zoo/{entry['card']}) | {entry['num_params']:,}"
+            lines.append(f"| {model} | `{score['recipe']}` | {score_text(score)} | {time} |")
     return "\n".join(lines) + "\n"

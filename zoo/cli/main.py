@@ -58,12 +58,25 @@ def build_parser() -> argparse.ArgumentParser:
         "predict": "write a checkpoint's predictions",
     }.items():
         run = commands.add_parser(
-            name, help=help_text, description=help_text, epilog=_RUN_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+            name,
+            help=help_text,
+            description=help_text,
+            epilog=_RUN_EPILOG,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        run.add_argument("-c", "--config", action="append", default=[], metavar="RECIPE", help="recipe, overlay (trainer/bf16) or YAML file; later ones win")
+        run.add_argument(
+            "-c",
+            "--config",
+            action="append",
+            default=[],
+            metavar="RECIPE",
+            help="recipe, overlay (trainer/bf16) or YAML file; later ones win",
+        )
         run.add_argument("--run_dir", type=Path, help="where everything goes (default: runs/<recipe>/<time>)")
         if name == "fit":
-            run.add_argument("--resume", type=Path, metavar="RUN", help="go on with a run directory, or from one of its checkpoints")
+            run.add_argument(
+                "--resume", type=Path, metavar="RUN", help="go on with a run directory, or from one of its checkpoints"
+            )
         else:
             run.add_argument("--ckpt_path", type=Path, required=True, help="a checkpoint, such as RUN/checkpoints/best.ckpt")
 
@@ -75,7 +88,9 @@ def build_parser() -> argparse.ArgumentParser:
     reproduce = commands.add_parser("reproduce", help="measure a recipe's score and write it down")
     reproduce.add_argument("recipe", nargs="?")
     reproduce.add_argument("--seeds", type=int, default=3, help="seeds 0 to N-1 (default: 3)")
-    reproduce.add_argument("--missing", action="store_true", help="every recipe whose score is missing or older than the recipe")
+    reproduce.add_argument(
+        "--missing", action="store_true", help="every recipe whose score is missing or older than the recipe"
+    )
 
     generate = commands.add_parser("generate", help="rewrite the catalog and the score tables from the results")
     generate.add_argument("--check", action="store_true", help="only say whether they are up to date")
@@ -146,7 +161,10 @@ def _run(args: argparse.Namespace, rest: list[str]) -> int:
     configs = [find_config(name) for name in args.config]
     resume = getattr(args, "resume", None)
     if not configs and resume is None:
-        raise UsageError(f"{args.command} needs -c RECIPE: one of {', '.join(recipe_paths())}, or a file; overlays: {', '.join(overlay_paths())}")
+        raise UsageError(
+            f"{args.command} needs -c RECIPE: one of {', '.join(recipe_paths())}, or a file; "
+            f"overlays: {', '.join(overlay_paths())}"
+        )
     if resume is not None and args.run_dir is not None:
         raise UsageError("--resume goes on in the run's own directory: leave --run_dir out")
     from zoo.cli.run import Request, run

@@ -14,7 +14,7 @@ from lightning import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from lightning.pytorch.utilities import rank_zero_only
 
 from zoo.cli.names import UsageError, nearest
 from zoo.training.checkpoint import latest_checkpoint, read_checkpoint
@@ -24,7 +24,11 @@ from zoo.training.precision import default_precision
 from zoo.training.run import Run, new_run_dir, write_text
 from zoo.training.tracking import Wandb
 
-_IMPORTS = ["zoo", "datamodules", *(f"lightning.pytorch.{part}" for part in ("callbacks", "loggers", "strategies", "profilers", "plugins"))]
+_IMPORTS = [
+    "zoo",
+    "datamodules",
+    *(f"lightning.pytorch.{part}" for part in ("callbacks", "loggers", "strategies", "profilers", "plugins")),
+]
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class Request:
 def run(request: Request) -> int:
     """Carry out a request; returns the exit code."""
     allow_imports()
-    configs, checkpoint, session = request.configs, request.ckpt_path, request.command
+    configs, checkpoint, session = request.configs, request.ckpt_path, str(request.command)
     if request.resume is not None:
         folder, checkpoint = _resumed(request.resume)
         configs = [folder / "config.yaml", *configs]
@@ -145,7 +149,7 @@ class ZooCLI(LightningCLI):
 
     def build_trainer(self, run: Run) -> None:
         """Make the trainer from the recipe's settings and the run's parts."""
-        settings = self.parser.instantiate(Namespace(trainer=self.config.trainer)).trainer.as_dict()
+        settings = self.parser.instantiate(Namespace(trainer=self.config.trainer)).trainer.as_dict()  # type: ignore[no-untyped-call]
         own_callbacks = settings.pop("callbacks") or []
         own_plugins = settings.pop("plugins") or []
         parts = run.trainer_arguments(
@@ -164,7 +168,9 @@ class ZooCLI(LightningCLI):
             parts["callbacks"] = [callback for callback in parts["callbacks"] if not isinstance(callback, Checkpoint)]
         if settings["enable_model_summary"] is None:
             settings["enable_model_summary"] = False  # `describe` says it in a line
-        settings.update(logger=logger, callbacks=parts["callbacks"], plugins=plugins, default_root_dir=parts["default_root_dir"])
+        settings.update(
+            logger=logger, callbacks=parts["callbacks"], plugins=plugins, default_root_dir=parts["default_root_dir"]
+        )
         if settings["profiler"] == "simple":
             from lightning.pytorch.profilers import SimpleProfiler
 
@@ -199,7 +205,9 @@ def read_settings(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
     if not isinstance(settings, dict):
-        raise UsageError(f"{path} is no configuration: expected settings by name (see zoo show mlp_digits), got {type(settings).__name__}")
+        raise UsageError(
+            f"{path} is no configuration: expected settings by name (see zoo show mlp_digits), got {type(settings).__name__}"
+        )
     return settings
 
 
@@ -214,14 +222,20 @@ def check_against_checkpoint(model_class: type, arguments: Namespace, checkpoint
     wanted = f"{model_class.__module__}.{model_class.__qualname__}"
     held = checkpoint.get("class_path", wanted)
     if held != wanted:
-        raise ValueError(f"{path} holds a {held}, but the configuration asks for a {wanted}: use the config.yaml of the checkpoint's run")
+        raise ValueError(
+            f"{path} holds a {held}, but the configuration asks for a {wanted}: use the config.yaml of the checkpoint's run"
+        )
     recorded = checkpoint.get("hyper_parameters", {})
     given = arguments.as_dict()
     differing = [
-        f"{name} is {_plain(given[name])}, was {_plain(value)}" for name, value in recorded.items() if name in given and _plain(given[name]) != _plain(value)
+        f"{name} is {_plain(given[name])}, was {_plain(value)}"
+        for name, value in recorded.items()
+        if name in given and _plain(given[name]) != _plain(value)
     ]
     if differing:
-        raise ValueError(f"the model differs from {path}: {'; '.join(differing)}. Use the config.yaml of the checkpoint's run, or train anew")
+        raise ValueError(
+            f"the model differs from {path}: {'; '.join(differing)}. Use the config.yaml of the checkpoint's run, or train anew"
+        )
 
 
 def explain(message: str, args: list[str], parser: LightningArgumentParser) -> str:
@@ -230,7 +244,9 @@ def explain(message: str, args: list[str], parser: LightningArgumentParser) -> s
     keys = re.findall(r'Parser key "([\w.]+)"', text)
     group, inner = (keys[0].split(".")[0], keys[-1].split(".")[-1]) if keys else ("", "")
     if denied := re.search(r"Importing '([\w.]+)' is not allowed", text):
-        return f"{denied[1]} is not of the zoo: if you trust it, name its package, ZOO_IMPORTS={denied[1].split('.')[0]} zoo ..."
+        return (
+            f"{denied[1]} is not of the zoo: if you trust it, name its package, ZOO_IMPORTS={denied[1].split('.')[0]} zoo ..."
+        )
     if no_class := re.search(r"(zoo|datamodules) has no '(\w+)': it has ([\w, ]+)", text):
         return f"{no_class[1]} has no class {no_class[2]!r}: {nearest(no_class[2], no_class[3].split(', '))}"
     if unknown := re.search(r"Option '(\w+)' is not accepted", text):
@@ -239,7 +255,9 @@ def explain(message: str, args: list[str], parser: LightningArgumentParser) -> s
         known = {"optim": Optim, "wandb": Wandb}.get(inner)
         known_names = list(known.__annotations__) if known else _settings(group, args, parser)
         return f"no setting {'.'.join(dict.fromkeys([group, inner, unknown[1]]))}: {nearest(unknown[1], known_names)}"
-    if unknown := re.search(r"[Uu]nrecognized arguments?: --([\w.]+)", text) or re.search(r"[Kk]ey \W?([\w.]+)\W? (?:is )?not expected", text):
+    if unknown := re.search(r"[Uu]nrecognized arguments?: --([\w.]+)", text) or re.search(
+        r"[Kk]ey \W?([\w.]+)\W? (?:is )?not expected", text
+    ):
         group, _, name = unknown[1].rpartition(".")
         return f"no setting {unknown[1]}: {nearest(name, _settings(group, args, parser))}"
     if wrong := re.search(r"Expected (?:a|one of) (.+?)\. Got value: (.+?)(?: \||$)", text):
@@ -256,7 +274,9 @@ def _settings(group: str, args: list[str], parser: LightningArgumentParser) -> l
         for arg in args:
             if arg.startswith("--config="):
                 settings = read_settings(Path(arg.removeprefix("--config=")))
-                classes |= {name: value["class_path"] for name, value in settings.items() if name == group and "class_path" in value}
+                classes |= {
+                    name: value["class_path"] for name, value in settings.items() if name == group and "class_path" in value
+                }
         return [name for name in inspect.signature(import_class(classes[group])).parameters] if group in classes else []
     names = [action.dest for action in parser._actions if action.dest != "help"]
     if group:

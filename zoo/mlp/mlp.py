@@ -5,6 +5,7 @@ Shapes: B batch, K classes, T targets. Images are flattened, so a table (B, F) a
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -42,8 +43,13 @@ class MLPNet(nn.Module):
         self.input_shape = tuple(input_shape)
         widths = [math.prod(input_shape), *hidden_dims]
         layers: list[nn.Module] = []
-        for fan_in, fan_out in zip(widths, widths[1:], strict=False):
-            layers += [nn.Linear(fan_in, fan_out), feature_norm(norm, fan_out), activation(activation_name), nn.Dropout(dropout)]
+        for fan_in, fan_out in pairwise(widths):
+            layers += [
+                nn.Linear(fan_in, fan_out),
+                feature_norm(norm, fan_out),
+                activation(activation_name),
+                nn.Dropout(dropout),
+            ]
         self.hidden = nn.Sequential(*(layer for layer in layers if not isinstance(layer, nn.Identity)))
         self.output = nn.Linear(widths[-1], output_dim)
         initialise(self.hidden, init, activation_name)
@@ -174,5 +180,5 @@ class MLPRegressor(System):
     def on_fit_start(self) -> None:
         super().on_fit_start()
         for name in ("target_mean", "target_std"):
-            if (value := getattr(self.trainer.datamodule, name, None)) is not None:
+            if (value := getattr(self.trainer.datamodule, name, None)) is not None:  # type: ignore[attr-defined]
                 getattr(self, name).copy_(value)

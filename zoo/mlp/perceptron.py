@@ -6,7 +6,6 @@ Shapes: B batch, D input values, K classes.
 import math
 from typing import Literal, get_args
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 

@@ -11,7 +11,9 @@ def check_labels(y: Tensor, num_classes: int) -> None:
     """
     low, high = y.aminmax()
     if low < 0 or high >= num_classes:
-        raise ValueError(f"labels must lie in 0..{num_classes - 1}, found {int(low)}..{int(high)}: set num_classes or mend the data")
+        raise ValueError(
+            f"labels must lie in 0..{num_classes - 1}, found {int(low)}..{int(high)}: set num_classes or mend the data"
+        )
 
 
 def check_shape(x: Tensor, input_shape: tuple[int, ...]) -> None:

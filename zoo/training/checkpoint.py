@@ -56,8 +56,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     if not path.is_file():
         near = sorted(str(found) for found in path.parent.glob("*.ckpt"))
         raise FileNotFoundError(f"no checkpoint {path}" + (f": there is {', '.join(near)}" if near else ""))
-    unsafe = os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)  # it would switch weights_only off
-    try:
+    try:  # given by hand, weights_only wins over TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # bytes that are no checkpoint end in almost any: "hello" in a KeyError
         if code := re.search(r"GLOBAL ([A-Za-z_][\w.]*) ", str(error)):
@@ -66,9 +65,6 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             said = "" if isinstance(error, pickle.UnpicklingError) else str(error).partition("\n")[0]
             reason = f"it is cut short, or no checkpoint ({': '.join(filter(None, [type(error).__name__, said]))})"
         raise ValueError(f"cannot read checkpoint {path}: {reason}. Use another, or train again") from error
-    finally:
-        if unsafe is not None:
-            os.environ["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] = unsafe
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
         raise ValueError(f"{path} is no Lightning checkpoint: it has no state_dict")
     return checkpoint
@@ -80,9 +76,13 @@ def latest_checkpoint(run_dir: Path) -> Path:
     Raises:
         FileNotFoundError: if the run has none.
     """
-    found = sorted((run_dir / "checkpoints").glob("*.ckpt"), key=lambda path: (path.stat().st_mtime_ns, path.name == "last.ckpt"))
+    found = sorted(
+        (run_dir / "checkpoints").glob("*.ckpt"), key=lambda path: (path.stat().st_mtime_ns, path.name == "last.ckpt")
+    )
     if not found:
-        raise FileNotFoundError(f"{run_dir} holds no checkpoint under checkpoints/: start it anew with zoo fit -c {run_dir}/config.yaml")
+        raise FileNotFoundError(
+            f"{run_dir} holds no checkpoint under checkpoints/: start it anew with zoo fit -c {run_dir}/config.yaml"
+        )
     return found[-1]
 
 

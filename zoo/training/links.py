@@ -33,7 +33,8 @@ def resolve_links(model_class: type, model_args: Mapping[str, Any], data: object
             resolved[name] = list(fact) if isinstance(fact, tuple) else fact
         elif _plain(given) != _plain(fact):
             raise ValueError(
-                f"model.{name} is {_plain(given)}, but {type(data).__name__} has {_plain(fact)}: leave it out, or change the data"
+                f"model.{name} is {_plain(given)}, but {type(data).__name__} has {_plain(fact)}: "
+                "leave it out, or change the data"
             )
     return resolved
 

@@ -58,11 +58,14 @@ def check(optim: Optim | None) -> Optim:
     if settings["schedule"] not in get_args(Schedule):
         raise ValueError(f"unknown schedule {settings['schedule']!r}: choose one of {', '.join(get_args(Schedule))}")
     if settings["name"] not in list_optimizers():
-        near = difflib.get_close_matches(settings["name"], list_optimizers(), n=3)
-        raise ValueError(f"unknown optimizer {settings['name']!r}: timm has {', '.join(near or list_optimizers())}")
+        names = [str(name) for name in list_optimizers()]
+        near = difflib.get_close_matches(settings["name"], names, n=3)
+        raise ValueError(f"unknown optimizer {settings['name']!r}: timm has {', '.join(near or names)}")
     info = get_optimizer_info(settings["name"])
     if info.second_order:
-        raise ValueError(f"{settings['name']!r} needs gradients of gradients, which a training step here does not build: choose another")
+        raise ValueError(
+            f"{settings['name']!r} needs gradients of gradients, which a training step here does not build: choose another"
+        )
     for name, has in (("momentum", info.has_momentum), ("betas", info.has_betas), ("eps", info.has_eps)):
         if name in optim and not has:  # timm would drop it in silence
             raise ValueError(f"optimizer {settings['name']!r} has no {name}: leave optim.{name} out, or choose another")
@@ -113,7 +116,7 @@ def configure(system: LightningModule, lr: float, optim: Optim, total_steps: int
     Schedules advance per optimizer step; plateau per validation, on `monitor`'s loss. `total_steps` counts optimizer steps.
     """
     settings = _with_defaults(optim)
-    arguments: dict[str, Any] = {name: optim[name] for name in ("momentum", "betas", "eps") if name in optim}  # type: ignore[literal-required]
+    arguments: dict[str, Any] = {name: optim[name] for name in ("momentum", "betas", "eps") if name in optim}
     if _can_fuse(system, settings["name"]):
         arguments["fused"] = True
     optimizer = create_optimizer_v2(
@@ -159,7 +162,9 @@ def _schedule(
         )
     warmup_steps = settings["warmup_steps"]
     if warmup_steps > total_steps:
-        warnings.warn(f"warm-up of {warmup_steps} steps outlasts the training of {total_steps}: lr never reaches {lr}", stacklevel=2)
+        warnings.warn(
+            f"warm-up of {warmup_steps} steps outlasts the training of {total_steps}: lr never reaches {lr}", stacklevel=2
+        )
     return LambdaLR(
         optimizer,
         lambda step: learning_rate_factor(

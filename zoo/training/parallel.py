@@ -2,13 +2,12 @@
 
 from functools import partial
 
+import torch
 from lightning import LightningModule
 from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import distributed, nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
-
-import torch
 
 
 class FSDP2(ModelParallelStrategy):
@@ -36,7 +35,7 @@ class FSDP2(ModelParallelStrategy):
         system.configure_model = partial(shard, system, self.device_mesh["data_parallel"])  # type: ignore[method-assign]
 
     def on_validation_start(self) -> None:
-        """Evaluate with rank 0's buffers everywhere, as DDP does and as the checkpoint will hold them (BatchNorm's averages)."""
+        """Evaluate with rank 0's buffers everywhere, as DDP does and as the checkpoint holds them (BatchNorm's averages)."""
         assert self.model is not None
         for buffer in self.model.buffers():
             distributed.broadcast(buffer, src=0)

@@ -6,7 +6,6 @@ import warnings
 import lightning.pytorch.trainer.connectors.callback_connector
 import lightning.pytorch.trainer.connectors.logger_connector  # noqa: F401  # their loggers must exist
 
-
 _CHECKPOINTS = "lightning.pytorch.trainer.connectors.checkpoint_connector"
 _NOISE = (
     "Tip:",  # adverts for litlogger and litmodels, at every start
@@ -34,3 +33,5 @@ def keep_quiet() -> None:
     warnings.filterwarnings("ignore", message="Please use torch.distributed.checkpoint")
     # Lightning asks torch >= 2.12 about pytrees in the older way: https://github.com/Lightning-AI/pytorch-lightning/issues/21326
     warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).* is deprecated")
+    # the zoo's loaders have no SequentialSampler to recognise, but do not shuffle while overfitting: datamodules/base.py
+    warnings.filterwarnings("ignore", message="You requested to overfit but enabled .* dataloader shuffling")

@@ -12,7 +12,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import Logger, WandbLogger
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from lightning.pytorch.utilities import rank_zero_only
 
 from zoo.callbacks.images import ImageSamples
 from zoo.callbacks.non_finite import NonFiniteGuard
@@ -65,7 +65,9 @@ class Run:
             (self.folder / ".writable").touch()
             (self.folder / ".writable").unlink()
         except OSError as error:
-            raise OSError(f"cannot write to the run directory {self.folder} ({error.strerror}): choose another with --run_dir") from error
+            raise OSError(
+                f"cannot write to the run directory {self.folder} ({error.strerror}): choose another with --run_dir"
+            ) from error
 
     def facts(self) -> dict[str, Any]:
         """What run.json says: recipe, command, W&B id, and after the run its results."""
@@ -117,7 +119,12 @@ class Run:
         seconds = time.perf_counter() - self._start
         epochs, steps = trainer.current_epoch, trainer.global_step
         best = next((c for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint) and c.best_model_path), None)
-        scores = trainer.test(system, datamodule=trainer.datamodule, ckpt_path=best.best_model_path if best else None, verbose=False)
+        scores = trainer.test(
+            system,
+            datamodule=trainer.datamodule,
+            ckpt_path=best.best_model_path if best else None,
+            verbose=False,  # type: ignore[attr-defined]
+        )
         results = {name: float(value) for name, value in scores[0].items()} if scores else {}
         if best and best.best_model_score is not None:
             results[str(best.monitor)] = float(best.best_model_score)
@@ -175,7 +182,11 @@ def hardware() -> str:
     if torch.cuda.is_available():
         return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
     cpuinfo = Path("/proc/cpuinfo")
-    names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")] if cpuinfo.exists() else []
+    names = (
+        [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        if cpuinfo.exists()
+        else []
+    )
     return f"{os.cpu_count()} cores of {names[0] if names else platform.processor() or platform.machine()}"
 
 

@@ -19,14 +19,15 @@ class Batch(Protocol):
     """What a system reads of a batch; any NamedTuple with these fields will do."""
 
     @property
-    def x(self) -> Tensor: ...  # noqa: D102
+    def x(self) -> Tensor: ...
     @property
-    def y(self) -> Tensor: ...  # noqa: D102
+    def y(self) -> Tensor: ...
     @property
-    def position(self) -> Tensor: ...  # noqa: D102
+    def position(self) -> Tensor: ...
 
 
 Outputs = dict[str, Tensor]
+Metrics = dict[str, Metric | MetricCollection]
 
 
 def known(name: str, value: T | None) -> T:
@@ -56,13 +57,16 @@ class System(LightningModule):
     headline: ClassVar[str] = "test/loss"  # the score that tables show
     net: nn.Module
 
-    def __init__(self, lr: float, optim: Optim | None, metrics: dict[str, Metric] | None = None) -> None:
+    def __init__(self, lr: float, optim: Optim | None, metrics: Metrics | None = None) -> None:
         super().__init__()
         if not lr > 0:
             raise ValueError(f"lr must be positive, got {lr}")
         self.lr, self.optim = lr, check(optim)
         self.metrics = nn.ModuleDict(
-            {f"{stage}_metrics": MetricCollection(metrics or {}).clone(prefix=f"{stage}/") for stage in ("train", "val", "test")}
+            {
+                f"{stage}_metrics": MetricCollection(metrics or {}).clone(prefix=f"{stage}/")
+                for stage in ("train", "val", "test")
+            }
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -76,7 +80,7 @@ class System(LightningModule):
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         loss, outputs = self.step(batch, self._progress())
         # a metric, and Lightning's own bookkeeping of a logged value, cost as much as a small MLP's step: only where it shows
-        if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:
+        if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             self._log_training(loss, outputs)
         return loss
 
@@ -120,7 +124,7 @@ class System(LightningModule):
         num_batches = getattr(getattr(trainer, "datamodule", None), "num_train_batches", None)
         if num_batches is None:  # a loader of the user's own, which has no place to lose
             return int(trainer.estimated_stepping_batches)
-        limit = trainer.overfit_batches or trainer.limit_train_batches
+        limit = trainer.overfit_batches or trainer.limit_train_batches  # type: ignore[attr-defined]
         num_batches = min(num_batches, limit) if isinstance(limit, int) else int(num_batches * limit)
         steps = max(1, trainer.max_epochs * -(-num_batches // trainer.accumulate_grad_batches))
         return steps if trainer.max_steps < 0 else min(steps, trainer.max_steps)
@@ -165,7 +169,7 @@ class System(LightningModule):
         self.log_dict(scalars, batch_size=len(batch.x), on_epoch=True, sync_dist=True)
         if "preds" in outputs and len(metrics := self._metrics(stage)):
             metrics.update(outputs["preds"], outputs["target"])
-            self.log_dict(metrics, on_epoch=True, batch_size=len(batch.x))  # type: ignore[arg-type]  # a collection is a mapping
+            self.log_dict(metrics, on_epoch=True, batch_size=len(batch.x))
         return outputs
 
     def _metrics(self, stage: str) -> MetricCollection:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict
 from urllib.parse import urlparse
 
-from wandb import Settings
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
+from wandb import Settings
 
 
 class Wandb(TypedDict, total=False):
@@ -44,7 +44,9 @@ def wandb_mode() -> Literal["online", "offline", "disabled", "shared"]:
     return "online" if has_key() else "offline"
 
 
-def make_loggers(run_dir: Path, recipe: str, session: str, settings: Wandb | None = None, resume_id: str | None = None) -> list[Logger]:
+def make_loggers(
+    run_dir: Path, recipe: str, session: str, settings: Wandb | None = None, resume_id: str | None = None
+) -> list[Logger]:
     """W&B first, and a CSV file always beside it (`logs/<session>/metrics.csv`)."""
     run_dir.mkdir(parents=True, exist_ok=True)  # W&B falls back to a temporary folder where it is missing
     settings = settings or Wandb()

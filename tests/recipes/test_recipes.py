@@ -1,0 +1,104 @@
+"""Every recipe, alone and with every overlay that applies: parsed, built and run for real, for a batch or two."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from zoo.cli.main import main
+from zoo.cli.names import ROOT, overlay_paths, recipe_paths
+from zoo.training.checkpoint import read_checkpoint
+
+RECIPES = recipe_paths()
+NEEDS_GPU = {"trainer/fp16"}
+TWO_PROCESSES = {"trainer/ddp", "trainer/fsdp"}  # run in tests/zoo/training/test_parallel.py; here every recipe is built with them
+IN_PROCESS = [None, *(name for name in overlay_paths() if name not in NEEDS_GPU | TWO_PROCESSES)]
+EMBEDDED = {"datamodules.Digits", "datamodules.Tabular"}
+
+
+def settings(recipe: str) -> dict[str, dict[str, object]]:
+    return yaml.safe_load(RECIPES[recipe].read_text())
+
+
+def needs_mirror(recipe: str) -> bool:
+    return settings(recipe)["data"]["class_path"] not in EMBEDDED
+
+
+def test_every_yaml_is_a_recipe_an_overlay_or_a_sweep() -> None:
+    known = {*RECIPES.values(), *overlay_paths().values(), *(ROOT / "sweeps").glob("*.yaml")}
+    assert known == set(ROOT.rglob("*.yaml"))
+    stems = [path.stem for path in RECIPES.values()]
+    assert len(stems) == len(set(stems)) == len(list(RECIPES.values()))
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_has_a_header_and_pins_its_precision(recipe: str) -> None:
+    text = RECIPES[recipe].read_text()
+    assert re.search(rf"^#   zoo fit -c {recipe}\b", text, re.MULTILINE)
+    assert "# Expected:" in text
+    assert "precision" in settings(recipe)["trainer"]
+
+
+@pytest.mark.filterwarnings("ignore:warm-up of")  # longer than two batches
+@pytest.mark.parametrize("overlay", IN_PROCESS, ids=str)
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_runs(recipe: str, overlay: str | None, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """Fit and test for two batches each, through every overlay; the overlay's own setting must arrive."""
+    if needs_mirror(recipe):
+        request.getfixturevalue("mirror")
+    overlays = ["-c", overlay] if overlay else []
+    short = ["--trainer.max_epochs", "1", "--trainer.limit_val_batches", "2", "--trainer.limit_test_batches", "2"]
+    if overlay != "debug/overfit":
+        short += ["--trainer.limit_train_batches", "2"]
+    if overlay == "debug/profile":
+        short += ["--trainer.max_steps", "2"]
+    assert main(["fit", "-c", recipe, *overlays, *short, "--run_dir", str(tmp_path)]) == 0
+    config = yaml.safe_load((tmp_path / "config.yaml").read_text())
+    wanted = yaml.safe_load(overlay_paths()[overlay].read_text())["trainer"] if overlay else {}
+    shortened = {"max_epochs", "max_steps", "limit_val_batches"}
+    for name in wanted.keys() - shortened:
+        assert config["trainer"][name] == wanted[name]
+    if overlay == "debug/profile":
+        assert "run_training_batch" in (tmp_path / "fit-profile.txt").read_text()
+    if overlay != "debug/fast_dev_run":
+        assert (tmp_path / "checkpoints" / "last.ckpt").exists()
+
+
+@pytest.mark.parametrize("overlay", sorted(NEEDS_GPU | TWO_PROCESSES))
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_composes(recipe: str, overlay: str) -> None:
+    """What cannot run in this process is at least parsed and built with the recipe's own settings intact."""
+    from zoo.cli.run import ZooCLI, allow_imports
+
+    allow_imports()
+    cli = ZooCLI([f"--config={RECIPES[recipe]}", f"--config={overlay_paths()[overlay]}"])
+    own, added = settings(recipe)["trainer"], yaml.safe_load(overlay_paths()[overlay].read_text())["trainer"]
+    for name, value in {**own, **added}.items():
+        arrived = cli.plain_config()["trainer"][name]
+        assert (arrived["class_path"] if isinstance(arrived, dict) else arrived) == (value["class_path"] if isinstance(value, dict) else value)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("overlay", sorted(NEEDS_GPU))
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_runs_on_a_gpu(recipe: str, overlay: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    if needs_mirror(recipe):
+        request.getfixturevalue("mirror")
+    assert main(["fit", "-c", recipe, "-c", overlay, "--trainer.max_epochs", "1", "--run_dir", str(tmp_path)]) == 0
+
+
+def test_the_script_is_the_recipe(tmp_path: Path) -> None:
+    """`python recipes/mlp/mlp_digits.py` and `zoo fit -c mlp_digits` end with the same weights."""
+    script = ROOT / "mlp" / "mlp_digits.py"
+    command = [sys.executable, str(script), "--max_epochs", "3", "--seed", "4", "--run_dir", str(tmp_path / "script")]
+    subprocess.run(command, check=True, capture_output=True, timeout=300, cwd=tmp_path)
+    fit = ["fit", "-c", "mlp_digits", "--trainer.max_epochs", "3", "--seed_everything", "4", "--run_dir", str(tmp_path / "recipe")]
+    assert main(fit) == 0
+    of_script, of_recipe = (read_checkpoint(tmp_path / name / "checkpoints" / "last.ckpt")["state_dict"] for name in ("script", "recipe"))
+    assert of_script.keys() == of_recipe.keys()
+    for name, value in of_recipe.items():
+        assert torch.equal(of_script[name], value), name

@@ -1,0 +1,198 @@
+"""What every system does around its step: counts, progress, logs, metrics, checks."""
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning import LightningModule, Trainer
+from lightning.pytorch.loggers import CSVLogger
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from datamodules.base import DataModule
+from datamodules.batch import Batch
+from zoo.mlp.mlp import MLPClassifier
+from zoo.training.checkpoint import read_checkpoint
+from zoo.training.system import Outputs, System, known
+
+Fit = Callable[..., Trainer]
+Blobs = Callable[..., DataModule]
+
+
+class Recorder(MLPClassifier):
+    """Remembers what its step was told; a step of the zoo itself keeps no such state."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__((4,), 3, hidden_dims=(8,), **arguments)
+        self.seen: list[tuple[bool, float]] = []
+
+    def step(self, batch: Batch, progress: Tensor) -> tuple[Tensor, Outputs]:
+        assert progress.ndim == 0
+        self.seen.append((self.training, progress.item()))
+        loss, outputs = super().step(batch, progress)
+        return loss, {**outputs, "twice": 2 * loss.detach()}
+
+    def progress(self, training: bool) -> list[float]:
+        return [progress for during, progress in self.seen if during is training]
+
+
+# 102 samples are left to train on: 10 batches of 10, 3 of 30, 1 of 200
+@pytest.mark.parametrize(
+    ("batch_size", "arguments", "steps"),
+    [
+        (10, {}, 10),
+        (10, {"max_epochs": 3}, 30),
+        (30, {"max_epochs": 2}, 6),
+        (200, {"max_epochs": 2}, 2),
+        (10, {"max_epochs": 2, "accumulate_grad_batches": 4}, 6),  # 4 + 4 + 2 batches
+        (10, {"max_epochs": 2, "accumulate_grad_batches": 20}, 2),
+        (10, {"max_epochs": 2, "limit_train_batches": 3}, 6),
+        (10, {"max_epochs": 2, "limit_train_batches": 300}, 20),
+        (10, {"max_epochs": 2, "limit_train_batches": 0.55}, 10),
+        (10, {"max_epochs": 2, "limit_train_batches": 5, "accumulate_grad_batches": 2}, 6),
+        (10, {"max_epochs": 2, "overfit_batches": 2}, 4),
+        (10, {"max_epochs": 2, "overfit_batches": 0.4}, 8),
+        (10, {"max_epochs": None, "max_steps": 7}, 7),
+        (10, {"max_epochs": -1, "max_steps": 25}, 25),
+        (10, {"max_epochs": 1, "max_steps": 7}, 7),
+        (10, {"max_epochs": 1, "max_steps": 1000}, 10),
+        (10, {"max_epochs": 2, "max_steps": 5, "accumulate_grad_batches": 4}, 5),
+        (10, {"fast_dev_run": 3, "accumulate_grad_batches": 2}, 2),
+    ],
+)
+def test_counts_the_steps_that_a_fit_takes(fit: Fit, blobs: Blobs, batch_size: int, arguments: dict[str, Any], steps: int) -> None:
+    model = Recorder()
+    trainer = fit(model, blobs(batch_size=batch_size), **arguments)
+    assert model.total_steps() == trainer.global_step == steps
+
+
+@pytest.mark.parametrize(
+    ("arguments", "steps"),
+    [
+        ({"max_epochs": 2}, 8),  # the short last batch is one too
+        ({"max_epochs": 2, "accumulate_grad_batches": 3}, 4),
+        ({"max_epochs": 1, "max_steps": 3}, 3),
+        ({"max_epochs": 1, "max_steps": 30}, 4),
+    ],
+)
+def test_counts_the_steps_on_a_loader_of_ones_own(fit: Fit, arguments: dict[str, Any], steps: int) -> None:
+    samples = [Batch(torch.randn(4), torch.tensor(i % 3), torch.tensor(i)) for i in range(35)]
+    model, loader = Recorder(), DataLoader(samples, batch_size=10)  # type: ignore[arg-type]  # a list will do
+    trainer = fit(model, None, loader, loader, **arguments)
+    assert model.total_steps() == trainer.global_step == steps
+
+
+def test_training_without_an_end_is_refused(fit: Fit, blobs: Blobs) -> None:
+    with pytest.raises(ValueError, match=r"a schedule needs an end: set trainer.max_epochs or trainer.max_steps"):
+        fit(Recorder(), blobs(), max_epochs=-1)
+
+
+def test_the_rate_has_come_to_its_end_when_the_training_has(fit: Fit, blobs: Blobs) -> None:
+    model = Recorder(lr=0.1, optim={"final": 0.25})
+    trainer = fit(model, blobs(), max_epochs=2, accumulate_grad_batches=3)
+    assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.025)
+
+
+def test_progress_runs_from_0_towards_1_and_evaluation_stands_at_1(fit: Fit, blobs: Blobs) -> None:
+    model = Recorder()
+    fit(model, blobs(), max_epochs=2, accumulate_grad_batches=5)
+    assert model.progress(training=True) == [0.0] * 5 + [0.25] * 5 + [0.5] * 5 + [0.75] * 5
+    assert set(model.progress(training=False)) == {1.0}
+
+
+def test_progress_does_not_pass_1_when_a_trained_model_is_trained_on(fit: Fit, blobs: Blobs, tmp_path: Path) -> None:
+    fit(model := Recorder(), blobs(), max_epochs=2).save_checkpoint(tmp_path / "last.ckpt")
+    more = Recorder()
+    trainer = Trainer(
+        accelerator="cpu", max_epochs=2, max_steps=25, logger=False, enable_checkpointing=False, enable_progress_bar=False
+    )
+    trainer.fit(more, datamodule=blobs(), ckpt_path=tmp_path / "last.ckpt", weights_only=True)
+    assert more.seen == []  # nothing was left to do
+    assert max(model.progress(training=True)) < 1
+
+
+def test_evaluation_over_uneven_batches_is_that_of_all_samples_at_once(fit: Fit, blobs: Blobs) -> None:
+    model, data = Recorder(), blobs(batch_size=10)  # 32 samples to test on: three batches of 10 and one of 2
+    trainer = fit(model, data)
+    (scores,) = trainer.test(model, datamodule=data, verbose=False)
+    (x, y), rows = data.splits["test"]
+    assert len(rows) % 10
+    logits = model.eval()(x[rows])
+    assert scores["test/loss"] == pytest.approx(torch.nn.functional.cross_entropy(logits, y[rows]).item(), rel=1e-5)
+    assert scores["test/acc"] == pytest.approx((logits.argmax(1) == y[rows]).float().mean().item())
+    assert scores["test/twice"] == pytest.approx(2 * scores["test/loss"])  # 0-d outputs are logged by their names
+    assert set(scores) == {"test/loss", "test/acc", "test/twice"}
+
+
+def test_training_is_logged_where_it_shows_and_nowhere_else(fit: Fit, blobs: Blobs, tmp_path: Path) -> None:
+    model = Recorder(lr=0.1, optim={"schedule": "constant", "name": "momentum"})
+    fit(model, blobs(), logger=CSVLogger(tmp_path, name="", version=""), log_every_n_steps=3, limit_val_batches=0)
+    rows = list(csv.DictReader((tmp_path / "metrics.csv").read_text().splitlines()))
+    assert [int(row["step"]) for row in rows] == [2, 5, 8]  # counted from 0: the third, sixth and ninth
+    for row in rows:
+        assert float(row["train/twice"]) == pytest.approx(2 * float(row["train/loss"]), rel=1e-5)
+        assert float(row["train/lr"]) == pytest.approx(0.1)
+        right = 10 * float(row["train/acc"])  # of this batch of 10 alone
+        assert right == pytest.approx(round(right), abs=1e-4)
+
+
+def test_predictions_are_those_of_forward_with_their_places(fit: Fit, blobs: Blobs) -> None:
+    model, data = Recorder(), blobs()
+    trainer = fit(model, data)
+    parts: Any = trainer.predict(model, datamodule=data)
+    (x, _), rows = data.splits["test"]
+    assert torch.equal(torch.cat([part["position"] for part in parts]), rows)
+    torch.testing.assert_close(torch.cat([part["preds"] for part in parts]), model(x[rows]))
+
+
+@pytest.mark.parametrize("stage", ["fit", "validate", "test"])
+def test_the_first_batch_of_a_pass_is_checked(stage: str, blobs: Blobs) -> None:
+    data, model = blobs(), MLPClassifier((4,), 2)  # one class too few
+    trainer = Trainer(accelerator="cpu", max_epochs=1, logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    with pytest.raises(ValueError, match=r"labels must lie in 0\.\.1, found 0\.\.2"):
+        getattr(trainer, stage)(model, datamodule=data)
+
+
+def test_a_checkpoint_says_which_class_and_what_its_data_were(fit: Fit, blobs: Blobs, tmp_path: Path) -> None:
+    fit(MLPClassifier((4,), 3), blobs()).save_checkpoint(tmp_path / "last.ckpt")
+    checkpoint = read_checkpoint(tmp_path / "last.ckpt")
+    assert checkpoint["class_path"] == "zoo.mlp.mlp.MLPClassifier"
+    assert checkpoint["data"]["class_names"] == ["ant", "bee", "cat"]
+
+
+def test_the_example_input_has_the_models_shape_and_is_the_same_every_time() -> None:
+    model = MLPClassifier((1, 2, 3), 4)
+    x = model.example_input(5)
+    assert model(x).shape == (5, 4)
+    assert torch.equal(model.example_input(5), x)
+
+
+def test_logging_more_often_changes_no_weights(fit: Fit, blobs: Blobs) -> None:
+    def trained(**arguments: Any) -> LightningModule:
+        torch.manual_seed(0)
+        fit(model := MLPClassifier((4,), 3, dropout=0.5), blobs(), **arguments)
+        return model
+
+    rare, often = trained(log_every_n_steps=1000), trained(log_every_n_steps=1)
+    for a, b in zip(rare.parameters(), often.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_what_the_data_determines_is_passed_through_or_named() -> None:
+    assert known("num_classes", 0) == 0
+    with pytest.raises(ValueError, match=r"vocab_size is not known: .* give it by hand \(model.vocab_size\)"):
+        known("vocab_size", None)
+
+
+@pytest.mark.parametrize("lr", [0.0, -1e-3, float("nan")])
+def test_refuses_a_rate_that_is_not_positive(lr: float) -> None:
+    with pytest.raises(ValueError, match=f"lr must be positive, got {lr}"):
+        System(lr, None)
+
+
+def test_a_system_without_a_step_says_what_it_lacks() -> None:
+    with pytest.raises(NotImplementedError, match=r"System has to define step\(batch, progress\)"):
+        System(0.1, None).step(None, torch.zeros(()))
