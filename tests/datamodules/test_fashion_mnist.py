@@ -1,10 +1,14 @@
 """Fashion-MNIST: the real images, whichever way they came, and quickly the second time."""
 
+import io
 import time
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
+from PIL import Image
 
 from datamodules import FashionMNIST
 from datamodules.images import read_idx, read_parquet
@@ -89,3 +93,15 @@ def test_debians_files_serve_where_there_is_no_mirror(monkeypatch: pytest.Monkey
     x, y = FashionMNIST().load("test")
     assert x.shape == (10_000, 1, 28, 28)
     assert torch.bincount(y).tolist() == [1000] * 10
+
+
+def test_the_mirror_comes_before_debians_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = io.BytesIO()
+    Image.new("L", (28, 28), color=7).save(file, "PNG")
+    path = tmp_path / "zalando-datasets" / "fashion_mnist" / "fashion_mnist" / "test-00000-of-00001.parquet"
+    path.parent.mkdir(parents=True)
+    pq.write_table(pa.table({"image": [{"bytes": file.getvalue(), "path": None}], "label": [9]}), path)
+    monkeypatch.setenv("ZOO_DATA", str(tmp_path))
+    x, y = FashionMNIST().load("test")
+    assert torch.equal(x, torch.full((1, 1, 28, 28), 7, dtype=torch.uint8))
+    assert y.tolist() == [9]

@@ -177,14 +177,14 @@ GREY = np.full((4, 4), 9, dtype=np.uint8)
 @pytest.mark.parametrize(
     ("cell", "message"),
     [
-        (b"no picture", "holds no readable image"),
-        (b"", "holds no readable image"),
-        (None, "holds no readable image"),
-        (encoded(GREY)[:50], "holds no readable image"),
-        (encoded(np.zeros((4, 5), dtype=np.uint8)), r"expected an image of shape \(1, 4, 4\), got \(1, 4, 5\)"),
-        (encoded(np.zeros((4, 4, 3), dtype=np.uint8)), r"expected an image of shape \(1, 4, 4\), got \(3, 4, 4\)"),
-        (encoded(GREY, mode="1"), "expected an 8-bit grey or RGB image, got mode '1'"),
-        (encoded(GREY, mode="P"), "expected an 8-bit grey or RGB image, got mode 'P'"),
+        pytest.param(b"no picture", "holds no readable image", id="text"),
+        pytest.param(b"", "holds no readable image", id="empty"),
+        pytest.param(None, "holds no readable image", id="null"),
+        pytest.param(encoded(GREY)[:50], "holds no readable image", id="cut short"),
+        pytest.param(encoded(GREY[:3]), r"expected an image of shape \(1, 4, 4\), got \(1, 3, 4\)", id="smaller"),
+        pytest.param(encoded(GREY, "RGB"), r"expected an image of shape \(1, 4, 4\), got \(3, 4, 4\)", id="coloured"),
+        pytest.param(encoded(GREY, "1"), "expected an 8-bit grey or RGB image, got mode '1'", id="black and white"),
+        pytest.param(encoded(GREY, "P"), "expected an 8-bit grey or RGB image, got mode 'P'", id="palette"),
     ],
 )
 def test_parquet_names_the_file_and_the_row_at_fault(tmp_path: Path, cell: bytes | None, message: str) -> None:
@@ -223,16 +223,16 @@ WHOLE = idx(np.zeros((3, 4, 5), dtype=np.uint8))
 @pytest.mark.parametrize(
     "content",
     [
-        b"",
-        WHOLE,  # not compressed
-        gzip.compress(WHOLE)[:-12],
-        gzip.compress(WHOLE)[:12] + b"\xff" * 20,
-        gzip.compress(b""),
-        gzip.compress(WHOLE[:10]),
-        gzip.compress(WHOLE[:-1]),
-        gzip.compress(WHOLE + b"\0"),
-        gzip.compress(WHOLE[:3] + b"\1" + WHOLE[4:]),  # labels, not images
-        gzip.compress(WHOLE[:2] + b"\x0d" + WHOLE[3:]),  # floats
+        pytest.param(b"", id="empty"),
+        pytest.param(WHOLE, id="not compressed"),
+        pytest.param(gzip.compress(WHOLE)[:-12], id="compressed, cut short"),
+        pytest.param(gzip.compress(WHOLE)[:10] + b"\x07" + gzip.compress(WHOLE)[11:], id="compressed, damaged"),
+        pytest.param(gzip.compress(b""), id="nothing"),
+        pytest.param(gzip.compress(WHOLE[:10]), id="half a header"),
+        pytest.param(gzip.compress(WHOLE[:-1]), id="a pixel short"),
+        pytest.param(gzip.compress(WHOLE + b"\0"), id="a pixel long"),
+        pytest.param(gzip.compress(WHOLE[:3] + b"\1" + WHOLE[4:]), id="labels"),
+        pytest.param(gzip.compress(WHOLE[:2] + b"\x0d" + WHOLE[3:]), id="floats"),
     ],
 )
 def test_idx_names_the_file_that_is_none(tmp_path: Path, content: bytes) -> None:

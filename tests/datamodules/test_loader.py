@@ -107,9 +107,8 @@ def test_batch_lengths(size: int, batch_size: int, world_size: int, drop_last: b
 @pytest.mark.parametrize("per_rank", [1, 2, 5])
 def test_evaluation_serves_every_sample_once_and_leaves_no_rank_empty(world_size: int, per_rank: int) -> None:
     for size in range(world_size, 45):
-        ranks = [
-            batches(BatchOrder(size, per_rank * world_size, rank=rank, world_size=world_size)) for rank in range(world_size)
-        ]
+        orders = [BatchOrder(size, per_rank * world_size, rank=rank, world_size=world_size) for rank in range(world_size)]
+        ranks = list(map(batches, orders))
         served = [sample for shares in zip(*ranks, strict=True) for share in shares for sample in share]
         assert served == list(range(size))  # all, once, and rank r holds the r-th slice
         assert all(share for rank in ranks for share in rank)

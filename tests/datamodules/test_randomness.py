@@ -75,9 +75,7 @@ def test_is_uniform(seed: int, epoch: int) -> None:
     draws = sample(num, seed, epoch).sort().values
     place = torch.arange(num + 1, dtype=torch.float64) / num
     distance = torch.maximum(place[1:] - draws, draws - place[:-1]).max().item()
-    assert (
-        0.2 < distance * num**0.5 < 1.95
-    )  # Kolmogorov-Smirnov: both bounds are beyond 1 in 1,000; too even is no chance either
+    assert 0.2 < distance * num**0.5 < 1.95  # Kolmogorov-Smirnov, 1 in 1,000 at most; too even is no chance either
 
 
 def test_is_uniform_over_epochs_for_one_sample() -> None:

@@ -16,7 +16,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-from zoo.cli.names import UsageError, nearest
+from zoo.cli.names import UsageError, nearest, overlay_paths, recipe_paths
 from zoo.training.checkpoint import latest_checkpoint, read_checkpoint
 from zoo.training.links import import_class, resolve_links
 from zoo.training.optim import Optim
@@ -85,11 +85,14 @@ def _execute(command: str, cli: "ZooCLI", zoo_run: Run, checkpoint: Path | None)
             if not trainer.interrupted:
                 zoo_run.finish(trainer, model)
         case "validate" | "test":
-            getattr(trainer, command)(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+            evaluate = getattr(trainer, command)
+            (scores,) = evaluate(model, datamodule=data, ckpt_path=checkpoint, weights_only=True, verbose=False)
+            for name, value in scores.items():
+                _say(f"{name:<12} {value:.4f}")
         case _:
             trainer.predict(model, datamodule=data, ckpt_path=checkpoint, weights_only=True, return_predictions=False)
-    if command in ("test", "predict") and trainer.is_global_zero:
-        print(f"predictions: {zoo_run.folder / 'predictions' / command}.csv")
+    if command in ("test", "predict"):
+        _say(f"predictions  {zoo_run.folder / 'predictions' / command}.csv")
 
 
 class ZooCLI(LightningCLI):
@@ -328,7 +331,8 @@ def _save_config(trainer: Trainer, folder: Path, text: str, overwrite: bool) -> 
 
 
 def _command(request: Request) -> str:
-    names = [f"-c {path.stem if path.suffix == '.yaml' else path}" for path in request.configs]
+    known = {path: name for name, path in {**recipe_paths(), **overlay_paths()}.items()}
+    names = [f"-c {known.get(path, path)}" for path in request.configs]
     return " ".join(["zoo", request.command, *names, *request.overrides])
 
 

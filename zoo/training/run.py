@@ -119,12 +119,8 @@ class Run:
         seconds = time.perf_counter() - self._start
         epochs, steps = trainer.current_epoch, trainer.global_step
         best = next((c for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint) and c.best_model_path), None)
-        scores = trainer.test(
-            system,
-            datamodule=trainer.datamodule,
-            ckpt_path=best.best_model_path if best else None,
-            verbose=False,  # type: ignore[attr-defined]
-        )
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        scores = trainer.test(system, datamodule=data, ckpt_path=best.best_model_path if best else None, verbose=False)
         results = {name: float(value) for name, value in scores[0].items()} if scores else {}
         if best and best.best_model_score is not None:
             results[str(best.monitor)] = float(best.best_model_score)

@@ -15,7 +15,7 @@ class Wandb(TypedDict, total=False):
 
     project: str  # lightning-model-zoo
     entity: str
-    name: str  # the run directory's
+    name: str  # the recipe and the run directory
     group: str  # the recipe's
     tags: list[str]
     log_model: bool | Literal["all"]  # checkpoints as artifacts: the best at the end, or all as they come
@@ -58,7 +58,7 @@ def make_loggers(
         "settings": Settings(silent=mode != "online"),  # offline its output repeats what the closing table says
     }
     wandb = WandbLogger(
-        name=settings.get("name", run_dir.name),
+        name=settings.get("name", f"{recipe} {run_dir.name}"),
         save_dir=run_dir,
         project=settings.get("project", "lightning-model-zoo"),
         log_model=settings.get("log_model", False) if mode != "disabled" else False,

@@ -201,7 +201,9 @@ def test_refuses_what_cannot_work(
         (MLPRegressor, {"num_targets": None}, "num_targets is not known"),
     ],
 )
-def test_refuses_what_only_this_system_cannot_do(system: Callable[..., System], arguments: dict[str, Any], message: str) -> None:
+def test_refuses_what_only_this_system_cannot_do(
+    system: Callable[..., System], arguments: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         system(input_shape=(4,), **arguments)
 

@@ -39,7 +39,9 @@ def test_a_contradiction_is_refused(given: dict[str, Any], message: str) -> None
 
 def test_only_what_the_model_asks_for_is_filled_in() -> None:
     assert resolve_links(MLPRegressor, {}, Tabular("diabetes")) == {"input_shape": [10], "num_targets": 1}
-    assert resolve_links(MLPRegressor, {}, Digits()) == {"input_shape": [1, 8, 8]}  # it has no targets, and classes do not count
+    assert resolve_links(MLPRegressor, {}, Digits()) == {
+        "input_shape": [1, 8, 8]
+    }  # it has no targets, and classes do not count
 
 
 def test_what_the_data_does_not_know_is_left_to_the_user() -> None:

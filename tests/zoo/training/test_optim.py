@@ -181,7 +181,9 @@ def test_decay_shrinks_weights_that_get_no_gradient_and_leaves_biases() -> None:
     assert torch.equal(net.output.bias, torch.ones(3))
 
 
-@pytest.mark.parametrize("name", [name for name in list_optimizers() if not name.startswith(NEEDS_CUDA) and name != "adahessian"])
+@pytest.mark.parametrize(
+    "name", [name for name in list_optimizers() if not name.startswith(NEEDS_CUDA) and name != "adahessian"]
+)
 def test_any_optimizer_of_timm_builds_and_steps(name: str) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="It is highly recommended to have 'opt_einsum'")  # of kron and its kin
@@ -220,7 +222,9 @@ def test_one_kernel_updates_all_where_there_is_one(name: str, fused: bool | None
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
-def test_gradients_can_be_clipped_in_any_precision(precision: str, fit: Callable[..., Trainer], blobs: Callable[..., Any]) -> None:
+def test_gradients_can_be_clipped_in_any_precision(
+    precision: str, fit: Callable[..., Trainer], blobs: Callable[..., Any]
+) -> None:
     optim: Any = {"name": "momentum", "momentum": 0.0, "schedule": "constant"}
     model = MLPClassifier((4,), 3, hidden_dims=(8,), lr=1.0, optim=optim)
     before = weights(model)

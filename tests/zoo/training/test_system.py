@@ -63,7 +63,9 @@ class Recorder(MLPClassifier):
         (10, {"fast_dev_run": 3, "accumulate_grad_batches": 2}, 2),
     ],
 )
-def test_counts_the_steps_that_a_fit_takes(fit: Fit, blobs: Blobs, batch_size: int, arguments: dict[str, Any], steps: int) -> None:
+def test_counts_the_steps_that_a_fit_takes(
+    fit: Fit, blobs: Blobs, batch_size: int, arguments: dict[str, Any], steps: int
+) -> None:
     model = Recorder()
     trainer = fit(model, blobs(batch_size=batch_size), **arguments)
     assert model.total_steps() == trainer.global_step == steps

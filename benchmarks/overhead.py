@@ -1,0 +1,150 @@
+"""What the project's fit costs beside a plain PyTorch loop that does the same work.
+
+python benchmarks/overhead.py            about a minute on two CPU cores; appends to benchmarks/overhead.results.jsonl
+
+Both train the default MLP at batch 128 on in-memory 28x28 images (uint8, normalised per batch), with AdamW, a cosine rate
+per step, and loss, accuracy and rate logged to a CSV file every 50 steps. They take turns, an epoch each, in one process:
+whatever else the machine does meets both. The ratio is the median over rounds; below 1.0 the zoo would be the faster.
+"""
+
+import argparse
+import csv
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from lightning import Callback, LightningModule, Trainer
+from timm.optim import create_optimizer_v2
+from torch import Tensor
+from torch.optim.lr_scheduler import CosineAnnealingLR
+
+from datamodules.base import Arrays, DataModule
+from datamodules.images import ImageTransform
+from zoo import MLPClassifier
+from zoo.mlp.mlp import MLPNet
+from zoo.training.run import Run, hardware
+
+SHAPE, NUM_CLASSES, BATCH_SIZE, LR, EVERY = (1, 28, 28), 10, 128, 1e-3, 50
+
+
+class Noise(DataModule):
+    """Random images: what is learned does not matter here."""
+
+    input_shape = SHAPE
+    num_classes = NUM_CLASSES
+
+    def __init__(self, num_batches: int) -> None:
+        super().__init__(BATCH_SIZE, test_fraction=0.1, val_fraction=0.1)
+        self.num_samples = round(num_batches * BATCH_SIZE / 0.81) + BATCH_SIZE
+        self.transform = ImageTransform((0.5,), (0.25,))
+
+    def load(self, part: str) -> Arrays:
+        generator = torch.Generator().manual_seed(0)
+        x = torch.randint(0, 256, (self.num_samples, *SHAPE), dtype=torch.uint8, generator=generator)
+        return Arrays(x, torch.arange(self.num_samples) % NUM_CLASSES)
+
+
+class Plain:
+    """The loop a good engineer would write by hand."""
+
+    def __init__(self, x: Tensor, y: Tensor, total_steps: int, log: Path, device: torch.device) -> None:
+        self.x, self.y, self.device = x, y, device
+        self.net = MLPNet(SHAPE, NUM_CLASSES).to(device)
+        self.optimizer = create_optimizer_v2(self.net, opt="adamw", lr=LR, fused=True)
+        self.schedule = CosineAnnealingLR(self.optimizer, T_max=total_steps)
+        self.log = csv.writer(log.open("w"))
+        self.step = 0
+
+    def epoch(self) -> None:
+        """One pass in random order."""
+        order = torch.randperm(len(self.x))
+        for rows in order.split(BATCH_SIZE)[: len(order) // BATCH_SIZE]:
+            x, y = self.x[rows].to(self.device), self.y[rows].to(self.device)
+            logits = self.net((x.float() / 255 - 0.5) / 0.25)
+            loss = F.cross_entropy(logits, y)
+            loss.backward()
+            self.optimizer.step()
+            self.schedule.step()
+            self.optimizer.zero_grad()
+            self.step += 1
+            if self.step % EVERY == 0:
+                accuracy = (logits.argmax(1) == y).float().mean()
+                self.log.writerow([self.step, loss.item(), accuracy.item(), self.schedule.get_last_lr()[0]])
+
+
+class TakeTurns(Callback):
+    """Times each epoch of the fit, and a plain one after it."""
+
+    def __init__(self, total_steps: int, log: Path) -> None:
+        self.total_steps, self.log_path = total_steps, log
+        self.zoo: list[float] = []
+        self.plain: list[float] = []
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        (x, y), rows = trainer.datamodule.splits["train"]
+        self.loop = Plain(x[rows], y[rows], self.total_steps, self.log_path, pl_module.device)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._synchronise(pl_module)
+        self._start = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._synchronise(pl_module)
+        middle = time.perf_counter()
+        self.loop.epoch()
+        self._synchronise(pl_module)
+        self.zoo.append(middle - self._start)
+        self.plain.append(time.perf_counter() - middle)
+
+    def _synchronise(self, pl_module: LightningModule) -> None:
+        if pl_module.device.type == "cuda":
+            torch.cuda.synchronize()
+
+
+def measure(num_batches: int, num_rounds: int) -> dict[str, object]:
+    """Seconds per step of both, and their ratio."""
+    with tempfile.TemporaryDirectory() as folder:
+        data = Noise(num_batches)
+        data.setup()
+        num_batches = data.num_train_batches
+        model = MLPClassifier(SHAPE, NUM_CLASSES, lr=LR)
+        turns = TakeTurns(num_batches * (num_rounds + 1), Path(folder) / "plain.csv")
+        run = Run(Path(folder) / "run", recipe="overhead")
+        trainer = Trainer(
+            max_epochs=num_rounds + 1,
+            limit_val_batches=0,
+            precision="32-true",
+            log_every_n_steps=EVERY,
+            enable_model_summary=False,
+            **run.trainer_arguments(model, own_callbacks=[turns]),
+        )
+        trainer.fit(model, datamodule=data)
+    zoo, plain = turns.zoo[1:], turns.plain[1:]  # the first round warms up
+    ratios = [a / b for a, b in zip(zoo, plain, strict=True)]
+    return {
+        "work": f"MLP 784-256-256-10, batch {BATCH_SIZE}, {num_batches} steps a round, {num_rounds} rounds",
+        "zoo_ms_per_step": round(1e3 * statistics.median(zoo) / num_batches, 3),
+        "plain_ms_per_step": round(1e3 * statistics.median(plain) / num_batches, 3),
+        "ratio": round(statistics.median(ratios), 3),
+        "ratio_range": [round(min(ratios), 3), round(max(ratios), 3)],
+        "hardware": hardware(),
+        "torch": torch.__version__.split("+")[0],
+        "date": time.strftime("%Y-%m-%d"),
+        "command": "python benchmarks/overhead.py",
+    }
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batches", type=int, default=400)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--output", type=Path, default=Path(__file__).with_suffix(".results.jsonl"))
+    arguments = parser.parse_args()
+    result = measure(arguments.batches, arguments.rounds)
+    print(json.dumps(result, indent=1))
+    with arguments.output.open("a") as file:
+        file.write(json.dumps(result) + "\n")

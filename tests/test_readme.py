@@ -1,0 +1,60 @@
+"""Every command of the README is run as it stands there, and its table is the catalog's."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```bash\n(.*?)```", TEXT, re.DOTALL)
+SET_UP = [block for block in BLOCKS if "-m venv" in block]  # .ci/run runs the second in a fresh environment
+COMMANDS = [line.split("  #")[0].strip() for block in BLOCKS if block not in SET_UP for line in block.splitlines() if line.strip()]
+
+
+def shell(command: str, folder: Path) -> str:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path}
+    done = subprocess.run(["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A user's folder with their table, the zoo's recipes as in a checkout, and a finished run for RUN."""
+    folder = tmp_path_factory.mktemp("user")
+    (folder / "recipes").symlink_to(ROOT / "recipes")
+    rows = [f"{i % 7},{i % 3},{'yes' if (i % 7) > 3 else 'no'}" for i in range(200)]
+    (folder / "mine.csv").write_text("\n".join(["height,width,label", *rows]) + "\n")
+    shell(SET_UP[0].split("&&")[-1].replace(".venv/bin/", "") + " --run_dir RUN", folder)
+    return folder
+
+
+def test_there_are_two_set_up_commands_and_each_is_one_line() -> None:
+    start, test = SET_UP
+    assert start.count("\n") == test.count("\n") == 1
+    assert test.split("&&")[-1].split() == [".venv/bin/python", "-m", "pytest", "-n", "2"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command(command: str, folder: Path) -> None:
+    if command.startswith("zoo fit --resume"):
+        command += " --trainer.max_epochs 41"
+    shell(command, folder)
+
+
+def test_the_python_example(tmp_path: Path) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+    (tmp_path / "example.py").write_text(code)
+    assert "test/acc" in shell("python example.py", tmp_path)
+
+
+def test_the_output_shown_is_of_this_form(folder: Path) -> None:
+    """The same lines; times, paths and dates differ from run to run."""
+    (shown,) = re.findall(r"<!-- output -->\n```text\n(.*?)```", TEXT, re.DOTALL)
+    names = [line.split("  ")[0] for line in shown.splitlines() if line.strip()]
+    assert {"val/acc", "test/acc", "run directory", "configuration", "checkpoints", "W&B"} <= set(names)

@@ -1,0 +1,213 @@
+"""The `zoo` command as a user types it: quick where it only looks, one line where something is wrong."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from zoo.cli.main import main
+from zoo.cli.names import ROOT, recipe_paths
+
+SHORT = ["--trainer.max_epochs", "1", "--trainer.limit_train_batches", "3"]
+
+
+def zoo(*arguments: str, timeout: float = 120, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "zoo", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, env={**os.environ, **environment}, check=False)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    assert main(["fit", "-c", "mlp_digits", "--model.optim.warmup_steps", "0", "--trainer.max_epochs", "2", "--run_dir", str(folder)]) == 0
+    return folder
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["--help"], ["info", "mlp"], ["show", "mlp_digits"], ["fit", "--help"]], ids=" ".join)
+def test_looking_is_quick_and_needs_no_torch(arguments: list[str]) -> None:
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        done = zoo(*arguments)
+        seconds.append(time.perf_counter() - start)
+        assert done.returncode == 0
+        assert done.stdout
+    assert min(seconds) < 0.25
+    program = f"import sys; from zoo.cli.main import main\ntry: main({arguments})\nexcept SystemExit: pass\n"
+    program += "sys.exit(any(name in sys.modules for name in ('torch', 'lightning', 'yaml', 'wandb', 'numpy')))"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["lst"], "no command 'lst': did you mean 'list'?"),
+        (["list", "mpl*"], "no model matches 'mpl*': did you mean 'mlp'?"),
+        (["info", "perceptrn"], "no model 'perceptrn': did you mean 'perceptron'?"),
+        (["show", "mlp_digit"], "no recipe 'mlp_digit': did you mean 'mlp_digits'?"),
+        (["fit", "-c", "mlp_digit"], "no recipe or file 'mlp_digit': did you mean 'mlp_digits'?"),
+        (["fit", "-c", "mlp_digits", "-c", "trainer/bf17"], "did you mean 'trainer/bf16'?"),
+        (["fit"], "fit needs -c RECIPE: one of"),
+        (["test", "-c", "mlp_digits"], "required: --ckpt_path"),
+        (["fit", "-c", "mlp_digits", "--model.lrr", "1"], "no setting model.lrr: did you mean 'lr'?"),
+        (["fit", "-c", "mlp_digits", "--model.optim.nam", "sgd"], "no setting model.optim.nam: did you mean 'name'?"),
+        (["fit", "-c", "mlp_digits", "--data.batchsize", "1"], "no setting data.batchsize: did you mean 'batch_size'?"),
+        (["fit", "-c", "mlp_digits", "--trainer.max_epoch", "1"], "no setting trainer.max_epoch: did you mean 'max_epochs'?"),
+        (["fit", "-c", "mlp_digits", "--resum", "x"], "no setting resum: did you mean 'resume'?"),
+        (["fit", "-c", "mlp_digits", "--wandb.projct", "x"], "no setting wandb.projct: did you mean 'project'?"),
+        (["fit", "-c", "mlp_digits", "--model.lr", "fast"], "model.lr is 'fast': expected float"),
+        (["fit", "-c", "mlp_digits", "--model.class_path", "zoo.MLPClasifier"], "zoo has no class 'MLPClasifier': did you mean"),
+        (["fit", "-c", "mlp_digits", "--model.class_path", "subprocess.Popen"], "is not of the zoo"),
+        (["fit", "-c", "mlp_digits", "--resume", "x", "--run_dir", "y"], "leave --run_dir out"),
+        (["export", "a.ckpt", "--format", "onyx"], "invalid choice: 'onyx'"),
+        (["reproduce"], "takes a recipe's name, or --missing"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_command_that_makes_no_sense_gets_one_line(arguments: list[str], hint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    lines = [line for line in err.splitlines() if not line.startswith("INFO")]
+    assert len(lines) == 1
+    assert lines[0].startswith("zoo: ")
+    assert hint in lines[0]
+    assert not out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model.num_classes", "7"], "model.num_classes is 7, but Digits has 10"),
+        (["--model.input_shape", "[1, 9, 9]"], "model.input_shape is [1, 9, 9], but Digits has [1, 8, 8]"),
+        (["--model.class_path", "zoo.MLPRegressor"], "num_targets is not known"),
+        (["--model.class_path", "zoo.MLPBinaryClassifier"], "a binary classifier needs 2 classes, the data has 10"),
+        (["--data.batch_size", "0"], "batch_size must be at least 1"),
+        (["--model.dropout", "1.5"], "dropout must lie in [0, 1)"),
+        (["--data.val_fraction", "0"], "fraction must lie between 0 and 1"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_run_that_cannot_work_says_why(arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    if arguments[0] == "--model.class_path":
+        (tmp_path / "recipe.yaml").write_text(f"model: {{class_path: {arguments[1]}}}\ndata: {{class_path: datamodules.Digits}}\n")
+        recipe, arguments = str(tmp_path / "recipe.yaml"), []
+    else:
+        recipe = "mlp_digits"
+    assert main(["fit", "-c", recipe, *arguments, *SHORT, "--run_dir", str(tmp_path / "run")]) == 1
+    assert message in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_data_that_is_nowhere_is_named_with_the_way_out(tmp_path: Path) -> None:
+    nowhere = {"ZOO_DATA": str(tmp_path), "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hf"), "ZOO_CACHE": str(tmp_path / "cache")}
+    done = zoo("fit", "-c", "mlp_mnist", "--run_dir", str(tmp_path / "run"), **nowhere)
+    assert done.returncode == 1
+    message = done.stderr.splitlines()[-1]
+    assert message.startswith("zoo: ylecun/mnist/")
+    assert "ZOO_DATA" in message
+    assert "Traceback" not in done.stderr
+
+
+def test_a_directory_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    assert main(["fit", "-c", "mlp_digits", "--run_dir", str(tmp_path / "file" / "run")]) == 1
+    assert "choose another with --run_dir" in capsys.readouterr().err
+
+
+def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path) -> None:
+    """Files may grow to 300 kB: a checkpoint of 1 MB cannot be saved."""
+    limited = "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+    limited += "resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000)); from zoo.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", limited, "fit", "-c", "mlp_digits", *SHORT, "--run_dir", str(tmp_path), "--model.optim.warmup_steps", "0"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1
+    assert "cannot write checkpoint" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    assert not list((tmp_path / "checkpoints").iterdir())
+
+
+def test_a_checkpoint_of_another_architecture(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    best = str(run / "checkpoints" / "best.ckpt")
+    assert main(["test", "-c", "perceptron_digits", "--ckpt_path", best, "--run_dir", str(tmp_path)]) == 1
+    assert "holds a zoo.mlp.mlp.MLPClassifier, but the configuration asks for a zoo.mlp.perceptron.Perceptron" in capsys.readouterr().err
+    wide = ["--model.hidden_dims", "[7]", "--run_dir", str(tmp_path)]
+    assert main(["test", "-c", "mlp_digits", "--model.optim.warmup_steps", "0", *wide, "--ckpt_path", best]) == 1
+    assert "hidden_dims is [7], was [256, 256]" in capsys.readouterr().err
+
+
+def test_resuming_with_another_model_is_refused(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Lightning takes the checkpoint's value in silence (lightning #21455)."""
+    assert main(["fit", "--resume", str(run), "--model.lr", "0.5"]) == 1
+    assert "lr is 0.5, was 0.003" in capsys.readouterr().err
+
+
+def test_a_truncated_checkpoint(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cut = tmp_path / "cut.ckpt"
+    cut.write_bytes((run / "checkpoints" / "best.ckpt").read_bytes()[:5000])
+    assert main(["export", str(cut), "--format", "pt2"]) == 1
+    assert f"cannot read checkpoint {cut}: it is cut short" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["cut.ckpt"]
+
+
+def test_the_closing_table_names_what_exists(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["fit", "-c", "mlp_digits", "--model.optim.warmup_steps", "0", *SHORT]) == 0
+    table = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines() if line.startswith("  "))
+    (folder,) = (tmp_path / "runs" / "mlp_digits").iterdir()
+    for name, path in {"configuration": "config.yaml", "checkpoints": "checkpoints", "metrics": "logs/fit/metrics.csv"}.items():
+        assert table[name] == f"runs/mlp_digits/{folder.name}/{path}"
+        assert (tmp_path / table[name]).exists()
+    assert 0 <= float(table["test/acc"]) <= 1
+    assert float(table["test/acc"]) == pytest.approx(json.loads((folder / "run.json").read_text())["results"]["test/acc"], abs=1e-4)
+
+
+def test_validate_test_and_predict_use_the_runs_own_configuration(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    checkpoint = ["-c", str(run / "config.yaml"), "--ckpt_path", str(run / "checkpoints" / "best.ckpt")]
+    recorded = json.loads((run / "run.json").read_text())["results"]
+    assert main(["validate", *checkpoint]) == 0
+    assert f"{recorded['val/acc']:.4f}" in capsys.readouterr().out
+    assert main(["test", *checkpoint]) == 0
+    assert f"{recorded['test/acc']:.4f}" in capsys.readouterr().out
+    assert main(["predict", *checkpoint]) == 0
+    tested = [line.split(",") for line in (run / "predictions" / "test.csv").read_text().splitlines()]
+    predicted = [line.split(",") for line in (run / "predictions" / "predict.csv").read_text().splitlines()]
+    assert predicted[0] == ["position", "prediction", "confidence"]
+    assert [row[1] for row in predicted[1:]] == [row[2] for row in tested[1:]]
+    assert len(predicted) == 360
+
+
+@pytest.mark.parametrize("format", ["onnx", "pt2", "safetensors"])
+def test_exports_reload_equal(run: Path, format: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / f"model.{format}"
+    assert main(["export", str(run / "checkpoints" / "best.ckpt"), "--format", format, "-o", str(output)]) == 0
+    assert "reloaded, its largest difference is" in capsys.readouterr().out
+    assert output.stat().st_size > 300_000
+    assert list(tmp_path.iterdir()) == [output]
+
+
+def test_copy_then_fit_from_the_copy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mine = tmp_path / "mine.yaml"
+    assert main(["copy", "mlp_wine", str(mine)]) == 0
+    assert yaml.safe_load(mine.read_text()) == yaml.safe_load(recipe_paths()["mlp_wine"].read_text())
+    assert main(["copy", "mlp_wine", str(mine)]) == 2  # does not overwrite
+    assert "exists" in capsys.readouterr().err
+    assert main(["fit", "-c", str(mine), *SHORT, "--run_dir", str(tmp_path / "run")]) == 0
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["recipe"] == "mine"
+
+
+def test_the_generated_files_are_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["generate", "--check"]) == 0, capsys.readouterr().err
+
+
+def test_the_precision_is_chosen_and_written_down_where_a_recipe_has_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = yaml.safe_load((ROOT / "mlp" / "mlp_wine.yaml").read_text())
+    del recipe["trainer"]["precision"]
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(recipe))
+    assert main(["fit", "-c", str(tmp_path / "mine.yaml"), *SHORT, "--run_dir", str(tmp_path / "run")]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("precision")]
+    chosen = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["trainer"]["precision"]
+    assert line.startswith(f"precision {chosen}: ")

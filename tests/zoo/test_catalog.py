@@ -1,0 +1,246 @@
+"""The contract of every model in the catalog, at the arguments its card counts parameters for."""
+
+import copy
+import inspect
+import types
+import typing
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+import pytest
+import torch
+from lightning import LightningModule, Trainer
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+import datamodules
+import zoo
+from datamodules.batch import Batch
+from zoo.cli.catalog import Entry, entries
+from zoo.training.checkpoint import AtomicCheckpointIO, load_system
+from zoo.training.links import import_class
+from zoo.training.system import System
+
+PROGRESS = torch.tensor(0.5)
+PLAIN = (bool, int, float, str, type(None))
+
+# parameters that get no gradient from one step, by model and parameter name, each with its reason
+NO_GRADIENT: dict[str, dict[str, str]] = {}
+
+each_model = pytest.mark.parametrize("entry", entries(), ids=lambda entry: entry["name"])
+
+
+def build(entry: Entry) -> System:
+    torch.manual_seed(0)
+    system: System = import_class(entry["class_path"])(**entry["counted_at"])
+    return system
+
+
+def made_up_batch(entry: Entry, size: int = 8) -> Any:
+    """A batch of noise of the shapes the model was built for; a new task adds its case here."""
+    at, generator = entry["counted_at"], torch.Generator().manual_seed(0)
+    position = torch.arange(size)
+    match entry["task"]:
+        case "classification" | "binary classification":
+            return Batch(torch.randn(size, *at["input_shape"], generator=generator), position % at["num_classes"], position)
+        case "regression":
+            x = torch.randn(size, *at["input_shape"], generator=generator)
+            return Batch(x, torch.randn(size, at["num_targets"], generator=generator), position)
+        case task:
+            raise ValueError(f"no made-up batch for the task {task!r} of {entry['name']}: add a case to made_up_batch")
+
+
+def buffers(system: System) -> dict[str, Tensor]:
+    """What a step may not touch: all buffers but BatchNorm's running statistics."""
+    norms = tuple(name for name, module in system.named_modules() if isinstance(module, nn.modules.batchnorm._BatchNorm))
+    return {name: b.clone() for name, b in system.named_buffers() if name.rpartition(".")[0] not in norms}
+
+
+def python_state(system: System) -> dict[str, Any]:
+    """Every plain value that the system or one of its modules keeps as an attribute."""
+    return {
+        f"{name}.{key}": value
+        for name, module in system.named_modules()
+        for key, value in vars(module).items()
+        if isinstance(value, (*PLAIN, tuple))
+    }
+
+
+def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+@each_model
+def test_every_parameter_gets_a_finite_gradient(entry: Entry) -> None:
+    system, batch = build(entry), made_up_batch(entry)
+    loss, outputs = system.step(batch, PROGRESS)
+    assert loss.ndim == 0
+    assert torch.isfinite(loss)
+    assert all(torch.isfinite(value).all() for value in outputs.values())
+    loss.backward()
+    without = {name for name, p in system.named_parameters() if p.grad is None or not p.grad.any()}
+    assert without == NO_GRADIENT.get(entry["name"], {}).keys()
+    assert all(torch.isfinite(p.grad).all() for p in system.parameters() if p.grad is not None)
+
+
+@each_model
+def test_overfits_one_batch(entry: Entry) -> None:
+    system, batch = build(entry), made_up_batch(entry)
+    optimizer = torch.optim.Adam(system.parameters(), lr=system.lr)
+    losses = []
+    for _ in range(200):
+        loss = system.step(batch, PROGRESS)[0]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] <= 0.05 * losses[0]
+
+
+@each_model
+def test_step_is_pure(entry: Entry) -> None:
+    system, batch = build(entry), made_up_batch(entry)
+    weights = {name: p.detach().clone() for name, p in system.named_parameters()}
+    before, held = buffers(system), python_state(system)
+    losses = []
+    for _ in range(2):
+        torch.manual_seed(1)
+        losses.append(system.step(batch, PROGRESS)[0])
+    assert torch.equal(*losses)
+    assert same(weights, {name: p.detach() for name, p in system.named_parameters()})
+    assert same(before, buffers(system))
+    assert held == python_state(system)
+
+
+@each_model
+def test_step_never_reads_a_value(entry: Entry) -> None:
+    """On the meta device there are none, so `.item()`, `if tensor:` and the like raise."""
+    system, batch = build(entry).to("meta"), made_up_batch(entry)
+    loss, _ = system.step(
+        batch._replace(**{name: value.to("meta") for name, value in batch._asdict().items()}), PROGRESS.to("meta")
+    )
+    assert loss.is_meta
+
+
+@each_model
+def test_the_net_knows_no_lightning(entry: Entry) -> None:
+    assert not any(isinstance(module, LightningModule) for module in build(entry).net.modules())
+
+
+@each_model
+def test_forward_takes_the_example_input_and_any_batch_size(entry: Entry) -> None:
+    system = build(entry).eval()
+    x = system.example_input(3)
+    y = system(x)
+    assert len(y) == 3
+    assert torch.isfinite(y).all()
+    torch.testing.assert_close(system(x[:1]), y[:1])  # in evaluation a sample's answer is its own
+
+
+@each_model
+def test_comes_back_from_a_checkpoint(entry: Entry, fit: Callable[..., Trainer], tmp_path: Path) -> None:
+    system, batch = build(entry), made_up_batch(entry)
+    loader = DataLoader([batch], batch_size=None)  # type: ignore[arg-type]  # a list will do
+    trainer = fit(system, None, loader, loader, max_steps=2, plugins=[AtomicCheckpointIO()])
+    trainer.save_checkpoint(tmp_path / "model.ckpt")
+    loaded = load_system(tmp_path / "model.ckpt")
+    assert type(loaded) is type(system)
+    assert loaded.hparams == system.hparams
+    assert same(loaded.state_dict(), system.state_dict())
+    assert not same(loaded.state_dict(), build(entry).state_dict())  # two steps were taken
+    x = system.example_input(3)
+    assert torch.equal(loaded(x), system.eval()(x))
+
+
+@each_model
+def test_a_copy_shares_nothing(entry: Entry) -> None:
+    system = build(entry).eval()
+    twin, x = copy.deepcopy(system), system.example_input(3)
+    before = system(x)
+    assert torch.equal(twin(x), before)
+    with torch.no_grad():
+        for parameter in twin.parameters():
+            parameter.add_(1)
+    assert torch.equal(system(x), before)
+    assert twin.hparams == system.hparams
+
+
+@each_model
+def test_arguments_are_named_typed_defaulted_and_plain(entry: Entry) -> None:
+    constructor = import_class(entry["class_path"]).__init__
+    hints = typing.get_type_hints(constructor)
+    for name, parameter in list(inspect.signature(constructor).parameters.items())[1:]:
+        assert parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD, f"{name} is no plain argument"
+        assert parameter.default is not inspect.Parameter.empty, f"{name} has no default"
+        assert is_plain_type(hints[name]), f"{name}: {hints[name]} would not survive weights_only=True"
+
+
+@each_model
+def test_every_argument_is_a_hyper_parameter(entry: Entry) -> None:
+    system = build(entry)
+    assert set(system.hparams) == set(inspect.signature(type(system)).parameters)
+    assert {name: system.hparams[name] for name in entry["counted_at"]} == entry["counted_at"]
+    assert is_plain(dict(system.hparams))
+
+
+@each_model
+def test_the_parameters_counted_are_those_there_are(entry: Entry) -> None:
+    assert entry["num_params"] == sum(parameter.numel() for parameter in build(entry).parameters())
+
+
+@each_model
+def test_what_chooses_the_checkpoint_and_what_is_shown_are_logged(entry: Entry) -> None:
+    system = build(entry)
+    for name in (system.monitor[0], system.headline):
+        stage, _, metric = name.partition("/")
+        assert metric == "loss" or name in system.metrics[f"{stage}_metrics"].keys()  # noqa: SIM118  # adds the prefix
+
+
+def test_the_catalog_and_the_package_hold_the_same_models() -> None:
+    assert sorted(entry["class_path"] for entry in entries()) == sorted(f"zoo.{name}" for name in zoo._HOMES)
+
+
+def test_a_task_nobody_made_a_batch_for_is_named() -> None:
+    entry: Any = {**entries()[0], "name": "sonnet", "task": "poetry"}
+    with pytest.raises(ValueError, match="no made-up batch for the task 'poetry' of sonnet"):
+        made_up_batch(entry)
+
+
+@pytest.mark.parametrize(("package", "name"), [(package, name) for package in (zoo, datamodules) for name in package._HOMES])
+def test_every_name_imports_from_its_home(package: types.ModuleType, name: str) -> None:
+    found = getattr(package, name)
+    assert (found.__name__, found.__module__) == (name, f"{package.__name__}.{package._HOMES[name]}")
+
+
+@pytest.mark.parametrize("package", [zoo, datamodules])
+def test_an_unknown_name_is_answered_with_those_there_are(package: types.ModuleType) -> None:
+    with pytest.raises(AttributeError, match=rf"{package.__name__} has no 'Nothing': it has .*{sorted(package._HOMES)[-1]}"):
+        _ = package.Nothing
+    assert package.__all__ == sorted(package._HOMES)
+
+
+@pytest.mark.parametrize(
+    "kind", [Callable[[Tensor], Tensor], nn.Module, Any, type, Path, list[nn.Module], int | Tensor, dict[str, Any]]
+)
+def test_what_is_not_plain_is_noticed(kind: Any) -> None:
+    assert not is_plain_type(kind)
+
+
+def is_plain_type(kind: Any) -> bool:
+    """Whether values of this type are builtins all the way down, so that `weights_only=True` loads them."""
+    if kind in PLAIN:
+        return True
+    if typing.is_typeddict(kind):
+        return all(map(is_plain_type, typing.get_type_hints(kind).values()))
+    if get_origin(kind) is Literal:
+        return all(isinstance(value, PLAIN) for value in get_args(kind))
+    if get_origin(kind) in (Union, types.UnionType, tuple, list, dict, Sequence):
+        return all(argument is ... or is_plain_type(argument) for argument in get_args(kind))
+    return False
+
+
+def is_plain(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(is_plain(item) for pair in value.items() for item in pair)
+    return all(map(is_plain, value)) if isinstance(value, tuple | list) else isinstance(value, PLAIN)

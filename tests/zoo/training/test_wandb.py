@@ -1,0 +1,148 @@
+"""What a run writes for Weights & Biases, read back with W&B's own `wandb leet inspect`."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from zoo.cli.names import ROOT
+
+
+def run(arguments: list[str], folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A command as a user without a W&B account runs it, without a terminal."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
+    environment = {**clean, "NETRC": str(folder / "no-netrc"), **environment}
+    return subprocess.run(arguments, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False)
+
+
+def fit(folder: Path, *more: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "zoo", "fit", "-c", "mlp_digits", "--trainer.max_epochs", "3", "--run_dir", "run", *more]
+    done = run(command, folder, **environment)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def inspect(folder: Path, *options: str) -> str:
+    (logged,) = (folder / "run" / "wandb").glob("offline-run-*")
+    done = run([sys.executable, "-m", "wandb", "leet", "inspect", "--json", *options, str(logged)], folder)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def offline(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A run with no key and no WANDB_MODE, and what it printed."""
+    folder = tmp_path_factory.mktemp("offline")
+    return folder, fit(folder, "--wandb.log_model", "true", "--wandb.tags", "[first, second]").stdout
+
+
+@pytest.fixture(scope="module")
+def records(offline: tuple[Path, str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in inspect(offline[0]).splitlines()]
+
+
+@pytest.fixture(scope="module")
+def summary(offline: tuple[Path, str]) -> dict[str, Any]:
+    return json.loads(inspect(offline[0], "--summary"))
+
+
+def history(records: list[dict[str, Any]], name: str) -> list[Any]:
+    items = [record["history"]["item"] for record in records if record["type"] == "history"]
+    return [item[name] for item in items if name in item]
+
+
+def test_without_a_key_it_is_offline_and_says_how_to_look_and_sync(offline: tuple[Path, str]) -> None:
+    lines = [line for line in offline[1].splitlines() if "W&B" in line]
+    assert len(lines) == 2
+    assert "wandb leet run/wandb/offline-run-" in lines[0]
+    assert "wandb sync run/wandb/offline-run-" in lines[1]
+    assert (offline[0] / lines[0].split()[-1]).is_dir()
+
+
+def test_the_whole_configuration_is_logged_nested_and_once(offline: tuple[Path, str], summary: dict[str, Any]) -> None:
+    config = summary["config"]
+    assert set(config) == {"model", "data", "trainer", "seed_everything", "wandb"}
+    assert config["model"]["init_args"]["input_shape"] == [1, 8, 8]  # resolved from the data
+    assert config["data"]["init_args"]["seed"] == 0
+    saved = yaml.safe_load((offline[0] / "run" / "config.yaml").read_text())
+    assert config["model"]["init_args"]["optim"] == saved["model"]["init_args"]["optim"]
+    assert saved["model"]["init_args"]["num_classes"] == 10
+
+
+def test_scalars_rate_and_throughput(records: list[dict[str, Any]]) -> None:
+    for name in ("train/loss", "train/acc", "train/lr", "train/samples_per_second"):
+        assert len(history(records, name)) == 3, name  # 60 steps, logged every 20
+    assert history(records, "train/lr") == sorted(history(records, "train/lr"), reverse=True)
+    assert len(history(records, "val/loss")) == len(history(records, "val/acc")) == 3
+    assert len(history(records, "test/acc")) == 1
+    assert history(records, "trainer/global_step")[-1] == 60
+
+
+def test_one_fixed_batch_of_images_per_validation(records: list[dict[str, Any]]) -> None:
+    files = history(records, "val/samples.filenames")
+    pictures = [[name.rsplit("_", 1)[1] for name in names] for names in files]  # the name ends in the content's hash
+    assert len(pictures) == 3
+    assert len(pictures[0]) == 16
+    assert pictures[0] == pictures[1] == pictures[2]
+    assert all(len(captions) == 16 for captions in history(records, "val/samples.captions"))
+
+
+def test_after_the_test_a_table_and_a_confusion_matrix(offline: tuple[Path, str], summary: dict[str, Any]) -> None:
+    assert summary["summary"]["test/predictions"]["nrows"] == 359
+    assert summary["summary"]["test/confusion_matrix"]["count"] == 1
+    assert (offline[0] / "run" / "pictures" / "confusion_matrix.png").stat().st_size > 10_000
+    assert (offline[0] / "run" / "pictures" / "val_samples.png").stat().st_size > 5_000
+
+
+def test_the_summary_keeps_the_best_value(records: list[dict[str, Any]], summary: dict[str, Any]) -> None:
+    assert summary["summary"]["val/acc"] == {"max": max(history(records, "val/acc"))}
+    assert summary["state"] == "finished"
+    assert summary["exit_code"] == 0
+
+
+def test_checkpoints_are_artifacts_by_flag(records: list[dict[str, Any]], tmp_path: Path) -> None:
+    def of_models(records: list[dict[str, Any]]) -> list[Any]:
+        return [record for record in records if record["type"] == "artifact" and '"model"' in json.dumps(record)]
+
+    assert of_models(records)
+    fit(tmp_path, "--trainer.fast_dev_run", "false", "--trainer.max_epochs", "1")
+    assert not of_models([json.loads(line) for line in inspect(tmp_path).splitlines()])
+
+
+def test_disabled_leaves_nothing_but_the_csv_file(tmp_path: Path) -> None:
+    done = fit(tmp_path, WANDB_MODE="disabled")
+    assert "W&B" not in done.stdout
+    assert not list(tmp_path.rglob("*.wandb"))
+    assert "val/acc" in (tmp_path / "run" / "logs" / "fit" / "metrics.csv").read_text()
+
+
+def test_a_resumed_run_is_the_same_run(offline: tuple[Path, str], tmp_path: Path) -> None:
+    first = json.loads((offline[0] / "run" / "run.json").read_text())["wandb_id"]
+    command = [sys.executable, "-m", "zoo", "fit", "--resume", "run", "--trainer.max_epochs", "4"]
+    assert run(command, offline[0]).returncode == 0
+    assert json.loads((offline[0] / "run" / "run.json").read_text())["wandb_id"] == first
+    assert len(list((offline[0] / "run" / "wandb").glob(f"offline-run-*-{first}"))) == 2
+
+
+def test_the_sweeps_agent_command_runs(tmp_path: Path) -> None:
+    """The command as `wandb agent` builds it from a sweep's parameters; starting an agent itself needs a server."""
+    from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
+
+    sweep = yaml.safe_load((ROOT / "sweeps" / "mlp_digits.yaml").read_text())
+    chosen = {
+        name: {"value": setting["values"][-1] if "values" in setting else setting["min"]} for name, setting in sweep["parameters"].items()
+    }
+    arguments = create_sweep_command_args({"args": chosen})
+    macros = {"${env}": ["/usr/bin/env"], "${args}": arguments["args"]}  # as wandb/wandb_agent.py fills them in
+    command = [word for part in create_sweep_command(sweep["command"]) for word in macros.get(part, [part])]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = run([*command, "--trainer.max_epochs=1", "--run_dir=run"], tmp_path, PATH=path)
+    assert done.returncode == 0, done.stderr
+    config = json.loads(inspect(tmp_path, "--summary"))["config"]["model"]["init_args"]
+    assert (config["lr"], config["hidden_dims"], config["dropout"]) == (0.0003, [512, 512, 512], 0.5)
+    assert sweep["metric"]["name"] == "val/acc"
