@@ -91,6 +91,8 @@ class Tabular(DataModule):
         self.transform = Standardize(x[rows])
         if self.num_targets:
             self.target_mean, self.target_std = y[rows].mean(0), y[rows].std(0, correction=0)
+            if not self.target_std.all():
+                raise ValueError(f"the target of {self.source!r} is the same number in every training row: nothing to learn")
 
     def load(self, part: Literal["train", "test"]) -> Arrays:
         if self.source in _EMBEDDED:

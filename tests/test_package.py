@@ -25,7 +25,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_holds_what_is_needed_and_no_more(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert {"recipes/mlp/mlp_digits.yaml", "recipes/trainer/ddp.yaml", "zoo/catalog.json", "zoo/mlp/mlp.md", "zoo/py.typed"} <= names
+    assert {
+        "recipes/mlp/mlp_digits.yaml",
+        "recipes/trainer/ddp.yaml",
+        "zoo/catalog.json",
+        "zoo/mlp/mlp.md",
+        "zoo/py.typed",
+    } <= names
     top = {name.split("/")[0] for name in names}
     assert {name for name in top if not name.endswith(".dist-info")} == {"zoo", "datamodules", "recipes"}
 

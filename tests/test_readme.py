@@ -12,13 +12,17 @@ ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```bash\n(.*?)```", TEXT, re.DOTALL)
 SET_UP = [block for block in BLOCKS if "-m venv" in block]  # .ci/run runs the second in a fresh environment
-COMMANDS = [line.split("  #")[0].strip() for block in BLOCKS if block not in SET_UP for line in block.splitlines() if line.strip()]
+COMMANDS = [
+    line.split("  #")[0].strip() for block in BLOCKS if block not in SET_UP for line in block.splitlines() if line.strip()
+]
 
 
 def shell(command: str, folder: Path) -> str:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path}
-    done = subprocess.run(["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False
+    )
     assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
     return done.stdout
 

@@ -15,7 +15,10 @@ from zoo.training.checkpoint import read_checkpoint
 
 RECIPES = recipe_paths()
 NEEDS_GPU = {"trainer/fp16"}
-TWO_PROCESSES = {"trainer/ddp", "trainer/fsdp"}  # run in tests/zoo/training/test_parallel.py; here every recipe is built with them
+TWO_PROCESSES = {
+    "trainer/ddp",
+    "trainer/fsdp",
+}  # run in tests/zoo/training/test_parallel.py; here every recipe is built with them
 IN_PROCESS = [None, *(name for name in overlay_paths() if name not in NEEDS_GPU | TWO_PROCESSES)]
 EMBEDDED = {"datamodules.Digits", "datamodules.Tabular"}
 
@@ -79,7 +82,9 @@ def test_composes(recipe: str, overlay: str) -> None:
     own, added = settings(recipe)["trainer"], yaml.safe_load(overlay_paths()[overlay].read_text())["trainer"]
     for name, value in {**own, **added}.items():
         arrived = cli.plain_config()["trainer"][name]
-        assert (arrived["class_path"] if isinstance(arrived, dict) else arrived) == (value["class_path"] if isinstance(value, dict) else value)
+        assert (arrived["class_path"] if isinstance(arrived, dict) else arrived) == (
+            value["class_path"] if isinstance(value, dict) else value
+        )
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -96,9 +101,21 @@ def test_the_script_is_the_recipe(tmp_path: Path) -> None:
     script = ROOT / "mlp" / "mlp_digits.py"
     command = [sys.executable, str(script), "--max_epochs", "3", "--seed", "4", "--run_dir", str(tmp_path / "script")]
     subprocess.run(command, check=True, capture_output=True, timeout=300, cwd=tmp_path)
-    fit = ["fit", "-c", "mlp_digits", "--trainer.max_epochs", "3", "--seed_everything", "4", "--run_dir", str(tmp_path / "recipe")]
+    fit = [
+        "fit",
+        "-c",
+        "mlp_digits",
+        "--trainer.max_epochs",
+        "3",
+        "--seed_everything",
+        "4",
+        "--run_dir",
+        str(tmp_path / "recipe"),
+    ]
     assert main(fit) == 0
-    of_script, of_recipe = (read_checkpoint(tmp_path / name / "checkpoints" / "last.ckpt")["state_dict"] for name in ("script", "recipe"))
+    of_script, of_recipe = (
+        read_checkpoint(tmp_path / name / "checkpoints" / "last.ckpt")["state_dict"] for name in ("script", "recipe")
+    )
     assert of_script.keys() == of_recipe.keys()
     for name, value in of_recipe.items():
         assert torch.equal(of_script[name], value), name

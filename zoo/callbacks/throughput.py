@@ -33,6 +33,9 @@ class Throughput(Callback):
             pl_module.log("train/samples_per_second", trainer.world_size * self._num_samples / self._seconds)
             self._num_samples, self._seconds, self._since = 0, 0.0, time.perf_counter()
 
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._seconds += time.perf_counter() - self._since  # of the batches since the last logged one
+
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._seconds += time.perf_counter() - self._since
 

@@ -41,12 +41,18 @@ def test_captions_of_wrong_answers_are_red() -> None:
     assert not any(axes.axison for axes in figure.axes)  # of the second row's seven empty places neither
 
 
-def test_a_fit_on_images_leaves_a_picture(fit: Fit, digits: Digits, tmp_path: Path) -> None:
-    folder = tmp_path / "pictures"
-    fit(MLPClassifier((1, 8, 8), 10), digits, callbacks=[ImageSamples(folder, num_images=10)], num_sanity_val_steps=1)
+def test_a_fit_leaves_a_picture_that_marks_what_is_wrong(fit: Fit, digits: Digits, tmp_path: Path) -> None:
+    folder, always_five = tmp_path / "pictures", MLPClassifier((1, 8, 8), 10)
+    torch.nn.init.constant_(always_five.net.output.bias[5:6], 1000)
+    fit(always_five, digits, callbacks=[ImageSamples(folder, num_images=16)], num_sanity_val_steps=1, limit_train_batches=1)
     with Image.open(folder / "val_samples.png") as picture:
-        assert picture.size == (1280, 360)  # eight columns and two rows, at 100 dots per inch
-        assert len(picture.getcolors(maxcolors=1 << 24) or []) > 10  # and something is on it
+        pixels = np.asarray(picture.convert("RGB")).astype(int)
+    assert pixels.shape == (360, 1280, 3)  # eight columns and two rows, at 100 dots per inch
+    cells = [cell for row in np.split(pixels, 2) for cell in np.split(row, 8, axis=1)]
+    red = [bool((cell[..., 0] - cell[..., 1] > 80).any()) for cell in cells]
+    (_, y), rows = digits.splits["val"]
+    assert red == (y[rows[:16]] != 5).tolist()
+    assert len(set(red)) == 2  # there are fives among them
 
 
 def test_a_table_has_no_picture(fit: Fit, blobs: Callable[..., DataModule], tmp_path: Path) -> None:

@@ -18,17 +18,36 @@ SHORT = ["--trainer.max_epochs", "1", "--trainer.limit_train_batches", "3"]
 
 def zoo(*arguments: str, timeout: float = 120, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "zoo", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, env={**os.environ, **environment}, check=False)
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=timeout, env={**os.environ, **environment}, check=False
+    )
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
-    assert main(["fit", "-c", "mlp_digits", "--model.optim.warmup_steps", "0", "--trainer.max_epochs", "2", "--run_dir", str(folder)]) == 0
+    assert (
+        main(
+            [
+                "fit",
+                "-c",
+                "mlp_digits",
+                "--model.optim.warmup_steps",
+                "0",
+                "--trainer.max_epochs",
+                "2",
+                "--run_dir",
+                str(folder),
+            ]
+        )
+        == 0
+    )
     return folder
 
 
-@pytest.mark.parametrize("arguments", [["list"], ["--help"], ["info", "mlp"], ["show", "mlp_digits"], ["fit", "--help"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments", [["list"], ["--help"], ["info", "mlp"], ["show", "mlp_digits"], ["fit", "--help"]], ids=" ".join
+)
 def test_looking_is_quick_and_needs_no_torch(arguments: list[str]) -> None:
     seconds = []
     for _ in range(3):
@@ -61,7 +80,10 @@ def test_looking_is_quick_and_needs_no_torch(arguments: list[str]) -> None:
         (["fit", "-c", "mlp_digits", "--resum", "x"], "no setting resum: did you mean 'resume'?"),
         (["fit", "-c", "mlp_digits", "--wandb.projct", "x"], "no setting wandb.projct: did you mean 'project'?"),
         (["fit", "-c", "mlp_digits", "--model.lr", "fast"], "model.lr is 'fast': expected float"),
-        (["fit", "-c", "mlp_digits", "--model.class_path", "zoo.MLPClasifier"], "zoo has no class 'MLPClasifier': did you mean"),
+        (
+            ["fit", "-c", "mlp_digits", "--model.class_path", "zoo.MLPClasifier"],
+            "zoo has no class 'MLPClasifier': did you mean",
+        ),
         (["fit", "-c", "mlp_digits", "--model.class_path", "subprocess.Popen"], "is not of the zoo"),
         (["fit", "-c", "mlp_digits", "--resume", "x", "--run_dir", "y"], "leave --run_dir out"),
         (["export", "a.ckpt", "--format", "onyx"], "invalid choice: 'onyx'"),
@@ -69,7 +91,9 @@ def test_looking_is_quick_and_needs_no_torch(arguments: list[str]) -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_command_that_makes_no_sense_gets_one_line(arguments: list[str], hint: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_command_that_makes_no_sense_gets_one_line(
+    arguments: list[str], hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(arguments) == 2
     out, err = capsys.readouterr()
     lines = [line for line in err.splitlines() if not line.startswith("INFO")]
@@ -92,9 +116,13 @@ def test_a_command_that_makes_no_sense_gets_one_line(arguments: list[str], hint:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_run_that_cannot_work_says_why(arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_that_cannot_work_says_why(
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     if arguments[0] == "--model.class_path":
-        (tmp_path / "recipe.yaml").write_text(f"model: {{class_path: {arguments[1]}}}\ndata: {{class_path: datamodules.Digits}}\n")
+        (tmp_path / "recipe.yaml").write_text(
+            f"model: {{class_path: {arguments[1]}}}\ndata: {{class_path: datamodules.Digits}}\n"
+        )
         recipe, arguments = str(tmp_path / "recipe.yaml"), []
     else:
         recipe = "mlp_digits"
@@ -103,7 +131,12 @@ def test_a_run_that_cannot_work_says_why(arguments: list[str], message: str, tmp
 
 
 def test_data_that_is_nowhere_is_named_with_the_way_out(tmp_path: Path) -> None:
-    nowhere = {"ZOO_DATA": str(tmp_path), "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hf"), "ZOO_CACHE": str(tmp_path / "cache")}
+    nowhere = {
+        "ZOO_DATA": str(tmp_path),
+        "HF_HUB_OFFLINE": "1",
+        "HF_HOME": str(tmp_path / "hf"),
+        "ZOO_CACHE": str(tmp_path / "cache"),
+    }
     done = zoo("fit", "-c", "mlp_mnist", "--run_dir", str(tmp_path / "run"), **nowhere)
     assert done.returncode == 1
     message = done.stderr.splitlines()[-1]
@@ -122,7 +155,19 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path) -> None:
     """Files may grow to 300 kB: a checkpoint of 1 MB cannot be saved."""
     limited = "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
     limited += "resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000)); from zoo.cli.main import main; sys.exit(main(sys.argv[1:]))"
-    command = [sys.executable, "-c", limited, "fit", "-c", "mlp_digits", *SHORT, "--run_dir", str(tmp_path), "--model.optim.warmup_steps", "0"]
+    command = [
+        sys.executable,
+        "-c",
+        limited,
+        "fit",
+        "-c",
+        "mlp_digits",
+        *SHORT,
+        "--run_dir",
+        str(tmp_path),
+        "--model.optim.warmup_steps",
+        "0",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 1
     assert "cannot write checkpoint" in done.stderr.splitlines()[-1]
@@ -133,7 +178,10 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path) -> None:
 def test_a_checkpoint_of_another_architecture(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     best = str(run / "checkpoints" / "best.ckpt")
     assert main(["test", "-c", "perceptron_digits", "--ckpt_path", best, "--run_dir", str(tmp_path)]) == 1
-    assert "holds a zoo.mlp.mlp.MLPClassifier, but the configuration asks for a zoo.mlp.perceptron.Perceptron" in capsys.readouterr().err
+    assert (
+        "holds a zoo.mlp.mlp.MLPClassifier, but the configuration asks for a zoo.mlp.perceptron.Perceptron"
+        in capsys.readouterr().err
+    )
     wide = ["--model.hidden_dims", "[7]", "--run_dir", str(tmp_path)]
     assert main(["test", "-c", "mlp_digits", "--model.optim.warmup_steps", "0", *wide, "--ckpt_path", best]) == 1
     assert "hidden_dims is [7], was [256, 256]" in capsys.readouterr().err
@@ -153,7 +201,9 @@ def test_a_truncated_checkpoint(run: Path, tmp_path: Path, capsys: pytest.Captur
     assert [path.name for path in tmp_path.iterdir()] == ["cut.ckpt"]
 
 
-def test_the_closing_table_names_what_exists(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_closing_table_names_what_exists(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["fit", "-c", "mlp_digits", "--model.optim.warmup_steps", "0", *SHORT]) == 0
     table = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines() if line.startswith("  "))
@@ -162,7 +212,9 @@ def test_the_closing_table_names_what_exists(tmp_path: Path, capsys: pytest.Capt
         assert table[name] == f"runs/mlp_digits/{folder.name}/{path}"
         assert (tmp_path / table[name]).exists()
     assert 0 <= float(table["test/acc"]) <= 1
-    assert float(table["test/acc"]) == pytest.approx(json.loads((folder / "run.json").read_text())["results"]["test/acc"], abs=1e-4)
+    assert float(table["test/acc"]) == pytest.approx(
+        json.loads((folder / "run.json").read_text())["results"]["test/acc"], abs=1e-4
+    )
 
 
 def test_validate_test_and_predict_use_the_runs_own_configuration(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -203,7 +255,9 @@ def test_the_generated_files_are_up_to_date(capsys: pytest.CaptureFixture[str]) 
     assert main(["generate", "--check"]) == 0, capsys.readouterr().err
 
 
-def test_the_precision_is_chosen_and_written_down_where_a_recipe_has_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_precision_is_chosen_and_written_down_where_a_recipe_has_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     recipe = yaml.safe_load((ROOT / "mlp" / "mlp_wine.yaml").read_text())
     del recipe["trainer"]["precision"]
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(recipe))

@@ -60,6 +60,12 @@ def test_last_layer_has_neither_norm_nor_dropout() -> None:
     assert torch.equal(net(x), F.linear(x, net.output.weight, net.output.bias))
 
 
+def test_hidden_layers_start_for_their_activation_and_the_last_for_none() -> None:
+    net = MLPNet((400,), 300, hidden_dims=(400,), activation_name="tanh", init="he")
+    assert net.hidden[0].weight.std().item() == pytest.approx((5 / 3) / 400**0.5, rel=0.01)
+    assert net.output.weight.std().item() == pytest.approx(1 / 400**0.5, rel=0.01)
+
+
 def test_dropout_rests_in_evaluation() -> None:
     net, x = MLPNet((3,), 4, dropout=0.5), torch.randn(5, 3)
     assert not torch.equal(net(x), net(x))

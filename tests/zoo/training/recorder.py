@@ -13,7 +13,9 @@ class Recorder(Callback):
         self.positions: list[list[int]] = []
         self.gradients: dict[str, torch.Tensor] = {}
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: tuple[torch.Tensor, ...], batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: tuple[torch.Tensor, ...], batch_idx: int
+    ) -> None:
         self.positions.append(batch[2].tolist())
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer) -> None:

@@ -21,7 +21,13 @@ def fit(folder: Path, *more: str, records: bool = True) -> Path:
     recorder = f"{{class_path: recorder.Recorder, init_args: {{folder: '{folder}'}}}}"
     same_work = ["--model.norm", "none", "--model.dropout", "0", "--model.optim.name", "sgd", "--model.lr", "0.1"]
     command = [sys.executable, "-m", "zoo", "fit", "-c", "mlp_digits", *more, "--run_dir", str(folder / "run"), *same_work]
-    command += ["--trainer.max_epochs", "2", "--trainer.accelerator", "cpu", *(["--trainer.callbacks+", recorder] if records else [])]
+    command += [
+        "--trainer.max_epochs",
+        "2",
+        "--trainer.accelerator",
+        "cpu",
+        *(["--trainer.callbacks+", recorder] if records else []),
+    ]
     path = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {**os.environ, "PYTHONPATH": path, "ZOO_IMPORTS": "recorder"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)

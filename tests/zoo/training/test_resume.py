@@ -15,7 +15,9 @@ from zoo.training.checkpoint import read_checkpoint
 # 20 batches an epoch: 12 lies within the first, 20 at its end, 33 within the second
 FIT = ["fit", "-c", "mlp_digits", "--trainer.max_epochs", "3", "--trainer.log_every_n_steps", "7", "--data.shift", "1"]
 
-EVERY_EPOCH = "{class_path: lightning.pytorch.callbacks.ModelCheckpoint, init_args: {dirpath: DIR, filename: '{epoch}', save_top_k: -1}}"
+EVERY_EPOCH = (
+    "{class_path: lightning.pytorch.callbacks.ModelCheckpoint, init_args: {dirpath: DIR, filename: '{epoch}', save_top_k: -1}}"
+)
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:

@@ -28,11 +28,13 @@ class Recorder(MLPClassifier):
     def __init__(self, **arguments: Any) -> None:
         super().__init__((4,), 3, hidden_dims=(8,), **arguments)
         self.seen: list[tuple[bool, float]] = []
+        self.losses: list[float] = []
 
     def step(self, batch: Batch, progress: Tensor) -> tuple[Tensor, Outputs]:
         assert progress.ndim == 0
         self.seen.append((self.training, progress.item()))
         loss, outputs = super().step(batch, progress)
+        self.losses.append(loss.item())
         return loss, {**outputs, "twice": 2 * loss.detach()}
 
     def progress(self, training: bool) -> list[float]:
@@ -135,6 +137,7 @@ def test_training_is_logged_where_it_shows_and_nowhere_else(fit: Fit, blobs: Blo
     rows = list(csv.DictReader((tmp_path / "metrics.csv").read_text().splitlines()))
     assert [int(row["step"]) for row in rows] == [2, 5, 8]  # counted from 0: the third, sixth and ninth
     for row in rows:
+        assert float(row["train/loss"]) == pytest.approx(model.losses[int(row["step"])], rel=1e-5)
         assert float(row["train/twice"]) == pytest.approx(2 * float(row["train/loss"]), rel=1e-5)
         assert float(row["train/lr"]) == pytest.approx(0.1)
         right = 10 * float(row["train/acc"])  # of this batch of 10 alone

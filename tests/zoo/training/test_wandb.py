@@ -135,7 +135,8 @@ def test_the_sweeps_agent_command_runs(tmp_path: Path) -> None:
 
     sweep = yaml.safe_load((ROOT / "sweeps" / "mlp_digits.yaml").read_text())
     chosen = {
-        name: {"value": setting["values"][-1] if "values" in setting else setting["min"]} for name, setting in sweep["parameters"].items()
+        name: {"value": setting["values"][-1] if "values" in setting else setting["min"]}
+        for name, setting in sweep["parameters"].items()
     }
     arguments = create_sweep_command_args({"args": chosen})
     macros = {"${env}": ["/usr/bin/env"], "${args}": arguments["args"]}  # as wandb/wandb_agent.py fills them in
