@@ -34,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "recipes").symlink_to(ROOT / "recipes")
     rows = [f"{i % 7},{i % 3},{'yes' if (i % 7) > 3 else 'no'}" for i in range(200)]
     (folder / "mine.csv").write_text("\n".join(["height,width,label", *rows]) + "\n")
-    shell(SET_UP[0].split("&&")[-1].replace(".venv/bin/", "") + " --run_dir RUN", folder)
+    shell(SET_UP[0].strip().split("&&")[-1].replace(".venv/bin/", "") + " --run_dir RUN", folder)
     return folder
 
 

@@ -33,5 +33,7 @@ def keep_quiet() -> None:
     warnings.filterwarnings("ignore", message="Please use torch.distributed.checkpoint")
     # Lightning asks torch >= 2.12 about pytrees in the older way: https://github.com/Lightning-AI/pytorch-lightning/issues/21326
     warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).* is deprecated")
+    # fp16 skips the first steps, whose gradients overflow at the first scale: https://github.com/pytorch/pytorch/issues/44511
+    warnings.filterwarnings("ignore", message=r"Detected call of `lr_scheduler.step\(\)` before `optimizer.step\(\)`")
     # the zoo's loaders have no SequentialSampler to recognise, but do not shuffle while overfitting: datamodules/base.py
     warnings.filterwarnings("ignore", message="You requested to overfit but enabled .* dataloader shuffling")
