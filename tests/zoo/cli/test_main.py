@@ -154,7 +154,8 @@ def test_a_directory_that_cannot_be_written(tmp_path: Path, capsys: pytest.Captu
 def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path) -> None:
     """Files may grow to 300 kB: a checkpoint of 1 MB cannot be saved."""
     limited = "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
-    limited += "resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000)); from zoo.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    limited += "resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000)); "
+    limited += "from zoo.cli.main import main; sys.exit(main(sys.argv[1:]))"
     command = [
         sys.executable,
         "-c",
