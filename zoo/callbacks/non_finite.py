@@ -8,7 +8,9 @@ from lightning import Callback, LightningModule, Trainer
 
 
 class NonFiniteGuard(Callback):
-    """Ends training on a NaN or infinite loss, looking only at steps that log, where the loss is read anyway.
+    """Ends training on a NaN or infinite loss.
+
+    It looks at steps that log, where the loss is read anyway, and at each epoch's last: a look per step would synchronise.
 
     Raises:
         FloatingPointError: naming the step and the learning rate.
@@ -17,7 +19,7 @@ class NonFiniteGuard(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if trainer.global_step % trainer.log_every_n_steps:  # type: ignore[attr-defined]
+        if trainer.global_step % trainer.log_every_n_steps and not trainer.is_last_batch:  # type: ignore[attr-defined]
             return
         loss = outputs["loss"] if isinstance(outputs, Mapping) else outputs
         if loss is not None and not torch.isfinite(loss):

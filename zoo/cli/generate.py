@@ -39,10 +39,12 @@ def generated_files() -> dict[Path, str]:
     for entry in models:
         card = ZOO / entry["card"]
         files[card] = _fill(card.read_text(), "scores", _table(entry["scores"]))
-    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-    for page in pages:
-        if page.exists():
-            files[page] = _fill(page.read_text(), "catalog", _catalog_table(models))
+    readme = ROOT / "README.md"
+    if readme.exists():  # in a checkout
+        files[readme] = _fill(readme.read_text(), "catalog", _catalog_table(models, "zoo/"))
+    for page in sorted((ROOT / "docs").glob("*.md")):  # one per family
+        of_family = [entry for entry in models if Path(entry["card"]).parts[0] == page.stem]
+        files[page] = _fill(page.read_text(), "catalog", _catalog_table(of_family, "../zoo/"))
     return files
 
 
@@ -86,11 +88,11 @@ def _table(scores: list[Score]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _catalog_table(models: list[Entry]) -> str:
+def _catalog_table(models: list[Entry], to_cards: str) -> str:
     lines = ["| model | parameters | recipe | score | time |", "|---|---|---|---|---|"]
     for entry in models:
         for score in entry["scores"]:
             time = f"{score['seconds']:.0f} s" if score["mean"] is not None else ""
-            model = f"[{entry['name']}](zoo/{entry['card']}) | {entry['num_params']:,}"
+            model = f"[{entry['name']}]({to_cards}{entry['card']}) | {entry['num_params']:,}"
             lines.append(f"| {model} | `{score['recipe']}` | {score_text(score)} | {time} |")
     return "\n".join(lines) + "\n"

@@ -46,30 +46,35 @@ class Request:
 def run(request: Request) -> int:
     """Carry out a request; returns the exit code."""
     allow_imports()
-    configs, checkpoint, session = request.configs, request.ckpt_path, str(request.command)
+    configs, checkpoint = request.configs, request.ckpt_path
     if request.resume is not None:
         folder, checkpoint = _resumed(request.resume)
         configs = [folder / "config.yaml", *configs]
-        session = f"resume-{1 + len(list((folder / 'logs').glob('resume-*')))}"
         recipe = _facts_of(folder).get("recipe", folder.parent.name)
     else:
         recipe = configs[0].parent.parent.name if configs[0].name == "config.yaml" else configs[0].stem
         folder = _run_dir(request, recipe)
+        if request.command == "fit" and "LOCAL_RANK" not in os.environ and (folder / "config.yaml").exists():
+            raise UsageError(f"{folder} holds a run already: go on with --resume {folder}, or choose another --run_dir")
     for path in configs:
         read_settings(path)
     recorded = read_checkpoint(checkpoint) if checkpoint else None
     cli = ZooCLI([*(f"--config={path}" for path in configs), *request.overrides], recorded, str(checkpoint))
-    zoo_run = Run(folder, recipe, session, cli.config.get("wandb"))
+    zoo_run = Run(folder, recipe, _session(folder, "resume" if request.resume else request.command), cli.config.get("wandb"))
     zoo_run.make_folder()
     cli.build_trainer(zoo_run)
     trainer, model, data = cli.trainer, cli.model, cli.datamodule
     _save_config(trainer, folder, cli.config_text(), overwrite=request.command == "fit")
     if request.command == "fit":
         describe(model, data, folder)
-    zoo_run.note(recipe=recipe, command=_command(request)) if request.command == "fit" else None
+        zoo_run.note(recipe=recipe, command=_command(request))
     zoo_run.start_tracking(trainer, model, cli.plain_config())
     try:
         _execute(request.command, cli, zoo_run, checkpoint)
+    except (KeyboardInterrupt, SystemExit):  # Lightning turns Ctrl-C into an exit
+        wandb.finish(exit_code=1)
+        _say(f"stopped: go on with zoo fit --resume {folder}" if request.command == "fit" else "stopped")
+        return 130
     except BaseException:
         wandb.finish(exit_code=1)
         raise
@@ -82,8 +87,7 @@ def _execute(command: str, cli: "ZooCLI", zoo_run: Run, checkpoint: Path | None)
     match command:
         case "fit":
             trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-            if not trainer.interrupted:
-                zoo_run.finish(trainer, model)
+            zoo_run.finish(trainer, model)
         case "validate" | "test":
             evaluate = getattr(trainer, command)
             (scores,) = evaluate(model, datamodule=data, ckpt_path=checkpoint, weights_only=True, verbose=False)
@@ -102,7 +106,7 @@ class ZooCLI(LightningCLI):
     """
 
     def __init__(self, args: list[str], checkpoint: dict[str, Any] | None = None, checkpoint_path: str = "") -> None:
-        self._checkpoint, self._checkpoint_path, self._given = checkpoint, checkpoint_path, args
+        self._checkpoint, self._checkpoint_path = checkpoint, checkpoint_path
         super().__init__(
             LightningModule,
             LightningDataModule,
@@ -317,6 +321,12 @@ def _run_dir(request: Request, recipe: str) -> Path:
     folder = new_run_dir(recipe)
     os.environ["ZOO_RUN_DIR"] = str(folder)
     return folder
+
+
+def _session(folder: Path, name: str) -> str:
+    """The name under which this command logs in a run's directory: test, test-2, ..."""
+    number = 1 + len([path for path in (folder / "logs").glob(f"{name}*") if path.is_dir()])
+    return name if number == 1 else f"{name}-{number}"
 
 
 def _facts_of(folder: Path) -> dict[str, Any]:

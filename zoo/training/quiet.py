@@ -21,16 +21,17 @@ class _NoNoise(logging.Filter):
         return not any(noise in message for noise in _NOISE)
 
 
+_NO_NOISE = _NoNoise()
+
+
 def keep_quiet() -> None:
     """Silence adverts, and warnings about choices that were made on purpose."""
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero", _CHECKPOINTS):
-        logging.getLogger(name).addFilter(_NoNoise())
+        logging.getLogger(name).addFilter(_NO_NOISE)  # the same one each time: added once
     # checkpoints/ of a run that is resumed is meant to hold files: lightning/pytorch/callbacks/model_checkpoint.py
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
     # a small set has fewer batches than log_every_n_steps: lightning/pytorch/loops/fit_loop.py
     warnings.filterwarnings("ignore", message="The number of training batches .* is smaller than the logging interval")
-    # optimizer states of a ReduceLROnPlateau and its kin are plain numbers: https://github.com/pytorch/pytorch/issues/110042
-    warnings.filterwarnings("ignore", message="Please use torch.distributed.checkpoint")
     # Lightning asks torch >= 2.12 about pytrees in the older way: https://github.com/Lightning-AI/pytorch-lightning/issues/21326
     warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).* is deprecated")
     # fp16 skips the first steps, whose gradients overflow at the first scale: https://github.com/pytorch/pytorch/issues/44511

@@ -151,6 +151,11 @@ def test_a_directory_that_cannot_be_written(tmp_path: Path, capsys: pytest.Captu
     assert "choose another with --run_dir" in capsys.readouterr().err
 
 
+def test_a_directory_that_holds_a_run_is_left_alone(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", "-c", "mlp_digits", "--run_dir", str(run)]) == 2
+    assert f"go on with --resume {run}" in capsys.readouterr().err
+
+
 def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path) -> None:
     """Files may grow to 300 kB: a checkpoint of 1 MB cannot be saved."""
     limited = "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "

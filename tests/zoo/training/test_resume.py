@@ -1,5 +1,6 @@
 """A run that was stopped and resumed ends where the uninterrupted one does, to the bit."""
 
+import signal
 import subprocess
 import sys
 import time
@@ -69,16 +70,21 @@ def test_resumes_from_the_validation_of_an_earlier_epoch(tmp_path: Path) -> None
         assert same(weights(run), uninterrupted), f"resumed after epoch {epoch}"
 
 
-def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
+def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path, end: signal.Signals) -> None:
     long = ("--trainer.max_epochs", "15", "--checkpoint_every_n_steps", "9")
     uninterrupted = weights(fit(tmp_path / "whole", *long))
-    run = tmp_path / "killed"
-    process = subprocess.Popen([sys.executable, "-m", "zoo", *FIT, *long, "--run_dir", str(run)], stdout=subprocess.DEVNULL)
+    run = tmp_path / "stopped"
+    command = [sys.executable, "-m", "zoo", *FIT, *long, "--run_dir", str(run)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while not (run / "checkpoints" / "step=54.ckpt").exists() and time.monotonic() < deadline:
         time.sleep(0.01)
-    process.kill()
-    process.wait()
+    process.send_signal(end)
+    out, _ = process.communicate()
+    if end == signal.SIGINT:
+        assert process.returncode == 130
+        assert out.splitlines()[-1] == f"stopped: go on with zoo fit --resume {run}"
     assert not (run / "predictions").exists()  # it had not come to its test
     assert main(["fit", "--resume", str(run)]) == 0
     assert same(weights(run), uninterrupted)
