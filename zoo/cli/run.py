@@ -11,6 +11,7 @@ import wandb
 import yaml
 from jsonargparse import ArgumentError, Namespace, set_parsing_settings
 from lightning import LightningDataModule, LightningModule, Trainer
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger
@@ -182,7 +183,10 @@ class ZooCLI(LightningCLI):
             from lightning.pytorch.profilers import SimpleProfiler
 
             settings["profiler"] = SimpleProfiler(run.folder, "profile")
-        self.trainer = self.trainer_class(**settings)
+        try:
+            self.trainer = self.trainer_class(**settings)
+        except MisconfigurationException as error:  # a GPU asked for where there is none, settings that exclude each other
+            raise ValueError(f"the trainer's settings do not fit this machine, or each other: {error}") from error
 
     def config_text(self) -> str:
         """The whole resolved configuration as YAML that `-c` reads again."""

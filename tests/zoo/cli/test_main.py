@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from zoo.cli.main import main
@@ -149,6 +150,12 @@ def test_a_directory_that_cannot_be_written(tmp_path: Path, capsys: pytest.Captu
     (tmp_path / "file").touch()
     assert main(["fit", "-c", "mlp_digits", "--run_dir", str(tmp_path / "file" / "run")]) == 1
     assert "choose another with --run_dir" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="is about machines without a GPU")
+def test_a_gpu_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", "-c", "mlp_digits", "-c", "trainer/fp16", "--run_dir", str(tmp_path)]) == 1
+    assert "do not fit this machine" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_a_directory_that_holds_a_run_is_left_alone(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
