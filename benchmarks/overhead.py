@@ -131,7 +131,7 @@ def measure(num_batches: int, num_rounds: int) -> dict[str, object]:
         "plain_ms_per_step": round(1e3 * statistics.median(plain) / num_batches, 3),
         "ratio": round(statistics.median(ratios), 3),
         "ratio_range": [round(min(ratios), 3), round(max(ratios), 3)],
-        "hardware": hardware(),
+        "hardware": hardware(trainer),
         "torch": torch.__version__.split("+")[0],
         "date": time.strftime("%Y-%m-%d"),
         "command": "python benchmarks/overhead.py",

@@ -1,7 +1,7 @@
 """The datamodule every data set shares: splits, loaders on each rank, and the transform on the device."""
 
-from collections.abc import Callable
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
 
 import torch
 from lightning import LightningDataModule
@@ -103,6 +103,33 @@ class DataModule(LightningDataModule):
         (x, y), rows = self.splits[split]
         return TensorLoader(x, y, rows, self.order(split))
 
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps of the data: enough to notice that it is used with another set, or in another order."""
+        return {"class_names": list(self.class_names), "order": self._order()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Called after `setup` when a checkpoint is loaded.
+
+        Raises:
+            ValueError: if the checkpoint's model knows other classes, or the same in another order; or if training would
+                go on in another order of samples, where the checkpoint's place means nothing.
+        """
+        if state_dict["class_names"] != list(self.class_names):
+            raise ValueError(
+                f"the checkpoint knows the classes {_first(state_dict['class_names'])}, "
+                f"but {type(self).__name__} has {_first(self.class_names)}: use the data it was trained on, or train anew"
+            )
+
+        was = state_dict["order"]
+        changed = [f"{name} is {value}, was {was[name]}" for name, value in self._order().items() if value != was[name]]
+        if changed and self.trainer is not None and self.trainer.state.fn == "fit":
+            raise ValueError(f"cannot go on with other data settings: {'; '.join(changed)}")
+
+    def _order(self) -> dict[str, int]:
+        """What the order of the training samples depends on, beside the epoch."""
+        num_samples = len(self.splits["train"].rows) if self.splits else 0
+        return {"num_samples": num_samples, "batch_size": self.batch_size, "seed": self.seed, "split_seed": self.split_seed}
+
     def train_dataloader(self) -> Loader:
         return self.loader("train")
 
@@ -134,3 +161,7 @@ class DataModule(LightningDataModule):
             if low < 0 or high >= self.num_classes:
                 raise ValueError(f"{name}: labels must lie in 0..{self.num_classes - 1}, found {low}..{high}")
         return arrays
+
+
+def _first(names: Sequence[str], most: int = 5) -> str:
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "") if names else "none"

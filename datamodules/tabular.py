@@ -1,7 +1,7 @@
 """Tables: scikit-learn's small ones, or a CSV file of numbers."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -48,6 +48,7 @@ class Tabular(DataModule):
     """
 
     num_targets: int | None = None
+    transform: Standardize
 
     def __init__(
         self,
@@ -89,10 +90,34 @@ class Tabular(DataModule):
         super().setup(stage)
         (x, y), rows = self.splits["train"]
         self.transform = Standardize(x[rows])
+        self.mean, self.std = self.transform.mean.tolist(), self.transform.std.tolist()
         if self.num_targets:
             self.target_mean, self.target_std = y[rows].mean(0), y[rows].std(0, correction=0)
             if not self.target_std.all():
                 raise ValueError(f"the target of {self.source!r} is the same number in every training row: nothing to learn")
+
+    def state_dict(self) -> dict[str, Any]:
+        """The columns and the scale that a checkpoint's model was trained on."""
+        return {
+            **super().state_dict(),
+            "feature_names": list(self.feature_names),
+            "mean": self.transform.mean.cpu(),
+            "std": self.transform.std.cpu(),
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with the checkpoint's scale, so that another file of the same columns is seen as the training rows were.
+
+        Raises:
+            ValueError: if the columns or the classes differ.
+        """
+        super().load_state_dict(state_dict)
+        if state_dict["feature_names"] != list(self.feature_names):
+            raise ValueError(
+                f"the checkpoint knows the columns {', '.join(state_dict['feature_names'])}, "
+                f"but {self.source} has {', '.join(self.feature_names)}: bring them into this order"
+            )
+        self.transform.mean, self.transform.std = state_dict["mean"], state_dict["std"]
 
     def load(self, part: Literal["train", "test"]) -> Arrays:
         if self.source in _EMBEDDED:

@@ -1,6 +1,8 @@
 """What every test shares: no tracking, a cache of its own, one thread per worker."""
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,14 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Decode each data set once per session (all workers), and leave the user's cache alone."""
     shared = tmp_path_factory.getbasetemp().parent if os.environ.get("PYTEST_XDIST_WORKER") else tmp_path_factory.getbasetemp()
     os.environ["ZOO_CACHE"] = str(shared / "zoo-cache")
+
+
+@pytest.fixture(autouse=True)
+def _no_run_left_open() -> Iterator[None]:
+    """W&B knows one run per process: a test that fails within its own must not fail those after it."""
+    yield
+    if "wandb" in sys.modules:
+        sys.modules["wandb"].finish()
 
 
 @pytest.fixture

@@ -198,6 +198,7 @@ def test_overfitting_a_few_batches_takes_the_same_ones_unshuffled() -> None:
     assert [where for _, where, _ in model.seen["train"]] == [data.splits["train"].rows[i : i + 4].tolist() for i in (0, 4)] * 3
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="forks, which CUDA does not survive")
 def test_processes_share_out_each_batch(tmp_path: Path) -> None:
     """Two real processes under DDP, against one."""
 

@@ -20,6 +20,7 @@ class Throughput(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._num_samples, self._seconds = 0, 0.0  # the sanity check counted as a validation
+        self._since = time.perf_counter()  # a run resumed within an epoch has no epoch's start
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._since = time.perf_counter()

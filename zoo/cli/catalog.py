@@ -20,6 +20,7 @@ class Score(TypedDict):
     mean: float | None  # None: not measured
     sd: float
     num_seeds: int
+    num_params: int | None  # of the network as the recipe builds it
     seconds: float
     hardware: str
 
@@ -49,20 +50,25 @@ def score_text(score: Score) -> str:
     return f"{score['metric']} {score['mean']:.4f}{spread} (n={score['num_seeds']})"
 
 
+def params_text(score: Score) -> str:
+    """How many parameters the recipe's network has, where it was measured."""
+    return "" if score["num_params"] is None else f"{score['num_params']:,}"
+
+
 def print_list(pattern: str) -> int:
     """Print the models whose names match, a line per recipe."""
     chosen = [entry for entry in entries() if fnmatch.fnmatch(entry["name"], pattern)]
     if not chosen:
         raise UsageError(f"no model matches {pattern!r}: {nearest(pattern.strip('*'), [entry['name'] for entry in entries()])}")
-    rows = [("model", "params", "task", "data", "recipe", "score", "time")]
+    rows = [("model", "task", "data", "recipe", "params", "score", "time")]
     for entry in chosen:
-        head = (entry["name"], f"{entry['num_params']:,}", entry["task"])
+        head = (entry["name"], entry["task"])
         for score in entry["scores"]:
             seconds = f"{score['seconds']:.0f} s" if score["mean"] is not None else ""
-            rows.append((*head, score["data"], score["recipe"], score_text(score), seconds))
-            head = ("", "", "")
+            rows.append((*head, score["data"], score["recipe"], params_text(score), score_text(score), seconds))
+            head = ("", "")
         if not entry["scores"]:
-            rows.append((*head, "", "", "no recipe", ""))
+            rows.append((*head, "", "", "", "no recipe", ""))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -77,5 +83,6 @@ def print_info(name: str) -> int:
     entry = found[name]
     at = ", ".join(f"{key}={value}" for key, value in entry["counted_at"].items())
     print(f"{entry['class_path']}  {entry['num_params']:,} parameters ({at})\n")
-    print((ZOO / entry["card"]).read_text().split("---\n", 2)[2].strip())
+    text = (ZOO / entry["card"]).read_text().split("---\n", 2)[2]
+    print("\n".join(line for line in text.strip().splitlines() if not line.startswith("<!--")))
     return 0

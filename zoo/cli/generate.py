@@ -9,7 +9,7 @@ from typing import Any
 import torch
 import yaml
 
-from zoo.cli.catalog import INDEX, ZOO, Entry, Score, score_text
+from zoo.cli.catalog import INDEX, ZOO, Entry, Score, params_text, score_text
 from zoo.cli.names import recipe_paths
 from zoo.cli.results import summarise
 from zoo.training.links import import_class
@@ -81,18 +81,20 @@ def _fill(text: str, name: str, table: str) -> str:
 
 
 def _table(scores: list[Score]) -> str:
-    lines = ["| recipe | data | score | time | hardware |", "|---|---|---|---|---|"]
+    lines = ["| recipe | data | parameters | score | time | hardware |", "|---|---|---|---|---|---|"]
     for score in scores:
         time = f"{score['seconds']:.0f} s" if score["mean"] is not None else ""
-        lines.append(f"| `{score['recipe']}` | {score['data']} | {score_text(score)} | {time} | {score['hardware']} |")
+        measured = f"{params_text(score)} | {score_text(score)} | {time} | {score['hardware']}"
+        lines.append(f"| `{score['recipe']}` | {score['data']} | {measured} |")
     return "\n".join(lines) + "\n"
 
 
 def _catalog_table(models: list[Entry], to_cards: str) -> str:
-    lines = ["| model | parameters | recipe | score | time |", "|---|---|---|---|---|"]
+    lines = ["| model | recipe | data | parameters | score | time |", "|---|---|---|---|---|---|"]
     for entry in models:
         for score in entry["scores"]:
             time = f"{score['seconds']:.0f} s" if score["mean"] is not None else ""
-            model = f"[{entry['name']}]({to_cards}{entry['card']}) | {entry['num_params']:,}"
-            lines.append(f"| {model} | `{score['recipe']}` | {score_text(score)} | {time} |")
+            model = f"[{entry['name']}]({to_cards}{entry['card']})"
+            measured = f"{params_text(score)} | {score_text(score)} | {time}"
+            lines.append(f"| {model} | `{score['recipe']}` | {score['data']} | {measured} |")
     return "\n".join(lines) + "\n"

@@ -8,9 +8,9 @@ import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
-from zoo.cli.names import UsageError, find_config, find_recipe, nearest, overlay_paths, recipe_paths
+from zoo.cli.names import ROOT, UsageError, find_config, find_shown, nearest, overlay_paths, recipe_paths
 
-_OWN = (Path(__file__).resolve().parents[1], Path(find_config.__globals__["ROOT"]).parent / "datamodules")
+_OWN = (ROOT.parent / "zoo", ROOT.parent / "datamodules")
 
 _RUN_EPILOG = """\
 every setting of the recipe can be given by its path:
@@ -111,10 +111,11 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # `zoo list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (ValueError, OSError, ArithmeticError, ModuleNotFoundError) as error:
-        # what our own code raises is written for the user; anything else is a bug, and its traceback stays
+    except (ValueError, OSError, FloatingPointError) as error:
+        # what our own code raises is written for the user, and so is what names a file; the rest is a bug, with its traceback
         raised_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename).resolve()
-        if os.environ.get("ZOO_TRACEBACK") or not any(raised_in.is_relative_to(folder) for folder in _OWN):
+        names_file = isinstance(error, OSError) and error.filename
+        if os.environ.get("ZOO_TRACEBACK") or not (names_file or any(raised_in.is_relative_to(folder) for folder in _OWN)):
             raise
         print(f"zoo: {error}", file=sys.stderr)
         return 1
@@ -135,7 +136,7 @@ def _dispatch(argv: list[str]) -> int:
 
             return print_info(args.model)
         case "show":
-            print(find_recipe(args.recipe).read_text(), end="")
+            print(find_shown(args.recipe).read_text(), end="")
             return 0
         case "copy":
             return _copy(args.recipe, args.target)
@@ -182,7 +183,7 @@ def _run(args: argparse.Namespace, rest: list[str]) -> int:
 
 
 def _copy(recipe: str, target: Path) -> int:
-    source = find_recipe(recipe)
+    source = find_shown(recipe)
     target = target / source.name if target.is_dir() else target
     if target.exists():
         raise UsageError(f"{target} exists: choose another name, or remove it first")

@@ -55,3 +55,12 @@ def find_recipe(name: str) -> Path:
     if name.removesuffix(".yaml") not in paths:
         raise UsageError(f"no recipe {name!r}: {nearest(name, list(paths))}")
     return paths[name.removesuffix(".yaml")]
+
+
+def find_shown(name: str) -> Path:
+    """A recipe's or an overlay's path by its name.
+
+    Raises:
+        UsageError: with the nearest right name.
+    """
+    return overlay_paths()[name] if name in overlay_paths() else find_recipe(name)

@@ -59,9 +59,10 @@ def _measure(recipe: Path, seed: int) -> None:
 def _commit(recipe: Path) -> str:
     """The checkout's commit, marked where the code differs from it; "installed" outside a checkout."""
     git = ["git", "-C", str(recipe.parent)]
-    head = subprocess.run([*git, "rev-parse", "--short=10", "HEAD"], capture_output=True, text=True, check=False)
-    if head.returncode:
+    ours = subprocess.run([*git, "ls-files", "--error-unmatch", recipe.name], capture_output=True, check=False)
+    if ours.returncode:
         return "installed"
+    head = subprocess.run([*git, "rev-parse", "--short=10", "HEAD"], capture_output=True, text=True, check=True)
     code = [":/zoo/*.py", ":/datamodules/*.py", ":/recipes/*.yaml"]
     changed = subprocess.run([*git, "status", "--porcelain", "--", *code], capture_output=True, text=True, check=True).stdout
     return head.stdout.strip() + ("+changes" if changed else "")

@@ -62,6 +62,7 @@ def summarise(recipe: Path, headline: str, settings: dict[str, Any]) -> Score:
         mean=round(statistics.mean(values), 4) if values else None,
         sd=round(statistics.stdev(values), 4) if len(values) > 1 else 0.0,
         num_seeds=len(values),
+        num_params=results[-1]["num_params"] if results else None,
         seconds=round(statistics.mean(result["seconds"] for result in results), 1) if results else 0.0,
         hardware=results[-1]["hardware"] if results else "",
     )

@@ -3,6 +3,8 @@
 import inspect
 import os
 import re
+import shlex
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +14,7 @@ import yaml
 from jsonargparse import ArgumentError, Namespace, set_parsing_settings
 from lightning import LightningDataModule, LightningModule, Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
@@ -53,22 +55,24 @@ def run(request: Request) -> int:
         configs = [folder / "config.yaml", *configs]
         recipe = _facts_of(folder).get("recipe", folder.parent.name)
     else:
-        recipe = configs[0].parent.parent.name if configs[0].name == "config.yaml" else configs[0].stem
+        recipe = _facts_of(configs[0].parent).get("recipe", configs[0].stem)
         folder = _run_dir(request, recipe)
-        if request.command == "fit" and "LOCAL_RANK" not in os.environ and (folder / "config.yaml").exists():
+        if request.command == "fit" and _is_first_process() and (folder / "config.yaml").exists():
             raise UsageError(f"{folder} holds a run already: go on with --resume {folder}, or choose another --run_dir")
     for path in configs:
         read_settings(path)
-    recorded = read_checkpoint(checkpoint) if checkpoint else None
+    recorded = _without_weights(read_checkpoint(checkpoint)) if checkpoint else None
     cli = ZooCLI([*(f"--config={path}" for path in configs), *request.overrides], recorded, str(checkpoint))
     zoo_run = Run(folder, recipe, _session(folder, "resume" if request.resume else request.command), cli.config.get("wandb"))
     zoo_run.make_folder()
     cli.build_trainer(zoo_run)
     trainer, model, data = cli.trainer, cli.model, cli.datamodule
-    _save_config(trainer, folder, cli.config_text(), overwrite=request.command == "fit")
+    if not trainer.fast_dev_run:  # type: ignore[attr-defined]
+        _save_config(trainer, folder, cli.config_text(), overwrite=request.command == "fit")
     if request.command == "fit":
         describe(model, data, folder)
-        zoo_run.note(recipe=recipe, command=_command(request))
+        commands = [*zoo_run.facts().get("commands", []), _command(request)]
+        zoo_run.note(recipe=recipe, commands=commands)
     zoo_run.start_tracking(trainer, model, cli.plain_config())
     try:
         _execute(request.command, cli, zoo_run, checkpoint)
@@ -91,9 +95,9 @@ def _execute(command: str, cli: "ZooCLI", zoo_run: Run, checkpoint: Path | None)
             zoo_run.finish(trainer, model)
         case "validate" | "test":
             evaluate = getattr(trainer, command)
-            (scores,) = evaluate(model, datamodule=data, ckpt_path=checkpoint, weights_only=True, verbose=False)
-            for name, value in scores.items():
-                _say(f"{name:<12} {value:.4f}")
+            for scores in evaluate(model, datamodule=data, ckpt_path=checkpoint, weights_only=True, verbose=False):
+                for name, value in scores.items():
+                    _say(f"{name:<12} {value:.4f}")
         case _:
             trainer.predict(model, datamodule=data, ckpt_path=checkpoint, weights_only=True, return_predictions=False)
     if command in ("test", "predict"):
@@ -135,12 +139,11 @@ class ZooCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Fill in what was left open, and refuse what contradicts."""
         config = self.config
-        data_class = import_class(config.data.class_path)
         if "seed" in config.data.init_args and config.data.init_args.seed is None:
             config.data.init_args.seed = config.seed_everything
         model_class = import_class(config.model.class_path)
-        data = data_class(**config.data.init_args.as_dict())
-        for name, value in resolve_links(model_class, config.model.init_args, data).items():
+        self.datamodule = import_class(config.data.class_path)(**config.data.init_args.as_dict())
+        for name, value in resolve_links(model_class, config.model.init_args, self.datamodule).items():
             config.model.init_args[name] = value
         if config.trainer.precision is None:
             accelerator = config.trainer.accelerator
@@ -150,21 +153,19 @@ class ZooCLI(LightningCLI):
             check_against_checkpoint(model_class, config.model.init_args, self._checkpoint, self._checkpoint_path)
 
     def instantiate_classes(self) -> None:
-        """Build datamodule and model, whose arguments are plain values, so that their own errors reach the user as they are."""
-        data, model = self.config.data, self.config.model
-        self.datamodule = import_class(data.class_path)(**data.init_args.as_dict())
+        """Build the model, whose arguments are plain values, so that its own errors reach the user as they are."""
+        model = self.config.model
         self.model = import_class(model.class_path)(**model.init_args.as_dict())
 
     def build_trainer(self, run: Run) -> None:
         """Make the trainer from the recipe's settings and the run's parts."""
+        if self.config.trainer.default_root_dir is not None:
+            raise ValueError("trainer.default_root_dir is the run directory here: give --run_dir")
         settings = self.parser.instantiate(Namespace(trainer=self.config.trainer)).trainer.as_dict()  # type: ignore[no-untyped-call]
         own_callbacks = settings.pop("callbacks") or []
+        own = own_callbacks if isinstance(own_callbacks, list) else [own_callbacks]
         own_plugins = settings.pop("plugins") or []
-        parts = run.trainer_arguments(
-            self.model,
-            self.config.checkpoint_every_n_steps,
-            own_callbacks if isinstance(own_callbacks, list) else [own_callbacks],
-        )
+        parts = run.trainer_arguments(self.model, self.config.checkpoint_every_n_steps, own)
         logger: bool | list[Logger] = parts["logger"]
         if settings["logger"] is False:
             logger = False
@@ -172,8 +173,12 @@ class ZooCLI(LightningCLI):
             own = settings["logger"]
             logger = [*(own if isinstance(own, list) else [own]), parts["logger"][-1]]  # the CSV file stays
         plugins = [*parts["plugins"], *(own_plugins if isinstance(own_plugins, list) else [own_plugins])]
+        defaults = [callback for callback in parts["callbacks"] if callback not in own]
         if settings["enable_checkpointing"] is False:
-            parts["callbacks"] = [callback for callback in parts["callbacks"] if not isinstance(callback, Checkpoint)]
+            defaults = [callback for callback in defaults if not isinstance(callback, Checkpoint)]
+        if settings["enable_progress_bar"] is False:
+            defaults = [callback for callback in defaults if not isinstance(callback, ProgressBar)]
+        parts["callbacks"] = [*own, *defaults]
         if settings["enable_model_summary"] is None:
             settings["enable_model_summary"] = False  # `describe` says it in a line
         settings.update(
@@ -202,6 +207,8 @@ class ZooCLI(LightningCLI):
 def allow_imports() -> None:
     """Let configurations name our classes, Lightning's, and those of the packages in `ZOO_IMPORTS`, but nothing else."""
     own = [name for name in os.environ.get("ZOO_IMPORTS", "").split(",") if name]
+    if own and os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())  # an installed command does not look there by itself
     set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=[*_IMPORTS, *own])
 
 
@@ -254,6 +261,10 @@ def explain(message: str, args: list[str], parser: LightningArgumentParser) -> s
     text = " | ".join(line.strip() for line in message.splitlines() if line.strip())
     keys = re.findall(r'Parser key "([\w.]+)"', text)
     group, inner = (keys[0].split(".")[0], keys[-1].split(".")[-1]) if keys else ("", "")
+    if missing := re.search(r"No module named '([\w.]+)'", text):
+        return f"no module {missing[1]!r} to take a class from: install it, or name a file of this folder in ZOO_IMPORTS"
+    if unknown := re.search(r"Group '(\w+)' does not accept option '([\w.]+)'", text):
+        return f"no setting {unknown[1]}.{unknown[2]}: {nearest(unknown[2], _settings(unknown[1], args, parser))}"
     if denied := re.search(r"Importing '([\w.]+)' is not allowed", text):
         return (
             f"{denied[1]} is not of the zoo: if you trust it, name its package, ZOO_IMPORTS={denied[1].split('.')[0]} zoo ..."
@@ -270,7 +281,9 @@ def explain(message: str, args: list[str], parser: LightningArgumentParser) -> s
         r"[Kk]ey \W?([\w.]+)\W? (?:is )?not expected", text
     ):
         group, _, name = unknown[1].rpartition(".")
-        return f"no setting {unknown[1]}: {nearest(name, _settings(group, args, parser))}"
+        if there := _settings(group, args, parser):
+            return f"no setting {unknown[1]}: {nearest(name, there)}"
+        return f"no setting {unknown[1]}: {nearest(unknown[1].split('.')[0], _settings('', args, parser))}"
     if wrong := re.search(r"Expected (?:a|one of) (.+?)\. Got value: (.+?)(?: \||$)", text):
         wanted = re.sub(r"<class '([\w.]+)'>", r"\1", wrong[1]).replace("typing.", "")
         name = group if inner == group else f"{group}.{inner}"
@@ -305,11 +318,10 @@ def _plain(value: Any) -> Any:
 
 def _resumed(path: Path) -> tuple[Path, Path]:
     """The run directory and the checkpoint that `--resume` means."""
-    if path.is_file():
-        return path.parent.parent, path
-    if not (path / "config.yaml").is_file():
-        raise FileNotFoundError(f"{path} is no run directory: it has no config.yaml")
-    return path, latest_checkpoint(path)
+    folder = path.resolve().parent.parent if path.is_file() else path
+    if not (folder / "config.yaml").is_file():
+        raise FileNotFoundError(f"{folder} is no run directory: it has no config.yaml")
+    return folder, path if path.is_file() else latest_checkpoint(folder)
 
 
 def _run_dir(request: Request, recipe: str) -> Path:
@@ -318,13 +330,23 @@ def _run_dir(request: Request, recipe: str) -> Path:
         return request.run_dir
     if request.command != "fit" and request.ckpt_path and (request.ckpt_path.parent.parent / "config.yaml").is_file():
         return request.ckpt_path.parent.parent  # of the run that the checkpoint belongs to
-    if "LOCAL_RANK" in os.environ:
+    if "LOCAL_RANK" in os.environ or int(os.environ.get("SLURM_NTASKS", 1)) > 1:
         if "ZOO_RUN_DIR" not in os.environ:
             raise UsageError("under torchrun or SLURM every process must know the directory: give --run_dir")
         return Path(os.environ["ZOO_RUN_DIR"])
     folder = new_run_dir(recipe)
     os.environ["ZOO_RUN_DIR"] = str(folder)
     return folder
+
+
+def _is_first_process() -> bool:
+    """Whether this is rank 0, before there is a trainer to ask."""
+    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
+
+
+def _without_weights(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """What a configuration is compared with; the rest need not stay in memory."""
+    return {name: value for name, value in checkpoint.items() if name in ("class_path", "hyper_parameters")}
 
 
 def _session(folder: Path, name: str) -> str:
@@ -345,9 +367,12 @@ def _save_config(trainer: Trainer, folder: Path, text: str, overwrite: bool) -> 
 
 
 def _command(request: Request) -> str:
+    """The command line as it can be typed again."""
     known = {path: name for name, path in {**recipe_paths(), **overlay_paths()}.items()}
-    names = [f"-c {known.get(path, path)}" for path in request.configs]
-    return " ".join(["zoo", request.command, *names, *request.overrides])
+    words = ["zoo", request.command, *(["--resume", str(request.resume)] if request.resume else [])]
+    for path in request.configs:
+        words += ["-c", str(known.get(path, path))]
+    return shlex.join([*words, *request.overrides])
 
 
 def describe(model: LightningModule, data: LightningDataModule, folder: Path) -> None:

@@ -71,18 +71,21 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 
 def latest_checkpoint(run_dir: Path) -> Path:
-    """The most recently written checkpoint of a run.
+    """The checkpoint of a run that has come furthest, whatever the files' dates say.
 
     Raises:
         FileNotFoundError: if the run has none.
     """
-    found = sorted(
-        (run_dir / "checkpoints").glob("*.ckpt"), key=lambda path: (path.stat().st_mtime_ns, path.name == "last.ckpt")
-    )
+    folder = run_dir / "checkpoints"
+    by_step = {int(path.stem.removeprefix("step=")): path for path in folder.glob("step=*.ckpt")}
+    if (last := folder / "last.ckpt").is_file():
+        by_step[read_checkpoint(last)["global_step"]] = last
+    if by_step:
+        return by_step[max(by_step)]
+    found = sorted(folder.glob("*.ckpt"), key=lambda path: path.stat().st_mtime_ns)
     if not found:
-        raise FileNotFoundError(
-            f"{run_dir} holds no checkpoint under checkpoints/: start it anew with zoo fit -c {run_dir}/config.yaml"
-        )
+        again = f"zoo fit -c {run_dir}/config.yaml"
+        raise FileNotFoundError(f"{run_dir} holds no checkpoint under checkpoints/: start it anew with {again}")
     return found[-1]
 
 

@@ -17,6 +17,15 @@ from torch.optim.lr_scheduler import LambdaLR, OneCycleLR, ReduceLROnPlateau
 Schedule = Literal["constant", "step", "cosine", "one_cycle", "plateau"]
 
 
+_OF_SCHEDULE: dict[str, tuple[str, ...]] = {  # which settings each schedule reads
+    "constant": ("warmup_steps",),
+    "step": ("warmup_steps", "step_every", "factor"),
+    "cosine": ("warmup_steps", "final"),
+    "one_cycle": ("final",),
+    "plateau": ("factor", "patience"),
+}
+
+
 class Optim(TypedDict, total=False):
     """Everything about the optimizer but its learning rate, which systems keep as `lr`."""
 
@@ -69,14 +78,19 @@ def check(optim: Optim | None) -> Optim:
     for name, has in (("momentum", info.has_momentum), ("betas", info.has_betas), ("eps", info.has_eps)):
         if name in optim and not has:  # timm would drop it in silence
             raise ValueError(f"optimizer {settings['name']!r} has no {name}: leave optim.{name} out, or choose another")
-    if settings["warmup_steps"] and settings["schedule"] in ("one_cycle", "plateau"):
-        raise ValueError(f"warmup_steps goes with constant, step and cosine: {settings['schedule']!r} has its own start")
+    read = _OF_SCHEDULE[settings["schedule"]]
+    for name in ("warmup_steps", "final", "step_every", "factor", "patience"):
+        if optim.get(name) and name not in read:
+            fitting = ", ".join(other for other, names in _OF_SCHEDULE.items() if name in names)
+            raise ValueError(
+                f"optim.{name} goes with the schedules {fitting}, not with {settings['schedule']!r}: 0 takes it out"
+            )
     for name in ("warmup_steps", "final", "weight_decay"):
         if optim.get(name, 0) < 0:  # type: ignore[operator]  # a TypedDict's value by a variable name is an object
             raise ValueError(f"optim.{name} must be 0 or more, got {optim[name]}")  # type: ignore[literal-required]
-    if (step_every := settings["step_every"]) is not None and step_every < 1:
+    if "step_every" in read and (step_every := settings["step_every"]) is not None and step_every < 1:
         raise ValueError(f"optim.step_every must be at least 1, got {step_every}")
-    if not 0 < settings["factor"] < 1:
+    if "factor" in read and not 0 < settings["factor"] < 1:
         raise ValueError(f"optim.factor must lie between 0 and 1, got {settings['factor']}")
     return optim
 

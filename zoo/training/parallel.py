@@ -1,7 +1,5 @@
 """Plans that spread a model over processes; model files know nothing of them."""
 
-from functools import partial
-
 import torch
 from lightning import LightningModule
 from lightning.pytorch.strategies import ModelParallelStrategy
@@ -15,16 +13,11 @@ class FSDP2(ModelParallelStrategy):
 
     Parameters, gradients and optimizer state are split; each block's parameters are gathered while it computes
     (ZeRO stage 3, Rajbhandari et al., 2020, arXiv:1910.02054). Gradients are reduced in fp32 at any precision.
-    Checkpoints are single files of full weights, interchangeable with a single process's, unless
-    `save_distributed_checkpoint` asks for a folder of shards.
+    Checkpoints are single files of full weights, interchangeable with a single process's.
     """
 
-    def __init__(self, save_distributed_checkpoint: bool = False, process_group_backend: str | None = None) -> None:
-        super().__init__(
-            tensor_parallel_size=1,
-            save_distributed_checkpoint=save_distributed_checkpoint,
-            process_group_backend=process_group_backend,
-        )
+    def __init__(self, process_group_backend: str | None = None) -> None:
+        super().__init__(tensor_parallel_size=1, save_distributed_checkpoint=False, process_group_backend=process_group_backend)
 
     def setup_environment(self) -> None:
         self._data_parallel_size = self.world_size  # "auto" would mean one group per node
@@ -32,7 +25,13 @@ class FSDP2(ModelParallelStrategy):
         system = self.lightning_module
         assert system is not None
         # Lightning calls this hook before `setup`, once per fit and test; the mesh exists from here on
-        system.configure_model = partial(shard, system, self.device_mesh["data_parallel"])  # type: ignore[method-assign]
+        own, mesh = system.configure_model, self.device_mesh["data_parallel"]
+
+        def configure_model() -> None:  # no functools.wraps: Lightning would look through it, and see no override
+            own()
+            shard(system, mesh)
+
+        system.configure_model = configure_model  # type: ignore[method-assign]
 
     def on_validation_start(self) -> None:
         """Evaluate with rank 0's buffers everywhere, as DDP does and as the checkpoint holds them (BatchNorm's averages)."""

@@ -3,17 +3,20 @@
 import json
 import os
 import platform
+import shlex
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any, TypedDict
 
 import torch
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar, RichProgressBar
 from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
+from zoo.callbacks.best_checkpoint import BestCheckpoint
 from zoo.callbacks.images import ImageSamples
 from zoo.callbacks.non_finite import NonFiniteGuard
 from zoo.callbacks.predictions import Predictions
@@ -24,7 +27,7 @@ from zoo.callbacks.throughput import Throughput
 from zoo.training.checkpoint import AtomicCheckpointIO
 from zoo.training.quiet import keep_quiet
 from zoo.training.system import System
-from zoo.training.tracking import Wandb, describe_wandb, make_loggers
+from zoo.training.tracking import Wandb, describe_wandb, make_loggers, start_or_go_offline
 
 
 class TrainerArguments(TypedDict):
@@ -54,6 +57,7 @@ class Run:
     def facts_path(self) -> Path:
         return self.folder / "run.json"
 
+    @rank_zero_only
     def make_folder(self) -> None:
         """Create the directory, or say what is in the way.
 
@@ -62,8 +66,7 @@ class Run:
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / ".writable").touch()
-            (self.folder / ".writable").unlink()
+            tempfile.TemporaryFile(dir=self.folder).close()
         except OSError as error:
             raise OSError(
                 f"cannot write to the run directory {self.folder} ({error.strerror}): choose another with --run_dir"
@@ -98,9 +101,10 @@ class Run:
         folder = self.folder / "checkpoints"
         if not any(isinstance(callback, ModelCheckpoint) for callback in callbacks):
             monitor, mode = getattr(system, "monitor", System.monitor)
-            callbacks.append(ModelCheckpoint(folder, "best", monitor=monitor, mode=mode, enable_version_counter=False))
+            callbacks.append(BestCheckpoint(folder, monitor, mode))
         callbacks.append(RegularCheckpoint(folder, checkpoint_every_n_steps))
-        callbacks.append(RichProgressBar() if sys.stdout.isatty() else LineProgress())
+        if not any(isinstance(callback, ProgressBar) for callback in callbacks):
+            callbacks.append(RichProgressBar() if sys.stdout.isatty() else LineProgress())
         return TrainerArguments(
             default_root_dir=self.folder, logger=loggers, callbacks=callbacks, plugins=[AtomicCheckpointIO()]
         )
@@ -109,6 +113,7 @@ class Run:
         """Give W&B the whole configuration, once and nested, and let its summary keep the best value, not the last."""
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger) and trainer.is_global_zero:
+                start_or_go_offline(logger)
                 logger.log_hyperparams(config)
                 name, mode = getattr(system, "monitor", System.monitor)
                 logger.experiment.define_metric(name, step_metric="trainer/global_step", summary=mode)
@@ -116,7 +121,8 @@ class Run:
 
     def finish(self, trainer: Trainer, system: LightningModule) -> dict[str, float]:
         """Test the best checkpoint, write run.json, and print where everything lies; returns the test's scores."""
-        seconds = time.perf_counter() - self._start
+        earlier = self.facts().get("seconds", 0.0)  # of the sessions before a resumed one
+        seconds = earlier + time.perf_counter() - self._start
         epochs, steps = trainer.current_epoch, trainer.global_step
         best = next((c for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint) and c.best_model_path), None)
         data = trainer.datamodule  # type: ignore[attr-defined]
@@ -131,7 +137,7 @@ class Run:
             steps=steps,
             num_params=sum(p.numel() for p in system.parameters()),
             precision=str(trainer.precision),
-            hardware=hardware(),
+            hardware=hardware(trainer),
             versions={"python": platform.python_version(), "torch": torch.__version__.split("+")[0]},
         )
         if trainer.is_global_zero:
@@ -143,9 +149,11 @@ class Run:
         lines = [(name, f"{value:.4f}") for name, value in sorted(results.items(), reverse=True)]
         lines += [("training took", f"{seconds:.0f} s"), ("run directory", shown)]
         lines += [(name, path) for name, path in self._contents()]
+        if (self.folder / "config.yaml").exists():  # a script's run has none
+            more = "" if trainer.max_epochs is None else f" --trainer.max_epochs {2 * trainer.max_epochs}"
+            lines.append(("train on", f"zoo fit --resume {shlex.quote(shown)}{more}"))
         if best:
-            lines.append(("continue", f"zoo fit --resume {shown}"))
-            lines.append(("export", f"zoo export {_relative(Path(best))} --format onnx"))
+            lines.append(("export", f"zoo export {shlex.quote(_relative(Path(best)))} --format onnx"))
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 lines += [("W&B", line) for line in describe_wandb(logger)]
@@ -173,16 +181,13 @@ def new_run_dir(recipe: str, root: Path = Path("runs")) -> Path:
     return folder
 
 
-def hardware() -> str:
-    """This machine in a few words: the processor or GPU that computes, and how many of them."""
-    if torch.cuda.is_available():
-        return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
+def hardware(trainer: Trainer) -> str:
+    """What computed, in a few words: the GPUs in use, or the processor with its cores."""
+    if trainer.strategy.root_device.type == "cuda":
+        return f"{trainer.world_size} x {torch.cuda.get_device_name(trainer.strategy.root_device)}"
     cpuinfo = Path("/proc/cpuinfo")
-    names = (
-        [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
-        if cpuinfo.exists()
-        else []
-    )
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return f"{os.cpu_count()} cores of {names[0] if names else platform.processor() or platform.machine()}"
 
 

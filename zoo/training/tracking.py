@@ -2,10 +2,12 @@
 
 import netrc
 import os
+import shlex
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 from urllib.parse import urlparse
 
+import wandb
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from wandb import Settings
 
@@ -34,7 +36,8 @@ def has_key() -> bool:
 
 def wandb_mode() -> Literal["online", "offline", "disabled", "shared"]:
     """`WANDB_MODE` where it is set, else online with a key and offline without."""
-    mode = os.environ.get("WANDB_MODE")
+    if not (mode := os.environ.get("WANDB_MODE")):
+        os.environ.pop("WANDB_MODE", None)  # W&B itself does not take an empty one
     if mode in ("online", "offline", "disabled", "shared"):
         return mode  # type: ignore[return-value]  # narrowed by the line above
     if mode in ("dryrun", "run"):  # their older names
@@ -55,9 +58,10 @@ def make_loggers(
         "mode": mode,
         "entity": settings.get("entity"),
         "tags": settings.get("tags"),
-        "settings": Settings(silent=mode != "online"),  # offline its output repeats what the closing table says
+        # offline its output repeats what the closing table says; online 30 seconds are enough to find the server
+        "settings": Settings(silent=mode != "online", init_timeout=30),
     }
-    wandb = WandbLogger(
+    logger = WandbLogger(
         name=settings.get("name", f"{recipe} {run_dir.name}"),
         save_dir=run_dir,
         project=settings.get("project", "lightning-model-zoo"),
@@ -68,16 +72,27 @@ def make_loggers(
         job_type=session,
         **wandb_arguments,
     )
-    wandb._wandb_init.pop("anonymous", None)  # Lightning passes it on always, and W&B says each time that it has no effect
-    return [wandb, CSVLogger(run_dir, name="logs", version=session)]
+    logger._wandb_init.pop("anonymous", None)  # Lightning passes it on always, and W&B says each time that it has no effect
+    return [logger, CSVLogger(run_dir, name="logs", version=session)]
+
+
+def start_or_go_offline(logger: WandbLogger) -> None:
+    """Start the run now; where the server cannot be reached, go on offline and say so."""
+    try:
+        logger.experiment  # noqa: B018  # W&B starts with the first look
+    except wandb.errors.Error as error:
+        print(f"W&B cannot be reached ({str(error).splitlines()[0]}): this run is tracked offline", flush=True)
+        logger._wandb_init.update(mode="offline", settings=Settings(silent=True))
+        logger._experiment = None
+        logger.experiment  # noqa: B018
 
 
 def describe_wandb(logger: WandbLogger) -> list[str]:
     """How to look at a run and how to sync it; nothing for a disabled one."""
     run = logger.experiment
-    if wandb_mode() == "disabled":
+    if run.disabled:
         return []
-    if wandb_mode() == "offline":
-        folder = Path(run.dir).parent
+    if run.offline:
+        folder = shlex.quote(str(Path(run.dir).parent))
         return [f"look at it: wandb leet {folder}", f"sync it:    wandb sync {folder}"]
     return [f"look at it: {run.url}"]

@@ -278,3 +278,23 @@ def test_the_precision_is_chosen_and_written_down_where_a_recipe_has_none(
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("precision")]
     chosen = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["trainer"]["precision"]
     assert line.startswith(f"precision {chosen}: ")
+
+
+def test_a_checkpoint_meets_other_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Other classes are refused; the same columns on another scale are seen as the training rows were."""
+
+    def table(name: str, labels: tuple[str, str], scale: float = 1.0) -> str:
+        rows = [f"{scale * (i % 10)},{i % 3},{labels[i % 10 > 4]}" for i in range(100)]
+        (tmp_path / name).write_text("\n".join(["size,other,label", *rows]) + "\n")
+        return str(tmp_path / name)
+
+    run = tmp_path / "run"
+    data = ["--data.source", table("train.csv", ("cat", "dog")), "--data.target", "label"]
+    assert main(["fit", "-c", "mlp_breast_cancer", *data, "--trainer.max_epochs", "20", "--run_dir", str(run)]) == 0
+    of_run = ["-c", str(run / "config.yaml"), "--ckpt_path", str(run / "checkpoints" / "best.ckpt")]
+    capsys.readouterr()
+    assert main(["test", *of_run, "--data.source", table("other.csv", ("apple", "zebra"))]) == 1
+    assert "the checkpoint knows the classes cat, dog, but Tabular has apple, zebra" in capsys.readouterr().err
+    assert main(["test", *of_run, "--data.source", table("big.csv", ("cat", "dog"), scale=1000.0)]) == 0
+    scores = dict(line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("test/"))
+    assert float(scores["test/acc"]) < 0.7  # every size but 0 lies far above what was a cat

@@ -157,16 +157,19 @@ def test_a_missing_file_is_named_with_those_that_are_there(saved: Path) -> None:
         read_checkpoint("/nowhere/last.ckpt")
 
 
-def test_the_latest_checkpoint_is_the_one_written_last(tmp_path: Path) -> None:
+def test_the_latest_checkpoint_is_the_one_that_has_come_furthest(tmp_path: Path) -> None:
+    """By its steps: a copied folder's dates say nothing."""
     folder = tmp_path / "checkpoints"
     folder.mkdir()
-    for name, time in [("best.ckpt", 20), ("step=9.ckpt", 30), ("last.ckpt", 10)]:
-        (folder / name).touch()
+    for name, step, time in [("best.ckpt", 5, 40), ("step=9.ckpt", 9, 10), ("step=10.ckpt", 10, 20), ("last.ckpt", 7, 30)]:
+        torch.save({"state_dict": {}, "global_step": step}, folder / name)
         os.utime(folder / name, (time, time))
-    assert latest_checkpoint(tmp_path).name == "step=9.ckpt"
-    for path in folder.iterdir():
-        os.utime(path, (30, 30))
+    assert latest_checkpoint(tmp_path).name == "step=10.ckpt"
+    torch.save({"state_dict": {}, "global_step": 10}, folder / "last.ckpt")
     assert latest_checkpoint(tmp_path).name == "last.ckpt"
+    for path in folder.glob("[ls]*.ckpt"):
+        path.unlink()
+    assert latest_checkpoint(tmp_path).name == "best.ckpt"
 
 
 def test_a_run_without_checkpoints_says_how_to_start_anew(tmp_path: Path) -> None:

@@ -107,3 +107,25 @@ def test_validating_more_often_changes_nothing(tmp_path: Path) -> None:
     once = weights(fit(tmp_path / "once"))
     often = weights(fit(tmp_path / "often", "--trainer.val_check_interval", "5", "--trainer.num_sanity_val_steps", "0"))
     assert same(once, often)
+
+
+def test_a_moved_run_keeps_its_best_checkpoint(tmp_path: Path) -> None:
+    """Lightning compares paths, and forgets the best score where they differ."""
+    run = fit(tmp_path / "before")
+    best = read_checkpoint(run / "checkpoints" / "best.ckpt")
+    moved = run.rename(tmp_path / "after")
+    assert main(["fit", "--resume", str(moved), "--trainer.max_epochs", "4"]) == 0
+    state = read_checkpoint(moved / "checkpoints" / "last.ckpt")["callbacks"]
+    (of_best,) = [value for name, value in state.items() if name.startswith("BestCheckpoint")]
+    assert of_best["best_model_score"] >= next(
+        value["best_model_score"] for name, value in best["callbacks"].items() if name.startswith("BestCheckpoint")
+    )
+    assert of_best["best_model_path"] == str(moved / "checkpoints" / "best.ckpt")
+    assert not run.exists()
+
+
+def test_going_on_with_another_order_of_samples_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = fit(tmp_path / "run", "--checkpoint_every_n_steps", "12")
+    checkpoint = str(run / "checkpoints" / "step=12.ckpt")
+    assert main(["fit", "--resume", checkpoint, "--data.batch_size", "32"]) == 1
+    assert "cannot go on with other data settings: batch_size is 32, was 64" in capsys.readouterr().err

@@ -1,0 +1,33 @@
+"""The checkpoint that the validation split chose."""
+
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """Keeps `best.ckpt`, also in a run directory that was moved or renamed since.
+
+    Lightning forgets the best score when the folder's path has changed, but keeps the old path of the best file: the
+    resumed run then replaced a better checkpoint by a worse one.
+    """
+
+    def __init__(self, folder: Path, monitor: str, mode: str) -> None:
+        super().__init__(folder, "best", monitor=monitor, mode=mode, enable_version_counter=False)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        folder = Path(str(self.dirpath))
+
+        def here(path: str) -> str:
+            return str(folder / Path(path).name) if path else path
+
+        super().load_state_dict(
+            {
+                **state_dict,
+                "dirpath": self.dirpath,
+                "best_model_path": here(state_dict["best_model_path"]),
+                "kth_best_model_path": here(state_dict["kth_best_model_path"]),
+                "best_k_models": {here(path): score for path, score in state_dict["best_k_models"].items()},
+            }
+        )
