@@ -81,7 +81,7 @@ def _write_onnx(system: System, path: Path, about: dict[str, str]) -> None:
         import onnx
         import onnxscript  # noqa: F401  # torch's exporter needs it
     except ModuleNotFoundError as error:
-        raise UsageError(f"ONNX needs {error.name}: pip install 'lightning-model-zoo[export]'") from error
+        raise UsageError(f"ONNX needs {error.name}: pip install onnx onnxruntime onnxscript (the extra [export])") from error
     dynamic = {"x": {0: torch.export.Dim("batch")}}
     program = torch.onnx.export(
         _Forward(system).eval(),

@@ -38,6 +38,8 @@ def generated_files() -> dict[Path, str]:
     files = {INDEX: json.dumps({"models": models}, indent=1) + "\n"}
     for entry in models:
         card = ZOO / entry["card"]
+        if "<!-- scores -->\n" not in card.read_text() or "<!-- /scores -->" not in card.read_text():
+            raise ValueError(f"{card} has no lines <!-- scores --> and <!-- /scores -->: its scores go between them")
         files[card] = _fill(card.read_text(), "scores", _table(entry["scores"]))
     readme = ROOT / "README.md"
     if readme.exists():  # in a checkout
@@ -49,10 +51,24 @@ def generated_files() -> dict[Path, str]:
 
 
 def _entry(card: Path) -> Entry:
+    """A card's model, built without memory for its weights.
+
+    Raises:
+        ValueError: naming the card and what is wrong with it.
+    """
     front = yaml.safe_load(card.read_text().split("---\n", 2)[1])
-    model_class = import_class(front["class_path"])
-    with torch.device("meta"):
-        model = model_class(**front["counted_at"])
+    if missing := [name for name in ("name", "class_path", "task", "counted_at") if name not in front]:
+        raise ValueError(f"{card}: its front matter has no {missing[0]!r} (see zoo/mlp/mlp.md)")
+    try:
+        model_class = import_class(front["class_path"])
+        with torch.device("meta"):
+            model = model_class(**front["counted_at"])
+    except (AttributeError, ImportError) as error:
+        raise ValueError(
+            f"{card}: cannot import {front['class_path']} ({error}): is it in _HOMES of zoo/__init__.py?"
+        ) from error
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{card}: cannot build {front['class_path']} with its counted_at ({error})") from error
     return Entry(
         name=front["name"],
         class_path=front["class_path"],

@@ -149,6 +149,8 @@ def _dispatch(argv: list[str]) -> int:
 
             if args.missing == bool(args.recipe):
                 raise UsageError("reproduce takes a recipe's name, or --missing")
+            if args.seeds < 1:
+                raise UsageError(f"--seeds must be at least 1, got {args.seeds}")
             return reproduce_missing(args.seeds) if args.missing else reproduce(args.recipe, args.seeds)
         case "generate":
             from zoo.cli.generate import generate

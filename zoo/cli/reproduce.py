@@ -34,7 +34,9 @@ def _measure(recipe: Path, seed: int) -> None:
     folder = Path("runs") / "reproduce" / recipe.stem / f"{time.strftime('%Y-%m-%d_%H-%M-%S')}-seed{seed}"
     arguments = ["fit", "-c", recipe.stem, "--seed_everything", str(seed)]
     commit = _commit(recipe)  # before the run: what is measured is the code as it is now
-    print(f"\n{recipe.stem}, seed {seed}", flush=True)
+    print(f"\n{recipe.stem}, seed {seed}, at {commit}", flush=True)
+    if commit.endswith("+changes"):
+        print("the code differs from the commit: commit first for a score that others can reproduce", flush=True)
     subprocess.run([sys.executable, "-m", "zoo", *arguments, "--run_dir", str(folder)], check=True)
     facts = json.loads((folder / "run.json").read_text())
     result = Result(

@@ -41,11 +41,15 @@ def settings_checksum(recipe: Path) -> str:
 
 
 def current_results(recipe: Path) -> list[Result]:
-    """The latest result of each seed that the recipe as it stands has."""
+    """The latest result of each seed that the recipe as it stands has, all of the commit that was measured last.
+
+    The recipe's checksum cannot see that a model's code has changed: a mean over commits would mix two networks.
+    """
     path = results_path(recipe)
     lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     checksum = settings_checksum(recipe)
-    latest = {line["seed"]: line for line in lines if line["config"] == checksum}
+    lines = [line for line in lines if line["config"] == checksum]
+    latest = {line["seed"]: line for line in lines if line["commit"] == lines[-1]["commit"]}
     return [latest[seed] for seed in sorted(latest)]
 
 

@@ -116,7 +116,9 @@ class MLPBinaryClassifier(System):
     ) -> None:
         input_shape = known("input_shape", input_shape)
         if known("num_classes", num_classes) != 2:
-            raise ValueError(f"a binary classifier needs 2 classes, the data has {num_classes}: use zoo.MLPClassifier")
+            raise ValueError(
+                f"a binary classifier needs 2 classes, the data has {num_classes}: for more, use zoo.MLPClassifier"
+            )
         super().__init__(lr, optim, binary_classification())
         self.save_hyperparameters(logger=False)
         self.net = MLPNet(input_shape, 1, hidden_dims, activation, norm=norm, dropout=dropout, init=init)

@@ -36,5 +36,7 @@ def keep_quiet() -> None:
     warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).* is deprecated")
     # fp16 skips the first steps, whose gradients overflow at the first scale: https://github.com/pytorch/pytorch/issues/44511
     warnings.filterwarnings("ignore", message=r"Detected call of `lr_scheduler.step\(\)` before `optimizer.step\(\)`")
+    # a run resumed at an epoch's end has no scores before its next validation: lightning/pytorch/callbacks/model_checkpoint.py
+    warnings.filterwarnings("ignore", message=r"`ModelCheckpoint\(monitor=.*could not find the monitored key")
     # the zoo's loaders have no SequentialSampler to recognise, but do not shuffle while overfitting: datamodules/base.py
     warnings.filterwarnings("ignore", message="You requested to overfit but enabled .* dataloader shuffling")

@@ -153,7 +153,7 @@ class Run:
             more = "" if trainer.max_epochs is None else f" --trainer.max_epochs {2 * trainer.max_epochs}"
             lines.append(("train on", f"zoo fit --resume {shlex.quote(shown)}{more}"))
         if best:
-            lines.append(("export", f"zoo export {shlex.quote(_relative(Path(best)))} --format onnx"))
+            lines.append(("export", f"zoo export {shlex.quote(_relative(Path(best)))} --format pt2"))
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 lines += [("W&B", line) for line in describe_wandb(logger)]
