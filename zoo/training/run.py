@@ -118,6 +118,7 @@ class Run:
                 name, mode = getattr(system, "monitor", System.monitor)
                 logger.experiment.define_metric(name, step_metric="trainer/global_step", summary=mode)
                 self.note(wandb_id=logger.version)
+        self._start = time.perf_counter()  # what W&B took to answer is no training
 
     def finish(self, trainer: Trainer, system: LightningModule) -> dict[str, float]:
         """Test the best checkpoint, write run.json, and print where everything lies; returns the test's scores."""

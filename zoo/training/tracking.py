@@ -59,7 +59,7 @@ def make_loggers(
         "entity": settings.get("entity"),
         "tags": settings.get("tags"),
         # offline its output repeats what the closing table says; online 30 seconds are enough to find the server
-        "settings": Settings(silent=mode != "online", init_timeout=30),
+        "settings": Settings(silent=mode != "online", init_timeout=float(os.environ.get("WANDB_INIT_TIMEOUT", 30))),
     }
     logger = WandbLogger(
         name=settings.get("name", f"{recipe} {run_dir.name}"),

@@ -121,6 +121,13 @@ def test_disabled_leaves_nothing_but_the_csv_file(tmp_path: Path) -> None:
     assert "val/acc" in (tmp_path / "run" / "logs" / "fit" / "metrics.csv").read_text()
 
 
+def test_a_server_that_does_not_answer_does_not_stop_a_run(tmp_path: Path) -> None:
+    done = fit(tmp_path, WANDB_API_KEY="a" * 40, WANDB_BASE_URL="http://127.0.0.1:9", WANDB_INIT_TIMEOUT="2")
+    assert "W&B cannot be reached" in done.stdout
+    assert "wandb sync run/wandb/offline-run-" in done.stdout
+    assert (tmp_path / "run" / "checkpoints" / "best.ckpt").is_file()
+
+
 def test_a_resumed_run_is_the_same_run(offline: tuple[Path, str], tmp_path: Path) -> None:
     first = json.loads((offline[0] / "run" / "run.json").read_text())["wandb_id"]
     command = [sys.executable, "-m", "zoo", "fit", "--resume", "run", "--trainer.max_epochs", "4"]
