@@ -60,6 +60,10 @@ def test_runs(recipe: str, overlay: str | None, tmp_path: Path, request: pytest.
     if overlay == "debug/profile":
         short += ["--trainer.max_steps", "2"]
     assert main(["fit", "-c", recipe, *overlays, *short, "--run_dir", str(tmp_path)]) == 0
+    if overlay == "debug/fast_dev_run":
+        assert not (tmp_path / "config.yaml").exists()  # so that the directory can be used for a real run
+        assert not (tmp_path / "checkpoints").exists()
+        return
     config = yaml.safe_load((tmp_path / "config.yaml").read_text())
     wanted = yaml.safe_load(overlay_paths()[overlay].read_text())["trainer"] if overlay else {}
     shortened = {"max_epochs", "max_steps", "limit_val_batches"}
@@ -67,8 +71,7 @@ def test_runs(recipe: str, overlay: str | None, tmp_path: Path, request: pytest.
         assert config["trainer"][name] == wanted[name]
     if overlay == "debug/profile":
         assert "run_training_batch" in (tmp_path / "fit-profile.txt").read_text()
-    if overlay != "debug/fast_dev_run":
-        assert (tmp_path / "checkpoints" / "last.ckpt").exists()
+    assert (tmp_path / "checkpoints" / "last.ckpt").exists()
 
 
 @pytest.mark.parametrize("overlay", sorted(NEEDS_GPU | TWO_PROCESSES))

@@ -203,7 +203,7 @@ def test_refuses_what_cannot_work(
         (MLPClassifier, {"num_classes": 3, "label_smoothing": 1.0}, r"label_smoothing must lie in \[0, 1\), got 1.0"),
         (MLPClassifier, {"num_classes": 3, "label_smoothing": -0.1}, r"label_smoothing must lie in \[0, 1\), got -0.1"),
         (MLPBinaryClassifier, {"num_classes": None}, "num_classes is not known"),
-        (MLPBinaryClassifier, {"num_classes": 3}, "needs 2 classes, the data has 3: use zoo.MLPClassifier"),
+        (MLPBinaryClassifier, {"num_classes": 3}, "needs 2 classes, the data has 3: for more, use zoo.MLPClassifier"),
         (MLPRegressor, {"num_targets": None}, "num_targets is not known"),
     ],
 )

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -112,16 +113,20 @@ def test_validating_more_often_changes_nothing(tmp_path: Path) -> None:
 def test_a_moved_run_keeps_its_best_checkpoint(tmp_path: Path) -> None:
     """Lightning compares paths, and forgets the best score where they differ."""
     run = fit(tmp_path / "before")
-    best = read_checkpoint(run / "checkpoints" / "best.ckpt")
+    before = state_of_best(run / "checkpoints" / "last.ckpt")
+    assert before["best_model_score"] == state_of_best(run / "checkpoints" / "best.ckpt")["best_model_score"]
     moved = run.rename(tmp_path / "after")
     assert main(["fit", "--resume", str(moved), "--trainer.max_epochs", "4"]) == 0
-    state = read_checkpoint(moved / "checkpoints" / "last.ckpt")["callbacks"]
-    (of_best,) = [value for name, value in state.items() if name.startswith("BestCheckpoint")]
-    assert of_best["best_model_score"] >= next(
-        value["best_model_score"] for name, value in best["callbacks"].items() if name.startswith("BestCheckpoint")
-    )
-    assert of_best["best_model_path"] == str(moved / "checkpoints" / "best.ckpt")
+    after = state_of_best(moved / "checkpoints" / "last.ckpt")
+    assert after["best_model_score"] >= before["best_model_score"]
+    assert after["best_model_path"] == str(moved / "checkpoints" / "best.ckpt")
     assert not run.exists()
+
+
+def state_of_best(checkpoint: Path) -> dict[str, Any]:
+    states = read_checkpoint(checkpoint)["callbacks"]
+    (state,) = [value for name, value in states.items() if name.startswith("BestCheckpoint")]
+    return state
 
 
 def test_going_on_with_another_order_of_samples_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
