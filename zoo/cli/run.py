@@ -162,28 +162,22 @@ class ZooCLI(LightningCLI):
         if self.config.trainer.default_root_dir is not None:
             raise ValueError("trainer.default_root_dir is the run directory here: give --run_dir")
         settings = self.parser.instantiate(Namespace(trainer=self.config.trainer)).trainer.as_dict()  # type: ignore[no-untyped-call]
-        own_callbacks = settings.pop("callbacks") or []
-        own = own_callbacks if isinstance(own_callbacks, list) else [own_callbacks]
-        own_plugins = settings.pop("plugins") or []
+        own = _as_list(settings.pop("callbacks"))
         parts = run.trainer_arguments(self.model, self.config.checkpoint_every_n_steps, own)
         logger: bool | list[Logger] = parts["logger"]
         if settings["logger"] is False:
             logger = False
         elif settings["logger"] not in (None, True):
-            own = settings["logger"]
-            logger = [*(own if isinstance(own, list) else [own]), parts["logger"][-1]]  # the CSV file stays
-        plugins = [*parts["plugins"], *(own_plugins if isinstance(own_plugins, list) else [own_plugins])]
+            logger = [*_as_list(settings["logger"]), parts["logger"][-1]]  # the CSV file stays
+        plugins = [*parts["plugins"], *_as_list(settings.pop("plugins"))]
         defaults = [callback for callback in parts["callbacks"] if callback not in own]
         if settings["enable_checkpointing"] is False:
             defaults = [callback for callback in defaults if not isinstance(callback, Checkpoint)]
         if settings["enable_progress_bar"] is False:
             defaults = [callback for callback in defaults if not isinstance(callback, ProgressBar)]
-        parts["callbacks"] = [*own, *defaults]
         if settings["enable_model_summary"] is None:
             settings["enable_model_summary"] = False  # `describe` says it in a line
-        settings.update(
-            logger=logger, callbacks=parts["callbacks"], plugins=plugins, default_root_dir=parts["default_root_dir"]
-        )
+        settings.update(logger=logger, callbacks=[*own, *defaults], plugins=plugins, default_root_dir=parts["default_root_dir"])
         if settings["profiler"] == "simple":
             from lightning.pytorch.profilers import SimpleProfiler
 
@@ -306,6 +300,11 @@ def _settings(group: str, args: list[str], parser: LightningArgumentParser) -> l
     if group:
         return [name.removeprefix(f"{group}.") for name in names if name.startswith(f"{group}.")]
     return [name for name in names if "." not in name and not name.startswith("print_")] + ["resume", "run_dir"]
+
+
+def _as_list(value: Any) -> list[Any]:
+    """What the trainer takes as one, as several or as none."""
+    return value if isinstance(value, list) else [] if value is None else [value]
 
 
 def _plain(value: Any) -> Any:

@@ -298,3 +298,12 @@ def test_a_checkpoint_meets_other_data(tmp_path: Path, capsys: pytest.CaptureFix
     assert main(["test", *of_run, "--data.source", table("big.csv", ("cat", "dog"), scale=1000.0)]) == 0
     scores = dict(line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("test/"))
     assert float(scores["test/acc"]) < 0.7  # every size but 0 lies far above what was a cat
+
+
+def test_a_logger_of_ones_own_stands_beside_the_csv_file(tmp_path: Path) -> None:
+    own = (
+        f"{{class_path: lightning.pytorch.loggers.CSVLogger, init_args: {{save_dir: '{tmp_path}', name: mine, version: one}}}}"
+    )
+    assert main(["fit", "-c", "mlp_wine", *SHORT, "--trainer.logger", own, "--run_dir", str(tmp_path / "run")]) == 0
+    for metrics in ("mine/one/metrics.csv", "run/logs/fit/metrics.csv"):
+        assert "val/acc" in (tmp_path / metrics).read_text()
