@@ -4,16 +4,20 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from zoo.cnn.cifar_resnet import CIFARResNetClassifier as CIFARResNetClassifier
+    from zoo.cnn.simple_cnn import SimpleCNNClassifier as SimpleCNNClassifier
     from zoo.mlp.mlp import MLPBinaryClassifier as MLPBinaryClassifier
     from zoo.mlp.mlp import MLPClassifier as MLPClassifier
     from zoo.mlp.mlp import MLPRegressor as MLPRegressor
     from zoo.mlp.perceptron import Perceptron as Perceptron
 
 _HOMES = {
+    "CIFARResNetClassifier": "cnn.cifar_resnet",
     "MLPBinaryClassifier": "mlp.mlp",
     "MLPClassifier": "mlp.mlp",
     "MLPRegressor": "mlp.mlp",
     "Perceptron": "mlp.perceptron",
+    "SimpleCNNClassifier": "cnn.simple_cnn",
 }
 __all__ = list(_HOMES)  # read by name below
 

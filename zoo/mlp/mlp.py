@@ -11,11 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.metrics.tasks import binary_classification, classification, regression
+from zoo.metrics.tasks import binary_classification, regression
 from zoo.nn.activations import Activation, activation
 from zoo.nn.checks import check_labels, check_shape
 from zoo.nn.init import Init, initialise
 from zoo.nn.norms import Norm, feature_norm
+from zoo.training.classifier import Classifier
 from zoo.training.optim import Optim
 from zoo.training.system import Batch, Outputs, System, known
 
@@ -60,11 +61,8 @@ class MLPNet(nn.Module):
         return self.output(self.hidden(x.flatten(1)))
 
 
-class MLPClassifier(System):
+class MLPClassifier(Classifier):
     """MLP trained by cross-entropy on K classes; 784-256-256-10 on 28x28 images."""
-
-    monitor = ("val/acc", "max")
-    headline = "test/acc"
 
     def __init__(
         self,
@@ -80,20 +78,9 @@ class MLPClassifier(System):
         optim: Optim | None = None,
     ) -> None:
         input_shape, num_classes = known("input_shape", input_shape), known("num_classes", num_classes)
-        if not 0 <= label_smoothing < 1:
-            raise ValueError(f"label_smoothing must lie in [0, 1), got {label_smoothing}")
-        super().__init__(lr, optim, classification(num_classes))
+        super().__init__(num_classes, label_smoothing, lr, optim)
         self.save_hyperparameters(logger=False)
-        self.num_classes, self.label_smoothing = num_classes, label_smoothing
         self.net = MLPNet(input_shape, num_classes, hidden_dims, activation, norm=norm, dropout=dropout, init=init)
-
-    def step(self, batch: Batch, progress: Tensor) -> tuple[Tensor, Outputs]:
-        logits = self.net(batch.x)
-        loss = F.cross_entropy(logits, batch.y, label_smoothing=self.label_smoothing if self.training else 0.0)
-        return loss, {"preds": logits, "target": batch.y}
-
-    def check_batch(self, batch: Batch) -> None:
-        check_labels(batch.y, self.num_classes)
 
 
 class MLPBinaryClassifier(System):

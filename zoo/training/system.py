@@ -93,6 +93,11 @@ class System(LightningModule):
     def predict_step(self, batch: Any, batch_idx: int) -> Outputs:
         return {"preds": self(batch.x), "position": batch.position}
 
+    def setup(self, stage: str) -> None:
+        # the layout convolutions are fastest in, on CPUs and on GPUs with tensor cores; it changes no value
+        if any(isinstance(module, nn.Conv2d) for module in self.net.modules()):
+            self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack this form
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
         return configure(self, self.lr, self.optim, total_steps=self.total_steps(), monitor="val/loss")
 
