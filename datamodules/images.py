@@ -63,6 +63,21 @@ class ImageTransform:
         return x[sample, :, row[:, :, None], column[:, None, :]].movedim(-1, 1)
 
 
+def statistics(
+    num_channels: int, normalize: bool, mean: Sequence[float], std: Sequence[float]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """What is subtracted and divided by, per channel: `mean` and `std`, or 0 and 1 where nothing is normalised.
+
+    Raises:
+        ValueError: if there is not one of each per channel, or a deviation is not positive.
+    """
+    if len(mean) != num_channels or len(std) != num_channels:
+        raise ValueError(f"expected a mean and a std for each of {num_channels} channel(s), got {list(mean)} and {list(std)}")
+    if not all(value > 0 for value in std):
+        raise ValueError(f"std must be positive, got {list(std)}")
+    return (tuple(mean), tuple(std)) if normalize else ((0.0,) * num_channels, (1.0,) * num_channels)
+
+
 def read_parquet(path: Path, image: str, label: str) -> dict[str, Tensor]:
     """Decode a parquet file in the hub's image layout to x (N, C, H, W) uint8 and y (N,) int64.
 

@@ -139,8 +139,15 @@ class _Keyed:
     def __init__(self, samples: Samples) -> None:
         self.samples = samples
 
-    def __getitem__(self, key: tuple[int, int]) -> Batch:
-        return self.samples.read(*key)
+    def __getitem__(self, key: tuple[int, int]) -> Batch | ValueError:
+        try:
+            return self.samples.read(*key)
+        except ValueError as error:  # raised in a worker it would arrive wrapped in that worker's traceback
+            return ValueError(str(error))
+
+
+def _collate(samples: list[Batch | ValueError]) -> Batch | ValueError:
+    return next((sample for sample in samples if isinstance(sample, ValueError)), None) or default_collate(samples)
 
 
 class _Keys:
@@ -165,14 +172,17 @@ class WorkerLoader(Loader):
 
     def __init__(self, samples: Samples, rows: Tensor, order: BatchOrder, num_workers: int = 0) -> None:
         super().__init__(order)
-        self._loader: DataLoader[Batch] = DataLoader(
+        self._loader: DataLoader[Batch | ValueError] = DataLoader(
             _Keyed(samples),  # type: ignore[arg-type]  # map-style, but its keys are pairs and it has no length
             batch_sampler=_Keys(rows, order),
             num_workers=num_workers,
-            collate_fn=default_collate,
+            collate_fn=_collate,
             persistent_workers=num_workers > 0,
             generator=torch.Generator().manual_seed(0),  # else every pass draws from the global generator
         )
 
     def _batches(self) -> Iterator[Batch]:
-        yield from self._loader
+        for batch in self._loader:
+            if isinstance(batch, ValueError):
+                raise batch
+            yield batch

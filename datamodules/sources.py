@@ -15,6 +15,28 @@ def mirrored(repo: str, filename: str) -> Path | None:
     return path if path and path.is_file() else None
 
 
+def hub_listing(repo: str, revision: str = "main") -> list[str]:
+    """The names of a data set's files, in the mirror where it has them, else on the hub.
+
+    Raises:
+        FileNotFoundError: if neither has the set, saying what to do.
+    """
+    root = os.environ.get("ZOO_DATA")
+    folder = Path(root) / repo if root else None
+    if folder and folder.is_dir():
+        return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        return HfApi().list_repo_files(repo, repo_type="dataset", revision=revision)
+    except (OSError, ValueError, *HfHubHTTPError.__bases__) as error:  # type: ignore[misc]  # ValueError: no id of the hub's form
+        raise FileNotFoundError(
+            f"no data set {repo}: no such folder under ZOO_DATA ({root or 'not set'}), and the hub did not list it "
+            f"({type(error).__name__}). Without a network set ZOO_DATA to a folder that holds {repo}"
+        ) from error
+
+
 def hub_file(repo: str, filename: str, revision: str = "main", otherwise: str = "") -> Path:
     """A data-set file from the mirror or the hub, its checksum verified.
 

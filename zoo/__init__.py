@@ -5,25 +5,30 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from zoo.cnn.cifar_resnet import CIFARResNetClassifier as CIFARResNetClassifier
+    from zoo.cnn.image_classifier import ImageClassifier as ImageClassifier
     from zoo.cnn.simple_cnn import SimpleCNNClassifier as SimpleCNNClassifier
     from zoo.mlp.mlp import MLPBinaryClassifier as MLPBinaryClassifier
     from zoo.mlp.mlp import MLPClassifier as MLPClassifier
     from zoo.mlp.mlp import MLPRegressor as MLPRegressor
     from zoo.mlp.perceptron import Perceptron as Perceptron
+    from zoo.weights import load as load
 
 _HOMES = {
     "CIFARResNetClassifier": "cnn.cifar_resnet",
+    "ImageClassifier": "cnn.image_classifier",
     "MLPBinaryClassifier": "mlp.mlp",
     "MLPClassifier": "mlp.mlp",
     "MLPRegressor": "mlp.mlp",
     "Perceptron": "mlp.perceptron",
     "SimpleCNNClassifier": "cnn.simple_cnn",
 }
-__all__ = list(_HOMES)  # read by name below
+__all__ = [*_HOMES, "load"]  # read by name below
 
 
 def __getattr__(name: str) -> object:
-    """Import a system when it is first asked for: `zoo list` must not wait for torch."""
+    """Import a system, or `load`, when it is first asked for: `zoo list` must not wait for torch."""
+    if name == "load":
+        return importlib.import_module("zoo.weights").load
     if name not in _HOMES:
         raise AttributeError(f"zoo has no {name!r}: it has {', '.join(_HOMES)}")
     return getattr(importlib.import_module(f"zoo.{_HOMES[name]}"), name)

@@ -58,6 +58,8 @@ class Predictions(Callback):
         order = columns["position"].argsort()
         names = getattr(getattr(trainer, "datamodule", None), "class_names", ())
         header, rows = table({name: value[order] for name, value in columns.items()}, names)
+        if (files := getattr(getattr(trainer, "datamodule", None), "files", None)) is not None:  # pictures have names
+            header, rows = ["file", *header], [[files.name(row[0]), *row] for row in rows]
         write_csv(self.run_dir / "predictions" / f"{stage}.csv", header, rows)
         wandb_loggers = [logger for logger in trainer.loggers if isinstance(logger, WandbLogger)]
         for logger in wandb_loggers:

@@ -2,6 +2,7 @@
 
 import fnmatch
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -25,6 +26,15 @@ class Score(TypedDict):
     hardware: str
 
 
+class LayerSees(TypedDict):
+    """How much of the picture one value of a layer's output sees, in pixels."""
+
+    layer: str
+    maps: str  # height x width of the output
+    jump: str  # pixels between neighbours
+    field: str
+
+
 class Entry(TypedDict):
     """A model of the catalog."""
 
@@ -33,13 +43,33 @@ class Entry(TypedDict):
     task: str
     card: str  # relative to the package
     num_params: int
-    counted_at: dict[str, Any]  # the arguments that num_params and the contract test are for
+    counted_at: dict[str, Any]  # the arguments that num_params is for
+    tested_at: dict[str, Any]  # those that the contract test builds it with
+    fields: list[LayerSees]  # of networks with convolutions
     scores: list[Score]
+
+
+class Weights(TypedDict):
+    """A trained model that comes with the zoo."""
+
+    name: str
+    class_path: str
+    card: str
+    num_params: int
+    num_bytes: int
+    recipe: str
+    data: str
+    results: dict[str, float]
 
 
 def entries() -> list[Entry]:
     """Every model, in the index's order."""
     return json.loads(INDEX.read_text())["models"]
+
+
+def weights() -> list[Weights]:
+    """Every trained model that `zoo.load` knows."""
+    return json.loads(INDEX.read_text())["weights"]
 
 
 def score_text(score: Score) -> str:
@@ -56,11 +86,13 @@ def params_text(score: Score) -> str:
 
 
 def print_list(pattern: str) -> int:
-    """Print the models whose names match, a line per recipe."""
+    """Print the models whose names match, a line per recipe, then the trained weights whose names match."""
     chosen = [entry for entry in entries() if fnmatch.fnmatch(entry["name"], pattern)]
-    if not chosen:
-        raise UsageError(f"no model matches {pattern!r}: {nearest(pattern.strip('*'), [entry['name'] for entry in entries()])}")
-    rows = [("model", "task", "data", "recipe", "params", "score", "time")]
+    trained = [item for item in weights() if fnmatch.fnmatch(item["name"], pattern)]
+    if not chosen and not trained:
+        names = [entry["name"] for entry in entries()] + [item["name"] for item in weights()]
+        raise UsageError(f"no model matches {pattern!r}: {nearest(pattern.strip('*'), names)}")
+    rows = [("model", "task", "data", "recipe", "params", "score", "time")] if chosen else []
     for entry in chosen:
         head = (entry["name"], entry["task"])
         for score in entry["scores"]:
@@ -68,21 +100,50 @@ def print_list(pattern: str) -> int:
             rows.append((*head, score["data"], score["recipe"], params_text(score), score_text(score), seconds))
             head = ("", "")
         if not entry["scores"]:
-            rows.append((*head, "", "", "", "no recipe", ""))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+            rows.append((*head, "", "", f"{entry['num_params']:,}", "no recipe", ""))
+    _print_columns(rows)
+    if trained:
+        if chosen:
+            print()
+        lines = [(item["name"], item["data"], f"{item['num_params']:,}", results_text(item)) for item in trained]
+        _print_columns([("weights (zoo.load)", "data", "params", "score"), *lines])
     return 0
+
+
+def results_text(item: Weights) -> str:
+    """What published weights scored in the test of their run."""
+    return ", ".join(f"{name} {value:.4f}" for name, value in item["results"].items() if name.startswith("test/"))
 
 
 def print_info(name: str) -> int:
-    """Print a model's card without its front matter, after the facts in it."""
+    """Print a model's or published weights' card without its front matter, after the facts in it."""
     found = {entry["name"]: entry for entry in entries()}
+    trained = {item["name"]: item for item in weights()}
+    if name in trained:
+        item = trained[name]
+        print(f"{item['class_path']}  {item['num_params']:,} parameters, {item['num_bytes']:,} bytes: zoo.load({name!r})\n")
+        _print_card(item["card"])
+        return 0
     if name not in found:
-        raise UsageError(f"no model {name!r}: {nearest(name, list(found))}")
+        raise UsageError(f"no model {name!r}: {nearest(name, [*found, *trained])}")
     entry = found[name]
     at = ", ".join(f"{key}={value}" for key, value in entry["counted_at"].items())
     print(f"{entry['class_path']}  {entry['num_params']:,} parameters ({at})\n")
-    text = (ZOO / entry["card"]).read_text().split("---\n", 2)[2]
-    print("\n".join(line for line in text.strip().splitlines() if not line.startswith("<!--")))
+    _print_card(entry["card"])
+    if entry["fields"]:
+        size = "x".join(map(str, entry["counted_at"]["input_shape"][1:]))
+        print(f"\nReceptive field of {name} at {size} pixels, at the last layer of each resolution:\n")
+        rows = [("layer", "output", "jump", "sees"), *((r["layer"], r["maps"], r["jump"], r["field"]) for r in entry["fields"])]
+        _print_columns(rows)
     return 0
+
+
+def _print_card(card: str) -> None:
+    text = (ZOO / card).read_text().split("---\n", 2)[2]
+    print("\n".join(line for line in text.strip().splitlines() if not line.startswith("<!--")))
+
+
+def _print_columns(rows: Sequence[tuple[str, ...]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.cli.names import UsageError
+from zoo.nn.initial_weights import without_initial_weights
 from zoo.training.checkpoint import load_system, read_checkpoint
 from zoo.training.quiet import keep_quiet
 from zoo.training.system import System
@@ -43,6 +44,7 @@ def export(checkpoint: Path, format: Format, output: Path | None = None) -> int:
         "class_path": recorded["class_path"],
         "hyper_parameters": json.dumps(recorded["hyper_parameters"]),
         "data": json.dumps(recorded.get("data", {})),
+        "run": json.dumps(_run_facts(checkpoint)),
     }
     write, read = {
         "onnx": (_write_onnx, _read_onnx),
@@ -59,6 +61,13 @@ def export(checkpoint: Path, format: Format, output: Path | None = None) -> int:
         partial.unlink(missing_ok=True)
     print(f"wrote {output} ({output.stat().st_size:,} bytes); reloaded, its largest difference is {difference:.1e}")
     return 0
+
+
+def _run_facts(checkpoint: Path) -> dict[str, Any]:
+    """Where the weights come from, as their run says: what trained them, and what they scored."""
+    path = checkpoint.parent.parent / "run.json"
+    facts = json.loads(path.read_text()) if path.is_file() else {}
+    return {name: facts[name] for name in ("recipe", "commands", "results", "seconds", "hardware", "versions") if name in facts}
 
 
 def _compare(system: System, other: Callable[[Tensor], Tensor]) -> float:
@@ -131,6 +140,7 @@ def _read_safetensors(path: Path, system: System) -> Callable[[Tensor], Tensor]:
 
     with safe_open(path, "pt") as file:
         arguments = json.loads(file.metadata()["hyper_parameters"])
-    fresh = type(system)(**arguments)
+    with without_initial_weights():
+        fresh = type(system)(**arguments)
     fresh.load_state_dict(load_file(path))
     return fresh.eval()

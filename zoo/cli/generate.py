@@ -8,10 +8,14 @@ from typing import Any
 
 import torch
 import yaml
+from torch import nn
 
-from zoo.cli.catalog import INDEX, ZOO, Entry, Score, params_text, score_text
-from zoo.cli.names import recipe_paths
+from zoo.cli.catalog import INDEX, ZOO, Entry, LayerSees, Score, Weights, params_text, results_text, score_text
+from zoo.cli.names import WEIGHTS, recipe_paths
 from zoo.cli.results import summarise
+from zoo.nn.initial_weights import without_initial_weights
+from zoo.nn.receptive_field import receptive_fields
+from zoo.training.checkpoint import read_checkpoint
 from zoo.training.links import import_class
 from zoo.training.run import write_text
 
@@ -32,26 +36,33 @@ def generate(check_only: bool) -> int:
 
 def generated_files() -> dict[Path, str]:
     """Every generated file with the text it ought to have."""
-    models = [_entry(card) for card in sorted(ZOO.glob("*/*.md"))]
+    cards = [card for card in sorted(ZOO.glob("*/*.md")) if card.parent != WEIGHTS]
+    models = [entry for card in cards for entry in _entries(card)]
     if len({entry["name"] for entry in models}) < len(models):
         raise ValueError(f"two cards share a name: {sorted(entry['name'] for entry in models)}")
-    files = {INDEX: json.dumps({"models": models}, indent=1) + "\n"}
-    for entry in models:
-        card = ZOO / entry["card"]
-        if "<!-- scores -->\n" not in card.read_text() or "<!-- /scores -->" not in card.read_text():
+    trained = [_weights(path) for path in sorted(WEIGHTS.glob("*.safetensors"))]
+    files = {INDEX: json.dumps({"models": models, "weights": trained}, indent=1) + "\n"}
+    for card in cards:
+        text, of_card = card.read_text(), [entry for entry in models if ZOO / entry["card"] == card]
+        if "<!-- scores -->\n" not in text or "<!-- /scores -->" not in text:
             raise ValueError(f"{card} has no lines <!-- scores --> and <!-- /scores -->: its scores go between them")
-        files[card] = _fill(card.read_text(), "scores", _table(entry["scores"]))
+        files[card] = _fill(text, "scores", _table(of_card[0]["scores"]))
+        files[card] = _fill(files[card], "variants", _variants_table(of_card))
+    for item in trained:
+        card = ZOO / item["card"]
+        files[card] = _fill(card.read_text(), "facts", _facts_table(item))
     readme = ROOT / "README.md"
     if readme.exists():  # in a checkout
-        files[readme] = _fill(readme.read_text(), "catalog", _catalog_table(models, "zoo/"))
+        text = _fill(readme.read_text(), "catalog", _catalog_table(models, "zoo/"))
+        files[readme] = _fill(text, "weights", _weights_table(trained, "zoo/"))
     for page in sorted((ROOT / "docs").glob("*.md")):  # one per family
         of_family = [entry for entry in models if Path(entry["card"]).parts[0] == page.stem]
         files[page] = _fill(page.read_text(), "catalog", _catalog_table(of_family, "../zoo/"))
     return files
 
 
-def _entry(card: Path) -> Entry:
-    """A card's model, built without memory for its weights.
+def _entries(card: Path) -> list[Entry]:
+    """A card's models, built without memory for their weights: one, or one for each of its `variants` of an argument.
 
     Raises:
         ValueError: naming the card and what is wrong with it.
@@ -59,32 +70,82 @@ def _entry(card: Path) -> Entry:
     front = yaml.safe_load(card.read_text().split("---\n", 2)[1])
     if missing := [name for name in ("name", "class_path", "task", "counted_at") if name not in front]:
         raise ValueError(f"{card}: its front matter has no {missing[0]!r} (see zoo/mlp/mlp.md)")
+    variants = front.get("variants", {front["name"]: {}})
+    return [
+        _entry(card, front, name, {**front["counted_at"], **arguments}, first=number == 0)
+        for number, (name, arguments) in enumerate(variants.items())
+    ]
+
+
+def _entry(card: Path, front: dict[str, Any], name: str, arguments: dict[str, Any], first: bool) -> Entry:
     try:
         model_class = import_class(front["class_path"])
         with torch.device("meta"):
-            model = model_class(**front["counted_at"])
+            model = model_class(**arguments)
     except (AttributeError, ImportError) as error:
         raise ValueError(
             f"{card}: cannot import {front['class_path']} ({error}): is it in _HOMES of zoo/__init__.py?"
         ) from error
     except (TypeError, ValueError) as error:
         raise ValueError(f"{card}: cannot build {front['class_path']} with its counted_at ({error})") from error
+    has_maps = any(isinstance(module, nn.Conv2d) for module in model.net.modules())
     return Entry(
-        name=front["name"],
+        name=name,
         class_path=front["class_path"],
         task=front["task"],
         card=str(card.relative_to(ZOO)),
         num_params=sum(parameter.numel() for parameter in model.parameters()),
-        counted_at=front["counted_at"],
-        scores=_scores(front["class_path"], model_class),
+        counted_at=arguments,
+        tested_at={**arguments, **front.get("tested_at", {})},
+        fields=_fields(model.net, arguments["input_shape"]) if has_maps else [],
+        scores=_scores(front["class_path"], model_class, front.get("argument"), front.get("variants", {})) if first else [],
     )
 
 
-def _scores(class_path: str, model_class: Any) -> list[Score]:
+def _fields(net: nn.Module, input_shape: list[int]) -> list[LayerSees]:
+    """The receptive field at the last layer of each resolution."""
+    last = {row.maps: row for row in receptive_fields(net, input_shape) if row.maps != (1, 1)}
+
+    def text(pair: tuple[int, int]) -> str:
+        return f"{pair[0]}x{pair[1]}"
+
+    return [LayerSees(layer=r.layer, maps=text(r.maps), jump=text(r.jump), field=text(r.field)) for r in last.values()]
+
+
+def _weights(path: Path) -> Weights:
+    """What a published file says of itself.
+
+    Raises:
+        ValueError: if it has no card, or was not exported from a run.
+    """
+    recorded = read_checkpoint(path)
+    run, card = recorded["run"], path.with_suffix(".md")
+    if not card.exists() or not run.get("results"):
+        raise ValueError(f"{path}: expected a card {card.name} beside it, and an export of a finished run's checkpoint")
+    with torch.device("meta"), without_initial_weights():
+        model = import_class(recorded["class_path"])(**recorded["hyper_parameters"])
+    settings = yaml.safe_load(recipe_paths()[run["recipe"]].read_text())
+    return Weights(
+        name=path.stem,
+        class_path=recorded["class_path"],
+        card=str(card.relative_to(ZOO)),
+        num_params=sum(parameter.numel() for parameter in model.parameters()),
+        num_bytes=path.stat().st_size,
+        recipe=run["recipe"],
+        data=settings["data"]["class_path"].rsplit(".", 1)[-1],
+        results=run["results"],
+    )
+
+
+def _scores(class_path: str, model_class: Any, argument: str | None, variants: dict[str, dict[str, Any]]) -> list[Score]:
+    """The scores of a class's recipes; where cards share the class, of those whose `argument` names one of its variants."""
     scores = []
+    chosen = [variant[argument] for variant in variants.values()] if argument else []
     for path in recipe_paths().values():
         settings = yaml.safe_load(path.read_text())
-        if settings["model"]["class_path"] == class_path:
+        if settings["model"]["class_path"] != class_path:
+            continue
+        if argument is None or settings["model"]["init_args"].get(argument) in chosen:
             scores.append(summarise(path, model_class.headline, settings))
     return scores
 
@@ -113,4 +174,33 @@ def _catalog_table(models: list[Entry], to_cards: str) -> str:
             model = f"[{entry['name']}]({to_cards}{entry['card']})"
             measured = f"{params_text(score)} | {score_text(score)} | {time}"
             lines.append(f"| {model} | `{score['recipe']}` | {score['data']} | {measured} |")
+    return "\n".join(lines) + "\n"
+
+
+def _variants_table(models: list[Entry]) -> str:
+    lines = ["| name | parameters |", "|---|---|"]
+    return "\n".join([*lines, *(f"| `{entry['name']}` | {entry['num_params']:,} |" for entry in models)]) + "\n"
+
+
+def _facts_table(item: Weights) -> str:
+    recorded = read_checkpoint(ZOO / "weights" / f"{item['name']}.safetensors")
+    run, data = recorded["run"], recorded["data"]
+    facts = {
+        "class": f"`{item['class_path']}`",
+        "arguments": ", ".join(f"{name}={value}" for name, value in recorded["hyper_parameters"].items() if value is not None),
+        "parameters": f"{item['num_params']:,}",
+        "trained by": f"`{run['commands'][0]}`, {run['seconds']:.0f} s on {run['hardware']}, torch {run['versions']['torch']}",
+        "scores": ", ".join(f"{name} {value:.4f}" for name, value in run["results"].items()),
+        "inputs": f"pixels in [0, 1], then mean {data['mean']}, deviation {data['std']} per channel",
+        "classes": ", ".join(data["class_names"]),
+    }
+    return "\n".join(["| | |", "|---|---|", *(f"| {name} | {text} |" for name, text in facts.items())]) + "\n"
+
+
+def _weights_table(trained: list[Weights], to_cards: str) -> str:
+    lines = ["| weights | data | parameters | score |", "|---|---|---|---|"]
+    for item in trained:
+        lines.append(
+            f"| [`{item['name']}`]({to_cards}{item['card']}) | {item['data']} | {item['num_params']:,} | {results_text(item)} |"
+        )
     return "\n".join(lines) + "\n"

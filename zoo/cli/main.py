@@ -8,7 +8,7 @@ import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
-from zoo.cli.names import ROOT, UsageError, find_config, find_shown, nearest, overlay_paths, recipe_paths
+from zoo.cli.names import ROOT, UsageError, find_checkpoint, find_config, find_shown, nearest, overlay_paths, recipe_paths
 
 _OWN = (ROOT.parent / "zoo", ROOT.parent / "datamodules")
 
@@ -47,6 +47,8 @@ def build_parser() -> argparse.ArgumentParser:
     commands.add_parser("info", help="a model's card").add_argument("model")
     show = commands.add_parser("show", help="print a recipe")
     show.add_argument("recipe")
+    show.add_argument("--batch", action="store_true", help="draw a training batch instead, as the model sees it")
+    show.add_argument("-o", "--output", type=Path, help="of --batch; default: RECIPE_batch.png")
     copy = commands.add_parser("copy", help="copy a recipe to make it your own")
     copy.add_argument("recipe")
     copy.add_argument("target", type=Path)
@@ -78,7 +80,14 @@ def build_parser() -> argparse.ArgumentParser:
                 "--resume", type=Path, metavar="RUN", help="go on with a run directory, or from one of its checkpoints"
             )
         else:
-            run.add_argument("--ckpt_path", type=Path, required=True, help="a checkpoint, such as RUN/checkpoints/best.ckpt")
+            run.add_argument(
+                "--ckpt_path",
+                type=Path,
+                help="a checkpoint, such as RUN/checkpoints/best.ckpt, whose run's configuration is taken without -c; or "
+                "a file of zoo export --format safetensors, or the name of published weights (zoo list)",
+            )
+        if name == "predict":
+            run.add_argument("--images", type=Path, help="a picture, or a folder of them, in place of the test split")
 
     export = commands.add_parser("export", help="write a checkpoint's network for use elsewhere, and check it")
     export.add_argument("checkpoint", type=Path)
@@ -124,7 +133,8 @@ def main(argv: list[str] | None = None) -> int:
 def _dispatch(argv: list[str]) -> int:
     parser = build_parser()
     args, rest = parser.parse_known_args(argv)
-    if rest and args.command not in ("fit", "validate", "test", "predict"):
+    takes_settings = args.command in ("fit", "validate", "test", "predict") or (args.command == "show" and args.batch)
+    if rest and not takes_settings:
         raise UsageError(f"{args.command} does not take {rest[0]!r}: see zoo {args.command} --help")
     match args.command:
         case "list":
@@ -136,6 +146,11 @@ def _dispatch(argv: list[str]) -> int:
 
             return print_info(args.model)
         case "show":
+            if args.batch:
+                from zoo.cli.show import show_batch
+
+                recipe = find_config(args.recipe)
+                return show_batch(recipe, rest, args.output or Path(f"{recipe.stem}_batch.png"))
             print(find_shown(args.recipe).read_text(), end="")
             return 0
         case "copy":
@@ -162,14 +177,23 @@ def _dispatch(argv: list[str]) -> int:
 
 def _run(args: argparse.Namespace, rest: list[str]) -> int:
     configs = [find_config(name) for name in args.config]
-    resume = getattr(args, "resume", None)
-    if not configs and resume is None:
+    resume, checkpoint = getattr(args, "resume", None), getattr(args, "ckpt_path", None)
+    if resume is not None and args.run_dir is not None:
+        raise UsageError("--resume goes on in the run's own directory: leave --run_dir out")
+    if checkpoint is not None:
+        checkpoint = find_checkpoint(checkpoint)
+        if not configs and (own := checkpoint.parent.parent / "config.yaml").is_file():
+            configs = [own]
+    if (images := getattr(args, "images", None)) is not None:
+        if checkpoint is None:
+            raise UsageError("predict --images needs --ckpt_path: a checkpoint, or the name of published weights")
+        if rest:
+            raise UsageError(f"predict --images prepares pictures as the checkpoint says: it does not take {rest[0]!r}")
+    elif not configs and resume is None:
         raise UsageError(
             f"{args.command} needs -c RECIPE: one of {', '.join(recipe_paths())}, or a file; "
             f"overlays: {', '.join(overlay_paths())}"
         )
-    if resume is not None and args.run_dir is not None:
-        raise UsageError("--resume goes on in the run's own directory: leave --run_dir out")
     from zoo.cli.run import Request, run
 
     return run(
@@ -179,7 +203,8 @@ def _run(args: argparse.Namespace, rest: list[str]) -> int:
             overrides=rest,
             run_dir=args.run_dir,
             resume=resume,
-            ckpt_path=getattr(args, "ckpt_path", None),
+            ckpt_path=checkpoint,
+            images=images,
         )
     )
 

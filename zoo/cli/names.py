@@ -6,6 +6,7 @@ from pathlib import Path
 import recipes
 
 ROOT = Path(recipes.__file__).parent
+WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 OVERLAYS = ("trainer", "debug")
 _NOT_RECIPES = (*OVERLAYS, "sweeps", "claims")
 
@@ -43,6 +44,12 @@ def find_config(name: str) -> Path:
     if (bare := name.removesuffix(".yaml")) in known:
         return known[bare]
     raise UsageError(f"no recipe or file {name!r}: {nearest(bare, list(known))}")
+
+
+def find_checkpoint(name: Path) -> Path:
+    """A checkpoint's path, or the name of published weights, to a path; whether there is one shows when it is read."""
+    published = WEIGHTS / f"{name}.safetensors"
+    return published if not name.exists() and published.is_file() else name
 
 
 def find_recipe(name: str) -> Path:

@@ -20,6 +20,8 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from zoo.cli.names import UsageError, nearest, overlay_paths, recipe_paths
+from zoo.cli.predict import predict_images
+from zoo.nn.initial_weights import without_initial_weights
 from zoo.training.checkpoint import latest_checkpoint, read_checkpoint
 from zoo.training.links import import_class, resolve_links
 from zoo.training.optim import Optim
@@ -44,12 +46,17 @@ class Request:
     run_dir: Path | None = None
     resume: Path | None = None  # a run directory, or one of its checkpoints
     ckpt_path: Path | None = None
+    images: Path | None = None  # predict these
 
 
 def run(request: Request) -> int:
     """Carry out a request; returns the exit code."""
     allow_imports()
     configs, checkpoint = request.configs, request.ckpt_path
+    if request.images is not None and checkpoint is not None:
+        folder = _run_dir(request, checkpoint.stem)
+        Run(folder, checkpoint.stem).make_folder()
+        return predict_images(checkpoint, request.images, folder)
     if request.resume is not None:
         folder, checkpoint = _resumed(request.resume)
         configs = [folder / "config.yaml", *configs]
@@ -63,6 +70,10 @@ def run(request: Request) -> int:
         read_settings(path)
     recorded = _without_weights(read_checkpoint(checkpoint)) if checkpoint else None
     cli = ZooCLI([*(f"--config={path}" for path in configs), *request.overrides], recorded, str(checkpoint))
+    if request.command != "fit" and checkpoint is None:
+        given = cli.config.model.init_args
+        if not (given.get("weights") or given.get("pretrained")):
+            raise UsageError(f"{request.command} needs --ckpt_path: the model of {configs[0]} starts from no trained weights")
     zoo_run = Run(folder, recipe, _session(folder, "resume" if request.resume else request.command), cli.config.get("wandb"))
     zoo_run.make_folder()
     cli.build_trainer(zoo_run)
@@ -151,11 +162,17 @@ class ZooCLI(LightningCLI):
             _say(f"precision {config.trainer.precision}: {reason} (set trainer.precision to choose)")
         if self._checkpoint is not None:
             check_against_checkpoint(model_class, config.model.init_args, self._checkpoint, self._checkpoint_path)
+            check_classes(self.datamodule, self._checkpoint, self._checkpoint_path)
 
     def instantiate_classes(self) -> None:
         """Build the model, whose arguments are plain values, so that its own errors reach the user as they are."""
         model = self.config.model
-        self.model = import_class(model.class_path)(**model.init_args.as_dict())
+        arguments = model.init_args.as_dict()
+        if self._checkpoint is not None:
+            with without_initial_weights():
+                self.model = import_class(model.class_path)(**arguments)
+            return
+        self.model = import_class(model.class_path)(**arguments)
 
     def build_trainer(self, run: Run) -> None:
         """Make the trainer from the recipe's settings and the run's parts."""
@@ -247,6 +264,22 @@ def check_against_checkpoint(model_class: type, arguments: Namespace, checkpoint
     if differing:
         raise ValueError(
             f"the model differs from {path}: {'; '.join(differing)}. Use the config.yaml of the checkpoint's run, or train anew"
+        )
+
+
+def check_classes(data: LightningDataModule, checkpoint: dict[str, Any], path: str) -> None:
+    """Refuse data with other classes than the checkpoint's model knows, or the same in another order.
+
+    Raises:
+        ValueError: naming the first that differs.
+    """
+    known, found = checkpoint.get("data", {}).get("class_names", []), list(getattr(data, "class_names", ()))
+    if known and found and known != found:
+        number = next((i for i, (a, b) in enumerate(zip(known, found, strict=False)) if a != b), min(len(known), len(found)))
+        was, now = (names[number] if number < len(names) else "missing" for names in (known, found))
+        raise ValueError(
+            f"{path} knows {len(known)} classes, {type(data).__name__} has {len(found)}: class {number} is {now}, was {was}. "
+            "Use the data it was trained on, or train anew"
         )
 
 
@@ -345,7 +378,7 @@ def _is_first_process() -> bool:
 
 def _without_weights(checkpoint: dict[str, Any]) -> dict[str, Any]:
     """What a configuration is compared with; the rest need not stay in memory."""
-    return {name: value for name, value in checkpoint.items() if name in ("class_path", "hyper_parameters")}
+    return {name: value for name, value in checkpoint.items() if name in ("class_path", "hyper_parameters", "data")}
 
 
 def _session(folder: Path, name: str) -> str:

@@ -1,5 +1,6 @@
 """Checkpoint files: written whole or not at all, read with a clear answer."""
 
+import json
 import os
 import pickle
 import re
@@ -7,9 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import lightning
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from safetensors import SafetensorError, safe_open
 
+from zoo.nn.initial_weights import without_initial_weights
 from zoo.training.links import import_class
 from zoo.training.system import System
 
@@ -48,6 +52,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Load a checkpoint of the zoo on the CPU; tensors and plain values only, whatever the environment says.
 
+    A file that `zoo export --format safetensors` wrote does as well: it holds a model, but nothing to go on training with.
+
     Raises:
         FileNotFoundError: if there is none.
         ValueError: if the file is cut short, or no checkpoint, or holds code.
@@ -56,6 +62,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     if not path.is_file():
         near = sorted(str(found) for found in path.parent.glob("*.ckpt"))
         raise FileNotFoundError(f"no checkpoint {path}" + (f": there is {', '.join(near)}" if near else ""))
+    if path.suffix == ".safetensors":
+        return _read_exported(path)
     try:  # given by hand, weights_only wins over TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # bytes that are no checkpoint end in almost any: "hello" in a KeyError
@@ -68,6 +76,24 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
         raise ValueError(f"{path} is no Lightning checkpoint: it has no state_dict")
     return checkpoint
+
+
+def _read_exported(path: Path) -> dict[str, Any]:
+    try:
+        with safe_open(path, "pt") as file:
+            about = file.metadata() or {}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # safe_open is no mapping
+        plain = {name: json.loads(about[name]) for name in ("hyper_parameters", "data")}
+        class_path = about["class_path"]
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise ValueError(f"cannot read {path}: no file of zoo export --format safetensors ({type(error).__name__})") from error
+    return {
+        "class_path": class_path,
+        **plain,
+        "state_dict": weights,
+        "run": json.loads(about.get("run", "{}")),
+        "pytorch-lightning_version": lightning.__version__,
+    }
 
 
 def latest_checkpoint(run_dir: Path) -> Path:
@@ -104,6 +130,7 @@ def load_system(path: str | Path) -> System:
     system_class = import_class(class_path)
     if not (isinstance(system_class, type) and issubclass(system_class, System)):  # else a file could call any of our functions
         raise ValueError(f"{path} holds {class_path}, which is no System")
-    system = system_class(**checkpoint["hyper_parameters"])
+    with without_initial_weights():
+        system = system_class(**checkpoint["hyper_parameters"])
     system.load_state_dict(checkpoint["state_dict"])
     return system.eval()

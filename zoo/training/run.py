@@ -17,6 +17,7 @@ from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from zoo.callbacks.best_checkpoint import BestCheckpoint
+from zoo.callbacks.filters import FirstFilters
 from zoo.callbacks.images import ImageSamples
 from zoo.callbacks.non_finite import NonFiniteGuard
 from zoo.callbacks.predictions import Predictions
@@ -24,6 +25,7 @@ from zoo.callbacks.progress import LineProgress
 from zoo.callbacks.randomness import Randomness
 from zoo.callbacks.regular_checkpoint import RegularCheckpoint
 from zoo.callbacks.throughput import Throughput
+from zoo.callbacks.worst_errors import WorstErrors
 from zoo.training.checkpoint import AtomicCheckpointIO
 from zoo.training.quiet import keep_quiet
 from zoo.training.system import System
@@ -97,6 +99,8 @@ class Run:
             NonFiniteGuard(),
             Predictions(self.folder),
             ImageSamples(self.folder / "pictures"),
+            FirstFilters(self.folder / "pictures"),
+            WorstErrors(self.folder / "pictures"),
         ]
         folder = self.folder / "checkpoints"
         if not any(isinstance(callback, ModelCheckpoint) for callback in callbacks):

@@ -96,7 +96,7 @@ class System(LightningModule):
     def setup(self, stage: str) -> None:
         # the layout convolutions are fastest in, on CPUs and on GPUs with tensor cores; it changes no value
         if any(isinstance(module, nn.Conv2d) for module in self.net.modules()):
-            self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack this form
+            self.net.to(memory_format=torch.channels_last)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         return configure(self, self.lr, self.optim, total_steps=self.total_steps(), monitor="val/loss")
@@ -149,8 +149,9 @@ class System(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["class_path"] = f"{type(self).__module__}.{type(self).__qualname__}"
         data = getattr(self._trainer, "datamodule", None)
+        facts = {name: getattr(data, name, None) for name in ("class_names", "mean", "std", "crop")}
         checkpoint["data"] = {
-            name: list(value) for name in ("class_names", "mean", "std") if (value := getattr(data, name, None)) is not None
+            name: list(value) if isinstance(value, tuple) else value for name, value in facts.items() if value is not None
         }
 
     def on_fit_start(self) -> None:

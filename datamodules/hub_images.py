@@ -1,0 +1,203 @@
+"""Any set of labelled pictures on the Hugging Face hub, by its name."""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from datamodules.pictures import PictureData
+from datamodules.sources import hub_file, hub_listing
+
+_PARTS = {"train": ("train",), "val": ("validation", "valid", "val", "dev"), "test": ("test", "eval")}
+
+
+class Rows:
+    """Encoded pictures in the column of tables that lie in memory, named by file and row."""
+
+    def __init__(self, tables: Sequence[tuple[str, pa.ChunkedArray]]) -> None:
+        self.tables = list(tables)
+
+    def __len__(self) -> int:
+        return sum(len(column) for _, column in self.tables)
+
+    def name(self, position: int) -> str:
+        file, row, _ = self._find(position)
+        return f"row {row} of {file}"
+
+    def encoded(self, position: int) -> bytes:
+        _, row, column = self._find(position)
+        cell = column[row].as_py()
+        return (cell["bytes"] if isinstance(cell, dict) else cell) or b""
+
+    def _find(self, position: int) -> tuple[str, int, pa.ChunkedArray]:
+        for file, column in self.tables:
+            if position < len(column):
+                return file, position, column
+            position -= len(column)
+        raise IndexError(f"there is no picture {position}")
+
+
+class HubImages(PictureData):
+    """Pictures of any size from parquet files on the hub, or in a mirror of it under `ZOO_DATA`; kept in memory encoded.
+
+    The columns are found from the files' schema: the one of type image, and the one of classes. Parts named train,
+    validation and test are used as such; where only two exist, the one that is not for training is the test part. See
+    `PictureData` for the rest.
+
+    Args:
+        source: the set's id, such as uoft-cs/cifar10.
+        image: the column with the pictures, where the schema does not tell.
+        label: the column with the classes: whole numbers or words.
+        config: which of a repository's sets, by its folder.
+        revision: a branch, tag or commit; most sets without parquet files of their own have them at refs/convert/parquet.
+
+    Raises:
+        FileNotFoundError: if the files can't be had.
+        ValueError: if they hold no such columns.
+    """
+
+    def __init__(
+        self,
+        source: str | None = None,
+        size: int = 224,
+        image: str | None = None,
+        label: str | None = None,
+        config: str | None = None,
+        revision: str = "main",
+        rgb: bool = True,
+        crop: float = 0.875,
+        normalize: bool = True,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        batch_size: int = 32,
+        num_workers: int = 2,
+        min_area: float = 0.35,
+        flip: bool = True,
+        val_fraction: float = 0.1,
+        test_fraction: float = 0.2,
+        seed: int | None = None,
+        split_seed: int = 0,
+    ) -> None:
+        super().__init__(
+            size=size,
+            rgb=rgb,
+            crop=crop,
+            normalize=normalize,
+            mean=mean,
+            std=std,
+            batch_size=batch_size,
+            num_workers=num_workers,
+            min_area=min_area,
+            flip=flip,
+            val_fraction=val_fraction,
+            test_fraction=test_fraction,
+            seed=seed,
+            split_seed=split_seed,
+        )
+        if source is None:
+            raise ValueError("source is not given: name a set of pictures on the hub (--data.source OWNER/NAME)")
+        parts = find_parts(source, hub_listing(source, revision), config)
+        paths = {part: [hub_file(source, name, revision) for name in names] for part, names in parts.items()}
+        image, label = find_columns(paths["train"][0], image, label)
+        tables, labels, rows, first = [], [], {}, 0
+        for part, files in paths.items():
+            columns = [pq.read_table(path, columns=[image, label]) for path in files]
+            tables += [(path.name, table[image]) for path, table in zip(files, columns, strict=True)]
+            labels += [value for table in columns for value in table[label].to_pylist()]
+            rows[part], first = torch.arange(first, len(labels)), len(labels)
+        y, names = classes(labels, class_names_of(paths["train"][0], label), label)
+        self.serve(Rows(tables), y, names, rows)
+
+
+def find_parts(source: str, listing: Sequence[str], config: str | None) -> dict[str, list[str]]:
+    """The parquet files of each part, by the word for it in their names.
+
+    Raises:
+        ValueError: if there are none for training, or several sets and no choice.
+    """
+    found: dict[str, dict[str, list[str]]] = {}
+    for name in sorted(listing):
+        for part, words in _PARTS.items():
+            if name.endswith(".parquet") and re.search(rf"(^|[/_-])({'|'.join(words)})([/.-]|$)", name):
+                folder = re.split(rf"/({'|'.join(words)})[/.-]", name)[0] if "/" in name else "."
+                found.setdefault(folder, {}).setdefault(part, []).append(name)
+                break
+    sets = {folder: parts for folder, parts in found.items() if "train" in parts}
+    if config is not None:
+        sets = {folder: parts for folder, parts in sets.items() if folder == config}
+    if not sets:
+        raise ValueError(
+            f"{source} has no parquet files for training{f' under {config}' if config else ''}: it has "
+            f"{', '.join(sorted(listing)[:5]) or 'no files'}; many sets have them at --data.revision refs/convert/parquet"
+        )
+    if len(sets) > 1:
+        raise ValueError(f"{source} holds several sets, choose one by data.config: {', '.join(sorted(sets))}")
+    parts = next(iter(sets.values()))
+    if parts.keys() == {"train", "val"}:
+        parts = {"train": parts["train"], "test": parts["val"]}
+    return parts
+
+
+def find_columns(path: Path, image: str | None, label: str | None) -> tuple[str, str]:
+    """The columns of pictures and of classes, by the schema where they are not given.
+
+    Raises:
+        ValueError: if there are none, or several.
+    """
+    schema, types = pq.read_schema(path), {name: feature.get("_type") for name, feature in _features(path).items()}
+    wanted = {
+        "image": [name for name in schema.names if types.get(name) == "Image" or _holds_bytes(schema, name)],
+        "label": [name for name in schema.names if types.get(name) == "ClassLabel"],
+    }
+    if not wanted["label"]:
+        wanted["label"] = [name for name in ("label", "labels", "class", "target") if name in schema.names]
+    columns = []
+    for kind, given in {"image": image, "label": label}.items():
+        if given is not None and given not in schema.names:
+            raise ValueError(f"{path.name} has no column {given!r}: it has {', '.join(schema.names)}")
+        if given is None and len(wanted[kind]) != 1:
+            raise ValueError(
+                f"{path.name} has {len(wanted[kind])} columns that could be the {kind}: choose one by data.{kind}, "
+                f"it has {', '.join(schema.names)}"
+            )
+        columns.append(given or wanted[kind][0])
+    return columns[0], columns[1]
+
+
+def class_names_of(path: Path, label: str) -> list[str]:
+    """The names that the schema gives to numbered classes, or none."""
+    return list(_features(path).get(label, {}).get("names", []))
+
+
+def classes(labels: Sequence[Any], names: Sequence[str], column: str) -> tuple[Tensor, list[str]]:
+    """Classes as numbers (N,) from 0, and their names.
+
+    Raises:
+        ValueError: if a picture has none, or one outside those named.
+    """
+    if any(label is None for label in labels):
+        raise ValueError(f"row {list(labels).index(None)} has no {column}: every picture needs a class")
+    if names:
+        if outside := [label for label in labels if not 0 <= label < len(names)]:
+            raise ValueError(f"{column} must lie in 0..{len(names) - 1}, found {outside[0]}: some sets hide their test part's")
+        return torch.tensor(labels), list(names)
+    found = sorted(set(labels))
+    number = {value: place for place, value in enumerate(found)}
+    return torch.tensor([number[label] for label in labels]), [str(value) for value in found]
+
+
+def _features(path: Path) -> dict[str, Any]:
+    """What the `datasets` library has written about the columns."""
+    metadata = (pq.read_schema(path).metadata or {}).get(b"huggingface")
+    return json.loads(metadata).get("info", {}).get("features", {}) if metadata else {}
+
+
+def _holds_bytes(schema: pa.Schema, name: str) -> bool:
+    kind = schema.field(name).type
+    return pa.types.is_binary(kind) or (pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0)
