@@ -34,17 +34,17 @@ SHAPE, NUM_CLASSES, BATCH_SIZE, LR, EVERY = (1, 28, 28), 10, 128, 1e-3, 50
 class Noise(DataModule):
     """Random images: what is learned does not matter here."""
 
-    input_shape = SHAPE
     num_classes = NUM_CLASSES
 
-    def __init__(self, num_batches: int) -> None:
+    def __init__(self, num_batches: int, shape: tuple[int, int, int] = SHAPE) -> None:
         super().__init__(BATCH_SIZE, test_fraction=0.1, val_fraction=0.1)
+        self.input_shape = shape
         self.num_samples = round(num_batches * BATCH_SIZE / 0.81) + BATCH_SIZE
-        self.transform = ImageTransform((0.5,), (0.25,))
+        self.transform = ImageTransform((0.5,) * shape[0], (0.25,) * shape[0])
 
     def load(self, part: str) -> Arrays:
         generator = torch.Generator().manual_seed(0)
-        x = torch.randint(0, 256, (self.num_samples, *SHAPE), dtype=torch.uint8, generator=generator)
+        x = torch.randint(0, 256, (self.num_samples, *self.input_shape), dtype=torch.uint8, generator=generator)
         return Arrays(x, torch.arange(self.num_samples) % NUM_CLASSES)
 
 

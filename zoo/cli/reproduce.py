@@ -1,6 +1,7 @@
 """`zoo reproduce`: measure a recipe's score and write it down. Nobody types a score."""
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -23,11 +24,17 @@ def reproduce_missing(num_seeds: int) -> int:
     """Run every recipe and seed that has no result for the recipe as it stands."""
     for path in recipe_paths().values():
         done = {result["seed"] for result in current_results(path)}
-        for seed in range(num_seeds):
+        for seed in range(min(num_seeds, most_seeds(path))):
             if seed not in done:
                 _measure(path, seed)
     _regenerate()
     return 0
+
+
+def most_seeds(recipe: Path) -> int:
+    """How many seeds are worth their time, where the recipe's header says so: `# Seeds: 1, ...`."""
+    stated = re.search(r"^# Seeds: (\d+)", recipe.read_text(), re.MULTILINE)
+    return int(stated[1]) if stated else sys.maxsize
 
 
 def _measure(recipe: Path, seed: int) -> None:
