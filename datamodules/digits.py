@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 
 from datamodules.base import Arrays, DataModule
-from datamodules.images import ImageTransform
+from datamodules.images import ImageTransform, statistics
 
 
 class Digits(DataModule):
@@ -14,8 +14,8 @@ class Digits(DataModule):
     input_shape = (1, 8, 8)
     num_classes = 10
     class_names = tuple("0123456789")
-    mean = (0.3053,)  # of all images in [0, 1]
-    std = (0.3759,)
+    mean: tuple[float, ...] = (0.3053,)  # of all images in [0, 1]
+    std: tuple[float, ...] = (0.3759,)
 
     def __init__(
         self,
@@ -27,6 +27,7 @@ class Digits(DataModule):
         split_seed: int = 0,
     ) -> None:
         super().__init__(batch_size, val_fraction=val_fraction, test_fraction=0.2, seed=seed, split_seed=split_seed)
+        self.mean, self.std = statistics(1, normalize, self.mean, self.std)
         self.transform = ImageTransform(self.mean, self.std, normalize=normalize, shift=shift, seed=self.seed)
 
     def load(self, part: Literal["train", "test"]) -> Arrays:

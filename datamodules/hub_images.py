@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from datamodules.pictures import PictureData
+from datamodules.pictures import Files, PictureData
 from datamodules.sources import hub_file, hub_listing
 
-_PARTS = {"train": ("train",), "val": ("validation", "valid", "val", "dev"), "test": ("test", "eval")}
+_PARTS = {"train": "train", "validation": "val", "valid": "val", "val": "val", "dev": "val", "test": "test", "eval": "test"}
 
 
 class Rows:
@@ -107,12 +107,15 @@ class HubImages(PictureData):
         image, label = find_columns(paths["train"][0], image, label)
         tables, labels, rows, first = [], [], {}, 0
         for part, files in paths.items():
-            columns = [pq.read_table(path, columns=[image, label]) for path in files]
+            columns = [_read(path, image, label) for path in files]
             tables += [(path.name, table[image]) for path, table in zip(files, columns, strict=True)]
             labels += [value for table in columns for value in table[label].to_pylist()]
             rows[part], first = torch.arange(first, len(labels)), len(labels)
-        y, names = classes(labels, class_names_of(paths["train"][0], label), label)
-        self.serve(Rows(tables), y, names, rows)
+        pictures, named = Rows(tables), class_names_of(paths["train"][0], label)
+        y, names = classes(labels, named, label, pictures)
+        if not named and (unseen := set(y.tolist()) - set(y[rows["train"]].tolist())):
+            raise ValueError(f"{label} {names[min(unseen)]} is in no training picture: some sets hide their test part's")
+        self.serve(pictures, y, names, rows)
 
 
 def find_parts(source: str, listing: Sequence[str], config: str | None) -> dict[str, list[str]]:
@@ -123,11 +126,9 @@ def find_parts(source: str, listing: Sequence[str], config: str | None) -> dict[
     """
     found: dict[str, dict[str, list[str]]] = {}
     for name in sorted(listing):
-        for part, words in _PARTS.items():
-            if name.endswith(".parquet") and re.search(rf"(^|[/_-])({'|'.join(words)})([/.-]|$)", name):
-                folder = re.split(rf"/({'|'.join(words)})[/.-]", name)[0] if "/" in name else "."
-                found.setdefault(folder, {}).setdefault(part, []).append(name)
-                break
+        match = re.match(rf"(?:(.*)[/_-])?({'|'.join(_PARTS)})[/.-]", name)  # greedy: the last such word in the name
+        if match and name.endswith(".parquet"):
+            found.setdefault(match[1] or ".", {}).setdefault(_PARTS[match[2]], []).append(name)
     sets = {folder: parts for folder, parts in found.items() if "train" in parts}
     if config is not None:
         sets = {folder: parts for folder, parts in sets.items() if folder == config}
@@ -150,7 +151,7 @@ def find_columns(path: Path, image: str | None, label: str | None) -> tuple[str,
     Raises:
         ValueError: if there are none, or several.
     """
-    schema, types = pq.read_schema(path), {name: feature.get("_type") for name, feature in _features(path).items()}
+    schema, types = _schema(path), {name: feature.get("_type") for name, feature in _features(path).items()}
     wanted = {
         "image": [name for name in schema.names if types.get(name) == "Image" or _holds_bytes(schema, name)],
         "label": [name for name in schema.names if types.get(name) == "ClassLabel"],
@@ -175,17 +176,21 @@ def class_names_of(path: Path, label: str) -> list[str]:
     return list(_features(path).get(label, {}).get("names", []))
 
 
-def classes(labels: Sequence[Any], names: Sequence[str], column: str) -> tuple[Tensor, list[str]]:
+def classes(labels: Sequence[Any], names: Sequence[str], column: str, pictures: Files) -> tuple[Tensor, list[str]]:
     """Classes as numbers (N,) from 0, and their names.
 
     Raises:
-        ValueError: if a picture has none, or one outside those named.
+        ValueError: naming a picture that has none, or several, or one outside those named.
     """
-    if any(label is None for label in labels):
-        raise ValueError(f"row {list(labels).index(None)} has no {column}: every picture needs a class")
+    for position, label in enumerate(labels):
+        if label is None or isinstance(label, list | dict):
+            raise ValueError(f"{pictures.name(position)} has {label} for {column}: expected one class, a number or a word")
+        if names and not 0 <= label < len(names):
+            raise ValueError(
+                f"{column} must lie in 0..{len(names) - 1}, found {label} in {pictures.name(position)}: "
+                "some sets hide their test part's"
+            )
     if names:
-        if outside := [label for label in labels if not 0 <= label < len(names)]:
-            raise ValueError(f"{column} must lie in 0..{len(names) - 1}, found {outside[0]}: some sets hide their test part's")
         return torch.tensor(labels), list(names)
     found = sorted(set(labels))
     number = {value: place for place, value in enumerate(found)}
@@ -194,8 +199,21 @@ def classes(labels: Sequence[Any], names: Sequence[str], column: str) -> tuple[T
 
 def _features(path: Path) -> dict[str, Any]:
     """What the `datasets` library has written about the columns."""
-    metadata = (pq.read_schema(path).metadata or {}).get(b"huggingface")
+    metadata = (_schema(path).metadata or {}).get(b"huggingface")
     return json.loads(metadata).get("info", {}).get("features", {}) if metadata else {}
+
+
+def _schema(path: Path) -> pa.Schema:
+    try:
+        return pq.read_schema(path)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"cannot read {path} as parquet ({error}): delete it, and get it again") from error
+
+
+def _read(path: Path, image: str, label: str) -> pa.Table:
+    if missing := {image, label} - set(_schema(path).names):
+        raise ValueError(f"{path.name} has no column {missing.pop()!r}: every part of a set needs its columns {image}, {label}")
+    return pq.read_table(path, columns=[image, label])
 
 
 def _holds_bytes(schema: pa.Schema, name: str) -> bool:

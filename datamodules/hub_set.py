@@ -61,7 +61,7 @@ class HubSet(DataModule):
             channels, self.mean, self.std = 3, self.mean * 3, self.std * 3
         self.input_shape = (channels, size or height, size or width)
         self.mean, self.std = statistics(channels, normalize, mean or self.mean, std or self.std)
-        self.revision = revision
+        self.size, self.revision = size, revision
         self.transform = ImageTransform(self.mean, self.std, normalize=normalize, flip=flip, shift=shift, seed=self.seed)
 
     def load(self, part: Literal["train", "test"]) -> Arrays:
@@ -75,7 +75,7 @@ class HubSet(DataModule):
     def fitted(self, tensors: dict[str, torch.Tensor]) -> Arrays:
         """Decoded images as `input_shape` wants them; an expanded view costs no memory."""
         x, size = tensors["x"], list(self.input_shape[1:])
-        if list(x.shape[2:]) != size:
+        if self.size is not None and list(x.shape[2:]) != size:
             x = torch.cat([resize(images, size, antialias=True) for images in torch.split(x, 1000)])
         if x.shape[1] == 1 < self.input_shape[0]:
             x = x.expand(-1, 3, -1, -1)

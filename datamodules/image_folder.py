@@ -130,7 +130,7 @@ def class_folders(folder: Path) -> list[str]:
 
 
 def picture_paths(folder: Path) -> list[Path]:
-    """Every picture in a folder and the folders in it, sorted, by the endings Pillow knows; hidden files are none."""
+    """Every picture in a folder and the folders in it, sorted, by the endings Pillow knows; hidden ones are none."""
     Image.init()
     paths = (path for path in folder.rglob("*") if path.suffix.lower() in Image.EXTENSION and path.is_file())
-    return sorted(path for path in paths if not path.name.startswith("."))
+    return sorted(path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts))

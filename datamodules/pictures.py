@@ -3,7 +3,6 @@
 import io
 import warnings
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -22,6 +21,8 @@ from datamodules.splits import stratified_split
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # what networks of timm and torchvision expect
 _FIRST_DRAW = 3  # those before it belong to ImageTransform, which mirrors
+_BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+_UNREADABLE = (OSError, SyntaxError, RuntimeError, ValueError, *_BOMBS)  # what Pillow's formats raise for damaged files
 
 
 class Files(Protocol):
@@ -41,7 +42,7 @@ class Reader:
 
     For evaluation the shorter side is resized to size / crop and the centre is cut out. For training, with `min_area` below 1,
     a random part of the picture is resized (Szegedy et al., 2015, arXiv:1409.4842): between `min_area` and all of the area,
-    between 3:4 and 4:3 in shape.
+    between 3:4 and 4:3 in shape, and of that what lies in the picture: a long one gives less.
     """
 
     files: Files
@@ -89,11 +90,14 @@ def open_picture(files: Files, position: int, smallest: int | None = None) -> Im
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
+            if smallest is not None and isinstance(encoded, Path):
+                encoded = encoded.read_bytes()  # Pillow keeps a file open that is damaged, or holds several pictures
             picture: Image.Image = Image.open(io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded)
             if smallest is not None:
                 picture.draft(None, (smallest, smallest))  # None keeps the mode
                 picture.load()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+                picture = ImageOps.exif_transpose(picture)
+    except _UNREADABLE as error:
         raise ValueError(
             f"{files.name(position)} holds no readable picture ({_reason(encoded, error)}): mend or remove it"
         ) from error
@@ -103,13 +107,13 @@ def open_picture(files: Files, position: int, smallest: int | None = None) -> Im
         picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
     if picture.mode == "P":
         picture = picture.convert("RGBA")  # a palette may hold transparent colours
-    return ImageOps.exif_transpose(picture)
+    return picture
 
 
 def _reason(encoded: Path | bytes, error: Exception) -> str:
     if not (len(encoded) if isinstance(encoded, bytes) else encoded.stat().st_size if encoded.is_file() else 1):
         return "it is empty"
-    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+    if isinstance(error, _BOMBS):
         return f"{str(error).split(',')[0]}, more than {Image.MAX_IMAGE_PIXELS:,}"
     return "it is no image" if isinstance(error, UnidentifiedImageError) else str(error)
 
@@ -213,8 +217,8 @@ def check_readable(files: Files) -> None:
             return str(error)
         return None
 
-    with ThreadPoolExecutor() as pool:
-        problems = [found for found in pool.map(problem, range(len(files)), chunksize=64) if found]
+    # one after the other: Python's filter of warnings, which `open_picture` sets, is shared by all threads
+    problems = [found for position in range(len(files)) if (found := problem(position))]
     if problems:
         more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
         raise ValueError("; ".join(problems[:3]) + more)

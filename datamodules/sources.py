@@ -28,7 +28,8 @@ def hub_listing(repo: str, revision: str = "main") -> list[str]:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
-    try:
+    try:  # ask once: without a network the listing itself retries for minutes
+        HfApi().dataset_info(repo, revision=revision, timeout=10)
         return HfApi().list_repo_files(repo, repo_type="dataset", revision=revision)
     except (OSError, ValueError, *HfHubHTTPError.__bases__) as error:  # type: ignore[misc]  # ValueError: no id of the hub's form
         raise FileNotFoundError(

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text()
@@ -34,6 +35,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "recipes").symlink_to(ROOT / "recipes")
     rows = [f"{i % 7},{i % 3},{'yes' if (i % 7) > 3 else 'no'}" for i in range(200)]
     (folder / "mine.csv").write_text("\n".join(["height,width,label", *rows]) + "\n")
+    for name, colour in {"red": (220, 30, 30), "blue": (30, 30, 220)}.items():
+        (folder / "PICTURES" / name).mkdir(parents=True)
+        for number in range(20):
+            picture = Image.new("RGB", (40 + number, 50), tuple(value + number for value in colour))
+            picture.save(folder / "PICTURES" / name / f"{number}.jpg")
+    (folder / "NEW_PICTURES").symlink_to(folder / "PICTURES" / "red")
     start = SET_UP[0].strip().split("&&")[-1].replace(".venv/bin/", "")
     (folder / "output.txt").write_text(shell(start + " --run_dir RUN", folder, WANDB_MODE="offline"))
     return folder

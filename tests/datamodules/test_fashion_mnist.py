@@ -90,8 +90,8 @@ def test_debians_files_hold_the_same_images(mirror: Path, part: str, prefix: str
 def test_debians_files_serve_where_there_is_no_mirror(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("ZOO_DATA", str(tmp_path))  # a mirror of other sets
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    x, y = FashionMNIST().load("test")
-    assert x.shape == (10_000, 1, 28, 28)
+    x, y = FashionMNIST(rgb=True).load("test")
+    assert x.shape == (10_000, 3, 28, 28)
     assert torch.bincount(y).tolist() == [1000] * 10
 
 
@@ -104,4 +104,7 @@ def test_the_mirror_comes_before_debians_files(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setenv("ZOO_DATA", str(tmp_path))
     x, y = FashionMNIST().load("test")
     assert torch.equal(x, torch.full((1, 1, 28, 28), 7, dtype=torch.uint8))
+    assert y.tolist() == [9]
+    x, y = FashionMNIST(size=14, rgb=True).load("test")
+    assert torch.equal(x, torch.full((1, 3, 14, 14), 7, dtype=torch.uint8))
     assert y.tolist() == [9]

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from datamodules.batch import Batch
 from datamodules.cache import cached
-from datamodules.images import ImageTransform, read_idx, read_parquet
+from datamodules.images import ImageTransform, read_idx, read_parquet, statistics
 from datamodules.loader import BatchOrder, WorkerLoader
 from datamodules.randomness import uniform
 
@@ -136,6 +136,29 @@ def test_augmenting_leaves_the_global_generator_alone() -> None:
 def test_refuses_a_negative_shift() -> None:
     with pytest.raises(ValueError, match="shift must be 0 or more pixels, got -1"):
         ImageTransform(MEAN, STD, shift=-1)
+
+
+def test_statistics_are_what_is_given_or_nothing_at_all() -> None:
+    assert statistics(2, True, [0.5, 0.25], [0.25, 0.5]) == (MEAN, STD)
+    assert statistics(2, False, MEAN, STD) == ((0.0, 0.0), (1.0, 1.0))  # what a network then has to know of its inputs
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize(
+    ("mean", "std", "message"),
+    [
+        ((0.5,), STD, r"expected a mean and a std for each of 2 channel\(s\), got \[0.5\] and \[0.25, 0.5\]"),
+        (MEAN, (0.5, 0.5, 0.5), r"expected a mean and a std for each of 2 channel\(s\)"),
+        (MEAN, (0.5, 0.0), r"std must be positive, got \[0.5, 0.0\]"),
+        (MEAN, (-1.0, 0.5), r"std must be positive, got \[-1.0, 0.5\]"),
+        (MEAN, (0.5, float("nan")), "std must be positive"),
+    ],
+)
+def test_statistics_that_fit_no_channel_are_refused(
+    mean: tuple[float, ...], std: tuple[float, ...], message: str, normalize: bool
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        statistics(2, normalize, mean, std)
 
 
 def encoded(pixels: np.ndarray, mode: str | None = None) -> bytes:

@@ -30,6 +30,18 @@ class Stamped:
         return Batch(torch.tensor([epoch * 1000.0 + position]), torch.tensor(0), torch.tensor(position))
 
 
+class Damaged:
+    """Samples of which some cannot be read, or hide a mistake in the code."""
+
+    def __init__(self, bad: dict[int, Exception]) -> None:
+        self.bad = bad
+
+    def read(self, epoch: int, position: int) -> Batch:
+        if position in self.bad:
+            raise self.bad[position]
+        return Stored().read(epoch, position)
+
+
 def batches(order: BatchOrder) -> list[list[int]]:
     return [rows.tolist() for rows in order]
 
@@ -251,3 +263,31 @@ def test_a_pass_cut_short_does_not_shorten_the_next(make: Callable[[], Loader]) 
     whole = positions(loader)
     next(iter(loader))
     assert positions(loader) == whole
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_a_sample_that_cannot_be_read_is_named_in_one_line(num_workers: int) -> None:
+    bad = {6: ValueError("six.png holds no picture"), 7: ValueError("seven.png holds no picture")}
+    loader = WorkerLoader(Damaged(bad), torch.arange(12), BatchOrder(12, 4), num_workers)
+    served = iter(loader)
+    assert next(served).position.tolist() == [0, 1, 2, 3]
+    with pytest.raises(ValueError, match=r"^six\.png holds no picture$"):
+        next(served)
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_a_mistake_keeps_its_traceback(num_workers: int) -> None:
+    """Only what is said of the data is shortened."""
+    loader = WorkerLoader(Damaged({1: TypeError("no such thing")}), torch.arange(4), BatchOrder(4, 4), num_workers)
+    with pytest.raises(TypeError, match="no such thing") as error:
+        list(loader)
+    told = str(error.value) if num_workers else str(error.traceback[-1])
+    assert "test_loader.py" in told
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_after_a_bad_sample_a_loader_can_be_used_again(num_workers: int) -> None:
+    loader = WorkerLoader(Damaged({5: ValueError("bad")}), torch.arange(12), BatchOrder(12, 4), num_workers)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="bad"):
+            list(loader)

@@ -39,5 +39,9 @@ def test_splits_are_disjoint_complete_and_stratified(data: MNIST) -> None:
     assert ((torch.bincount(y[val]) - 0.1 * torch.bincount(y)).abs() <= 1).all()
 
 
-def test_a_mirrored_digit_is_not_offered(data: MNIST) -> None:
-    assert not data.transform.flip
+def test_may_be_shown_larger_and_in_colour(mirror: Path, data: MNIST) -> None:
+    grey, colour = data.load("test").x, MNIST(size=32, rgb=True).load("test").x
+    assert colour.shape == (10_000, 3, 32, 32)
+    assert torch.equal(colour[:, 0], colour[:, 2])
+    by_hand = torch.nn.functional.interpolate(grey[:9].float(), (32, 32), mode="bilinear")  # enlarging needs no antialiasing
+    assert (colour[:9, :1].float() - by_hand).abs().max() <= 1

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from datamodules.sources import hub_file, mirrored
+from datamodules.sources import hub_file, hub_listing, mirrored
 
 COMMIT, LATER_COMMIT = "1" * 40, "2" * 40
 
@@ -46,6 +46,13 @@ class Hub(http.server.ThreadingHTTPServer):
     def publish(self, repo: str, content: bytes, etag: str | None = None, filename: str = "data.bin") -> None:
         self.files[f"/datasets/{repo}/resolve/main/{filename}"] = content, etag or sha256(content)
 
+    def publish_listing(self, repo: str, names: list[str], revision: str = "main") -> None:
+        tree = [{"type": "directory", "path": "data", "oid": COMMIT, "size": 0}]
+        tree += [{"type": "file", "path": name, "oid": COMMIT, "size": 1} for name in names]
+        info = {"id": repo, "sha": COMMIT, "private": False, "disabled": False, "tags": [], "downloads": 0, "likes": 0}
+        for kind, answer in {"revision": info, "tree": tree}.items():
+            self.files[f"/api/datasets/{repo}/{kind}/{revision}"] = json.dumps(answer).encode(), COMMIT
+
 
 class _Answer(http.server.BaseHTTPRequestHandler):
     server: Hub
@@ -60,7 +67,7 @@ class _Answer(http.server.BaseHTTPRequestHandler):
         self.server.asked.append(f"{self.command} {self.path}")
 
     def _answer(self, with_content: bool) -> None:
-        content, etag = self.server.files.get(self.path, (b"", ""))
+        content, etag = self.server.files.get(self.path.split("?")[0], (b"", ""))
         self.send_response(self.server.status if etag else 404)
         self.send_header("X-Repo-Commit", self.server.commit)
         if etag:
@@ -86,11 +93,11 @@ def environment(home: Path, **extra: str) -> dict[str, str]:
 
 
 class Client:
-    """Another process that calls `hub_file`: the hub's own client reads its settings once, on import."""
+    """Another process that calls `hub_file` or `hub_listing`: the hub's own client reads its settings once, on import."""
 
     CODE = """
 import json, os, sys, time, warnings
-from datamodules.sources import hub_file
+from datamodules.sources import hub_file, hub_listing
 own = os.environ["ZOO_CACHE"]
 for line in sys.stdin:
     arguments = json.loads(line)
@@ -99,7 +106,7 @@ for line in sys.stdin:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            answer = {"path": str(hub_file(**arguments))}
+            answer = {"path": str(hub_file(**arguments))} if "filename" in arguments else {"names": hub_listing(**arguments)}
         except (FileNotFoundError, ValueError) as error:
             answer = {"error": type(error).__name__, "message": str(error)}
     warned = [str(warning.message) for warning in caught]
@@ -117,9 +124,15 @@ for line in sys.stdin:
         )
 
     def ask(self, repo: str, filename: str = "data.bin", **arguments: str) -> dict[str, Any]:
+        return self._call({"repo": repo, "filename": filename, **arguments})
+
+    def ask_for_names(self, repo: str, **arguments: str) -> dict[str, Any]:
+        return self._call({"repo": repo, **arguments})
+
+    def _call(self, arguments: dict[str, str]) -> dict[str, Any]:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps({"repo": repo, "filename": filename, **arguments}) + "\n")
+        self.process.stdin.write(json.dumps(arguments) + "\n")
         self.process.stdin.flush()
         return json.loads(self.process.stdout.readline())
 
@@ -167,6 +180,40 @@ def test_the_mirror_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert mirrored("owner/name", "other.bin") is None
     monkeypatch.delenv("ZOO_DATA")
     assert mirrored("owner/name", "part/file.bin") is None
+
+
+def test_the_mirrors_files_are_listed_by_their_names_on_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("b.bin", "part/a.bin", "part/deep/c.bin"):
+        (tmp_path / "owner" / "name" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "owner" / "name" / name).touch()
+    monkeypatch.setenv("ZOO_DATA", str(tmp_path))
+    assert hub_listing("owner/name") == ["b.bin", "part/a.bin", "part/deep/c.bin"]
+    assert all(hub_file("owner/name", name).is_file() for name in hub_listing("owner/name"))
+
+
+def test_the_hubs_files_are_listed(hub: Hub, client: Client) -> None:
+    hub.publish_listing("owner/listed", ["README.md", "data/train.parquet"])
+    hub.publish_listing("owner/listed", ["default/train/0000.parquet"], revision="refs%2Fconvert%2Fparquet")
+    assert client.ask_for_names("owner/listed")["names"] == ["README.md", "data/train.parquet"]
+    assert client.ask_for_names("owner/listed", revision="refs/convert/parquet")["names"] == ["default/train/0000.parquet"]
+
+
+@pytest.mark.parametrize("trouble", ["absent", "no name", "status", "no network"])
+def test_a_listing_that_cannot_be_had_names_the_way_out(hub: Hub, client: Client, trouble: str) -> None:
+    repo = "no/name/of a set" if trouble == "no name" else f"owner/unlisted-{trouble.replace(' ', '-')}"
+    if trouble != "absent":
+        hub.publish_listing(repo, ["train.parquet"])
+    if trouble == "status":
+        hub.status = 503
+    if trouble == "no network":
+        hub.stop()
+    answer = client.ask_for_names(repo)
+    assert answer["error"] == "FileNotFoundError"
+    assert answer["message"].startswith(
+        f"no data set {repo}: no such folder under ZOO_DATA (not set), and the hub did not list it"
+    )
+    assert answer["message"].endswith(f"Without a network set ZOO_DATA to a folder that holds {repo}")
+    assert answer["seconds"] < 15
 
 
 def assert_names_the_way_out(answer: dict[str, Any]) -> None:
@@ -348,3 +395,33 @@ for _ in range(2):
     assert json.loads((tmp_path / "zoo" / "checksums.json").read_text()) == {
         f"ylecun/mnist/mnist/{part}-00000-of-00001.parquet@main": sha256(content) for part, content in parts.items()
     }
+
+
+def test_any_set_of_pictures_from_the_hub(hub: Hub, tmp_path: Path) -> None:
+    parts = {"train": digits_parquet(20, offset=0), "validation": digits_parquet(10, offset=100)}
+    names = {part: f"data/{part}-00000-of-00001.parquet" for part in parts}
+    hub.publish_listing("someone/digits", ["README.md", *names.values()])
+    for part, content in parts.items():
+        hub.publish("someone/digits", content, filename=names[part])
+    code = """
+import json
+from datamodules import HubImages
+data = HubImages("someone/digits", size=28, rgb=False, crop=1.0, num_workers=0, batch_size=4)
+data.setup()
+test = [[batch.x[:, 0, 0, 0].tolist(), batch.y.tolist()] for batch in data.test_dataloader()]
+print(json.dumps([list(data.class_names), {name: len(split.rows) for name, split in data.splits.items()}, test]))
+"""
+    answer = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment(tmp_path, HF_ENDPOINT=f"http://127.0.0.1:{hub.server_port}"),
+    )
+    assert answer.returncode == 0, answer.stderr
+    class_names, sizes, test = json.loads(answer.stdout)
+    assert class_names == list("0123456789")
+    assert sizes == {"train": 10, "val": 10, "test": 10}  # one of each class validates, and one of each stays
+    assert test == [[list(range(100 + i, min(104 + i, 110))), list(range(i, min(4 + i, 10)))] for i in (0, 4, 8)]
+    recorded = json.loads((tmp_path / "zoo" / "checksums.json").read_text())
+    assert recorded == {f"someone/digits/{names[part]}@main": sha256(content) for part, content in parts.items()}

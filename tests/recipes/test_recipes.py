@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -23,12 +24,18 @@ IN_PROCESS = [None, *(name for name in overlay_paths() if name not in NEEDS_GPU 
 EMBEDDED = {"datamodules.Digits", "datamodules.Tabular"}
 
 
-def settings(recipe: str) -> dict[str, dict[str, object]]:
+def settings(recipe: str) -> dict[str, dict[str, Any]]:
     return yaml.safe_load(RECIPES[recipe].read_text())
 
 
 def needs_mirror(recipe: str) -> bool:
     return settings(recipe)["data"]["class_path"] not in EMBEDDED
+
+
+def built_from_mirror(recipe: str) -> bool:
+    """Whether the recipe reads real data before a batch is asked for: a folder's classes, or weights to start from."""
+    given = settings(recipe)
+    return given["data"]["class_path"] == "datamodules.ImageFolder" or "weights" in given["model"].get("init_args", {})
 
 
 def test_every_yaml_is_a_recipe_an_overlay_or_a_sweep() -> None:
@@ -50,7 +57,10 @@ def test_has_a_header_and_pins_its_precision(recipe: str) -> None:
 @pytest.mark.parametrize("overlay", IN_PROCESS, ids=str)
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_runs(recipe: str, overlay: str | None, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    """Fit and test for two batches each, through every overlay; the overlay's own setting must arrive."""
+    """Fit and test for two batches each, through every overlay; the overlay's own setting must arrive.
+
+    Batches are cut to 32: a recipe's own can take a deep network minutes on a CPU. A recipe that only tests trains here too.
+    """
     if needs_mirror(recipe):
         request.getfixturevalue("mirror")
     overlays = ["-c", overlay] if overlay else []
@@ -59,6 +69,8 @@ def test_runs(recipe: str, overlay: str | None, tmp_path: Path, request: pytest.
         short += ["--trainer.limit_train_batches", "2"]
     if overlay == "debug/profile":
         short += ["--trainer.max_steps", "2"]
+    if settings(recipe)["data"]["init_args"]["batch_size"] > 32:
+        short += ["--data.batch_size", "32"]
     assert main(["fit", "-c", recipe, *overlays, *short, "--run_dir", str(tmp_path)]) == 0
     if overlay == "debug/fast_dev_run":
         assert not (tmp_path / "config.yaml").exists()  # so that the directory can be used for a real run
@@ -76,8 +88,10 @@ def test_runs(recipe: str, overlay: str | None, tmp_path: Path, request: pytest.
 
 @pytest.mark.parametrize("overlay", sorted(NEEDS_GPU | TWO_PROCESSES))
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_composes(recipe: str, overlay: str) -> None:
+def test_composes(recipe: str, overlay: str, request: pytest.FixtureRequest) -> None:
     """What cannot run in this process is at least parsed and built with the recipe's own settings intact."""
+    if built_from_mirror(recipe):
+        request.getfixturevalue("mirror")
     from zoo.cli.run import ZooCLI, allow_imports
 
     allow_imports()
@@ -97,6 +111,21 @@ def test_runs_on_a_gpu(recipe: str, overlay: str, tmp_path: Path, request: pytes
     if needs_mirror(recipe):
         request.getfixturevalue("mirror")
     assert main(["fit", "-c", recipe, "-c", overlay, "--trainer.max_epochs", "1", "--run_dir", str(tmp_path)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("recipe", "published"),
+    [("resnet20_cifar10_published", 0.9173), pytest.param("resnet56_cifar10_published", 0.9339, marks=pytest.mark.slow)],
+)
+@pytest.mark.usefixtures("mirror")
+def test_weights_of_others_score_what_they_published(
+    recipe: str, published: float, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of the whole test split: network, shortcuts, weights, data and test are as their authors had them."""
+    assert main(["test", "-c", recipe, "--run_dir", str(tmp_path)]) == 0
+    (score,) = [line.split()[1] for line in capsys.readouterr().out.splitlines() if line.startswith("test/acc")]
+    assert float(score) == pytest.approx(published, abs=0.0005)
+    assert len((tmp_path / "predictions" / "test.csv").read_text().splitlines()) == 10_001
 
 
 def test_the_script_is_the_recipe(tmp_path: Path) -> None:

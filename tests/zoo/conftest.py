@@ -1,10 +1,12 @@
 """A tiny data set and a quiet trainer, both real."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 import torch
+import torchvision
 from lightning import LightningDataModule, LightningModule, Trainer
 
 from datamodules import Digits
@@ -62,3 +64,13 @@ def fit() -> Callable[..., Trainer]:
         return trainer
 
     return run
+
+
+@pytest.fixture
+def googlenet_on_disk(tmp_path: Path) -> Path:
+    """A folder for TORCH_HOME, with weights where torchvision looks for those of GoogLeNet."""
+    folder = tmp_path / "torch"
+    path = folder / "hub" / "checkpoints" / Path(torchvision.models.GoogLeNet_Weights.DEFAULT.url).name
+    path.parent.mkdir(parents=True)
+    torch.save(torchvision.models.googlenet(init_weights=False).state_dict(), path)
+    return folder

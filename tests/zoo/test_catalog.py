@@ -226,7 +226,9 @@ def test_the_parameters_counted_are_those_there_are(entry: Entry) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("format", ["pt2", "onnx", "safetensors"])
 @pytest.mark.parametrize("entry", of_the_cnns, ids=lambda entry: entry["name"])
-def test_every_cnn_trains_exports_and_reloads(entry: Entry, format: Format, fit: Callable[..., Trainer], tmp_path: Path) -> None:
+def test_every_cnn_trains_exports_and_reloads(
+    entry: Entry, format: Format, fit: Callable[..., Trainer], tmp_path: Path
+) -> None:
     """`export` itself compares the reloaded file with the system, and raises where they differ."""
     system, batch = build(entry), made_up_batch(entry)
     loader = DataLoader([batch], batch_size=None)  # type: ignore[arg-type]  # a list will do

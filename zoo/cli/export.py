@@ -44,7 +44,7 @@ def export(checkpoint: Path, format: Format, output: Path | None = None) -> int:
         "class_path": recorded["class_path"],
         "hyper_parameters": json.dumps(recorded["hyper_parameters"]),
         "data": json.dumps(recorded.get("data", {})),
-        "run": json.dumps(_run_facts(checkpoint)),
+        "run": json.dumps(recorded.get("run") or _run_facts(checkpoint)),  # an exported file brings its own
     }
     write, read = {
         "onnx": (_write_onnx, _read_onnx),

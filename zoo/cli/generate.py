@@ -70,7 +70,9 @@ def _entries(card: Path) -> list[Entry]:
     front = yaml.safe_load(card.read_text().split("---\n", 2)[1])
     if missing := [name for name in ("name", "class_path", "task", "counted_at") if name not in front]:
         raise ValueError(f"{card}: its front matter has no {missing[0]!r} (see zoo/mlp/mlp.md)")
-    variants = front.get("variants", {front["name"]: {}})
+    variants, argument = front.get("variants", {front["name"]: {}}), front.get("argument")
+    if lacking := [name for name, arguments in variants.items() if argument and argument not in arguments]:
+        raise ValueError(f"{card}: its variant {lacking[0]} has no {argument!r}, the argument that recipes are told by")
     return [
         _entry(card, front, name, {**front["counted_at"], **arguments}, first=number == 0)
         for number, (name, arguments) in enumerate(variants.items())
@@ -116,12 +118,14 @@ def _weights(path: Path) -> Weights:
     """What a published file says of itself.
 
     Raises:
-        ValueError: if it has no card, or was not exported from a run.
+        ValueError: if it has no card, or was not exported from a finished run of a recipe of the zoo.
     """
     recorded = read_checkpoint(path)
     run, card = recorded["run"], path.with_suffix(".md")
     if not card.exists() or not run.get("results"):
         raise ValueError(f"{path}: expected a card {card.name} beside it, and an export of a finished run's checkpoint")
+    if (recipe := run.get("recipe")) not in recipe_paths():
+        raise ValueError(f"{path}: the zoo has no recipe {recipe!r}, so nobody could train these weights again")
     with torch.device("meta"), without_initial_weights():
         model = import_class(recorded["class_path"])(**recorded["hyper_parameters"])
     settings = yaml.safe_load(recipe_paths()[run["recipe"]].read_text())

@@ -151,6 +151,8 @@ def _dispatch(argv: list[str]) -> int:
 
                 recipe = find_config(args.recipe)
                 return show_batch(recipe, rest, args.output or Path(f"{recipe.stem}_batch.png"))
+            if args.output is not None:
+                raise UsageError("--output is for --batch: a recipe is printed, or copied by zoo copy")
             print(find_shown(args.recipe).read_text(), end="")
             return 0
         case "copy":
@@ -187,8 +189,8 @@ def _run(args: argparse.Namespace, rest: list[str]) -> int:
     if (images := getattr(args, "images", None)) is not None:
         if checkpoint is None:
             raise UsageError("predict --images needs --ckpt_path: a checkpoint, or the name of published weights")
-        if rest:
-            raise UsageError(f"predict --images prepares pictures as the checkpoint says: it does not take {rest[0]!r}")
+        if ignored := [*rest, *(["-c"] if args.config else [])]:
+            raise UsageError(f"predict --images prepares pictures as the checkpoint says: it does not take {ignored[0]!r}")
     elif not configs and resume is None:
         raise UsageError(
             f"{args.command} needs -c RECIPE: one of {', '.join(recipe_paths())}, or a file; "

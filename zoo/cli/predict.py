@@ -27,6 +27,8 @@ def predict_images(checkpoint: Path, images: Path, folder: Path) -> int:
     shape = tuple(system.hparams.get("input_shape", ()))
     if len(shape) != 3 or shape[1] != shape[2] or not facts.get("class_names"):
         raise ValueError(f"{checkpoint} holds no classifier of square pictures: its inputs are of shape {shape}")
+    if "mean" not in facts or "std" not in facts:
+        raise ValueError(f"{checkpoint} does not say how its pictures were normalised: train again")
     data = import_class("datamodules.ImageFiles")(
         root=str(images),
         class_names=facts["class_names"],

@@ -353,6 +353,8 @@ def _resumed(path: Path) -> tuple[Path, Path]:
     folder = path.resolve().parent.parent if path.is_file() else path
     if not (folder / "config.yaml").is_file():
         raise FileNotFoundError(f"{folder} is no run directory: it has no config.yaml")
+    if path.suffix == ".safetensors":
+        raise UsageError(f"{path} holds a model, but no optimizer to go on with: --resume {folder}")
     return folder, path if path.is_file() else latest_checkpoint(folder)
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from matplotlib.backend_bases import FigureCanvasBase
 from torch import Tensor
 
 from zoo.callbacks.images import grid
@@ -15,8 +16,10 @@ def show_batch(recipe: Path, overrides: list[str], output: Path, num_images: int
     """Draw the first training batch of the first epoch, transformed as in training, under the names of its classes.
 
     Raises:
-        UsageError: if the recipe's data are no pictures.
+        UsageError: if the recipe's data are no pictures, or `output` is not to be one.
     """
+    if output.suffix[1:].lower() not in FigureCanvasBase.get_supported_filetypes():
+        raise UsageError(f"{output} names no format of pictures: end it in .png")
     allow_imports()
     data: Any = ZooCLI([f"--config={recipe}", *overrides]).datamodule
     data.setup("fit")

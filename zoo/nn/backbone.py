@@ -66,7 +66,7 @@ def build_backbone(
         pixels = "x".join(map(str, size))
         way_out = f"{fitting[0]}x{fitting[0]} fit: set data.size" if fitting else "no usual size fits"
         raise ValueError(f"{name} cannot take images of {pixels} pixels: {way_out}, or choose another backbone")
-    return build(input_shape, pretrained and initial_weights_wanted())
+    return build(input_shape, pretrained)
 
 
 def _is_timm(name: str) -> bool:
@@ -75,12 +75,19 @@ def _is_timm(name: str) -> bool:
     Raises:
         ValueError: with the nearest names, if it is of neither.
     """
-    if not name.startswith("torchvision/") and timm.is_model(name):
+    bare = name.removeprefix("torchvision/")
+    if bare == name and timm.is_model(name):
+        try:
+            timm.get_pretrained_cfg(name)
+        except RuntimeError as error:  # resnet18.a2_in1k
+            network = name.partition(".")[0]
+            tags = ", ".join(timm.list_pretrained(f"{network}.*")) or network
+            raise ValueError(f"timm has {network}, but no weights {name!r}: choose one of {tags}") from error
         return True
     theirs = torchvision.models.list_models(module=torchvision.models)
-    if name.removeprefix("torchvision/") in theirs:
+    if bare in theirs:
         return False
-    near = difflib.get_close_matches(name, [*timm.list_models(), *theirs], n=3, cutoff=0.5)
+    near = difflib.get_close_matches(bare, theirs if bare != name else [*timm.list_models(), *theirs], n=3, cutoff=0.5)
     hint = f"did you mean {', '.join(dict.fromkeys(near))}?" if near else "see timm.list_models()"
     raise ValueError(f"no backbone {name!r} in timm or torchvision: {hint}")
 
@@ -92,6 +99,7 @@ def _from_timm(
     arguments: dict[str, Any] = {"drop_rate": dropout, "drop_path_rate": drop_path}  # timm leaves out what is None
     if config is not None and config.fixed_input_size:
         arguments["img_size"] = tuple(shape[1:])  # patches have positions
+    pretrained = pretrained and initial_weights_wanted()
     if pretrained:
         if config is None or not config.has_weights:
             raise ValueError(f"timm has no pretrained weights for {name}: leave pretrained out, or choose another backbone")
@@ -142,14 +150,14 @@ def _from_torchvision(
     if drop_path is not None:
         raise ValueError(f"torchvision's {bare} has no drop_path: leave it out")
     arguments: dict[str, Any] = {} if dropout is None else {"dropout": dropout}
-    if bare == "googlenet":
-        # its 5x5 branches are 3x3 ones, a mistake that its weights were trained with
+    if bare in ("googlenet", "inception_v3"):
+        # both scale their inputs as their weights expect; GoogLeNet's 5x5 branches are 3x3, a mistake these were trained with
         arguments |= {"aux_logits": True, "init_weights": not pretrained, "transform_input": pretrained}
     try:
         net = torchvision.models.get_model(bare, weights=None, num_classes=num_classes, **arguments)
     except TypeError as error:
         raise ValueError(f"torchvision's {bare} does not take dropout: leave it out") from error
-    if pretrained:
+    if pretrained and initial_weights_wanted():
         _load_torchvision(net, bare)
     return net
 

@@ -1,14 +1,12 @@
 """Weights that a network starts from: read from a file, unless a checkpoint is about to replace them."""
 
 import os
-import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -42,7 +40,7 @@ def load_weights(net: nn.Module, name: str) -> None:
     path = _find(name)
     try:
         state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, SafetensorError, pickle.UnpicklingError) as error:
+    except Exception as error:  # bytes that are no weights end in almost any: "." in an IndexError
         raise ValueError(f"cannot read weights {path} ({type(error).__name__}): expected tensors by name") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise ValueError(f"{path} holds no weights: expected tensors by name (of a checkpoint, give --ckpt_path instead)")

@@ -51,7 +51,7 @@ def receptive_fields(net: nn.Module, input_shape: Sequence[int]) -> list[LayerFi
     for name, module in net.named_modules():
         if isinstance(module, _LAYERS):
             hooks.append(module.register_forward_hook(record(name)))
-    was_training = net.training
+    modes = {module: module.training for module in net.modules()}  # parts may be frozen
     try:
         with torch.no_grad(), tracker:
             device = next(net.parameters()).device
@@ -59,7 +59,8 @@ def receptive_fields(net: nn.Module, input_shape: Sequence[int]) -> list[LayerFi
             tracker.fields[x] = Field((1, 1), (1, 1))
             net.eval()(x)
     finally:
-        net.train(was_training)
+        for module, training in modes.items():
+            module.training = training
         for handle in hooks:
             handle.remove()
     return rows
@@ -99,13 +100,18 @@ class _Tracker(TorchDispatchMode):  # type: ignore[no-untyped-call]
             (height, width), (rows, columns) = args[0].shape[-2:], args[1]
             if rows == columns == 1:
                 return None  # the whole picture from here on
-            return _slide(widest, (-(-height // rows), -(-width // columns)), (height // rows, width // columns), 1)
+            return _slide(widest, (_widest(height, rows), _widest(width, columns)), (height // rows, width // columns), 1)
         if operator is _aten.mean:
             return None
         if operator is _aten.slice and len(args) > 4 and args[1] in (2, 3):
             strides = (args[4], 1) if args[1] == 2 else (1, args[4])
             return _slide(widest, (1, 1), strides, 1)
         return widest
+
+
+def _widest(extent: int, parts: int) -> int:
+    """The widest window of an adaptive pool, whose windows differ where `parts` does not divide `extent`."""
+    return max(-(-(part + 1) * extent // parts) - part * extent // parts for part in range(parts))
 
 
 def _pair(value: Any) -> tuple[int, int]:

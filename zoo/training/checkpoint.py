@@ -84,6 +84,7 @@ def _read_exported(path: Path) -> dict[str, Any]:
             about = file.metadata() or {}
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # safe_open is no mapping
         plain = {name: json.loads(about[name]) for name in ("hyper_parameters", "data")}
+        run = json.loads(about.get("run", "{}"))
         class_path = about["class_path"]
     except (SafetensorError, KeyError, ValueError) as error:
         raise ValueError(f"cannot read {path}: no file of zoo export --format safetensors ({type(error).__name__})") from error
@@ -91,7 +92,7 @@ def _read_exported(path: Path) -> dict[str, Any]:
         "class_path": class_path,
         **plain,
         "state_dict": weights,
-        "run": json.loads(about.get("run", "{}")),
+        "run": run,
         "pytorch-lightning_version": lightning.__version__,
     }
 

@@ -13,10 +13,11 @@ from PIL import Image
 from sklearn.metrics import confusion_matrix as sklearns
 from torch.utils.data import DataLoader
 
-from datamodules import Tabular
+from datamodules import ImageFolder, Tabular
 from datamodules.base import DataModule
 from datamodules.batch import Batch
 from zoo.callbacks.predictions import Predictions, confusion_figure, confusion_matrix, table, write_csv
+from zoo.cnn.simple_cnn import SimpleCNNClassifier
 from zoo.mlp.mlp import MLPClassifier, MLPRegressor
 
 Fit = Callable[..., Trainer]
@@ -105,6 +106,33 @@ def test_a_regression_is_written_in_the_targets_units_without_a_matrix(fit: Fit,
     )
     assert 50 < np.mean([float(row["prediction"]) for row in rows]) < 250
     assert not (tmp_path / "pictures").exists()
+
+
+def test_pictures_stand_by_the_names_of_their_files(fit: Fit, tmp_path: Path) -> None:
+    """Each file is one grey of its own, so that its row can be told."""
+    for i in range(40):
+        path = tmp_path / "greys" / ("dark", "light")[i // 20] / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8), 6 * i).save(path)
+    data = ImageFolder(str(tmp_path / "greys"), size=8, rgb=False, batch_size=3, num_workers=0, seed=3)
+    trainer = fit(model := SimpleCNNClassifier((1, 8, 8), 2, widths=(4,)), data, callbacks=[Predictions(tmp_path)])
+    trainer.test(model, datamodule=data, verbose=False)
+    trainer.predict(model, datamodule=data, return_predictions=False)
+    tested, predicted = (read(tmp_path / "predictions" / f"{stage}.csv") for stage in ("test", "predict"))
+    assert list(tested[0]) == ["file", "position", "target", "prediction", "confidence"]
+    assert list(predicted[0]) == ["file", "position", "prediction", "confidence"]
+    assert [row["file"] for row in tested] == [row["file"] for row in predicted]
+    assert len({row["file"] for row in tested}) == 8
+    for row in tested:
+        path = Path(row["file"])
+        assert row["target"] == path.parent.name
+        with Image.open(path) as picture:
+            x = torch.full((1, 1, 8, 8), picture.getpixel((0, 0)), dtype=torch.uint8)
+        batch = data.transform(Batch(x, torch.zeros(1), torch.zeros(1)), 0, False)
+        confidence, says = model.eval()(batch.x).softmax(1).max(1)
+        assert row["prediction"] == data.class_names[int(says)]
+        assert float(row["confidence"]) == pytest.approx(confidence.item(), abs=1e-4)
+    assert (tmp_path / "pictures" / "confusion_matrix.png").exists()
 
 
 def test_a_trial_run_writes_nothing(fit: Fit, blobs: Blobs, tmp_path: Path) -> None:

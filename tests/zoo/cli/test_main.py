@@ -2,17 +2,21 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
 
+from datamodules.base import DataModule
 from zoo.cli.main import main
-from zoo.cli.names import ROOT, recipe_paths
+from zoo.cli.names import ROOT, find_checkpoint, recipe_paths
+from zoo.cli.run import check_classes
 
 SHORT = ["--trainer.max_epochs", "1", "--trainer.limit_train_batches", "3"]
 
@@ -24,30 +28,19 @@ def zoo(*arguments: str, timeout: float = 120, **environment: str) -> subprocess
     )
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("run")
-    assert (
-        main(
-            [
-                "fit",
-                "-c",
-                "mlp_digits",
-                "--model.optim.warmup_steps",
-                "0",
-                "--trainer.max_epochs",
-                "2",
-                "--run_dir",
-                str(folder),
-            ]
-        )
-        == 0
-    )
-    return folder
-
-
 @pytest.mark.parametrize(
-    "arguments", [["list"], ["--help"], ["info", "mlp"], ["show", "mlp_digits"], ["fit", "--help"]], ids=" ".join
+    "arguments",
+    [
+        ["list"],
+        ["list", "resnet*"],
+        ["--help"],
+        ["info", "mlp"],
+        ["info", "resnet50"],
+        ["show", "mlp_digits"],
+        ["fit", "--help"],
+        ["predict", "--help"],
+    ],
+    ids=" ".join,
 )
 def test_looking_is_quick_and_needs_no_torch(arguments: list[str]) -> None:
     seconds = []
@@ -73,7 +66,10 @@ def test_looking_is_quick_and_needs_no_torch(arguments: list[str]) -> None:
         (["fit", "-c", "mlp_digit"], "no recipe or file 'mlp_digit': did you mean 'mlp_digits'?"),
         (["fit", "-c", "mlp_digits", "-c", "trainer/bf17"], "did you mean 'trainer/bf16'?"),
         (["fit"], "fit needs -c RECIPE: one of"),
-        (["test", "-c", "mlp_digits"], "required: --ckpt_path"),
+        (["validate"], "validate needs -c RECIPE: one of"),
+        (["test", "-c", "mlp_digits"], "test needs --ckpt_path: the model of"),
+        (["predict", "-c", "mlp_digits"], "starts from no trained weights"),
+        (["test", "--ckpt_path", "simple_cnn_fashion"], "test needs -c RECIPE: one of"),
         (["fit", "-c", "mlp_digits", "--model.lrr", "1"], "no setting model.lrr: did you mean 'lr'?"),
         (["fit", "-c", "mlp_digits", "--model.optim.nam", "sgd"], "no setting model.optim.nam: did you mean 'name'?"),
         (["fit", "-c", "mlp_digits", "--data.batchsize", "1"], "no setting data.batchsize: did you mean 'batch_size'?"),
@@ -245,13 +241,134 @@ def test_validate_test_and_predict_use_the_runs_own_configuration(run: Path, cap
     assert len(predicted) == 360
 
 
-@pytest.mark.parametrize("format", ["onnx", "pt2", "safetensors"])
-def test_exports_reload_equal(run: Path, format: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    output = tmp_path / f"model.{format}"
-    assert main(["export", str(run / "checkpoints" / "best.ckpt"), "--format", format, "-o", str(output)]) == 0
-    assert "reloaded, its largest difference is" in capsys.readouterr().out
-    assert output.stat().st_size > 300_000
-    assert list(tmp_path.iterdir()) == [output]
+def scores(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
+    """What a command that scores a checkpoint prints, by name."""
+    capsys.readouterr()
+    assert main(arguments) == 0
+    return dict(line.split() for line in capsys.readouterr().out.splitlines() if line.startswith(("test/", "val/")))
+
+
+@pytest.mark.parametrize("command", ["validate", "test"])
+def test_a_checkpoint_in_its_run_needs_no_recipe(
+    command: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The run's own configuration is taken, with what was overridden in it, and can be overridden again."""
+    checkpoint = ["--ckpt_path", str(run / "checkpoints" / "best.ckpt"), "--run_dir", str(tmp_path)]
+    alone = scores([command, *checkpoint], capsys)
+    assert alone == scores([command, "-c", str(run / "config.yaml"), *checkpoint], capsys)
+    assert len(alone) == 2
+    split = ["--data.split_seed", "1"]
+    assert alone != scores([command, *checkpoint, *split], capsys)
+    assert main([command, "-c", "mlp_digits", *checkpoint]) == 1  # which warms up, as the run did not
+    assert "the model differs" in capsys.readouterr().err
+
+
+def test_a_checkpoint_outside_of_a_run_needs_a_recipe(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    alone = tmp_path / "checkpoints" / "best.ckpt"
+    alone.parent.mkdir()
+    alone.write_bytes((run / "checkpoints" / "best.ckpt").read_bytes())
+    assert main(["test", "--ckpt_path", str(alone)]) == 2
+    assert "test needs -c RECIPE: one of" in capsys.readouterr().err
+    assert scores(["test", "-c", str(run / "config.yaml"), "--ckpt_path", str(alone), "--run_dir", str(tmp_path)], capsys)
+
+
+def test_an_exported_file_scores_as_the_checkpoint(
+    run: Path, small_zoo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given by its path, and by its name where it is published."""
+    monkeypatch.chdir(tmp_path)
+    recipe = ["-c", "mlp_digits", "--model.optim.warmup_steps", "0", "--trainer.max_epochs", "2"]
+    of_run = scores(["test", *recipe, "--ckpt_path", str(run / "checkpoints" / "best.ckpt"), "--run_dir", "a"], capsys)
+    published = small_zoo / "zoo" / "weights" / "tiny_digits.safetensors"
+    assert scores(["test", *recipe, "--ckpt_path", str(published), "--run_dir", "b"], capsys) == of_run
+    assert scores(["test", *recipe, "--ckpt_path", "tiny_digits"], capsys) == of_run
+    assert float(of_run["test/acc"]) == pytest.approx(
+        json.loads((run / "run.json").read_text())["results"]["test/acc"], abs=1e-4
+    )
+    (folder,) = (tmp_path / "runs" / "mlp_digits").iterdir()  # what is installed is no place to write to
+    assert (folder / "predictions" / "test.csv").exists()
+    assert not (small_zoo / "predictions").exists()
+
+
+def test_a_file_of_ones_own_hides_published_weights_of_its_name(
+    small_zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = Path("tiny_digits")
+    assert find_checkpoint(name) == small_zoo / "zoo" / "weights" / "tiny_digits.safetensors"
+    assert find_checkpoint(Path("unknown")) == Path("unknown")
+    name.touch()
+    assert find_checkpoint(name) == name
+
+
+def test_an_exported_file_is_nothing_to_go_on_from(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    assert main(["export", str(copy / "checkpoints" / "best.ckpt"), "--format", "safetensors"]) == 0
+    exported = copy / "checkpoints" / "best.safetensors"
+    assert main(["fit", "--resume", str(exported), "--trainer.max_epochs", "3"]) == 2
+    assert f"{exported} holds a model, but no optimizer to go on with: --resume {copy}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("renamed", "message"),
+    [
+        ({"blue": "cyan"}, "knows 2 classes, ImageFolder has 2: class 0 is cyan, was blue"),
+        ({"red": "apple"}, "knows 2 classes, ImageFolder has 2: class 0 is apple, was blue"),  # the blue ones come second
+        ({"red": "yellow"}, "knows 2 classes, ImageFolder has 2: class 1 is yellow, was red"),
+    ],
+    ids=["first", "order", "second"],
+)
+@pytest.mark.parametrize("exports", [False, True], ids=["checkpoint", "exported"])
+def test_pictures_of_other_classes_are_refused(
+    renamed: dict[str, str],
+    message: str,
+    exports: bool,
+    painted: Path,
+    colours: Path,
+    pictures: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    root, checkpoint = tmp_path / "pictures", painted / "checkpoints" / "best.ckpt"
+    for name in ("blue", "red"):
+        shutil.copytree(pictures / name, root / renamed.get(name, name))
+    if exports:
+        assert main(["export", str(checkpoint), "--format", "safetensors", "-o", str(tmp_path / "a.safetensors")]) == 0
+        checkpoint = tmp_path / "a.safetensors"
+    capsys.readouterr()
+    arguments = ["test", "-c", str(colours), "--ckpt_path", str(checkpoint), "--run_dir", str(tmp_path / "run")]
+    assert main([*arguments, "--data.root", str(root)]) == 1
+    err = capsys.readouterr().err
+    (line,) = [line for line in err.splitlines() if line.startswith("zoo: ")]
+    assert line == f"zoo: {checkpoint} {message}. Use the data it was trained on, or train anew"
+    assert not (tmp_path / "run").exists()
+    assert main(arguments) == 0  # of the right ones
+
+
+@pytest.mark.parametrize(
+    ("known", "found", "message"),
+    [
+        (["ant", "bee"], ("bee", "ant"), "knows 2 classes, Blobs has 2: class 0 is bee, was ant"),
+        (["ant"], ("ant", "bee"), "knows 1 classes, Blobs has 2: class 1 is bee, was missing"),
+        (["ant", "bee"], ("ant",), "knows 2 classes, Blobs has 1: class 1 is missing, was bee"),
+        (["ant", "bee"], ("ant", "bee"), None),
+        ([], ("ant", "bee"), None),  # an older checkpoint says nothing
+        (["ant", "bee"], (), None),  # and a regression has no classes
+    ],
+    ids=["order", "more", "fewer", "same", "unknown", "none"],
+)
+def test_the_first_class_that_differs_is_named(
+    known: list[str], found: tuple[str, ...], message: str | None, blobs: Callable[..., DataModule]
+) -> None:
+    data = blobs()
+    data.class_names = found
+    if message is None:
+        check_classes(data, {"data": {"class_names": known}}, "a.ckpt")
+        check_classes(data, {}, "a.ckpt")
+    else:
+        with pytest.raises(ValueError, match=f"^a.ckpt {message}. Use the data it was trained on"):
+            check_classes(data, {"data": {"class_names": known}}, "a.ckpt")
 
 
 def test_copy_then_fit_from_the_copy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -294,7 +411,7 @@ def test_a_checkpoint_meets_other_data(tmp_path: Path, capsys: pytest.CaptureFix
     of_run = ["-c", str(run / "config.yaml"), "--ckpt_path", str(run / "checkpoints" / "best.ckpt")]
     capsys.readouterr()
     assert main(["test", *of_run, "--data.source", table("other.csv", ("apple", "zebra"))]) == 1
-    assert "the checkpoint knows the classes cat, dog, but Tabular has apple, zebra" in capsys.readouterr().err
+    assert "best.ckpt knows 2 classes, Tabular has 2: class 0 is apple, was cat" in capsys.readouterr().err
     assert main(["test", *of_run, "--data.source", table("big.csv", ("cat", "dog"), scale=1000.0)]) == 0
     scores = dict(line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("test/"))
     assert float(scores["test/acc"]) < 0.7  # every size but 0 lies far above what was a cat

@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 import torch
 from lightning import Trainer
+from safetensors import safe_open
+from safetensors.torch import save_file
 
+from zoo.cli.export import export
 from zoo.mlp.mlp import MLPClassifier
 from zoo.training.checkpoint import AtomicCheckpointIO, latest_checkpoint, load_system, read_checkpoint
 
@@ -232,3 +235,109 @@ def test_a_class_of_ones_own_loads_once_its_package_is_allowed(
         load_system(trained)
     monkeypatch.setenv("ZOO_IMPORTS", "other,my_models")
     assert type(load_system(trained)).__name__ == "Mine"
+
+
+@pytest.fixture
+def exported(trained: Path) -> Path:
+    export(trained, "safetensors")
+    return trained.with_suffix(".safetensors")
+
+
+def rewrite(path: Path, **changes: str | None) -> None:
+    """The same tensors with other metadata; None leaves an entry out."""
+    with safe_open(path, "pt") as file:
+        about = {name: value for name, value in {**file.metadata(), **changes}.items() if value is not None}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # safe_open is no mapping
+    save_file(tensors, path, metadata=about)
+
+
+def test_an_exported_file_holds_the_checkpoints_model(trained: Path, exported: Path) -> None:
+    of_run, of_file = read_checkpoint(trained), read_checkpoint(exported)
+    assert of_file["class_path"] == of_run["class_path"] == "zoo.mlp.mlp.MLPClassifier"
+    assert of_file["data"] == of_run["data"] == {"class_names": ["ant", "bee", "cat"]}
+    assert of_file["run"] == {}  # this checkpoint lies in no run's directory
+    assert of_file["state_dict"].keys() == of_run["state_dict"].keys()
+    assert not of_file.keys() & {"optimizer_states", "loops", "callbacks", "epoch", "global_step"}
+    for name, weight in of_run["state_dict"].items():
+        assert torch.equal(of_file["state_dict"][name], weight)
+
+
+def test_a_system_comes_back_from_an_exported_file(trained: Path, exported: Path) -> None:
+    system, same = load_system(exported), load_system(trained)
+    assert type(system) is MLPClassifier
+    assert not system.training
+    assert (system.hparams["dropout"], system.hparams["optim"]) == (0.3, {"name": "lion"})
+    x = torch.rand(5, 4)
+    assert torch.equal(system(x), same(x))
+
+
+def test_an_exported_file_is_tested_by_a_trainer(
+    trained: Path, exported: Path, fit: Callable[..., Trainer], blobs: Callable[..., Any]
+) -> None:
+    fresh, data = MLPClassifier((4,), 3, hidden_dims=(8,), dropout=0.3, optim={"name": "lion"}), blobs()
+    trainer = fit(fresh, data, max_steps=1, plugins=[AtomicCheckpointIO()])
+    scores = [
+        trainer.test(fresh, datamodule=data, ckpt_path=path, weights_only=True, verbose=False)[0]
+        for path in (None, trained, exported)
+    ]
+    assert scores[2] == scores[1] != scores[0]
+
+
+@pytest.mark.parametrize("missing", ["class_path", "hyper_parameters", "data"])
+def test_tensors_of_somebody_elses_are_no_exported_file(exported: Path, missing: str) -> None:
+    rewrite(exported, **{missing: None})
+    with pytest.raises(ValueError, match=rf"cannot read {exported}: no file of zoo export --format safetensors \(KeyError\)"):
+        read_checkpoint(exported)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99])
+def test_an_exported_file_cut_short_is_named(exported: Path, share: float) -> None:
+    content = exported.read_bytes()
+    exported.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(ValueError, match=rf"cannot read {exported}: no file of zoo export --format safetensors"):
+        read_checkpoint(exported)
+
+
+def test_metadata_that_is_no_json_is_named(exported: Path) -> None:
+    rewrite(exported, hyper_parameters="{'dropout': 0.3}")
+    with pytest.raises(ValueError, match=rf"cannot read {exported}: no file of zoo export"):
+        read_checkpoint(exported)
+
+
+def test_an_exported_file_names_no_class_but_ours(exported: Path) -> None:
+    rewrite(exported, class_path="subprocess.Popen")
+    with pytest.raises(ValueError, match=rf"{exported} holds a subprocess.Popen: name its package in ZOO_IMPORTS"):
+        load_system(exported)
+    rewrite(exported, class_path="zoo.cli.main.main", hyper_parameters='{"argv": ["list"]}')
+    with pytest.raises(ValueError, match=rf"{exported} holds zoo.cli.main.main, which is no System"):
+        load_system(exported)
+
+
+def test_an_older_exported_file_knows_nothing_of_its_run(exported: Path) -> None:
+    rewrite(exported, run=None)
+    assert read_checkpoint(exported)["run"] == {}
+
+
+def test_a_missing_exported_file_is_named_with_the_checkpoints_that_are_there(trained: Path) -> None:
+    lost = trained.with_name("lost.safetensors")
+    with pytest.raises(FileNotFoundError, match=rf"no checkpoint {lost}: there is {trained}"):
+        read_checkpoint(lost)
+
+
+def test_a_wrong_byte_in_an_exported_files_head_never_ends_in_another_error(exported: Path) -> None:
+    content, generator = exported.read_bytes(), torch.Generator().manual_seed(0)
+    head = 8 + int.from_bytes(content[:8], "little")
+    told = []
+    for place, byte in torch.randint(2**31, (300, 2), generator=generator).tolist():
+        at = place % head
+        exported.write_bytes(content[:at] + bytes([byte % 256]) + content[at + 1 :])
+        told.append(refusal(exported))
+    told = list(filter(None, told))  # within a number or a name a wrong byte leaves a file
+    assert len(told) > 10
+    assert all(str(exported) in reason for reason in told)
+
+
+def test_facts_of_a_run_that_are_no_json_are_named(exported: Path) -> None:
+    rewrite(exported, run="{'recipe': 'mine'}")
+    with pytest.raises(ValueError, match=rf"cannot read {exported}: no file of zoo export"):
+        read_checkpoint(exported)

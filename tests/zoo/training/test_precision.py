@@ -6,12 +6,14 @@ import torch
 from zoo.training.precision import default_precision
 
 
-def test_on_the_cpu_it_is_bf16_if_and_only_if_the_processor_has_amx() -> None:
+def test_on_the_cpu_it_is_bf16_if_and_only_if_the_processor_has_an_instruction_for_it() -> None:
     precision, reason = default_precision("cpu")
-    has_amx = torch.cpu._is_amx_tile_supported()  # asks the processor itself, not /proc
-    assert (precision, reason) == (
-        ("bf16-mixed", "this processor has AMX") if has_amx else ("32-true", "this processor has no AMX")
-    )
+    if torch.cpu._is_amx_tile_supported():  # asks the processor itself, not /proc
+        assert (precision, reason) == ("bf16-mixed", "this processor has AMX")
+    elif torch.cpu._is_avx512_bf16_supported():
+        assert (precision, reason) == ("bf16-mixed", "this processor has AVX-512 BF16")
+    else:
+        assert (precision, reason) == ("32-true", "this processor does not compute in bf16")
 
 
 @pytest.mark.skipif(torch.cuda.is_available() or torch.backends.mps.is_available(), reason="this machine has an accelerator")

@@ -9,13 +9,15 @@ import pytest
 import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.loggers import CSVLogger
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from datamodules import Digits
 from datamodules.base import DataModule
 from datamodules.batch import Batch
+from zoo.cnn.simple_cnn import SimpleCNNClassifier
 from zoo.mlp.mlp import MLPClassifier
-from zoo.training.checkpoint import read_checkpoint
+from zoo.training.checkpoint import AtomicCheckpointIO, load_system, read_checkpoint
 from zoo.training.system import Outputs, System, known
 
 Fit = Callable[..., Trainer]
@@ -184,6 +186,60 @@ def test_logging_more_often_changes_no_weights(fit: Fit, blobs: Blobs) -> None:
     rare, often = trained(log_every_n_steps=1000), trained(log_every_n_steps=1)
     for a, b in zip(rare.parameters(), often.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def channels_last(system: System) -> list[bool]:
+    """Of each convolution, whether its weights' channels lie side by side in memory, read from the strides."""
+    convolutions = [module for module in system.modules() if isinstance(module, nn.Conv2d)]
+    return [module.weight.stride(1) == 1 and module.weight.stride(3) == module.in_channels for module in convolutions]
+
+
+def test_convolutions_are_trained_channels_last_and_their_checkpoint_loads(fit: Fit, digits: Digits, tmp_path: Path) -> None:
+    model = SimpleCNNClassifier((1, 8, 8), 10, widths=(4, 6, 8))
+    assert not any(channels_last(model))
+    trainer = fit(model, digits, max_steps=2, plugins=[AtomicCheckpointIO()])
+    assert channels_last(model) == [True, True, True]
+    trainer.save_checkpoint(tmp_path / "model.ckpt")
+    loaded, x = load_system(tmp_path / "model.ckpt"), torch.randn(5, 1, 8, 8)
+    assert all(torch.equal(value, loaded.state_dict()[name]) for name, value in model.state_dict().items())
+    torch.testing.assert_close(loaded(x), model.eval()(x))
+
+
+@pytest.mark.parametrize("stage", ["fit", "validate", "test", "predict"])
+def test_channels_last_changes_no_answer(stage: str) -> None:
+    model, x = SimpleCNNClassifier((3, 12, 12), 10, widths=(4, 6, 8)).eval(), torch.randn(5, 3, 12, 12)
+    before, weights = model(x), {name: value.clone() for name, value in model.state_dict().items()}
+    model.setup(stage)
+    assert channels_last(model) == [True, True, True]
+    assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
+    torch.testing.assert_close(model(x), before)
+
+
+def test_a_network_without_convolutions_keeps_its_layout(fit: Fit, blobs: Blobs) -> None:
+    model = MLPClassifier((4,), 3, hidden_dims=(8,))
+    strides = {name: value.stride() for name, value in model.state_dict().items()}
+    fit(model, blobs(), max_steps=1)
+    assert {name: value.stride() for name, value in model.state_dict().items()} == strides
+
+
+@pytest.mark.parametrize("stage", ["fit", "validate", "test", "predict"])
+def test_every_pass_of_a_trainer_runs_channels_last(stage: str, digits: Digits) -> None:
+    model, x = SimpleCNNClassifier((1, 8, 8), 10, widths=(4, 6, 8)).eval(), torch.randn(5, 1, 8, 8)
+    before = model(x)
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+    trainer = Trainer(accelerator="cpu", max_epochs=1, limit_train_batches=0, limit_test_batches=1, **quiet)  # type: ignore[arg-type]
+    getattr(trainer, stage)(model, datamodule=digits)
+    assert channels_last(model) == [True, True, True]
+    torch.testing.assert_close(model.eval()(x), before)  # nothing was learned
+
+
+def test_a_run_of_convolutions_goes_on_from_its_checkpoint(fit: Fit, digits: Digits, tmp_path: Path) -> None:
+    first, more = (SimpleCNNClassifier((1, 8, 8), 10, widths=(4, 6, 8)) for _ in range(2))
+    fit(first, digits, max_steps=2).save_checkpoint(tmp_path / "last.ckpt")  # the optimizer's state is channels last, too
+    trainer = Trainer(accelerator="cpu", max_steps=3, logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    trainer.fit(more, datamodule=digits, ckpt_path=tmp_path / "last.ckpt", weights_only=True)
+    assert trainer.global_step == 3
+    assert channels_last(more) == [True, True, True]
 
 
 def test_what_the_data_determines_is_passed_through_or_named() -> None:

@@ -1,0 +1,41 @@
+"""CIFAR-10: the real images."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from datamodules import CIFAR10
+
+
+@pytest.fixture
+def cifar10(mirror: Path) -> CIFAR10:
+    data = CIFAR10()
+    data.setup()
+    return data
+
+
+def test_is_the_original_set(cifar10: CIFAR10) -> None:
+    (x, y), _ = cifar10.splits["train"]
+    test_x, test_y = cifar10.splits["test"].arrays
+    assert (x.shape, test_x.shape, x.dtype) == ((50_000, 3, 32, 32), (10_000, 3, 32, 32), torch.uint8)
+    assert tuple(x.shape[1:]) == cifar10.input_shape
+    assert torch.bincount(y).tolist() == [5000] * 10
+    assert torch.bincount(test_y).tolist() == [1000] * 10
+    # the first of the paper's test batch: a cat, two ships, an airplane, a frog
+    assert [cifar10.class_names[label] for label in test_y[:5]] == ["cat", "ship", "ship", "airplane", "frog"]
+
+
+def test_mean_and_deviation_are_the_training_images(cifar10: CIFAR10) -> None:
+    for channel, (mean, std) in enumerate(zip(cifar10.mean, cifar10.std, strict=True)):
+        counts = torch.bincount(cifar10.splits["train"].arrays.x[:, channel].flatten(), minlength=256).double()
+        share, level = counts / counts.sum(), torch.arange(256) / 255
+        assert (share * level).sum().item() == pytest.approx(mean, abs=1e-4)
+        assert (share * (level - mean) ** 2).sum().sqrt().item() == pytest.approx(std, abs=1e-4)
+
+
+def test_splits_are_disjoint_complete_and_stratified(cifar10: CIFAR10) -> None:
+    y = cifar10.splits["train"].arrays.y
+    train, val = cifar10.splits["train"].rows, cifar10.splits["val"].rows
+    assert torch.equal(torch.cat([train, val]).sort().values, torch.arange(len(y)))
+    assert ((torch.bincount(y[val]) - 0.1 * torch.bincount(y)).abs() <= 1).all()

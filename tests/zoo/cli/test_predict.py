@@ -1,0 +1,206 @@
+"""`zoo predict --images`: loose pictures meet a model just as its own test split did."""
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from lightning import Trainer
+from PIL import Image
+
+import zoo
+from datamodules import Digits
+from zoo.cli.main import main
+from zoo.mlp.mlp import MLPClassifier
+from zoo.training.checkpoint import AtomicCheckpointIO, read_checkpoint
+from zoo.weights import published
+
+COLOURS = {"blue": (70, 80, 180), "red": (180, 80, 70)}
+# only the middle tells the class, so that a picture prepared in another way is another picture
+RECIPE = """\
+model:
+  class_path: zoo.SimpleCNNClassifier
+  init_args: {{widths: [8, 8], lr: 0.01}}
+data:
+  class_path: datamodules.ImageFolder
+  init_args:
+    {{root: '{root}', size: 32, crop: 0.5, mean: [0.3, 0.4, 0.5], std: [0.2, 0.3, 0.25], batch_size: 8, num_workers: 0,
+     flip: false, min_area: 1.0}}
+trainer: {{max_epochs: 3, precision: 32-true}}
+"""
+
+
+def draw(path: Path, colour: str, generator: np.random.Generator) -> None:
+    """A noisy spot of a colour in the middle of the other one, wider than high."""
+    (other,) = COLOURS.keys() - {colour}
+    pixels = np.full((48, 72, 3), COLOURS[other])
+    pixels[10:38, 22:50] = COLOURS[colour]
+    pixels = pixels + generator.integers(-60, 60, pixels.shape) + generator.integers(-40, 40, 3)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path)
+
+
+def read(path: Path) -> dict[str, dict[str, str]]:
+    """A table of predictions by the pictures' names."""
+    return {Path(row["file"]).name: row for row in csv.DictReader(path.read_text().splitlines())}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A run that learned red from blue, and the pictures, which no longer are where it found them."""
+    folder, generator = tmp_path_factory.mktemp("red-and-blue"), np.random.default_rng(0)
+    for number in range(30):
+        for colour in COLOURS:
+            draw(folder / "found" / colour / f"{colour}{number}.jpg", colour, generator)
+    (folder / "mine.yaml").write_text(RECIPE.format(root=folder / "found"))
+    assert main(["fit", "-c", str(folder / "mine.yaml"), "--run_dir", str(folder / "run")]) == 0
+    (folder / "found").rename(folder / "pictures")
+    return folder / "run", folder / "pictures"
+
+
+@pytest.fixture
+def best(trained: tuple[Path, Path]) -> str:
+    return str(trained[0] / "checkpoints" / "best.ckpt")
+
+
+@pytest.fixture
+def pictures(trained: tuple[Path, Path]) -> Path:
+    return trained[1]
+
+
+def test_every_picture_of_all_folders_gets_its_class(best: str, pictures: Path, tmp_path: Path) -> None:
+    assert main(["predict", "--ckpt_path", best, "--images", str(pictures), "--run_dir", str(tmp_path)]) == 0
+    path = tmp_path / "predictions" / "predict.csv"
+    assert path.read_text().splitlines()[0] == "file,position,prediction,confidence"
+    rows = read(path)
+    assert len(rows) == 60
+    assert all(row["prediction"] == name.strip("0123456789.jpg") for name, row in rows.items())
+    assert all(Path(row["file"]).is_file() and 0.5 <= float(row["confidence"]) <= 1 for row in rows.values())
+
+
+def test_pictures_are_prepared_as_those_of_the_test_split_were(trained: tuple[Path, Path], best: str, tmp_path: Path) -> None:
+    """Size, crop, colour and normalisation come from the checkpoint: the same picture gets the same confidence."""
+    run, pictures = trained
+    assert main(["predict", "--ckpt_path", best, "--images", str(pictures), "--run_dir", str(tmp_path)]) == 0
+    tested, predicted = read(run / "predictions" / "test.csv"), read(tmp_path / "predictions" / "predict.csv")
+    assert len(tested) == 12
+    assert len({row["confidence"] for row in tested.values()}) > 6  # not all are sure, or nothing would be seen
+    for name, row in tested.items():
+        assert predicted[name]["prediction"] == row["prediction"]
+        assert float(predicted[name]["confidence"]) == pytest.approx(float(row["confidence"]), abs=2e-4)
+
+
+def test_one_picture_will_do_and_its_answer_is_printed(
+    trained: tuple[Path, Path], best: str, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = pictures / "red" / "red7.jpg"
+    assert main(["predict", "--ckpt_path", best, "--images", str(one)]) == 0
+    written = trained[0] / "predictions" / "predict.csv"  # beside what else is known of the run
+    (row,) = read(written).values()
+    lines = capsys.readouterr().out.splitlines()
+    assert f"{one}  red  {float(row['confidence']):.1%}" in lines
+    assert lines[-1] == f"predictions  {written}"
+
+
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.6])
+def test_a_picture_that_cannot_be_read_is_named_and_leaves_no_table(
+    share: float, best: str, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = (pictures / "red" / "red1.jpg").read_bytes()
+    for name, part in {"a.jpg": 1.0, "cut.jpg": share, "z.jpg": 1.0}.items():
+        path = tmp_path / "new" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content[: int(part * len(content))])
+    run = tmp_path / "run"
+    assert main(["predict", "--ckpt_path", best, "--images", str(tmp_path / "new"), "--run_dir", str(run)]) == 1
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("zoo:")]
+    assert f"{tmp_path}/new/cut.jpg holds no readable picture" in line
+    assert not list(run.rglob("*.*"))
+
+
+def test_a_folder_without_pictures_is_named(best: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for nowhere in (tmp_path, tmp_path / "lost"):
+        assert main(["predict", "--ckpt_path", best, "--images", str(nowhere), "--run_dir", str(tmp_path / "run")]) == 1
+        assert f"no pictures at {nowhere}:" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_an_exported_file_says_the_same(best: str, pictures: Path, tmp_path: Path) -> None:
+    exported = tmp_path / "model.safetensors"
+    assert main(["export", best, "--format", "safetensors", "-o", str(exported)]) == 0
+    for number, checkpoint in enumerate((best, str(exported))):
+        run = str(tmp_path / str(number))
+        assert main(["predict", "--ckpt_path", checkpoint, "--images", str(pictures / "red"), "--run_dir", run]) == 0
+    first, second = (tmp_path / name / "predictions" / "predict.csv" for name in "01")
+    assert first.read_text() == second.read_text()
+
+
+def test_published_weights_answer_to_their_name(tmp_path: Path) -> None:
+    name = published()[0]
+    draw(tmp_path / "any.png", "red", np.random.default_rng(0))  # turned grey, and as small as the network wants it
+    arguments = ["--images", str(tmp_path / "any.png"), "--run_dir", str(tmp_path / "run")]
+    assert main(["predict", "--ckpt_path", name, *arguments]) == 0
+    (row,) = read(tmp_path / "run" / "predictions" / "predict.csv").values()
+    known = read_checkpoint(Path(zoo.__file__).parent / "weights" / f"{name}.safetensors")["data"]["class_names"]
+    assert row["prediction"] in known
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        ([], "predict --images needs --ckpt_path"),
+        (["--ckpt_path", "a.ckpt", "--data.batch_size", "4"], "it does not take '--data.batch_size'"),
+        (["--ckpt_path", "a.ckpt", "-c", "mlp_digits"], "it does not take '-c'"),
+    ],
+    ids=["no checkpoint", "a setting", "a recipe"],
+)
+def test_what_would_be_dropped_is_refused(arguments: list[str], hint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", "--images", "pictures", *arguments]) == 2
+    assert hint in capsys.readouterr().err
+
+
+def test_a_model_of_tables_sees_no_pictures(
+    fit: Callable[..., Trainer],
+    blobs: Callable[..., Any],
+    pictures: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path, run = tmp_path / "table.ckpt", str(tmp_path / "run")
+    fit(MLPClassifier((4,), 3, hidden_dims=(4,)), blobs(), max_steps=1, plugins=[AtomicCheckpointIO()]).save_checkpoint(path)
+    assert main(["predict", "--ckpt_path", str(path), "--images", str(pictures), "--run_dir", run]) == 1
+    assert f"{path} holds no classifier of square pictures: its inputs are of shape (4,)" in capsys.readouterr().err
+
+
+def test_a_checkpoint_that_does_not_say_how_pictures_were_normalised(
+    best: str, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    older = read_checkpoint(best)
+    del older["data"]["mean"]
+    torch.save(older, tmp_path / "older.ckpt")
+    arguments = ["--images", str(pictures), "--run_dir", str(tmp_path / "run")]
+    assert main(["predict", "--ckpt_path", str(tmp_path / "older.ckpt"), *arguments]) == 1
+    assert "does not say how its pictures were normalised" in capsys.readouterr().err
+
+
+def test_numbers_drawn_as_files_get_the_answers_of_the_test(run: Path, tmp_path: Path) -> None:
+    """Of a model that never saw a file: grey and without a crop, and in colour they are the same numbers."""
+    data = Digits()
+    data.setup("test")
+    (x, _), places = data.splits["test"]
+    (tmp_path / "new").mkdir()
+    for place in places.tolist():
+        for kind in ("L", "RGB"):
+            Image.fromarray(x[place, 0].numpy()).convert(kind).save(tmp_path / "new" / f"{kind}{place}.png")
+    arguments = ["--images", str(tmp_path / "new"), "--run_dir", str(tmp_path / "run")]
+    assert main(["predict", "--ckpt_path", str(run / "checkpoints" / "best.ckpt"), *arguments]) == 0
+    predicted = read(tmp_path / "run" / "predictions" / "predict.csv")
+    tested = list(csv.DictReader((run / "predictions" / "test.csv").read_text().splitlines()))
+    assert len(predicted) == 2 * len(tested) == 720
+    for row in tested:
+        for kind in ("L", "RGB"):
+            found = predicted[f"{kind}{row['position']}.png"]
+            assert found["prediction"] == row["prediction"]
+            assert float(found["confidence"]) == pytest.approx(float(row["confidence"]), abs=2e-4)
