@@ -36,10 +36,11 @@ class Rows:
         return (cell["bytes"] if isinstance(cell, dict) else cell) or b""
 
     def _find(self, position: int) -> tuple[str, int, pa.ChunkedArray]:
+        row = position
         for file, column in self.tables:
-            if position < len(column):
-                return file, position, column
-            position -= len(column)
+            if row < len(column):
+                return file, row, column
+            row -= len(column)
         raise IndexError(f"there is no picture {position}")
 
 
