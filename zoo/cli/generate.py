@@ -1,5 +1,6 @@
 """`zoo generate`: the index, and the score tables in cards, docs and README, from cards and results."""
 
+import inspect
 import json
 import re
 import sys
@@ -46,7 +47,7 @@ def generated_files() -> dict[Path, str]:
         text, of_card = card.read_text(), [entry for entry in models if ZOO / entry["card"] == card]
         if "<!-- scores -->\n" not in text or "<!-- /scores -->" not in text:
             raise ValueError(f"{card} has no lines <!-- scores --> and <!-- /scores -->: its scores go between them")
-        files[card] = _fill(text, "scores", _table(of_card[0]["scores"]))
+        files[card] = _fill(text, "scores", _table([score for entry in of_card for score in entry["scores"]]))
         files[card] = _fill(files[card], "variants", _variants_table(of_card))
     for item in trained:
         card = ZOO / item["card"]
@@ -71,15 +72,14 @@ def _entries(card: Path) -> list[Entry]:
     if missing := [name for name in ("name", "class_path", "task", "counted_at") if name not in front]:
         raise ValueError(f"{card}: its front matter has no {missing[0]!r} (see zoo/mlp/mlp.md)")
     variants, argument = front.get("variants", {front["name"]: {}}), front.get("argument")
+    if "variants" in front and argument is None:
+        raise ValueError(f"{card}: its variants need an `argument` in the front matter, the one that recipes are told by")
     if lacking := [name for name, arguments in variants.items() if argument and argument not in arguments]:
         raise ValueError(f"{card}: its variant {lacking[0]} has no {argument!r}, the argument that recipes are told by")
-    return [
-        _entry(card, front, name, {**front["counted_at"], **arguments}, first=number == 0)
-        for number, (name, arguments) in enumerate(variants.items())
-    ]
+    return [_entry(card, front, name, {**front["counted_at"], **arguments}) for name, arguments in variants.items()]
 
 
-def _entry(card: Path, front: dict[str, Any], name: str, arguments: dict[str, Any], first: bool) -> Entry:
+def _entry(card: Path, front: dict[str, Any], name: str, arguments: dict[str, Any]) -> Entry:
     try:
         model_class = import_class(front["class_path"])
         with torch.device("meta"):
@@ -100,7 +100,7 @@ def _entry(card: Path, front: dict[str, Any], name: str, arguments: dict[str, An
         counted_at=arguments,
         tested_at={**arguments, **front.get("tested_at", {})},
         fields=_fields(model.net, arguments["input_shape"]) if has_maps else [],
-        scores=_scores(front["class_path"], model_class, front.get("argument"), front.get("variants", {})) if first else [],
+        scores=_scores(front["class_path"], model_class, front.get("argument"), arguments),
     )
 
 
@@ -141,15 +141,15 @@ def _weights(path: Path) -> Weights:
     )
 
 
-def _scores(class_path: str, model_class: Any, argument: str | None, variants: dict[str, dict[str, Any]]) -> list[Score]:
-    """The scores of a class's recipes; where cards share the class, of those whose `argument` names one of its variants."""
+def _scores(class_path: str, model_class: Any, argument: str | None, arguments: dict[str, Any]) -> list[Score]:
+    """The scores of a class's recipes; where a card has variants, of those recipes that are told to be this one by `argument`."""
     scores = []
-    chosen = [variant[argument] for variant in variants.values()] if argument else []
     for path in recipe_paths().values():
         settings = yaml.safe_load(path.read_text())
         if settings["model"]["class_path"] != class_path:
             continue
-        if argument is None or settings["model"]["init_args"].get(argument) in chosen:
+        default = inspect.signature(model_class).parameters[argument].default if argument else None
+        if argument is None or settings["model"].get("init_args", {}).get(argument, default) == arguments[argument]:
             scores.append(summarise(path, model_class.headline, settings))
     return scores
 

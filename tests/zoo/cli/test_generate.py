@@ -96,11 +96,11 @@ def test_a_card_of_variants_gives_a_model_each(small_zoo: Path) -> None:
     assert named("perceptron")["fields"] == []
 
 
-def test_recipes_stand_once_with_the_first_variant(small_zoo: Path) -> None:
+def test_recipes_stand_once_with_their_own_variant(small_zoo: Path) -> None:
     generate(check_only=False)
-    recipes = {score["recipe"] for score in named("cifar_resnet20")["scores"]}
-    assert {"resnet20_fashion_mnist", "resnet56_cifar10_published"} <= recipes
-    assert named("cifar_resnet32")["scores"] == named("cifar_resnet56")["scores"] == []
+    of = {depth: {score["recipe"] for score in named(f"cifar_resnet{depth}")["scores"]} for depth in (20, 32, 56)}
+    assert of == {20: {"resnet20_fashion_mnist", "resnet20_cifar10_published"}, 32: set(), 56: {"resnet56_cifar10_published"}}
+    recipes = of[20] | of[56]
     table = (small_zoo / "docs" / "cnn.md").read_text()
     assert all(table.count(f"`{recipe}`") == 1 for recipe in recipes)
     assert "mlp" not in table  # another family's page
@@ -118,13 +118,14 @@ def test_where_cards_share_a_class_each_has_the_recipes_of_its_variants(small_zo
 @pytest.mark.parametrize(
     ("variants", "argument", "message"),
     [
-        ("tiny: {bckbone: resnet18}", "", r"cannot build zoo.ImageClassifier .*bckbone"),
+        ("tiny: {bckbone: resnet18}", "argument: bckbone", r"cannot build zoo.ImageClassifier .*bckbone"),
+        ("tiny: {backbone: resnet18}", "", r"its variants need an `argument`"),
         ("tiny: {backbone: resnet17}", "argument: backbone", r"cannot build zoo.ImageClassifier .*no backbone 'resnet17'"),
         ("tiny: {backbone: resnet18, stem: big}", "argument: backbone", r"unknown stem 'big'"),
         ("tiny: {backbone: resnet18}", "argument: bckbone", r"its variant tiny has no 'bckbone'"),
         ("perceptron: {backbone: resnet18}", "argument: backbone", r"two cards share a name: .*perceptron"),
     ],
-    ids=["misspelt", "unknown", "refused", "argument", "twice"],
+    ids=["misspelt", "untold", "unknown", "refused", "argument", "twice"],
 )
 def test_a_card_that_does_not_fit_is_named(variants: str, argument: str, message: str, small_zoo: Path) -> None:
     card = nets(small_zoo, variants, argument)
