@@ -142,7 +142,7 @@ def _weights(path: Path) -> Weights:
 
 
 def _scores(class_path: str, model_class: Any, argument: str | None, arguments: dict[str, Any]) -> list[Score]:
-    """The scores of a class's recipes; where a card has variants, of those recipes that are told to be this one by `argument`."""
+    """The scores of a class's recipes; where a card has variants, of the recipes whose `argument` is this one's."""
     scores = []
     for path in recipe_paths().values():
         settings = yaml.safe_load(path.read_text())

@@ -154,7 +154,7 @@ class Run:
         lines = [(name, f"{value:.4f}") for name, value in sorted(results.items(), reverse=True)]
         lines += [("training took", f"{seconds:.0f} s"), ("run directory", shown)]
         lines += [(name, path) for name, path in self._contents()]
-        if (self.folder / "config.yaml").exists() and trainer.max_epochs != 0:  # a script's run has none; 0: nothing was trained
+        if (self.folder / "config.yaml").exists() and trainer.max_epochs != 0:  # a script's has none; 0: not trained
             more = "" if trainer.max_epochs is None else f" --trainer.max_epochs {2 * trainer.max_epochs}"
             lines.append(("train on", f"zoo fit --resume {shlex.quote(shown)}{more}"))
         if best:
