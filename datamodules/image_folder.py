@@ -78,6 +78,8 @@ class ImageFolder(PictureData):
             raise ValueError("root is not given: name the folder with a folder of pictures per class (--data.root FOLDER)")
         folder = find_folder(root)
         found = {part: next((folder / n for n in names if (folder / n).is_dir()), None) for part, names in _PARTS.items()}
+        if not found["train"] and (alone := found["val"] or found["test"]):
+            raise ValueError(f"{alone} stands without a folder train beside it: add one, or name {alone.name} otherwise")
         parts = {part: path for part, path in found.items() if path} if found["train"] else {"train": folder}
         if parts.keys() == {"train", "val"}:
             parts = {"train": parts["train"], "test": parts["val"]}

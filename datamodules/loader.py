@@ -184,5 +184,5 @@ class WorkerLoader(Loader):
     def _batches(self) -> Iterator[Batch]:
         for batch in self._loader:
             if isinstance(batch, ValueError):
-                raise batch
+                raise ValueError(str(batch))  # `batch` itself would hold this frame, and so the workers, until they time out
             yield batch

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 from torch import Tensor
 
 from datamodules.base import Arrays, DataModule, Split
@@ -19,10 +19,19 @@ from datamodules.loader import Loader, WorkerLoader
 from datamodules.randomness import uniform
 from datamodules.splits import stratified_split
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # what networks of timm and torchvision expect
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the pictures most pretrained networks saw
 _FIRST_DRAW = 3  # those before it belong to ImageTransform, which mirrors
 _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 _UNREADABLE = (OSError, SyntaxError, RuntimeError, ValueError, *_BOMBS)  # what Pillow's formats raise for damaged files
+_TURNS = {  # by the EXIF standard's number for how the camera was held
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 class Files(Protocol):
@@ -96,7 +105,7 @@ def open_picture(files: Files, position: int, smallest: int | None = None) -> Im
             if smallest is not None:
                 picture.draft(None, (smallest, smallest))  # None keeps the mode
                 picture.load()
-                picture = ImageOps.exif_transpose(picture)
+                picture = _upright(picture)
     except _UNREADABLE as error:
         raise ValueError(
             f"{files.name(position)} holds no readable picture ({_reason(encoded, error)}): mend or remove it"
@@ -108,6 +117,15 @@ def open_picture(files: Files, position: int, smallest: int | None = None) -> Im
     if picture.mode == "P":
         picture = picture.convert("RGBA")  # a palette may hold transparent colours
     return picture
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    """Turn a picture as its camera says it was held."""
+    try:
+        orientation = picture.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # damaged notes of the camera, in almost any way: the pixels are sound
+        return picture
+    return picture.transpose(_TURNS[orientation]) if orientation in _TURNS else picture
 
 
 def _reason(encoded: Path | bytes, error: Exception) -> str:
@@ -135,7 +153,7 @@ class PictureData(DataModule):
         min_area: smallest share of a picture's area that training sees; 1: the same centre as evaluation.
         flip: mirror half of the training pictures.
         normalize: to mean 0 and deviation 1 by `mean` and `std`; otherwise pixels stay in [0, 1].
-        mean: of the pixels in [0, 1] per channel; by default ImageNet's, which pretrained networks expect.
+        mean: of the pixels in [0, 1] per channel; by default ImageNet's.
         std: likewise.
     """
 
@@ -204,7 +222,9 @@ class PictureData(DataModule):
 
 
 def check_readable(files: Files) -> None:
-    """Look at the head of every picture, so that a bad one is named before the training and not in the middle of it.
+    """Look at the head of every picture: what is empty, no picture or too large is named before the training.
+
+    What is cut short shows when it is decoded.
 
     Raises:
         ValueError: naming the first bad ones.

@@ -214,8 +214,9 @@ def test_the_one_part_beside_training_is_the_test(pets: Path, word: str) -> None
     assert len(data.splits["val"].rows) == 2  # one of each class
 
 
-def test_three_parts_are_what_their_names_say(pets: Path) -> None:
-    for word, num in {"train": 4, "validation": 3, "test": 2}.items():
+@pytest.mark.parametrize("words", [("validation", "test"), ("valid", "test"), ("val", "eval"), ("dev", "eval")])
+def test_three_parts_are_what_their_names_say(pets: Path, words: tuple[str, str]) -> None:
+    for word, num in zip(("train", *words), (4, 3, 2), strict=True):
         write(pets / f"{word}.parquet", {"image": pictures(num), "label": [0, 1, 0, 1][:num]})
     data = module()
     data.setup()

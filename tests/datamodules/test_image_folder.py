@@ -215,3 +215,12 @@ def test_real_ants_and_bees(mirror: Path) -> None:
     normalised = data.transform(batch, 0, False).x
     assert normalised.mean().abs() < 0.5  # pictures of the world, as ImageNet's are
     assert 0.7 < normalised.std() < 1.3
+
+
+@pytest.mark.parametrize("name", ["val", "test"])
+def test_a_held_out_folder_without_a_training_one_is_no_class(tmp_path: Path, name: str) -> None:
+    for folder in ("cats", "dogs", name):
+        (tmp_path / folder).mkdir()
+        Image.new("RGB", (8, 8)).save(tmp_path / folder / "0.png")
+    with pytest.raises(ValueError, match=rf"{name} stands without a folder train beside it"):
+        ImageFolder(str(tmp_path))

@@ -2,6 +2,7 @@
 
 import json
 import random
+import weakref
 from collections.abc import Callable
 
 import numpy as np
@@ -291,3 +292,14 @@ def test_after_a_bad_sample_a_loader_can_be_used_again(num_workers: int) -> None
     for _ in range(2):
         with pytest.raises(ValueError, match="bad"):
             list(loader)
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_after_a_bad_sample_nothing_holds_on_to_the_workers(num_workers: int) -> None:
+    """Left to the garbage collector, they would only go after their ten seconds are over."""
+    loader = WorkerLoader(Damaged({5: ValueError("bad")}), torch.arange(12), BatchOrder(12, 4), num_workers)
+    with pytest.raises(ValueError, match="bad"):
+        list(loader)
+    alive = weakref.ref(loader._loader)
+    del loader
+    assert alive() is None

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 from torch import Tensor
 
 from datamodules.batch import Batch
 from datamodules.image_folder import Paths
 from datamodules.images import ImageTransform
 from datamodules.loader import BatchOrder, WorkerLoader
-from datamodules.pictures import PictureData, Reader, check_readable
+from datamodules.pictures import PictureData, Reader, check_readable, open_picture
 
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
 WIDTH, HEIGHT = 250, 200
@@ -333,3 +333,17 @@ def test_normalises_as_pretrained_networks_expect_unless_told() -> None:
     x = torch.full((1, 3, 8, 8), 51, dtype=torch.uint8)
     batch = plain.transform(Batch(x, torch.zeros(1), torch.arange(1)), 0, False)
     assert torch.equal(batch.x, torch.full((1, 3, 8, 8), 0.2))
+
+
+def test_damaged_notes_of_the_camera_leave_the_picture_as_it_is(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (20, 30, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.fromarray(pixels).save(tmp_path / "sound.jpg", exif=exif)
+    sound = (tmp_path / "sound.jpg").read_bytes()
+    start = sound.index(b"Exif\0\0") + 6
+    assert open_picture(Paths([tmp_path / "sound.jpg"]), 0, smallest=20).size == (20, 30)  # turned
+    for place in range(start, start + 26):
+        for value in (0, 9, 255):
+            (tmp_path / "damaged.jpg").write_bytes(sound[:place] + bytes([value]) + sound[place + 1 :])
+            assert open_picture(Paths([tmp_path / "damaged.jpg"]), 0, smallest=20).size in ((20, 30), (30, 20))

@@ -232,7 +232,7 @@ def test_every_cnn_trains_exports_and_reloads(
     """`export` itself compares the reloaded file with the system, and raises where they differ."""
     system, batch = build(entry), made_up_batch(entry)
     loader = DataLoader([batch], batch_size=None)  # type: ignore[arg-type]  # a list will do
-    trainer = fit(system, None, loader, max_steps=1, limit_val_batches=0, plugins=[AtomicCheckpointIO()])
+    trainer = fit(system, None, loader, loader, max_steps=1, limit_val_batches=0, plugins=[AtomicCheckpointIO()])
     trainer.save_checkpoint(tmp_path / "model.ckpt", weights_only=True)
     assert export(tmp_path / "model.ckpt", format) == 0
     assert (tmp_path / f"model.{format}").stat().st_size > 0

@@ -7,6 +7,7 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
 from matplotlib.figure import Figure
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 
 class FirstFilters(Callback):
@@ -23,11 +24,14 @@ class FirstFilters(Callback):
         first = next((m for m in net.modules() if isinstance(m, nn.Conv2d)), None) if isinstance(net, nn.Module) else None
         if first is None or first.weight.shape[1] not in (1, 3) or min(first.kernel_size) == 1:
             return
+        weight = first.weight.detach()
+        if isinstance(weight, DTensor):
+            weight = weight.full_tensor()  # every process has to take part
         if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         path = self.folder / "filters.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        filters_figure(first.weight.detach().float().cpu()).savefig(path)
+        filters_figure(weight.float().cpu()).savefig(path)
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 logger.log_image("train/filters", images=[str(path)], step=trainer.global_step)

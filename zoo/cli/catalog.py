@@ -117,7 +117,8 @@ def results_text(item: Weights) -> str:
 
 def print_info(name: str) -> int:
     """Print a model's or published weights' card without its front matter, after the facts in it."""
-    found = {entry["name"]: entry for entry in entries()}
+    of_cards = {Path(entry["card"]).stem: entry for entry in reversed(entries())}  # a card's first: resnet means resnet18
+    found = {**of_cards, **{entry["name"]: entry for entry in entries()}}
     trained = {item["name"]: item for item in weights()}
     if name in trained:
         item = trained[name]
@@ -128,7 +129,8 @@ def print_info(name: str) -> int:
         raise UsageError(f"no model {name!r}: {nearest(name, [*found, *trained])}")
     entry = found[name]
     at = ", ".join(f"{key}={value}" for key, value in entry["counted_at"].items())
-    print(f"{entry['class_path']}  {entry['num_params']:,} parameters ({at})\n")
+    name = entry["name"]
+    print(f"{name}: {entry['class_path']}  {entry['num_params']:,} parameters ({at})\n")
     _print_card(entry["card"])
     if entry["fields"]:
         size = "x".join(map(str, entry["counted_at"]["input_shape"][1:]))

@@ -39,15 +39,14 @@ def predict_images(checkpoint: Path, images: Path, folder: Path) -> int:
         std=facts["std"],
     )
     callbacks = [Predictions(folder), LineProgress()]
-    trainer = Trainer(logger=False, callbacks=callbacks, enable_checkpointing=False, enable_model_summary=False)
+    trainer = Trainer(devices=1, logger=False, callbacks=callbacks, enable_checkpointing=False, enable_model_summary=False)
     trainer.predict(system, datamodule=data, return_predictions=False)
     path = folder / "predictions" / "predict.csv"
-    if trainer.is_global_zero:
-        with path.open(newline="") as file:
-            rows = list(csv.DictReader(file))
-        width = max(len(row["file"]) for row in rows[:_SHOWN])
-        for row in rows[:_SHOWN]:
-            print(f"{row['file']:<{width}}  {row['prediction']}  {float(row['confidence']):.1%}")
-        more = f" ({len(rows)} pictures)" if len(rows) > _SHOWN else ""
-        print(f"predictions  {path}{more}")
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    width = max(len(row["file"]) for row in rows[:_SHOWN])
+    for row in rows[:_SHOWN]:
+        print(f"{row['file']:<{width}}  {row['prediction']}  {float(row['confidence']):.1%}")
+    more = f" ({len(rows)} pictures)" if len(rows) > _SHOWN else ""
+    print(f"predictions  {path}{more}")
     return 0

@@ -70,10 +70,9 @@ def run(request: Request) -> int:
         read_settings(path)
     recorded = _without_weights(read_checkpoint(checkpoint)) if checkpoint else None
     cli = ZooCLI([*(f"--config={path}" for path in configs), *request.overrides], recorded, str(checkpoint))
-    if request.command != "fit" and checkpoint is None:
-        given = cli.config.model.init_args
-        if not (given.get("weights") or given.get("pretrained")):
-            raise UsageError(f"{request.command} needs --ckpt_path: the model of {configs[0]} starts from no trained weights")
+    starts_from = cli.config.model.init_args.get("weights")  # `pretrained` does not count: its last layer is new
+    if request.command != "fit" and checkpoint is None and starts_from is None:
+        raise UsageError(f"{request.command} needs --ckpt_path: the model of {configs[0]} has no weights of its own")
     zoo_run = Run(folder, recipe, _session(folder, "resume" if request.resume else request.command), cli.config.get("wandb"))
     zoo_run.make_folder()
     cli.build_trainer(zoo_run)

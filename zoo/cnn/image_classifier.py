@@ -5,7 +5,7 @@ Shapes: B batch, C channels, H height, W width, K classes.
 
 from torch import Tensor
 
-from zoo.nn.backbone import Stem, build_backbone
+from zoo.nn.backbone import Stem, build_backbone, pretrained_statistics
 from zoo.nn.initial_weights import load_weights
 from zoo.training.classifier import Classifier
 from zoo.training.optim import Optim
@@ -56,3 +56,17 @@ class ImageClassifier(Classifier):
         logits, *auxiliary = logits  # GoogLeNet in training: its deep and its shallow auxiliary head
         loss = self.loss(logits, batch.y) + AUXILIARY_WEIGHT * sum(self.loss(other, batch.y) for other in auxiliary)
         return loss, {"preds": logits, "target": batch.y}
+
+    def on_fit_start(self) -> None:
+        super().on_fit_start()
+        data = getattr(self.trainer, "datamodule", None)
+        if not self.hparams["pretrained"]:
+            return
+        backbone = self.hparams["backbone"]
+        for name, wanted in zip(("mean", "std"), pretrained_statistics(backbone), strict=True):
+            given = getattr(data, name, wanted)
+            if len(given) == len(wanted) and any(abs(a - b) > 0.01 for a, b in zip(given, wanted, strict=True)):
+                raise ValueError(
+                    f"the pretrained weights of {backbone} expect data.{name} {list(wanted)}, got {list(given)}: "
+                    f"give --data.{name} '{list(wanted)}'"
+                )

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 import timm
 import torch
 import torchvision
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import nn
 
 from zoo.nn.initial_weights import initial_weights_wanted
@@ -52,10 +53,10 @@ def build_backbone(
         return net
 
     def fits(shape: Sequence[int]) -> bool:
-        """Whether an image passes; on the meta device, where nothing is computed."""
+        """Whether an image passes, auxiliary heads included; on the meta device, where nothing is computed."""
         with torch.device("meta"), torch.no_grad():
             try:
-                build(shape, pretrained=False).eval()(torch.empty(2, *shape))
+                build(shape, pretrained=False).train()(torch.empty(2, *shape))
             except (RuntimeError, AssertionError):  # how torch and timm say that maps or patches run out
                 return False
             return True
@@ -67,6 +68,12 @@ def build_backbone(
         way_out = f"{fitting[0]}x{fitting[0]} fit: set data.size" if fitting else "no usual size fits"
         raise ValueError(f"{name} cannot take images of {pixels} pixels: {way_out}, or choose another backbone")
     return build(input_shape, pretrained)
+
+
+def pretrained_statistics(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation per channel, in [0, 1], of the pictures that a backbone's pretrained weights expect."""
+    config = timm.get_pretrained_cfg(name) if _is_timm(name) else None
+    return (config.mean, config.std) if config is not None else (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
 
 
 def _is_timm(name: str) -> bool:

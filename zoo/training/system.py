@@ -4,6 +4,7 @@ from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 import torch
 from lightning import Callback, LightningModule
+from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.utilities.types import LRSchedulerTypeUnion, OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
@@ -94,8 +95,10 @@ class System(LightningModule):
         return {"preds": self(batch.x), "position": batch.position}
 
     def setup(self, stage: str) -> None:
-        # the layout convolutions are fastest in, on CPUs and on GPUs with tensor cores; it changes no value
-        if any(isinstance(module, nn.Conv2d) for module in self.net.modules()):
+        # the layout convolutions are fastest in, on CPUs and on GPUs with tensor cores; it changes no value. FSDP
+        # takes contiguous parameters only
+        sharded = isinstance(self.trainer.strategy, ModelParallelStrategy)
+        if not sharded and any(isinstance(module, nn.Conv2d) for module in self.net.modules()):
             self.net.to(memory_format=torch.channels_last)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

@@ -8,9 +8,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from lightning import Trainer
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from datamodules import ImageFolder
 from datamodules.batch import Batch
 from zoo.cnn.image_classifier import ImageClassifier
 from zoo.nn.initial_weights import without_initial_weights
@@ -126,3 +128,18 @@ def test_starts_from_a_file_of_weights(tmp_path: Path) -> None:
 def test_refuses_what_cannot_work(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ImageClassifier(**{"input_shape": (3, 32, 32), "num_classes": 3, **arguments})
+
+
+def test_pretrained_weights_refuse_pictures_normalised_for_others(fit: Callable[..., Trainer], tmp_path: Path) -> None:
+    """timm's ViTs saw pixels in [-1, 1]; an image folder gives ImageNet's statistics unless it is told."""
+    for name in ("ants", "bees"):
+        for number in range(4):
+            path = tmp_path / name / f"{number}.png"
+            path.parent.mkdir(exist_ok=True)
+            Image.new("RGB", (32, 32)).save(path)
+    shape = {"size": 32, "num_workers": 0, "batch_size": 2, "val_fraction": 0.3}
+    with without_initial_weights():
+        system = ImageClassifier((3, 32, 32), 2, backbone="vit_tiny_patch16_224", pretrained=True)
+    with pytest.raises(ValueError, match=r"vit_tiny_patch16_224 expect data.mean \[0.5, 0.5, 0.5\], got \[0.485.*--data.mean"):
+        fit(system, ImageFolder(str(tmp_path), **shape))
+    fit(system, ImageFolder(str(tmp_path), **shape, mean=[0.5] * 3, std=[0.5] * 3), max_steps=1)

@@ -295,3 +295,8 @@ def test_a_network_that_nobody_published_weights_of_is_refused() -> None:
     name = next(name for name in timm.list_models("resnet*") if not timm.get_pretrained_cfg(name).has_weights)
     with pytest.raises(ValueError, match=f"timm has no pretrained weights for {name}: leave pretrained out"):
         on_meta(name, (3, 64, 64), 10, pretrained=True)
+
+
+def test_a_picture_too_small_for_an_auxiliary_head_is_refused_when_the_network_is_built() -> None:
+    with pytest.raises(ValueError, match=r"inception_v3 cannot take images of 224x224 pixels: 384x384 fit"):
+        on_meta("torchvision/inception_v3", (3, 224, 224), 10)

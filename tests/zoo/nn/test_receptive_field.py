@@ -79,11 +79,26 @@ def inception() -> nn.Module:
     return Joined()
 
 
+def subsampled() -> nn.Module:
+    """Pixels left out by indexing, as in option A of a residual network."""
+
+    class Subsampled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last = nn.Conv2d(1, 2, 3), nn.Conv2d(2, 1, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.last(self.first(x)[:, :, ::2, ::3])
+
+    return Subsampled()
+
+
 @pytest.mark.parametrize(
     ("build", "input_shape"),
     [
         (conv_stack, (2, 97, 107)),
         (inception, (1, 40, 48)),
+        (subsampled, (1, 40, 50)),
         (lambda: SimpleCNN((1, 48, 56), 3, widths=(2, 3, 4)), (1, 48, 56)),
         (lambda: CIFARResNet((1, 80, 72), 3, depth=14, width=2), (1, 80, 72)),
     ],

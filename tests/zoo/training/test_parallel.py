@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 
 from zoo.training.checkpoint import load_system, read_checkpoint
 
@@ -81,4 +82,21 @@ def test_a_sharded_run_resumes_in_one_process(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     assert read_checkpoint(run / "checkpoints" / "last.ckpt")["global_step"] == 60
+    assert load_system(run / "checkpoints" / "best.ckpt")(torch.zeros(1, 1, 8, 8)).shape == (1, 10)
+
+
+@pytest.mark.parametrize("overlay", ["trainer/ddp", "trainer/fsdp"])
+def test_a_network_with_convolutions_trains_and_is_tested_on_two_processes(tmp_path: Path, overlay: str) -> None:
+    """FSDP takes contiguous weights only, and every process has to help to gather the filters that one draws."""
+    recipe = tmp_path / "cnn.yaml"
+    model = {"class_path": "zoo.SimpleCNNClassifier", "init_args": {"widths": [8, 16]}}
+    trainer = {"max_epochs": 2, "precision": "32-true", "accelerator": "cpu"}
+    recipe.write_text(yaml.safe_dump({"model": model, "data": {"class_path": "datamodules.Digits"}, "trainer": trainer}))
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "zoo", "fit", "-c", str(recipe), "-c", overlay, "--run_dir", str(run)]
+    command += ["--trainer.accelerator", "cpu"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((run / "run.json").read_text())["results"]["test/acc"] > 0.3
+    assert (run / "pictures" / "filters.png").stat().st_size > 0
     assert load_system(run / "checkpoints" / "best.ckpt")(torch.zeros(1, 1, 8, 8)).shape == (1, 10)
