@@ -99,6 +99,8 @@ def open_picture(files: Files, position: int, smallest: int | None = None) -> Im
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
+            # damaged notes of the camera, which do no harm: PIL/TiffImagePlugin.py
+            warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin")
             if smallest is not None and isinstance(encoded, Path):
                 encoded = encoded.read_bytes()  # Pillow keeps a file open that is damaged, or holds several pictures
             picture: Image.Image = Image.open(io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded)

@@ -242,6 +242,14 @@ def test_three_parts_are_what_their_names_say(pets: Path, words: tuple[str, str]
             ["data/pets_train.parquet", "data/pets_test.parquet"],
             {"train": ["data/pets_train.parquet"], "test": ["data/pets_test.parquet"]},
         ),
+        (
+            ["data/train-00001-of-00002.parquet", "data/train-00000-of-00002.parquet"],
+            {"train": ["data/train-00000-of-00002.parquet", "data/train-00001-of-00002.parquet"]},
+        ),
+        (
+            ["data/train-dev/train-0.parquet", "data/train-dev/test-0.parquet"],
+            {"train": ["data/train-dev/train-0.parquet"], "test": ["data/train-dev/test-0.parquet"]},
+        ),
         (["train.csv", "train.parquet", "trains.parquet", "strain.parquet"], {"train": ["train.parquet"]}),
         (["test/train-0.parquet", "test/test-0.parquet"], {"train": ["test/train-0.parquet"], "test": ["test/test-0.parquet"]}),
     ],

@@ -202,6 +202,18 @@ def test_a_large_photo_is_read_coarsely_and_looks_the_same() -> None:
     assert (coarse.int() - fine.int()).abs().max() <= 5
 
 
+@pytest.mark.parametrize(("crop", "min_area"), [(0.5, 1.0), (1.0, 0.25)])
+def test_a_part_of_a_photo_is_read_no_coarser_than_its_own_pixels(crop: float, min_area: float) -> None:
+    details = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8))
+    photo = details.resize((512, 512), Image.Resampling.BICUBIC)
+    contents = saved(photo, "JPEG", quality=95), saved(photo)
+    for epoch in range(3):
+        coarse, fine = (
+            reader(content, 64, crop, rgb=False, min_area=min_area).read(epoch, position=0).x.double() for content in contents
+        )
+        assert (coarse - fine).abs().mean() < 5
+
+
 def png(width: int, height: int) -> bytes:
     """A picture that claims to be so large, and holds next to nothing."""
 
@@ -228,6 +240,7 @@ BAD_HEADS = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")  # as outside of tests: an error by its own doing
 @pytest.mark.parametrize(("content", "reason"), BAD_HEADS)
 def test_a_bad_head_is_named_before_the_training(tmp_path: Path, content: bytes, reason: str) -> None:
     (tmp_path / "good.png").write_bytes(saved(Image.fromarray(NOISE)))
@@ -238,6 +251,7 @@ def test_a_bad_head_is_named_before_the_training(tmp_path: Path, content: bytes,
     assert message_of(error).startswith(f"{tmp_path / 'bad.png'} holds no readable picture (")
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")  # as outside of tests: an error by its own doing
 def test_a_real_picture_above_pillows_limit_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "large.png").write_bytes(saved(Image.fromarray(NOISE)))
     files = Paths([tmp_path / "large.png"])

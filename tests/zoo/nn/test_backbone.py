@@ -286,9 +286,9 @@ def test_pretrained_googlenet_gets_its_images_as_its_weights_want_them(
 
 @pytest.mark.parametrize("name", ["googlenet", "torchvision/inception_v3"])
 def test_weights_from_a_checkpoint_get_their_images_as_the_pretrained_ones_did(name: str) -> None:
-    assert on_meta(name, (3, 96, 96), 10).transform_input is False
+    assert on_meta(name, (3, 299, 299), 10).transform_input is False
     with without_initial_weights():
-        assert on_meta(name, (3, 96, 96), 10, pretrained=True).transform_input is True
+        assert on_meta(name, (3, 299, 299), 10, pretrained=True).transform_input is True
 
 
 def test_a_network_that_nobody_published_weights_of_is_refused() -> None:
