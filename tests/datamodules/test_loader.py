@@ -276,14 +276,12 @@ def test_a_sample_that_cannot_be_read_is_named_in_one_line(num_workers: int) -> 
         next(served)
 
 
-@pytest.mark.parametrize("num_workers", [0, 2])
-def test_a_mistake_keeps_its_traceback(num_workers: int) -> None:
+@pytest.mark.parametrize(("num_workers", "message"), [(0, "no such thing"), (2, r"test_loader\.py(.*\n)+.*no such thing")])
+def test_a_mistake_keeps_its_traceback(num_workers: int, message: str) -> None:
     """Only what is said of the data is shortened."""
     loader = WorkerLoader(Damaged({1: TypeError("no such thing")}), torch.arange(4), BatchOrder(4, 4), num_workers)
-    with pytest.raises(TypeError, match="no such thing") as error:
+    with pytest.raises(TypeError, match=message):
         list(loader)
-    told = str(error.value) if num_workers else str(error.traceback[-1])
-    assert "test_loader.py" in told
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
@@ -294,10 +292,9 @@ def test_after_a_bad_sample_a_loader_can_be_used_again(num_workers: int) -> None
             list(loader)
 
 
-@pytest.mark.parametrize("num_workers", [0, 2])
-def test_after_a_bad_sample_nothing_holds_on_to_the_workers(num_workers: int) -> None:
-    """Left to the garbage collector, they would only go after their ten seconds are over."""
-    loader = WorkerLoader(Damaged({5: ValueError("bad")}), torch.arange(12), BatchOrder(12, 4), num_workers)
+def test_after_a_bad_sample_nothing_holds_on_to_the_workers() -> None:
+    """Left to the garbage collector, they would be waited for until they time out, ten seconds later."""
+    loader = WorkerLoader(Damaged({5: ValueError("bad")}), torch.arange(12), BatchOrder(12, 4), num_workers=2)
     with pytest.raises(ValueError, match="bad"):
         list(loader)
     alive = weakref.ref(loader._loader)
