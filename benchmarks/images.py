@@ -1,6 +1,6 @@
 """Images per second: convolutional networks against plain loops, and the in-memory path against a per-image DataLoader.
 
-python benchmarks/images.py              ten minutes on two CPU cores; appends to benchmarks/images.results.jsonl
+python benchmarks/images.py              five minutes on two CPU cores; appends to benchmarks/images.results.jsonl
 
 Networks: a fit of the zoo with its defaults (`Trainer`, the precision this processor is fastest in, channels last, logging)
 takes turns with plain PyTorch loops over the same network, batches, optimizer and normalisation, set by hand to fp32 or
@@ -188,8 +188,8 @@ def serve(num_rounds: int) -> dict[str, Any]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--batches", type=int, default=60)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--batches", type=int, default=40)
+    parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--output", type=Path, default=Path(__file__).with_suffix(".results.jsonl"))
     arguments = parser.parse_args()
     measured = [train(name, arguments.batches, arguments.rounds) for name in SYSTEMS] + [serve(num_rounds=3)]

@@ -198,7 +198,7 @@ def test_numbers_drawn_as_files_get_the_answers_of_the_test(run: Path, tmp_path:
     assert main(["predict", "--ckpt_path", str(run / "checkpoints" / "best.ckpt"), *arguments]) == 0
     predicted = read(tmp_path / "run" / "predictions" / "predict.csv")
     tested = list(csv.DictReader((run / "predictions" / "test.csv").read_text().splitlines()))
-    assert len(predicted) == 2 * len(tested) == 720
+    assert len(predicted) == 2 * len(tested) == 718
     for row in tested:
         for kind in ("L", "RGB"):
             found = predicted[f"{kind}{row['position']}.png"]
