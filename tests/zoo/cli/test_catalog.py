@@ -71,7 +71,7 @@ def test_of_a_variant_its_own_count_and_fields_are_shown(
         f"\nReceptive field of {name} at 224x224 pixels, at the last layer of each resolution:\n\n"
     )
     counted_at = f"input_shape=[3, 224, 224], num_classes=1000, backbone={name}"
-    assert card.startswith(f"zoo.ImageClassifier  {count} parameters ({counted_at})\n\n# ResNet\n")
+    assert card.startswith(f"{name}: zoo.ImageClassifier  {count} parameters ({counted_at})\n\n# ResNet\n")
     head, *lines = (line.split()[1:] for line in table.splitlines())
     assert head == ["output", "jump", "sees"]
     expected = zip((112, 56, 28, 14, 7), (2, 4, 8, 16, 32), fields, strict=True)
@@ -104,3 +104,10 @@ def test_a_mistyped_name_gets_the_nearest(
     out, err = capsys.readouterr()
     assert f"did you mean '{nearest}" in err
     assert not out
+
+
+def test_a_card_s_name_means_its_first_variant(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", "resnet"]) == 0
+    by_card = capsys.readouterr().out
+    assert main(["info", "resnet18"]) == 0
+    assert capsys.readouterr().out == by_card

@@ -68,7 +68,7 @@ def test_looking_is_quick_and_needs_no_torch(arguments: list[str]) -> None:
         (["fit"], "fit needs -c RECIPE: one of"),
         (["validate"], "validate needs -c RECIPE: one of"),
         (["test", "-c", "mlp_digits"], "test needs --ckpt_path: the model of"),
-        (["predict", "-c", "mlp_digits"], "starts from no trained weights"),
+        (["predict", "-c", "mlp_digits"], "has no weights of its own"),
         (["test", "--ckpt_path", "simple_cnn_fashion"], "test needs -c RECIPE: one of"),
         (["fit", "-c", "mlp_digits", "--model.lrr", "1"], "no setting model.lrr: did you mean 'lr'?"),
         (["fit", "-c", "mlp_digits", "--model.optim.nam", "sgd"], "no setting model.optim.nam: did you mean 'name'?"),
