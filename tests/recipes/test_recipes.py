@@ -59,7 +59,7 @@ def test_has_a_header_and_pins_its_precision(recipe: str) -> None:
 def test_runs(recipe: str, overlay: str | None, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """Fit and test for two batches each, through every overlay; the overlay's own setting must arrive.
 
-    Batches are cut to 32: a recipe's own can take a deep network minutes on a CPU. A recipe that only tests trains here too.
+    Batches are cut to 8: a recipe's own can take a deep network minutes on a CPU. A recipe that only tests trains here too.
     """
     if needs_mirror(recipe):
         request.getfixturevalue("mirror")
@@ -69,8 +69,10 @@ def test_runs(recipe: str, overlay: str | None, tmp_path: Path, request: pytest.
         short += ["--trainer.limit_train_batches", "2"]
     if overlay == "debug/profile":
         short += ["--trainer.max_steps", "2"]
-    if settings(recipe)["data"]["init_args"]["batch_size"] > 32:
-        short += ["--data.batch_size", "32"]
+    if settings(recipe)["data"]["init_args"]["batch_size"] > 8:
+        short += ["--data.batch_size", "8"]
+    if overlay and "num_workers" in settings(recipe)["data"]["init_args"]:
+        short += ["--data.num_workers", "0"]  # workers that nobody ended die 5 s after their loader: once is enough
     assert main(["fit", "-c", recipe, *overlays, *short, "--run_dir", str(tmp_path)]) == 0
     if overlay == "debug/fast_dev_run":
         assert not (tmp_path / "config.yaml").exists()  # so that the directory can be used for a real run
