@@ -11,8 +11,6 @@ Data: all of Fashion-MNIST's training images, mirrored, shifted by up to two pix
 by torchvision's transforms, image by image, in a `DataLoader` with 0 and with 2 workers. Nothing is trained.
 """
 
-import argparse
-import json
 import statistics
 import tempfile
 import time
@@ -23,7 +21,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from lightning import Callback, LightningModule, Trainer
-from overhead import BATCH_SIZE, NUM_CLASSES, Noise
+from overhead import BATCH_SIZE, NUM_CLASSES, Noise, keep, parse_arguments
 from timm.optim import create_optimizer_v2
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
@@ -187,18 +185,6 @@ def serve(num_rounds: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--batches", type=int, default=40)
-    parser.add_argument("--rounds", type=int, default=4)
-    parser.add_argument("--output", type=Path, default=Path(__file__).with_suffix(".results.jsonl"))
-    arguments = parser.parse_args()
+    arguments = parse_arguments(__file__, __doc__, batches=40, rounds=4)
     measured = [train(name, arguments.batches, arguments.rounds) for name in SYSTEMS] + [serve(num_rounds=3)]
-    about = {
-        "torch": torch.__version__.split("+")[0],
-        "date": time.strftime("%Y-%m-%d"),
-        "command": "python benchmarks/images.py",
-    }
-    for result in measured:
-        print(json.dumps({**result, **about}, indent=1))
-        with arguments.output.open("a") as file:
-            file.write(json.dumps({**result, **about}) + "\n")
+    keep(measured, __file__, arguments.output)

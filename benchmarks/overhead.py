@@ -132,19 +132,31 @@ def measure(num_batches: int, num_rounds: int) -> dict[str, object]:
         "ratio": round(statistics.median(ratios), 3),
         "ratio_range": [round(min(ratios), 3), round(max(ratios), 3)],
         "hardware": hardware(trainer),
-        "torch": torch.__version__.split("+")[0],
-        "date": time.strftime("%Y-%m-%d"),
-        "command": "python benchmarks/overhead.py",
     }
 
 
+def parse_arguments(script: str, about: str | None, batches: int, rounds: int) -> argparse.Namespace:
+    """What every benchmark's command line takes: batches a round, rounds, and where the results go."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batches", type=int, default=batches)
+    parser.add_argument("--rounds", type=int, default=rounds)
+    parser.add_argument("--output", type=Path, default=Path(script).with_suffix(".results.jsonl"))
+    return parser.parse_args()
+
+
+def keep(results: list[dict[str, object]], script: str, output: Path) -> None:
+    """Print results, and append them to `output`, a line each, with what they were measured by."""
+    about = {
+        "torch": torch.__version__.split("+")[0],
+        "date": time.strftime("%Y-%m-%d"),
+        "command": f"python benchmarks/{Path(script).name}",
+    }
+    for result in results:
+        print(json.dumps({**result, **about}, indent=1))
+        with output.open("a") as file:
+            file.write(json.dumps({**result, **about}) + "\n")
+
+
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--batches", type=int, default=400)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--output", type=Path, default=Path(__file__).with_suffix(".results.jsonl"))
-    arguments = parser.parse_args()
-    result = measure(arguments.batches, arguments.rounds)
-    print(json.dumps(result, indent=1))
-    with arguments.output.open("a") as file:
-        file.write(json.dumps(result) + "\n")
+    arguments = parse_arguments(__file__, __doc__, batches=400, rounds=15)
+    keep([measure(arguments.batches, arguments.rounds)], __file__, arguments.output)

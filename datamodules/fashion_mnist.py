@@ -6,8 +6,8 @@ from typing import Literal
 from datamodules.base import Arrays
 from datamodules.cache import cached
 from datamodules.hub_set import HubSet
-from datamodules.images import read_idx, read_parquet
-from datamodules.sources import hub_file, mirrored
+from datamodules.images import read_idx
+from datamodules.sources import mirrored
 
 _DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # where Debian's package dataset-fashion-mnist puts the idx files
 
@@ -17,6 +17,7 @@ class FashionMNIST(HubSet):
 
     repo = "zalando-datasets/fashion_mnist"
     folder = "fashion_mnist"
+    otherwise = "run `apt-get install dataset-fashion-mnist` or "
     input_shape = (1, 28, 28)
     num_classes = 10
     class_names = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
@@ -24,9 +25,8 @@ class FashionMNIST(HubSet):
     std = (0.3530,)
 
     def load(self, part: Literal["train", "test"]) -> Arrays:
-        filename, prefix = self.filename(part), {"train": "train", "test": "t10k"}[part]
+        prefix = {"train": "train", "test": "t10k"}[part]
         idx = _DEBIAN / f"{prefix}-images-idx3-ubyte.gz", _DEBIAN / f"{prefix}-labels-idx1-ubyte.gz"
-        if not mirrored(self.repo, filename) and all(path.is_file() for path in idx):
+        if not mirrored(self.repo, self.filename(part)) and all(path.is_file() for path in idx):
             return self.fitted(cached(f"fashion_mnist-{part}", idx, lambda: read_idx(*idx)))
-        path = hub_file(self.repo, filename, self.revision, otherwise="run `apt-get install dataset-fashion-mnist` or ")
-        return self.fitted(cached(f"fashion_mnist-{part}", [path], lambda: read_parquet(path, *self.columns)))
+        return super().load(part)

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from datamodules.pictures import Files, PictureData
+from datamodules.pictures import Files, PictureData, without_lone_validation
 from datamodules.sources import hub_file, hub_listing
 
 _PARTS = {"train": "train", "validation": "val", "valid": "val", "val": "val", "dev": "val", "test": "test", "eval": "test"}
@@ -140,10 +140,7 @@ def find_parts(source: str, listing: Sequence[str], config: str | None) -> dict[
         )
     if len(sets) > 1:
         raise ValueError(f"{source} holds several sets, choose one by data.config: {', '.join(sorted(sets))}")
-    parts = next(iter(sets.values()))
-    if parts.keys() == {"train", "val"}:
-        parts = {"train": parts["train"], "test": parts["val"]}
-    return parts
+    return without_lone_validation(next(iter(sets.values())))
 
 
 def find_columns(path: Path, image: str | None, label: str | None) -> tuple[str, str]:

@@ -32,6 +32,7 @@ class HubSet(DataModule):
     repo: ClassVar[str]
     folder: ClassVar[str]
     columns: ClassVar[tuple[str, str]] = ("image", "label")
+    otherwise: ClassVar[str] = ""  # what else than the hub gives it, as an error says it
     has_mirror_twins: ClassVar[bool] = True  # whether a mirrored image is as good an example of its class
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -65,7 +66,7 @@ class HubSet(DataModule):
         self.transform = ImageTransform(self.mean, self.std, normalize=normalize, flip=flip, shift=shift, seed=self.seed)
 
     def load(self, part: Literal["train", "test"]) -> Arrays:
-        path = hub_file(self.repo, self.filename(part), self.revision)
+        path = hub_file(self.repo, self.filename(part), self.revision, self.otherwise)
         return self.fitted(cached(f"{self.repo.rpartition('/')[2]}-{part}", [path], lambda: read_parquet(path, *self.columns)))
 
     def filename(self, part: str) -> str:

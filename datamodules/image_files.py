@@ -5,9 +5,8 @@ from pathlib import Path
 
 import torch
 
-from datamodules.base import Arrays, Split
 from datamodules.image_folder import Paths, picture_paths
-from datamodules.pictures import PictureData, check_readable
+from datamodules.pictures import PictureData
 
 
 class ImageFiles(PictureData):
@@ -41,9 +40,4 @@ class ImageFiles(PictureData):
         paths = [folder] if folder.is_file() else picture_paths(folder) if folder.is_dir() else []
         if not paths:
             raise FileNotFoundError(f"no pictures at {root}: name a picture, or a folder of pictures")
-        everything = torch.arange(len(paths))
-        self.serve(Paths(paths), torch.full((len(paths),), -1), class_names, {"test": everything})
-
-    def setup(self, stage: str | None = None) -> None:
-        check_readable(self.files)
-        self.splits = {"test": Split(Arrays(torch.empty(len(self.y), 0), self.y), torch.arange(len(self.y)))}
+        self.serve(Paths(paths), torch.full((len(paths),), -1), class_names, {"test": torch.arange(len(paths))})

@@ -1,13 +1,13 @@
 """A folder of pictures, a folder for each class."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from PIL import Image
 
-from datamodules.pictures import PictureData
+from datamodules.pictures import PictureData, without_lone_validation
+from datamodules.sources import mirror
 
 _PARTS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test",)}
 
@@ -81,8 +81,7 @@ class ImageFolder(PictureData):
         if not found["train"] and (alone := found["val"] or found["test"]):
             raise ValueError(f"{alone} stands without a folder train beside it: add one, or name {alone.name} otherwise")
         parts = {part: path for part, path in found.items() if path} if found["train"] else {"train": folder}
-        if parts.keys() == {"train", "val"}:
-            parts = {"train": parts["train"], "test": parts["val"]}
+        parts = without_lone_validation(parts)
         names = class_folders(parts["train"])
         paths: list[Path] = []
         labels: list[int] = []
@@ -107,12 +106,11 @@ def find_folder(root: str) -> Path:
     Raises:
         FileNotFoundError: if there is none.
     """
-    mirror = os.environ.get("ZOO_DATA")
-    for folder in (Path(root), Path(mirror) / root if mirror else Path(root)):
-        if folder.is_dir():
+    for folder in (Path(root), mirror(root)):
+        if folder and folder.is_dir():
             return folder
     raise FileNotFoundError(
-        f"no folder {root}, here or under ZOO_DATA ({mirror or 'not set'}): data.root has to hold class folders"
+        f"no folder {root}, here or under ZOO_DATA ({mirror() or 'not set'}): data.root has to hold class folders"
     )
 
 

@@ -2,10 +2,11 @@
 
 import io
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from datamodules.loader import Loader, WorkerLoader
 from datamodules.randomness import uniform
 from datamodules.splits import stratified_split
 
+T = TypeVar("T")
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the pictures most pretrained networks saw
 _FIRST_DRAW = 3  # those before it belong to ImageTransform, which mirrors
 _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
@@ -89,36 +91,40 @@ class Reader:
         return left, top, left + width, top + height
 
 
-def open_picture(files: Files, position: int, smallest: int | None = None) -> Image.Image:
+def open_picture(files: Files, position: int, smallest: int) -> Image.Image:
     """Decode a picture and turn it upright; a JPEG only as finely as `smallest` pixels of its shorter side need.
 
     Raises:
         ValueError: naming the picture, if it is empty, cut short, no picture, or of more pixels than Pillow deems safe.
     """
+    with _readable(files, position) as encoded:
+        # Pillow keeps a file open that is damaged, or holds several pictures
+        content = encoded if isinstance(encoded, bytes) else encoded.read_bytes()
+        picture: Image.Image = Image.open(io.BytesIO(content))
+        picture.draft(None, (smallest, smallest))  # None keeps the mode
+        picture.load()
+        picture = _upright(picture)
+    if picture.mode.startswith("I;16"):  # 16 bits: Pillow's own conversion would clip them
+        picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+    if picture.mode == "P":
+        picture = picture.convert("RGBA")  # a palette may hold transparent colours
+    return picture
+
+
+@contextmanager
+def _readable(files: Files, position: int) -> Iterator[Path | bytes]:
+    """An encoded picture to be opened within; whatever Pillow says against it becomes one line that names it."""
     encoded = files.encoded(position)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             # damaged notes of the camera, which do no harm: PIL/TiffImagePlugin.py
             warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin")
-            if smallest is not None and isinstance(encoded, Path):
-                encoded = encoded.read_bytes()  # Pillow keeps a file open that is damaged, or holds several pictures
-            picture: Image.Image = Image.open(io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded)
-            if smallest is not None:
-                picture.draft(None, (smallest, smallest))  # None keeps the mode
-                picture.load()
-                picture = _upright(picture)
+            yield encoded
     except _UNREADABLE as error:
         raise ValueError(
             f"{files.name(position)} holds no readable picture ({_reason(encoded, error)}): mend or remove it"
         ) from error
-    if smallest is None:
-        return picture
-    if picture.mode.startswith("I;16"):  # 16 bits: Pillow's own conversion would clip them
-        picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
-    if picture.mode == "P":
-        picture = picture.convert("RGBA")  # a palette may hold transparent colours
-    return picture
 
 
 def _upright(picture: Image.Image) -> Image.Image:
@@ -138,11 +144,16 @@ def _reason(encoded: Path | bytes, error: Exception) -> str:
     return "it is no image" if isinstance(error, UnidentifiedImageError) else str(error)
 
 
+def without_lone_validation(parts: Mapping[str, T]) -> dict[str, T]:
+    """Where a set has two parts, the one that is not for training is the test: its score is of pictures that chose nothing."""
+    return {"train": parts["train"], "test": parts["val"]} if parts.keys() == {"train", "val"} else dict(parts)
+
+
 class PictureData(DataModule):
     """Pictures of any size, by name or number in `files`, with their classes `y` (N,).
 
     A subclass finds them and their classes when it is made, and calls `serve` with the places of each part that has been
-    split already: "train" always, "val" and "test" where they exist. What is missing is held out from the training part, per
+    split already: "train", and "val" and "test" where they exist. What is missing is held out from the training part, per
     class: `test_fraction` for the test, `val_fraction` of the rest for validation.
 
     Workers decode, cut and resize; mirroring and normalising happen on the batch.
@@ -202,7 +213,7 @@ class PictureData(DataModule):
         check_readable(self.files)
         parts = dict(self._parts)
         for name, fraction in {"test": self.test_fraction, "val": self.val_fraction}.items():
-            if name not in parts:
+            if name not in parts and "train" in parts:
                 assert fraction is not None
                 rest, held_out = stratified_split(self.y[parts["train"]], fraction, self.split_seed)
                 parts["train"], parts[name] = parts["train"][rest], parts["train"][held_out]
@@ -234,12 +245,13 @@ def check_readable(files: Files) -> None:
 
     def problem(position: int) -> str | None:
         try:
-            open_picture(files, position).close()
+            with _readable(files, position) as encoded:
+                Image.open(io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded).close()
         except ValueError as error:
             return str(error)
         return None
 
-    # one after the other: Python's filter of warnings, which `open_picture` sets, is shared by all threads
+    # one after the other: Python's filter of warnings, which `_readable` sets, is shared by all threads
     problems = [found for position in range(len(files)) if (found := problem(position))]
     if problems:
         more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""

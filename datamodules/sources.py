@@ -8,10 +8,15 @@ from pathlib import Path
 from datamodules.cache import cache_folder, file_sha256
 
 
-def mirrored(repo: str, filename: str) -> Path | None:
-    """The file in the mirror that `ZOO_DATA` names, laid out like the hub, or None."""
+def mirror(path: str = "") -> Path | None:
+    """A path in the mirror that `ZOO_DATA` names, laid out like the hub, whether it exists or not; None without a mirror."""
     root = os.environ.get("ZOO_DATA")
-    path = Path(root) / repo / filename if root else None
+    return Path(root) / path if root else None
+
+
+def mirrored(repo: str, filename: str) -> Path | None:
+    """The file in the mirror, or None."""
+    path = mirror(f"{repo}/{filename}")
     return path if path and path.is_file() else None
 
 
@@ -21,8 +26,7 @@ def hub_listing(repo: str, revision: str = "main") -> list[str]:
     Raises:
         FileNotFoundError: if neither has the set, saying what to do.
     """
-    root = os.environ.get("ZOO_DATA")
-    folder = Path(root) / repo if root else None
+    folder = mirror(repo)
     if folder and folder.is_dir():
         return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     from huggingface_hub import HfApi
@@ -33,7 +37,7 @@ def hub_listing(repo: str, revision: str = "main") -> list[str]:
         return HfApi().list_repo_files(repo, repo_type="dataset", revision=revision)
     except (OSError, ValueError, *HfHubHTTPError.__bases__) as error:  # type: ignore[misc]  # ValueError: no id of the hub's form
         raise FileNotFoundError(
-            f"no data set {repo}: no such folder under ZOO_DATA ({root or 'not set'}), and the hub did not list it "
+            f"no data set {repo}: no such folder under ZOO_DATA ({mirror() or 'not set'}), and the hub did not list it "
             f"({type(error).__name__}). Without a network set ZOO_DATA to a folder that holds {repo}"
         ) from error
 
@@ -61,7 +65,7 @@ def hub_file(repo: str, filename: str, revision: str = "main", otherwise: str = 
         except (OSError, *HfHubHTTPError.__bases__) as error:  # type: ignore[misc]  # its base: the HTTP library of this version
             raise FileNotFoundError(
                 f"{repo}/{filename} is not on this machine: no such file under ZOO_DATA "
-                f"({os.environ.get('ZOO_DATA', 'not set')}), and the hub did not give it ({type(error).__name__}). "
+                f"({mirror() or 'not set'}), and the hub did not give it ({type(error).__name__}). "
                 f"With a network run again; without one {otherwise}set ZOO_DATA to a folder that holds {repo}/{filename}"
             ) from error
     path = Path(found)

@@ -57,12 +57,6 @@ def test_splits_are_disjoint_complete_and_stratified(data: FashionMNIST) -> None
     assert torch.bincount(y[val]).tolist() == [600] * 10
 
 
-def test_mean_and_deviation_are_the_training_images(data: FashionMNIST) -> None:
-    x = data.splits["train"].arrays.x.double() / 255
-    assert x.mean().item() == pytest.approx(data.mean[0], abs=1e-4)
-    assert x.std(correction=0).item() == pytest.approx(data.std[0], abs=1e-4)
-
-
 def test_an_epoch_serves_whole_batches_and_evaluation_everything(data: FashionMNIST) -> None:
     assert data.num_train_batches == len(data.train_dataloader()) == 54_000 // 128
     assert sum(len(batch.y) for batch in data.val_dataloader()) == 6000

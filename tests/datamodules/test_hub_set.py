@@ -1,4 +1,4 @@
-"""Small images from the hub: what the options make of them."""
+"""Small images from the hub: that each set is as it says, and what the options make of it."""
 
 import io
 from pathlib import Path
@@ -19,6 +19,28 @@ def usps(mirror: Path) -> USPS:
     data = USPS()
     data.setup()
     return data
+
+
+@pytest.fixture(params=[CIFAR10, FashionMNIST, MNIST, USPS], ids=lambda kind: kind.__name__)
+def each(request: pytest.FixtureRequest, mirror: Path) -> HubSet:
+    data: HubSet = request.param()
+    data.setup()
+    return data
+
+
+def test_mean_and_deviation_are_the_training_images(each: HubSet) -> None:
+    for channel, (mean, std) in enumerate(zip(each.mean, each.std, strict=True)):
+        counts = torch.bincount(each.splits["train"].arrays.x[:, channel].flatten(), minlength=256).double()
+        share, level = counts / counts.sum(), torch.arange(256) / 255
+        assert (share * level).sum().item() == pytest.approx(mean, abs=1e-4)
+        assert (share * (level - mean) ** 2).sum().sqrt().item() == pytest.approx(std, abs=1e-4)
+
+
+def test_splits_are_disjoint_complete_and_stratified(each: HubSet) -> None:
+    y = each.splits["train"].arrays.y
+    train, val = each.splits["train"].rows, each.splits["val"].rows
+    assert torch.equal(torch.cat([train, val]).sort().values, torch.arange(len(y)))
+    assert ((torch.bincount(y[val]) - 0.1 * torch.bincount(y)).abs() <= 1).all()
 
 
 def test_normalised_images_have_mean_zero_and_deviation_one(usps: USPS) -> None:

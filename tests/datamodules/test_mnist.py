@@ -26,19 +26,6 @@ def test_is_the_original_set(data: MNIST) -> None:
     assert test_y[:5].tolist() == [7, 2, 1, 0, 4]
 
 
-def test_mean_and_deviation_are_the_training_images(data: MNIST) -> None:
-    x = data.splits["train"].arrays.x.double() / 255
-    assert x.mean().item() == pytest.approx(data.mean[0], abs=1e-4)
-    assert x.std(correction=0).item() == pytest.approx(data.std[0], abs=1e-4)
-
-
-def test_splits_are_disjoint_complete_and_stratified(data: MNIST) -> None:
-    y = data.splits["train"].arrays.y
-    train, val = data.splits["train"].rows, data.splits["val"].rows
-    assert torch.equal(torch.cat([train, val]).sort().values, torch.arange(60_000))
-    assert ((torch.bincount(y[val]) - 0.1 * torch.bincount(y)).abs() <= 1).all()
-
-
 def test_may_be_shown_larger_and_in_colour(mirror: Path, data: MNIST) -> None:
     grey, colour = data.load("test").x, MNIST(size=32, rgb=True).load("test").x
     assert colour.shape == (10_000, 3, 32, 32)

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import numpy as np
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import WandbLogger
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
+
+from zoo.callbacks.reporting import log_pictures, writes
 
 
 class FirstFilters(Callback):
@@ -27,14 +28,12 @@ class FirstFilters(Callback):
         weight = first.weight.detach()
         if isinstance(weight, DTensor):
             weight = weight.full_tensor()  # every process has to take part
-        if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
+        if not writes(trainer):
             return
         path = self.folder / "filters.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         filters_figure(weight.float().cpu()).savefig(path)
-        for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger):
-                logger.log_image("train/filters", images=[str(path)], step=trainer.global_step)
+        log_pictures(trainer, "train/filters", [str(path)])
 
 
 def filters_figure(weight: Tensor, most: int = 64) -> Figure:

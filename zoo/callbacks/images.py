@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import torch
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import WandbLogger
 from matplotlib.figure import Figure
 from torch import Tensor
+
+from zoo.callbacks.reporting import log_pictures, writes
 
 
 class ImageSamples(Callback):
@@ -25,7 +26,7 @@ class ImageSamples(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
         names = getattr(getattr(trainer, "datamodule", None), "class_names", ())
-        if batch_idx or trainer.sanity_checking or not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
+        if batch_idx or trainer.sanity_checking or not writes(trainer):
             return
         if batch.x.ndim != 4 or not names or not outputs or outputs.get("preds") is None or outputs["preds"].ndim != 2:
             return
@@ -34,9 +35,7 @@ class ImageSamples(Callback):
         captions = [names[p] if p == t else f"{names[p]} (is {names[t]})" for p, t in zip(predicted, truth, strict=True)]
         images = [displayable(image) for image in batch.x[: self.num_images].float().cpu()]
         self._last = images, captions, [p != t for p, t in zip(predicted, truth, strict=True)]
-        for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger):
-                logger.log_image("val/samples", images=images, caption=captions, step=trainer.global_step)
+        log_pictures(trainer, "val/samples", images, captions)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._last is not None:  # drawing takes longer than an epoch of a small set: once is enough

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import WandbLogger
 from matplotlib.figure import Figure
-from torch import Tensor, distributed
+from torch import Tensor
+
+from zoo.callbacks.reporting import gathered, log_pictures, wandb_loggers, writes
 
 Columns = dict[str, Tensor]  # position (N,), preds (N, ...), and after test target (N, ...)
 
@@ -47,22 +48,18 @@ class Predictions(Callback):
         self._parts.append({name: value.detach().cpu() for name, value in columns.items() if value.ndim})
 
     def _finish(self, trainer: Trainer, stage: str) -> None:
-        parts, self._parts = self._parts, []
-        if trainer.world_size > 1 and distributed.is_initialized():
-            gathered: list[list[Columns]] = [[] for _ in range(trainer.world_size)]
-            distributed.all_gather_object(gathered, parts)
-            parts = [part for rank in gathered for part in rank]
-        if not parts or not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
+        parts, self._parts = gathered(trainer, self._parts), []
+        if not parts or not writes(trainer):
             return
         columns = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
         order = columns["position"].argsort()
-        names = getattr(getattr(trainer, "datamodule", None), "class_names", ())
+        data = getattr(trainer, "datamodule", None)
+        names = getattr(data, "class_names", ())
         header, rows = table({name: value[order] for name, value in columns.items()}, names)
-        if (files := getattr(getattr(trainer, "datamodule", None), "files", None)) is not None:  # pictures have names
+        if (files := getattr(data, "files", None)) is not None:  # pictures have names
             header, rows = ["file", *header], [[files.name(row[0]), *row] for row in rows]
         write_csv(self.run_dir / "predictions" / f"{stage}.csv", header, rows)
-        wandb_loggers = [logger for logger in trainer.loggers if isinstance(logger, WandbLogger)]
-        for logger in wandb_loggers:
+        for logger in wandb_loggers(trainer):
             logger.log_table(f"{stage}/predictions", columns=header, data=rows, step=trainer.global_step)
         if stage == "test" and names:
             column = header.index("prediction"), header.index("target")
@@ -70,8 +67,7 @@ class Predictions(Callback):
             path = self.run_dir / "pictures" / "confusion_matrix.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             confusion_figure(confusion_matrix(truth, predicted, len(names)), names).savefig(path, dpi=120)
-            for logger in wandb_loggers:
-                logger.log_image("test/confusion_matrix", images=[str(path)], step=trainer.global_step)
+            log_pictures(trainer, "test/confusion_matrix", [str(path)])
 
 
 def table(columns: Columns, class_names: Sequence[str]) -> tuple[list[str], list[list[Any]]]:

@@ -6,10 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch.nn.functional as F
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import WandbLogger
-from torch import distributed
 
 from zoo.callbacks.images import displayable, grid
+from zoo.callbacks.reporting import gathered, log_pictures, writes
 
 
 class Error(NamedTuple):
@@ -51,20 +50,16 @@ class WorstErrors(Callback):
             says, truth = names[int(predicted[place])], names[int(outputs["target"][place])]
             caption = f"{says} {sure[place].item():.0%} (is {truth})"
             self._worst.append(Error(loss, int(batch.position[place]), displayable(batch.x[place].float().cpu()), caption))
-            self._worst = sorted(self._worst, key=lambda error: (-error.loss, error.position))[: self.num_images]
+            self._worst = self._hardest(self._worst)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        worst, self._worst = self._worst, []
-        if trainer.world_size > 1 and distributed.is_initialized():
-            gathered: list[list[Error]] = [[] for _ in range(trainer.world_size)]
-            distributed.all_gather_object(gathered, worst)
-            everyone = [error for rank in gathered for error in rank]
-            worst = sorted(everyone, key=lambda error: (-error.loss, error.position))[: self.num_images]
-        if not worst or not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
+        worst, self._worst = self._hardest(gathered(trainer, self._worst)), []
+        if not worst or not writes(trainer):
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         images, captions = [error.image for error in worst], [error.caption for error in worst]
         grid(images, captions, [True] * len(worst)).savefig(self.folder / "worst_errors.png")
-        for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger):
-                logger.log_image("test/worst_errors", images=images, caption=captions, step=trainer.global_step)
+        log_pictures(trainer, "test/worst_errors", images, captions)
+
+    def _hardest(self, errors: list[Error]) -> list[Error]:
+        return sorted(errors, key=lambda error: (-error.loss, error.position))[: self.num_images]

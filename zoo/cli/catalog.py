@@ -87,10 +87,11 @@ def params_text(score: Score) -> str:
 
 def print_list(pattern: str) -> int:
     """Print the models whose names match, a line per recipe, then the trained weights whose names match."""
-    chosen = [entry for entry in entries() if fnmatch.fnmatch(entry["name"], pattern)]
-    trained = [item for item in weights() if fnmatch.fnmatch(item["name"], pattern)]
+    models, published = entries(), weights()
+    chosen = [entry for entry in models if fnmatch.fnmatch(entry["name"], pattern)]
+    trained = [item for item in published if fnmatch.fnmatch(item["name"], pattern)]
     if not chosen and not trained:
-        names = [entry["name"] for entry in entries()] + [item["name"] for item in weights()]
+        names = [entry["name"] for entry in models] + [item["name"] for item in published]
         raise UsageError(f"no model matches {pattern!r}: {nearest(pattern.strip('*'), names)}")
     rows = [("model", "task", "data", "recipe", "params", "score", "time")] if chosen else []
     for entry in chosen:
@@ -117,8 +118,9 @@ def results_text(item: Weights) -> str:
 
 def print_info(name: str) -> int:
     """Print a model's or published weights' card without its front matter, after the facts in it."""
-    of_cards = {Path(entry["card"]).stem: entry for entry in reversed(entries())}  # a card's first: resnet means resnet18
-    found = {**of_cards, **{entry["name"]: entry for entry in entries()}}
+    models = entries()
+    of_cards = {Path(entry["card"]).stem: entry for entry in reversed(models)}  # a card's first: resnet means resnet18
+    found = {**of_cards, **{entry["name"]: entry for entry in models}}
     trained = {item["name"]: item for item in weights()}
     if name in trained:
         item = trained[name]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from zoo.cli.names import UsageError
 from zoo.nn.initial_weights import without_initial_weights
-from zoo.training.checkpoint import load_system, read_checkpoint
+from zoo.training.checkpoint import read_checkpoint, system_of
 from zoo.training.quiet import keep_quiet
 from zoo.training.system import System
 
@@ -37,9 +37,9 @@ def export(checkpoint: Path, format: Format, output: Path | None = None) -> int:
         ValueError: if the reloaded file answers differently.
     """
     keep_quiet()
-    system = load_system(checkpoint)
-    output = output or checkpoint.with_suffix(f".{format}")
     recorded = read_checkpoint(checkpoint)
+    system = system_of(recorded, checkpoint)
+    output = output or checkpoint.with_suffix(f".{format}")
     about = {
         "class_path": recorded["class_path"],
         "hyper_parameters": json.dumps(recorded["hyper_parameters"]),

@@ -21,6 +21,7 @@ from zoo.training.links import import_class
 from zoo.training.run import write_text
 
 ROOT = ZOO.parent
+Recipes = dict[Path, Any]  # what each sets
 
 
 def generate(check_only: bool) -> int:
@@ -38,10 +39,12 @@ def generate(check_only: bool) -> int:
 def generated_files() -> dict[Path, str]:
     """Every generated file with the text it ought to have."""
     cards = [card for card in sorted(ZOO.glob("*/*.md")) if card.parent != WEIGHTS]
-    models = [entry for card in cards for entry in _entries(card)]
+    recipes = {path: yaml.safe_load(path.read_text()) for path in recipe_paths().values()}
+    models = [entry for card in cards for entry in _entries(card, recipes)]
     if len({entry["name"] for entry in models}) < len(models):
         raise ValueError(f"two cards share a name: {sorted(entry['name'] for entry in models)}")
-    trained = [_weights(path) for path in sorted(WEIGHTS.glob("*.safetensors"))]
+    recorded = {path: read_checkpoint(path) for path in sorted(WEIGHTS.glob("*.safetensors"))}
+    trained = [_weights(path, checkpoint, recipes) for path, checkpoint in recorded.items()]
     files = {INDEX: json.dumps({"models": models, "weights": trained}, indent=1) + "\n"}
     for card in cards:
         text, of_card = card.read_text(), [entry for entry in models if ZOO / entry["card"] == card]
@@ -49,9 +52,9 @@ def generated_files() -> dict[Path, str]:
             raise ValueError(f"{card} has no lines <!-- scores --> and <!-- /scores -->: its scores go between them")
         files[card] = _fill(text, "scores", _table([score for entry in of_card for score in entry["scores"]]))
         files[card] = _fill(files[card], "variants", _variants_table(of_card))
-    for item in trained:
+    for item, checkpoint in zip(trained, recorded.values(), strict=True):
         card = ZOO / item["card"]
-        files[card] = _fill(card.read_text(), "facts", _facts_table(item))
+        files[card] = _fill(card.read_text(), "facts", _facts_table(item, checkpoint))
     readme = ROOT / "README.md"
     if readme.exists():  # in a checkout
         text = _fill(readme.read_text(), "catalog", _catalog_table(models, "zoo/"))
@@ -62,7 +65,7 @@ def generated_files() -> dict[Path, str]:
     return files
 
 
-def _entries(card: Path) -> list[Entry]:
+def _entries(card: Path, recipes: Recipes) -> list[Entry]:
     """A card's models, built without memory for their weights: one, or one for each of its `variants` of an argument.
 
     Raises:
@@ -76,10 +79,10 @@ def _entries(card: Path) -> list[Entry]:
         raise ValueError(f"{card}: its variants need an `argument` in the front matter, the one that recipes are told by")
     if lacking := [name for name, arguments in variants.items() if argument and argument not in arguments]:
         raise ValueError(f"{card}: its variant {lacking[0]} has no {argument!r}, the argument that recipes are told by")
-    return [_entry(card, front, name, {**front["counted_at"], **arguments}) for name, arguments in variants.items()]
+    return [_entry(card, front, name, {**front["counted_at"], **given}, recipes) for name, given in variants.items()]
 
 
-def _entry(card: Path, front: dict[str, Any], name: str, arguments: dict[str, Any]) -> Entry:
+def _entry(card: Path, front: dict[str, Any], name: str, arguments: dict[str, Any], recipes: Recipes) -> Entry:
     try:
         model_class = import_class(front["class_path"])
         with torch.device("meta"):
@@ -100,7 +103,7 @@ def _entry(card: Path, front: dict[str, Any], name: str, arguments: dict[str, An
         counted_at=arguments,
         tested_at={**arguments, **front.get("tested_at", {})},
         fields=_fields(model.net, arguments["input_shape"]) if has_maps else [],
-        scores=_scores(front["class_path"], model_class, front.get("argument"), arguments),
+        scores=_scores(front["class_path"], model_class, front.get("argument"), arguments, recipes),
     )
 
 
@@ -114,41 +117,41 @@ def _fields(net: nn.Module, input_shape: list[int]) -> list[LayerSees]:
     return [LayerSees(layer=r.layer, maps=text(r.maps), jump=text(r.jump), field=text(r.field)) for r in last.values()]
 
 
-def _weights(path: Path) -> Weights:
+def _weights(path: Path, recorded: dict[str, Any], recipes: Recipes) -> Weights:
     """What a published file says of itself.
 
     Raises:
         ValueError: if it has no card, or was not exported from a finished run of a recipe of the zoo.
     """
-    recorded = read_checkpoint(path)
     run, card = recorded["run"], path.with_suffix(".md")
     if not card.exists() or not run.get("results"):
         raise ValueError(f"{path}: expected a card {card.name} beside it, and an export of a finished run's checkpoint")
-    if (recipe := run.get("recipe")) not in recipe_paths():
+    settings = {recipe.stem: settings for recipe, settings in recipes.items()}
+    if (recipe := run.get("recipe")) not in settings:
         raise ValueError(f"{path}: the zoo has no recipe {recipe!r}, so nobody could train these weights again")
     with torch.device("meta"), without_initial_weights():
         model = import_class(recorded["class_path"])(**recorded["hyper_parameters"])
-    settings = yaml.safe_load(recipe_paths()[run["recipe"]].read_text())
     return Weights(
         name=path.stem,
         class_path=recorded["class_path"],
         card=str(card.relative_to(ZOO)),
         num_params=sum(parameter.numel() for parameter in model.parameters()),
         num_bytes=path.stat().st_size,
-        recipe=run["recipe"],
-        data=settings["data"]["class_path"].rsplit(".", 1)[-1],
+        recipe=recipe,
+        data=settings[recipe]["data"]["class_path"].rsplit(".", 1)[-1],
         results=run["results"],
     )
 
 
-def _scores(class_path: str, model_class: Any, argument: str | None, arguments: dict[str, Any]) -> list[Score]:
+def _scores(
+    class_path: str, model_class: Any, argument: str | None, arguments: dict[str, Any], recipes: Recipes
+) -> list[Score]:
     """The scores of a class's recipes; where a card has variants, of the recipes whose `argument` is this one's."""
+    default = inspect.signature(model_class).parameters[argument].default if argument else None
     scores = []
-    for path in recipe_paths().values():
-        settings = yaml.safe_load(path.read_text())
+    for path, settings in recipes.items():
         if settings["model"]["class_path"] != class_path:
             continue
-        default = inspect.signature(model_class).parameters[argument].default if argument else None
         if argument is None or settings["model"].get("init_args", {}).get(argument, default) == arguments[argument]:
             scores.append(summarise(path, model_class.headline, settings))
     return scores
@@ -186,8 +189,7 @@ def _variants_table(models: list[Entry]) -> str:
     return "\n".join([*lines, *(f"| `{entry['name']}` | {entry['num_params']:,} |" for entry in models)]) + "\n"
 
 
-def _facts_table(item: Weights) -> str:
-    recorded = read_checkpoint(ZOO / "weights" / f"{item['name']}.safetensors")
+def _facts_table(item: Weights, recorded: dict[str, Any]) -> str:
     run, data = recorded["run"], recorded["data"]
     facts = {
         "class": f"`{item['class_path']}`",

@@ -7,7 +7,7 @@ from lightning import Trainer
 
 from zoo.callbacks.predictions import Predictions
 from zoo.callbacks.progress import LineProgress
-from zoo.training.checkpoint import load_system, read_checkpoint
+from zoo.training.checkpoint import read_checkpoint, system_of
 from zoo.training.links import import_class
 from zoo.training.quiet import keep_quiet
 
@@ -23,7 +23,8 @@ def predict_images(checkpoint: Path, images: Path, folder: Path) -> int:
         ValueError: if the checkpoint holds no classifier of pictures, or a picture can't be read.
     """
     keep_quiet()
-    system, facts = load_system(checkpoint), read_checkpoint(checkpoint).get("data", {})
+    recorded = read_checkpoint(checkpoint)
+    system, facts = system_of(recorded, checkpoint), recorded.get("data", {})
     shape = tuple(system.hparams.get("input_shape", ()))
     if len(shape) != 3 or shape[1] != shape[2] or not facts.get("class_names"):
         raise ValueError(f"{checkpoint} holds no classifier of square pictures: its inputs are of shape {shape}")

@@ -6,13 +6,12 @@ Shapes: B batch, D input values, K classes.
 import math
 from typing import Literal, get_args
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.metrics.tasks import classification
-from zoo.nn.checks import check_labels, check_shape
+from zoo.nn.checks import check_shape
+from zoo.training.classifier import Classifier
 from zoo.training.optim import Optim
-from zoo.training.system import Batch, Outputs, System, known
+from zoo.training.system import known
 
 Rule = Literal["cross_entropy", "perceptron"]
 
@@ -41,14 +40,11 @@ def perceptron_loss(logits: Tensor, y: Tensor) -> Tensor:
     return (logits.max(dim=1).values - logits.gather(1, y[:, None])[:, 0]).mean()
 
 
-class Perceptron(System):
+class Perceptron(Classifier):
     """Linear classifier, trained by cross-entropy (logistic regression) or by Rosenblatt's own rule.
 
     With `rule="perceptron"`, SGD and lr 1 it is the algorithm of 1958, which stops changing once the classes are separated.
     """
-
-    monitor = ("val/acc", "max")
-    headline = "test/acc"
 
     def __init__(
         self,
@@ -61,15 +57,10 @@ class Perceptron(System):
         input_shape, num_classes = known("input_shape", input_shape), known("num_classes", num_classes)
         if rule not in get_args(Rule):
             raise ValueError(f"unknown rule {rule!r}: choose one of {', '.join(get_args(Rule))}")
-        super().__init__(lr, optim, classification(num_classes))
+        super().__init__(num_classes, 0.0, lr, optim)
         self.save_hyperparameters(logger=False)
-        self.rule, self.num_classes = rule, num_classes
+        self.rule = rule
         self.net = PerceptronNet(input_shape, num_classes)
 
-    def step(self, batch: Batch, progress: Tensor) -> tuple[Tensor, Outputs]:
-        logits = self.net(batch.x)
-        loss = F.cross_entropy(logits, batch.y) if self.rule == "cross_entropy" else perceptron_loss(logits, batch.y)
-        return loss, {"preds": logits, "target": batch.y}
-
-    def check_batch(self, batch: Batch) -> None:
-        check_labels(batch.y, self.num_classes)
+    def loss(self, logits: Tensor, y: Tensor) -> Tensor:
+        return super().loss(logits, y) if self.rule == "cross_entropy" else perceptron_loss(logits, y)

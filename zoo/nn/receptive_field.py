@@ -66,11 +66,11 @@ def receptive_fields(net: nn.Module, input_shape: Sequence[int]) -> list[LayerFi
     return rows
 
 
-class _Tracker(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Tracker(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch does not annotate its base
     """Carries the field of every tensor from operator to operator."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # likewise
         self.fields = WeakTensorKeyDictionary()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

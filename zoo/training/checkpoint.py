@@ -123,7 +123,15 @@ def load_system(path: str | Path) -> System:
         FileNotFoundError: if there is no such file.
         ValueError: if it can't be read, or holds a class that is not ours (or of a package in `ZOO_IMPORTS`).
     """
-    checkpoint = read_checkpoint(path)
+    return system_of(read_checkpoint(path), path)
+
+
+def system_of(checkpoint: dict[str, Any], path: str | Path) -> System:
+    """The same, of what `read_checkpoint` gave; `path` is for errors to name.
+
+    Raises:
+        ValueError: if it holds a class that is not ours (or of a package in `ZOO_IMPORTS`).
+    """
     class_path = checkpoint.get("class_path", "")
     allowed = ("zoo", *filter(None, os.environ.get("ZOO_IMPORTS", "").split(",")))
     if class_path.split(".")[0] not in allowed:

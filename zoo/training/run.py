@@ -13,7 +13,7 @@ from typing import Any, TypedDict
 import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar, RichProgressBar
-from lightning.pytorch.loggers import Logger, WandbLogger
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from zoo.callbacks.best_checkpoint import BestCheckpoint
@@ -24,6 +24,7 @@ from zoo.callbacks.predictions import Predictions
 from zoo.callbacks.progress import LineProgress
 from zoo.callbacks.randomness import Randomness
 from zoo.callbacks.regular_checkpoint import RegularCheckpoint
+from zoo.callbacks.reporting import wandb_loggers
 from zoo.callbacks.throughput import Throughput
 from zoo.callbacks.worst_errors import WorstErrors
 from zoo.training.checkpoint import AtomicCheckpointIO
@@ -115,13 +116,12 @@ class Run:
 
     def start_tracking(self, trainer: Trainer, system: LightningModule, config: dict[str, Any]) -> None:
         """Give W&B the whole configuration, once and nested, and let its summary keep the best value, not the last."""
-        for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger) and trainer.is_global_zero:
-                start_or_go_offline(logger)
-                logger.log_hyperparams(config)
-                name, mode = getattr(system, "monitor", System.monitor)
-                logger.experiment.define_metric(name, step_metric="trainer/global_step", summary=mode)
-                self.note(wandb_id=logger.version)
+        for logger in wandb_loggers(trainer) if trainer.is_global_zero else []:
+            start_or_go_offline(logger)
+            logger.log_hyperparams(config)
+            name, mode = getattr(system, "monitor", System.monitor)
+            logger.experiment.define_metric(name, step_metric="trainer/global_step", summary=mode)
+            self.note(wandb_id=logger.version)
         self._start = time.perf_counter()  # what W&B took to answer is no training
 
     def finish(self, trainer: Trainer, system: LightningModule) -> dict[str, float]:
@@ -159,9 +159,7 @@ class Run:
             lines.append(("train on", f"zoo fit --resume {shlex.quote(shown)}{more}"))
         if best:
             lines.append(("export", f"zoo export {shlex.quote(_relative(Path(best)))} --format pt2"))
-        for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger):
-                lines += [("W&B", line) for line in describe_wandb(logger)]
+        lines += [("W&B", line) for logger in wandb_loggers(trainer) for line in describe_wandb(logger)]
         width = max(len(name) for name, _ in lines)
         print("\n" + "\n".join(f"  {name:<{width}}  {value}" for name, value in lines), flush=True)
 

@@ -36,7 +36,7 @@ def pixels(path: Path) -> np.ndarray:
 def run_test(model: MLPClassifier, data: DataModule, callback: WorstErrors) -> Trainer:
     keep_quiet()
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
-    trainer = Trainer(accelerator="cpu", devices=1, callbacks=[callback], **quiet)  # type: ignore[arg-type]
+    trainer = Trainer(accelerator="cpu", devices=1, callbacks=[callback], **quiet)
     trainer.test(model, datamodule=data, verbose=False)
     return trainer
 

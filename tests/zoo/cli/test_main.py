@@ -16,7 +16,7 @@ import yaml
 from datamodules.base import DataModule
 from zoo.cli.main import main
 from zoo.cli.names import ROOT, find_checkpoint, recipe_paths
-from zoo.cli.run import check_classes
+from zoo.cli.settings import check_classes
 
 SHORT = ["--trainer.max_epochs", "1", "--trainer.limit_train_batches", "3"]
 

@@ -217,7 +217,7 @@ def test_every_pass_of_a_trainer_runs_channels_last(stage: str, digits: Digits) 
     model, x = SimpleCNNClassifier((1, 8, 8), 10, widths=(4, 6, 8)).eval(), torch.randn(5, 1, 8, 8)
     before, weights = model(x), {name: value.clone() for name, value in model.state_dict().items()}
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
-    trainer = Trainer(accelerator="cpu", max_epochs=1, limit_train_batches=0, limit_test_batches=1, **quiet)  # type: ignore[arg-type]
+    trainer = Trainer(accelerator="cpu", max_epochs=1, limit_train_batches=0, limit_test_batches=1, **quiet)
     getattr(trainer, stage)(model, datamodule=digits)
     assert channels_last(model) == [True, True, True]
     assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())  # nothing was learned
