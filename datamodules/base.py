@@ -7,11 +7,11 @@ import torch
 from lightning import LightningDataModule
 from torch import Tensor
 
-from datamodules.batch import Batch
-from datamodules.loader import BatchOrder, Loader, TensorLoader
+from datamodules.batch import SequenceBatch
+from datamodules.loader import BatchOrder, Loader, SequenceLoader, TensorLoader
 from datamodules.splits import stratified_split
 
-Transform = Callable[[Batch, int, bool], Batch]  # (batch, epoch, train)
+Transform = Callable[[Any, int, bool], Any]  # (batch, epoch, train) to a batch
 
 
 class Arrays(NamedTuple):
@@ -19,6 +19,7 @@ class Arrays(NamedTuple):
 
     x: Tensor  # (N, ...)
     y: Tensor  # (N,) int64 or (N, T) float
+    lengths: Tensor | None = None  # (N,) int64, of sequences: how much of each x counts
 
 
 class Split(NamedTuple):
@@ -88,19 +89,23 @@ class DataModule(LightningDataModule):
         """A split's batches on this rank. Training shuffles, except while overfitting a few batches on purpose."""
         train = split == "train"
         place = getattr(self.trainer.strategy, "distributed_sampler_kwargs", None) if self.trainer else None
+        arrays, rows = self.splits[split]
         return BatchOrder(
-            len(self.splits[split].rows),
+            len(rows),
             self.batch_size,
             shuffle=train and not (self.trainer and self.trainer.overfit_batches),  # type: ignore[attr-defined]
             drop_last=train,
             seed=self.seed,
             rank=place["rank"] if place else 0,
             world_size=place["num_replicas"] if place else 1,
+            lengths=None if arrays.lengths is None else arrays.lengths[rows],
         )
 
     def loader(self, split: str) -> Loader:
         """Batches of "train", "val" or "test" before the transform."""
-        (x, y), rows = self.splits[split]
+        (x, y, lengths), rows = self.splits[split]
+        if lengths is not None:
+            return SequenceLoader(x, lengths, y, rows, self.order(split))
         return TensorLoader(x, y, rows, self.order(split))
 
     def state_dict(self) -> dict[str, Any]:
@@ -142,7 +147,11 @@ class DataModule(LightningDataModule):
     def predict_dataloader(self) -> Loader:
         return self.loader("test")
 
-    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        moved = super().transfer_batch_to_device(batch, device, dataloader_idx)
+        return moved._replace(lengths=batch.lengths) if isinstance(batch, SequenceBatch) else moved
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         assert self.trainer is not None
         return self.transform(batch, self.trainer.current_epoch, self.trainer.training)
 

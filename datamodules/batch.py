@@ -14,3 +14,15 @@ class Batch(NamedTuple):
     x: Tensor  # (B, ...)
     y: Tensor  # (B,) int64 classes, or (B, T) float targets
     position: Tensor  # (B,) int64, place in the dataset
+
+
+class SequenceBatch(NamedTuple):
+    """Sequences of different lengths, each filled up at its end to the longest.
+
+    Tokens are (B, T) int64, filled with 0; series are (B, T, C) float, filled with zeros.
+    """
+
+    x: Tensor  # (B, T) or (B, T, C)
+    lengths: Tensor  # (B,) int64, from 1 to T: how many steps count. On the CPU also where the rest is not: packing reads it
+    y: Tensor  # (B,) int64 classes, or float targets (B, K) or (B, horizon, K)
+    position: Tensor  # (B,) int64, place in the dataset

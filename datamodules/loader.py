@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Protocol, TypedDict
+from typing import Any, Protocol, TypedDict
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, default_collate
 
-from datamodules.batch import Batch
+from datamodules.batch import Batch, SequenceBatch
+
+_POOL = 50  # batches among which sequences are sorted by length
 
 
 class Place(TypedDict):
@@ -26,6 +28,17 @@ class BatchOrder:
     one. Without it every sample is served exactly once (no padding, so metrics stay exact), and where the last batch
     would leave a rank empty it joins the one before it: a rank without a batch would hang a collective.
 
+    Args:
+        size: number of samples.
+        batch_size: samples per batch over all ranks.
+        shuffle: by (seed, epoch); otherwise in order.
+        drop_last: leave a short last batch out.
+        seed: of the shuffling.
+        rank: of this process.
+        world_size: number of processes.
+        lengths: (size,) of sequences, so that those of about the same length share a batch and little is padded. Shuffled
+            samples are sorted within pools of 50 batches, whose order is shuffled again: who meets whom still changes.
+
     Raises:
         ValueError: for no samples, or a batch size that is not a positive multiple of the number of ranks.
     """
@@ -40,6 +53,7 @@ class BatchOrder:
         seed: int = 0,
         rank: int = 0,
         world_size: int = 1,
+        lengths: Tensor | None = None,
     ) -> None:
         if size < world_size:
             raise ValueError(f"cannot serve {size} samples to {world_size} process(es): the split is too small")
@@ -48,6 +62,7 @@ class BatchOrder:
                 f"batch_size counts all processes together: expected a positive multiple of {world_size}, got {batch_size}"
             )
         self.size, self.shuffle, self.seed, self.rank, self.world_size = size, shuffle, seed, rank, world_size
+        self.lengths = lengths
         self.epoch = 0
         self.start = 0
         self._bounds = [*range(0, size, batch_size), size]
@@ -71,12 +86,18 @@ class BatchOrder:
     def __iter__(self) -> Iterator[Tensor]:
         """Row numbers (B / world_size,) of this rank's share of each batch, from `start` on."""
         start, self.start = self.start, 0
+        batches = list(pairwise(self._bounds))
         if self.shuffle:
             generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
             rows = torch.randperm(self.size, generator=generator)
+            if self.lengths is not None:
+                pool = _POOL * (self._bounds[1] - self._bounds[0])
+                pools = torch.split(rows[: self._bounds[-1]], pool)
+                rows = torch.cat([part[self.lengths[part].argsort(stable=True)] for part in pools])
+                batches = [batches[place] for place in torch.randperm(len(batches), generator=generator).tolist()]
         else:
-            rows = torch.arange(self.size)
-        for low, high in list(pairwise(self._bounds))[start:]:
+            rows = torch.arange(self.size) if self.lengths is None else self.lengths.argsort(stable=True)
+        for low, high in batches[start:]:
             yield torch.tensor_split(rows[low:high], self.world_size)[self.rank]
 
 
@@ -92,7 +113,7 @@ class Loader:
     def __len__(self) -> int:
         return len(self.sampler)
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Any]:
         self._place = Place(epoch=self.sampler.epoch, batch=self.sampler.start)
         for batch in self._batches():
             self._place["batch"] += 1  # before the yield: a checkpoint written while this batch trains counts it as served
@@ -106,7 +127,7 @@ class Loader:
         self._place = Place(epoch=state["epoch"], batch=state["batch"])
         self.sampler.epoch, self.sampler.start = state["epoch"], state["batch"]
 
-    def _batches(self) -> Iterator[Batch]:
+    def _batches(self) -> Iterator[Any]:
         raise NotImplementedError
 
 
@@ -124,6 +145,24 @@ class TensorLoader(Loader):
         for chosen in self.sampler:
             position = self.rows[chosen]
             yield Batch(self.x[position], self.y[position], position)
+
+
+class SequenceLoader(Loader):
+    """Serves sequences that live in memory, cut to the longest of each batch.
+
+    `x` (M, T, ...) holds all of them, filled up, `lengths` (M,) how long they are; the rest is as in `TensorLoader`.
+    """
+
+    def __init__(self, x: Tensor, lengths: Tensor, y: Tensor, rows: Tensor, order: BatchOrder) -> None:
+        super().__init__(order)
+        self.x, self.lengths, self.y, self.rows = x, lengths, y, rows
+
+    def _batches(self) -> Iterator[SequenceBatch]:
+        for chosen in self.sampler:
+            position = self.rows[chosen]
+            lengths = self.lengths[position]
+            x = self.x[position, : int(lengths.max())]
+            yield SequenceBatch(x if x.is_floating_point() else x.long(), lengths, self.y[position], position)
 
 
 class Samples(Protocol):

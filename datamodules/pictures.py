@@ -18,7 +18,7 @@ from datamodules.batch import Batch
 from datamodules.images import ImageTransform, statistics
 from datamodules.loader import Loader, WorkerLoader
 from datamodules.randomness import uniform
-from datamodules.splits import stratified_split
+from datamodules.splits import hold_out
 
 T = TypeVar("T")
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the pictures most pretrained networks saw
@@ -211,12 +211,9 @@ class PictureData(DataModule):
         if self.splits:
             return
         check_readable(self.files)
-        parts = dict(self._parts)
-        for name, fraction in {"test": self.test_fraction, "val": self.val_fraction}.items():
-            if name not in parts and "train" in parts:
-                assert fraction is not None
-                rest, held_out = stratified_split(self.y[parts["train"]], fraction, self.split_seed)
-                parts["train"], parts[name] = parts["train"][rest], parts["train"][held_out]
+        assert self.test_fraction is not None
+        fractions = {"test": self.test_fraction, "val": self.val_fraction}
+        parts = hold_out(self.y, self._parts, fractions, self.split_seed)
         arrays = Arrays(torch.empty(len(self.y), 0), self.y)  # the pictures stay where they are
         self.splits = {name: Split(arrays, rows) for name, rows in parts.items()}
 

@@ -1,5 +1,7 @@
 """Splitting a data set into disjoint parts, the same on every machine."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -28,3 +30,17 @@ def stratified_split(y: Tensor, fraction: float, seed: int) -> tuple[Tensor, Ten
     if chosen.all() or not chosen.any():
         raise ValueError(f"cannot hold out {fraction:.0%} of {len(y)} samples: one side would be empty")
     return (~chosen).nonzero()[:, 0], chosen.nonzero()[:, 0]
+
+
+def hold_out(y: Tensor, parts: Mapping[str, Tensor], fractions: Mapping[str, float], seed: int) -> dict[str, Tensor]:
+    """Rows of "train", and of every part in `fractions` that `parts` lacks, held out from what is left of "train".
+
+    Raises:
+        ValueError: if a side would be empty.
+    """
+    complete = dict(parts)
+    for name, fraction in fractions.items():
+        if name not in complete and "train" in complete:
+            rest, held_out = stratified_split(y[complete["train"]], fraction, seed)
+            complete["train"], complete[name] = complete["train"][rest], complete["train"][held_out]
+    return complete

@@ -88,7 +88,7 @@ class Tabular(DataModule):
         if self.splits:
             return
         super().setup(stage)
-        (x, y), rows = self.splits["train"]
+        (x, y, _), rows = self.splits["train"]
         self.transform = Standardize(x[rows])
         self.mean, self.std = self.transform.mean.tolist(), self.transform.std.tolist()
         if self.num_targets:

@@ -16,7 +16,7 @@ def cifar10(mirror: Path) -> CIFAR10:
 
 
 def test_is_the_original_set(cifar10: CIFAR10) -> None:
-    (x, y), _ = cifar10.splits["train"]
+    (x, y, _), _ = cifar10.splits["train"]
     test_x, test_y = cifar10.splits["test"].arrays
     assert (x.shape, test_x.shape, x.dtype) == ((50_000, 3, 32, 32), (10_000, 3, 32, 32), torch.uint8)
     assert tuple(x.shape[1:]) == cifar10.input_shape

@@ -17,7 +17,7 @@ def digits() -> Digits:
 
 
 def test_pixels_are_scikit_learns(digits: Digits) -> None:
-    (x, y), _ = digits.splits["train"]
+    (x, y, _), _ = digits.splits["train"]
     original = load_digits()
     assert (x.shape, x.dtype, y.dtype) == ((1797, 1, 8, 8), torch.uint8, torch.int64)
     assert np.array_equal((x[:, 0].float() / 255 * 16).round().numpy(), original.images)  # no level of ink is lost
@@ -31,7 +31,7 @@ def test_mean_and_deviation_are_the_datas(digits: Digits) -> None:
 
 
 def test_normalised_images_are_standard(digits: Digits) -> None:
-    (x, y), _ = digits.splits["train"]
+    (x, y, _), _ = digits.splits["train"]
     out = digits.transform(Batch(x, y, torch.arange(1797)), 0, False).x
     assert out.mean().item() == pytest.approx(0, abs=1e-3)
     assert out.std(correction=0).item() == pytest.approx(1, abs=1e-3)

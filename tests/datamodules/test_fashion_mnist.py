@@ -41,7 +41,7 @@ def test_the_second_start_reads_what_the_first_decoded(mirror: Path, tmp_path: P
 
 
 def test_is_what_the_paper_says(data: FashionMNIST) -> None:
-    (x, y), _ = data.splits["train"]
+    (x, y, _), _ = data.splits["train"]
     (test_x, test_y), test_rows = data.splits["test"]
     assert (x.shape, test_x.shape, x.dtype) == ((60_000, 1, 28, 28), (10_000, 1, 28, 28), torch.uint8)
     assert torch.bincount(y).tolist() == [6000] * 10

@@ -44,7 +44,7 @@ def test_splits_are_disjoint_complete_and_stratified(each: HubSet) -> None:
 
 
 def test_normalised_images_have_mean_zero_and_deviation_one(usps: USPS) -> None:
-    (x, y), rows = usps.splits["train"]
+    (x, y, _), rows = usps.splits["train"]
     batch = next(iter(usps.loader("train")))
     whole = usps.transform(batch._replace(x=x[rows], y=y[rows], position=rows), 0, True).x
     assert whole.mean().item() == pytest.approx(0, abs=0.01)

@@ -16,7 +16,7 @@ def data(mirror: Path) -> MNIST:
 
 
 def test_is_the_original_set(data: MNIST) -> None:
-    (x, y), _ = data.splits["train"]
+    (x, y, _), _ = data.splits["train"]
     test_x, test_y = data.splits["test"].arrays
     assert (x.shape, test_x.shape, x.dtype) == ((60_000, 1, 28, 28), (10_000, 1, 28, 28), torch.uint8)
     # counts per digit as in LeCun's files

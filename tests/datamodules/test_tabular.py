@@ -53,7 +53,7 @@ def test_embedded_classification(source: str, load: Callable, num_features: int,
 def test_embedded_regression_keeps_the_targets_units() -> None:
     data, original = ready(source="diabetes"), load_diabetes()
     assert (data.input_shape, data.num_classes, data.num_targets) == ((10,), None, 1)
-    (_, y), rows = data.splits["train"]
+    (_, y, _), rows = data.splits["train"]
     assert (y.shape, y.dtype) == ((442, 1), torch.float32)
     assert np.array_equal(y[:, 0].numpy(), original.target.astype(np.float32))
     seen = original.target[rows]
@@ -76,7 +76,7 @@ def test_splits_are_disjoint_and_complete(source: str) -> None:
 
 def test_standardised_by_the_training_rows_alone() -> None:
     data = ready(source="wine")
-    (x, y), rows = data.splits["train"]
+    (x, y, _), rows = data.splits["train"]
     seen = x[rows].numpy().astype(np.float64)
     out = data.transform(Batch(x, y, torch.arange(len(y))), 0, False).x
     np.testing.assert_allclose(out, (x.numpy() - seen.mean(0)) / seen.std(0), rtol=1e-3, atol=1e-5)

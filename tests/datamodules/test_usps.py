@@ -16,7 +16,7 @@ def usps(mirror: Path) -> USPS:
 
 
 def test_is_the_original_set(usps: USPS) -> None:
-    (x, y), _ = usps.splits["train"]
+    (x, y, _), _ = usps.splits["train"]
     test_x, test_y = usps.splits["test"].arrays
     assert (x.shape, test_x.shape, x.dtype) == ((7291, 1, 16, 16), (2007, 1, 16, 16), torch.uint8)
     # counts per digit as in zip.info of Hastie, Tibshirani & Friedman, The elements of statistical learning

@@ -93,8 +93,8 @@ def test_every_variant_takes_a_step_and_its_weights_come_back(entry: Entry) -> N
     with torch.device("meta"):
         twin: System = import_class(entry["class_path"])(**entry["tested_at"])
     twin.load_state_dict(system.state_dict(), assign=True)  # strict: no name or shape differs
-    x = system.example_input(2)
-    assert torch.equal(twin.eval()(x), system.eval()(x))
+    x = system.example_inputs(2)
+    assert torch.equal(twin.eval()(*x), system.eval()(*x))
 
 
 def without_gradient(system: System, batch: Any) -> set[str]:
@@ -163,11 +163,11 @@ def test_the_net_knows_no_lightning(entry: Entry) -> None:
 @each_model
 def test_forward_takes_the_example_input_and_any_batch_size(entry: Entry) -> None:
     system = build(entry).eval()
-    x = system.example_input(3)
-    y = system(x)
+    x = system.example_inputs(3)
+    y = system(*x)
     assert len(y) == 3
     assert torch.isfinite(y).all()
-    torch.testing.assert_close(system(x[:1]), y[:1])  # in evaluation a sample's answer is its own
+    torch.testing.assert_close(system(*(part[:1] for part in x)), y[:1])  # in evaluation a sample's answer is its own
 
 
 @each_model
@@ -181,20 +181,20 @@ def test_comes_back_from_a_checkpoint(entry: Entry, fit: Callable[..., Trainer],
     assert loaded.hparams == system.hparams
     assert same(loaded.state_dict(), system.state_dict())
     assert not same(loaded.state_dict(), build(entry).state_dict())  # two steps were taken
-    x = system.example_input(3)
-    torch.testing.assert_close(loaded(x), system.eval()(x))  # convolutions that were trained are channels last
+    x = system.example_inputs(3)
+    torch.testing.assert_close(loaded(*x), system.eval()(*x))  # convolutions that were trained are channels last
 
 
 @each_model
 def test_a_copy_shares_nothing(entry: Entry) -> None:
     system = build(entry).eval()
-    twin, x = copy.deepcopy(system), system.example_input(3)
-    before = system(x)
-    assert torch.equal(twin(x), before)
+    twin, x = copy.deepcopy(system), system.example_inputs(3)
+    before = system(*x)
+    assert torch.equal(twin(*x), before)
     with torch.no_grad():
         for parameter in twin.parameters():
             parameter.add_(1)
-    assert torch.equal(system(x), before)
+    assert torch.equal(system(*x), before)
     assert twin.hparams == system.hparams
 
 

@@ -25,7 +25,7 @@ def test_loads_for_evaluation_without_the_run_or_its_data(name: str) -> None:
     system = zoo.load(name)
     assert not any(module.training for module in system.modules())
     with torch.no_grad():
-        logits = system(system.example_input(3))
+        logits = system(*system.example_inputs(3))
     assert logits.shape == (3, len(read_checkpoint(find_checkpoint(Path(name)))["data"]["class_names"]))
     assert logits.isfinite().all()
 
@@ -51,7 +51,7 @@ def test_the_first_thousand_test_images_give_the_score_it_states(name: str, mirr
     data = import_class(settings["data"]["class_path"])(**settings["data"]["init_args"])
     assert list(data.class_names) == recorded["data"]["class_names"]
     data.setup("test")
-    (x, y), rows = data.splits["test"]
+    (x, y, _), rows = data.splits["test"]
     mean, std = (torch.tensor(recorded["data"][fact]).view(-1, 1, 1) for fact in ("mean", "std"))
     system, right = load(name), 0
     for part in rows[:1000].split(250):

@@ -16,6 +16,7 @@ from zoo.training.quiet import keep_quiet
 from zoo.training.system import System
 
 Format = Literal["onnx", "pt2", "safetensors"]
+_INPUT_NAMES = ["x", "lengths"]  # of a system's inputs, in their order
 _TOLERANCE = 1e-4  # relative and absolute: other runtimes add in another order
 
 
@@ -26,8 +27,8 @@ class _Forward(nn.Module):
         super().__init__()
         self.system = system
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.system.forward(x)
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self.system.forward(*inputs)
 
 
 def export(checkpoint: Path, format: Format, output: Path | None = None) -> int:
@@ -70,13 +71,13 @@ def _run_facts(checkpoint: Path) -> dict[str, Any]:
     return {name: facts[name] for name in ("recipe", "commands", "results", "seconds", "hardware", "versions") if name in facts}
 
 
-def _compare(system: System, other: Callable[[Tensor], Tensor]) -> float:
+def _compare(system: System, other: Callable[..., Tensor]) -> float:
     largest = 0.0
     for batch_size in (1, 5):
-        x = system.example_input(batch_size)
+        inputs = system.example_inputs(batch_size)
         with torch.no_grad():
-            expected = system(x)
-            actual = other(x)
+            expected = system(*inputs)
+            actual = other(*inputs)
         if not torch.allclose(actual, expected, rtol=_TOLERANCE, atol=_TOLERANCE):
             raise ValueError(
                 f"the exported network differs by {(actual - expected).abs().max():.2g} on a batch of {batch_size}: not kept"
@@ -91,13 +92,13 @@ def _write_onnx(system: System, path: Path, about: dict[str, str]) -> None:
         import onnxscript  # noqa: F401  # torch's exporter needs it
     except ModuleNotFoundError as error:
         raise UsageError(f"ONNX needs {error.name}: pip install onnx onnxruntime onnxscript (the extra [export])") from error
-    dynamic = {"x": {0: torch.export.Dim("batch")}}
+    inputs = system.example_inputs(2)
     program = torch.onnx.export(
         _Forward(system).eval(),
-        (system.example_input(2),),
-        input_names=["x"],
+        inputs,
+        input_names=_INPUT_NAMES[: len(inputs)],
         output_names=["y"],
-        dynamic_shapes=dynamic,
+        dynamic_shapes=_any_batch_size(inputs),
         dynamo=True,
         verbose=False,
     )
@@ -108,21 +109,31 @@ def _write_onnx(system: System, path: Path, about: dict[str, str]) -> None:
     onnx.save(model, path)
 
 
-def _read_onnx(path: Path, system: System) -> Callable[[Tensor], Tensor]:
+def _any_batch_size(inputs: tuple[Tensor, ...]) -> tuple[Any, ...]:
+    batch = torch.export.Dim("batch")
+    return (tuple({0: batch} for _ in inputs),)
+
+
+def _read_onnx(path: Path, system: System) -> Callable[..., Tensor]:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    return lambda x: torch.from_numpy(session.run(None, {"x": x.numpy()})[0])
+
+    def run(*inputs: Tensor) -> Tensor:
+        named = {name: value.numpy() for name, value in zip(_INPUT_NAMES, inputs, strict=False)}
+        return torch.from_numpy(session.run(None, named)[0])
+
+    return run
 
 
 def _write_pt2(system: System, path: Path, about: dict[str, str]) -> None:
-    dynamic = {"x": {0: torch.export.Dim("batch")}}
-    program = torch.export.export(_Forward(system).eval(), (system.example_input(2),), dynamic_shapes=dynamic)
+    inputs = system.example_inputs(2)
+    program = torch.export.export(_Forward(system).eval(), inputs, dynamic_shapes=_any_batch_size(inputs))
     with path.open("wb") as file:  # a path would have to end in .pt2
         torch.export.save(program, file, extra_files=dict(about))
 
 
-def _read_pt2(path: Path, system: System) -> Callable[[Tensor], Tensor]:
+def _read_pt2(path: Path, system: System) -> Callable[..., Tensor]:
     with path.open("rb") as file:
         module: Any = torch.export.load(file).module()
     return module
@@ -134,7 +145,7 @@ def _write_safetensors(system: System, path: Path, about: dict[str, str]) -> Non
     save_file({name: value.contiguous() for name, value in system.state_dict().items()}, path, metadata=about)
 
 
-def _read_safetensors(path: Path, system: System) -> Callable[[Tensor], Tensor]:
+def _read_safetensors(path: Path, system: System) -> Callable[..., Tensor]:
     from safetensors import safe_open
     from safetensors.torch import load_file
 

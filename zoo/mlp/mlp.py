@@ -11,13 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.metrics.tasks import binary_classification, regression
+from zoo.metrics.tasks import binary_classification
 from zoo.nn.activations import Activation, activation
 from zoo.nn.checks import check_labels, check_shape
 from zoo.nn.init import Init, initialise
 from zoo.nn.norms import Norm, feature_norm
 from zoo.training.classifier import Classifier
 from zoo.training.optim import Optim
+from zoo.training.regressor import Regressor
 from zoo.training.system import Batch, Outputs, System, known
 
 HIDDEN_DIMS = (256, 256)
@@ -110,9 +111,9 @@ class MLPBinaryClassifier(System):
         self.save_hyperparameters(logger=False)
         self.net = MLPNet(input_shape, 1, hidden_dims, activation, norm=norm, dropout=dropout, init=init)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, *inputs: Tensor) -> Tensor:
         """Probability of class 1: (B, ...) to (B,)."""
-        return torch.sigmoid(self.net(x)[:, 0])
+        return torch.sigmoid(self.net(*inputs)[:, 0])
 
     def step(self, batch: Batch, progress: Tensor) -> tuple[Tensor, Outputs]:
         logits = self.net(batch.x)[:, 0]
@@ -123,16 +124,8 @@ class MLPBinaryClassifier(System):
         check_labels(batch.y, num_classes=2)
 
 
-class MLPRegressor(System):
-    """MLP trained by squared error on targets brought to unit scale; predicts in the targets' own units.
-
-    The scale comes from the datamodule (`target_mean`, `target_std`, (T,) each) when fitting starts, and is part of the
-    weights; the loss is in squared standard deviations.
-    """
-
-    headline = "test/r2"
-    target_mean: Tensor
-    target_std: Tensor
+class MLPRegressor(Regressor):
+    """MLP trained by squared error on targets brought to unit scale; predicts in the targets' own units."""
 
     def __init__(
         self,
@@ -147,27 +140,6 @@ class MLPRegressor(System):
         optim: Optim | None = None,
     ) -> None:
         input_shape, num_targets = known("input_shape", input_shape), known("num_targets", num_targets)
-        super().__init__(lr, optim, regression())
+        super().__init__(num_targets, lr, optim)
         self.save_hyperparameters(logger=False)
         self.net = MLPNet(input_shape, num_targets, hidden_dims, activation, norm=norm, dropout=dropout, init=init)
-        self.register_buffer("target_mean", torch.zeros(num_targets))
-        self.register_buffer("target_std", torch.ones(num_targets))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Prediction in the targets' own units: (B, ...) to (B, T)."""
-        return self.net(x) * self.target_std + self.target_mean
-
-    def step(self, batch: Batch, progress: Tensor) -> tuple[Tensor, Outputs]:
-        output = self.net(batch.x)
-        loss = F.mse_loss(output, (batch.y - self.target_mean) / self.target_std)
-        return loss, {"preds": output * self.target_std + self.target_mean, "target": batch.y}
-
-    def check_batch(self, batch: Batch) -> None:
-        if batch.y.shape != (len(batch.x), len(self.target_mean)):  # (B,) would broadcast to (B, B)
-            raise ValueError(f"targets must be of shape (B, {len(self.target_mean)}), got {tuple(batch.y.shape)}")
-
-    def on_fit_start(self) -> None:
-        super().on_fit_start()
-        for name in ("target_mean", "target_std"):
-            if (value := getattr(self.trainer.datamodule, name, None)) is not None:  # type: ignore[attr-defined]
-                getattr(self, name).copy_(value)

@@ -29,7 +29,7 @@ class Classifier(System):
         self.num_classes, self.label_smoothing = num_classes, label_smoothing
 
     def step(self, batch: Batch, progress: Tensor) -> tuple[Tensor, Outputs]:
-        logits = self.net(batch.x)
+        logits = self.net(*self.inputs(batch))
         return self.loss(logits, batch.y), {"preds": logits, "target": batch.y}
 
     def loss(self, logits: Tensor, y: Tensor) -> Tensor:

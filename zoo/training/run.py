@@ -28,6 +28,7 @@ from zoo.callbacks.reporting import wandb_loggers
 from zoo.callbacks.throughput import Throughput
 from zoo.callbacks.worst_errors import WorstErrors
 from zoo.training.checkpoint import AtomicCheckpointIO
+from zoo.training.memory import keep_memory
 from zoo.training.quiet import keep_quiet
 from zoo.training.system import System
 from zoo.training.tracking import Wandb, describe_wandb, make_loggers, start_or_go_offline
@@ -55,6 +56,7 @@ class Run:
         self.folder, self.recipe, self.session, self.wandb = folder, recipe, session, wandb
         self._start = time.perf_counter()
         keep_quiet()
+        keep_memory()
 
     @property
     def facts_path(self) -> Path:

@@ -70,9 +70,13 @@ class System(LightningModule):
             }
         )
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, *inputs: Tensor) -> Tensor:
         """What a user wants of an input; what `zoo export` exports."""
-        return self.net(x)
+        return self.net(*inputs)
+
+    def inputs(self, batch: Any) -> tuple[Tensor, ...]:
+        """What of a batch the network takes."""
+        return (batch.x,)
 
     def step(self, batch: Any, progress: Tensor) -> tuple[Tensor, Outputs]:
         """Loss and outputs of a batch; `progress` is 0-d, from 0 at the start of training to 1 at its end."""
@@ -92,7 +96,7 @@ class System(LightningModule):
         return self._evaluate("test", batch)
 
     def predict_step(self, batch: Any, batch_idx: int) -> Outputs:
-        return {"preds": self(batch.x), "position": batch.position}
+        return {"preds": self(*self.inputs(batch)), "position": batch.position}
 
     def setup(self, stage: str) -> None:
         # the layout convolutions are fastest in, on CPUs and on GPUs with tensor cores; it changes no value. FSDP
@@ -114,10 +118,10 @@ class System(LightningModule):
     def check_batch(self, batch: Any) -> None:
         """Refuse a batch the step cannot take. Called on the first batch of a pass only, since it may synchronise."""
 
-    def example_input(self, batch_size: int) -> Tensor:
-        """A made-up input of the right shape, for exports and counts."""
+    def example_inputs(self, batch_size: int) -> tuple[Tensor, ...]:
+        """Made-up inputs of the right shape, for exports and counts."""
         shape = tuple(self.hparams["input_shape"])
-        return torch.rand(batch_size, *shape, generator=torch.Generator().manual_seed(0))
+        return (torch.rand(batch_size, *shape, generator=torch.Generator().manual_seed(0)),)
 
     def total_steps(self) -> int:
         """Optimizer steps of the whole fit.

@@ -50,7 +50,7 @@ def test_a_fit_leaves_a_picture_that_marks_what_is_wrong(fit: Fit, digits: Digit
     assert pixels.shape == (360, 1280, 3)  # eight columns and two rows, at 100 dots per inch
     cells = [cell for row in np.split(pixels, 2) for cell in np.split(row, 8, axis=1)]
     red = [bool((cell[..., 0] - cell[..., 1] > 80).any()) for cell in cells]
-    (_, y), rows = digits.splits["val"]
+    (_, y, _), rows = digits.splits["val"]
     assert red == (y[rows[:16]] != 5).tolist()
     assert len(set(red)) == 2  # there are fives among them
 

@@ -66,7 +66,7 @@ def test_after_a_test_every_sample_stands_in_its_place(fit: Fit, blobs: Blobs, t
     assert not (tmp_path / "predictions").exists()  # only test and predict write
     (scores,) = trainer.test(model, datamodule=data, verbose=False)
     trainer.predict(model, datamodule=data, return_predictions=False)
-    (x, y), rows = data.splits["test"]
+    (x, y, _), rows = data.splits["test"]
     p = model(x[rows]).softmax(1)
     tested = read(tmp_path / "predictions" / "test.csv")
     assert [int(row["position"]) for row in tested] == sorted(rows.tolist())

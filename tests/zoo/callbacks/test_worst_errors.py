@@ -47,7 +47,7 @@ def test_the_wrong_answers_of_highest_loss_are_drawn_worst_first(fit: Fit, tmp_p
     fit(model, data, max_epochs=3)
     worst = WorstErrors(tmp_path / "pictures", num_images)
     trainer = run_test(model, data, worst)
-    (x, y), rows = data.splits["test"]
+    (x, y, _), rows = data.splits["test"]
     x = (x[rows].float() / 255 - data.mean[0]) / data.std[0]
     with torch.no_grad():
         probability = model(x).softmax(1)

@@ -189,7 +189,7 @@ def test_numbers_drawn_as_files_get_the_answers_of_the_test(run: Path, tmp_path:
     """Of a model that never saw a file: grey and without a crop, and in colour they are the same numbers."""
     data = Digits()
     data.setup("test")
-    (x, _), places = data.splits["test"]
+    (x, _, _), places = data.splits["test"]
     (tmp_path / "new").mkdir()
     for place in places.tolist():
         for kind in ("L", "RGB"):

@@ -160,7 +160,7 @@ def test_regressor_predicts_in_the_targets_units_and_its_loss_counts_deviations(
 def test_regressor_learns_the_scale_of_its_data_and_keeps_it_in_its_weights(fit: Callable[..., Trainer]) -> None:
     data, model = Tabular("diabetes"), MLPRegressor((10,), 1, hidden_dims=(4,))
     fit(model, data, max_steps=1)
-    (_, y), rows = data.splits["train"]
+    (_, y, _), rows = data.splits["train"]
     torch.testing.assert_close(model.state_dict()["target_mean"], y[rows].mean(0))
     torch.testing.assert_close(model.state_dict()["target_std"], y[rows].std(0, correction=0))
     assert model.state_dict()["target_mean"].item() > 100  # disease progression, not a standardised number

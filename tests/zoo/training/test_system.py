@@ -124,7 +124,7 @@ def test_evaluation_over_uneven_batches_is_that_of_all_samples_at_once(fit: Fit,
     model, data = Recorder(), blobs(batch_size=10)  # 32 samples to test on: three batches of 10 and one of 2
     trainer = fit(model, data)
     (scores,) = trainer.test(model, datamodule=data, verbose=False)
-    (x, y), rows = data.splits["test"]
+    (x, y, _), rows = data.splits["test"]
     assert len(rows) % 10
     logits = model.eval()(x[rows])
     assert scores["test/loss"] == pytest.approx(torch.nn.functional.cross_entropy(logits, y[rows]).item(), rel=1e-5)
@@ -150,7 +150,7 @@ def test_predictions_are_those_of_forward_with_their_places(fit: Fit, blobs: Blo
     model, data = Recorder(), blobs()
     trainer = fit(model, data)
     parts: Any = trainer.predict(model, datamodule=data)
-    (x, _), rows = data.splits["test"]
+    (x, _, _), rows = data.splits["test"]
     assert torch.equal(torch.cat([part["position"] for part in parts]), rows)
     torch.testing.assert_close(torch.cat([part["preds"] for part in parts]), model(x[rows]))
 
@@ -172,9 +172,9 @@ def test_a_checkpoint_says_which_class_and_what_its_data_were(fit: Fit, blobs: B
 
 def test_the_example_input_has_the_models_shape_and_is_the_same_every_time() -> None:
     model = MLPClassifier((1, 2, 3), 4)
-    x = model.example_input(5)
+    x = model.example_inputs(5)[0]
     assert model(x).shape == (5, 4)
-    assert torch.equal(model.example_input(5), x)
+    assert torch.equal(model.example_inputs(5)[0], x)
 
 
 def test_logging_more_often_changes_no_weights(fit: Fit, blobs: Blobs) -> None:

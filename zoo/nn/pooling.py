@@ -1,0 +1,51 @@
+"""From the states of a sequence to one vector; steps past a sequence's end never count.
+
+Shapes: B batch, T steps, H values per step.
+"""
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from zoo.nn.recurrent import valid_steps
+
+Pooling = Literal["last", "mean", "max", "attention"]
+
+
+def masked_mean(x: Tensor, lengths: Tensor) -> Tensor:
+    """Mean over the steps that count: x (B, T, H), lengths (B,) to (B, H)."""
+    counts = valid_steps(x, lengths)[:, :, None]
+    return (x * counts).sum(1) / lengths.to(x.device, x.dtype)[:, None]
+
+
+def masked_max(x: Tensor, lengths: Tensor) -> Tensor:
+    """Largest value over the steps that count: x (B, T, H), lengths (B,) to (B, H)."""
+    return x.masked_fill(~valid_steps(x, lengths)[:, :, None], -torch.inf).amax(1)
+
+
+class AttentionPooling(nn.Module):
+    """Mean weighted by how much each step matters: softmax of v . tanh(W h + b) (Yang et al., 2016, HAN)."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.project = nn.Linear(dim, dim)
+        self.query = nn.Linear(dim, 1, bias=False)
+
+    def weights(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """Share of each step: (B, T, H) to (B, T); 0 past the end, each row sums to 1."""
+        scores = self.query(torch.tanh(self.project(x)))[:, :, 0]
+        return scores.masked_fill(~valid_steps(x, lengths), -torch.inf).softmax(1)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        return (self.weights(x, lengths)[:, :, None] * x).sum(1)
+
+
+def check_pooling(pooling: str) -> None:
+    """Refuse the name of no pooling.
+
+    Raises:
+        ValueError: naming those there are.
+    """
+    if pooling not in get_args(Pooling):
+        raise ValueError(f"unknown pooling {pooling!r}: choose one of {', '.join(get_args(Pooling))}")

@@ -1,0 +1,1 @@
+"""Recurrent networks: sequences of words, characters or numbers."""

@@ -1,0 +1,20 @@
+"""How this process keeps its memory."""
+
+import ctypes
+import sys
+
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4  # malloc.h
+
+
+def keep_memory() -> None:
+    """Keep freed memory for the next step, in place of returning it to the system and asking for it anew.
+
+    glibc maps and unmaps every block above 32 MiB, and each new page costs a fault: training an LSTM over 200 steps on a CPU
+    was 1.3 to 1.7 times slower so, at the same peak. Elsewhere than on Linux with glibc nothing happens.
+    """
+    if sys.platform != "linux":
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+    if mallopt is not None:
+        for parameter, value in {_MMAP_MAX: 0, _TRIM_THRESHOLD: -1, _TOP_PAD: 64 << 20}.items():
+            mallopt(parameter, value)
