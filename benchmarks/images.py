@@ -69,7 +69,7 @@ class TakeTurns(Callback):
         self.seconds: dict[str, list[float]] = {"zoo": []}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        (x, y), rows = trainer.datamodule.splits["train"]
+        (x, y, _), rows = trainer.datamodule.splits["train"]
         self.loops = {
             f"{precision} {layout}": Plain(self.system_class(self.shape, NUM_CLASSES).net, x[rows], y[rows], precision, layout)
             for precision, layout in BY_HAND
@@ -150,7 +150,7 @@ def serve(num_rounds: int) -> dict[str, Any]:
     """Images per second that either path hands to a network."""
     data = FashionMNIST(batch_size=BATCH_SIZE, flip=True, shift=2)
     data.setup()
-    (x, y), rows = data.splits["train"]
+    (x, y, _), rows = data.splits["train"]
     dataset = PerImage(x[rows], y[rows], data.mean, data.std)
     per_image = {
         f"DataLoader, {workers} workers": DataLoader(

@@ -85,7 +85,7 @@ class TakeTurns(Callback):
         self.plain: list[float] = []
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        (x, y), rows = trainer.datamodule.splits["train"]
+        (x, y, _), rows = trainer.datamodule.splits["train"]
         self.loop = Plain(x[rows], y[rows], self.total_steps, self.log_path, pl_module.device)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

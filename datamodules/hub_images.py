@@ -1,20 +1,15 @@
 """Any set of labelled pictures on the Hugging Face hub, by its name."""
 
-import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from torch import Tensor
 
-from datamodules.pictures import Files, PictureData, without_lone_validation
+from datamodules.pictures import PictureData
 from datamodules.sources import hub_file, hub_listing
-
-_PARTS = {"train": "train", "validation": "val", "valid": "val", "val": "val", "dev": "val", "test": "test", "eval": "test"}
+from datamodules.tables import class_names_of, classes, features, find_parts, schema
 
 
 class Rows:
@@ -113,34 +108,10 @@ class HubImages(PictureData):
             labels += [value for table in columns for value in table[label].to_pylist()]
             rows[part], first = torch.arange(first, len(labels)), len(labels)
         pictures, named = Rows(tables), class_names_of(paths["train"][0], label)
-        y, names = classes(labels, named, label, pictures)
+        y, names = classes(labels, named, label, pictures.name)
         if not named and (unseen := set(y.tolist()) - set(y[rows["train"]].tolist())):
             raise ValueError(f"{label} {names[min(unseen)]} is in no training picture: some sets hide their test part's")
         self.serve(pictures, y, names, rows)
-
-
-def find_parts(source: str, listing: Sequence[str], config: str | None) -> dict[str, list[str]]:
-    """The parquet files of each part, by the word for it in their names.
-
-    Raises:
-        ValueError: if there are none for training, or several sets and no choice.
-    """
-    found: dict[str, dict[str, list[str]]] = {}
-    for name in sorted(listing):
-        match = re.match(rf"(?:(.*)[/_-])?({'|'.join(_PARTS)})[/.-]", name)  # greedy: the last such word in the name
-        if match and name.endswith(".parquet"):
-            found.setdefault(match[1] or ".", {}).setdefault(_PARTS[match[2]], []).append(name)
-    sets = {folder: parts for folder, parts in found.items() if "train" in parts}
-    if config is not None:
-        sets = {folder: parts for folder, parts in sets.items() if folder == config}
-    if not sets:
-        raise ValueError(
-            f"{source} has no parquet files for training{f' under {config}' if config else ''}: it has "
-            f"{', '.join(sorted(listing)[:5]) or 'no files'}; many sets have them at --data.revision refs/convert/parquet"
-        )
-    if len(sets) > 1:
-        raise ValueError(f"{source} holds several sets, choose one by data.config: {', '.join(sorted(sets))}")
-    return without_lone_validation(next(iter(sets.values())))
 
 
 def find_columns(path: Path, image: str | None, label: str | None) -> tuple[str, str]:
@@ -149,67 +120,28 @@ def find_columns(path: Path, image: str | None, label: str | None) -> tuple[str,
     Raises:
         ValueError: if there are none, or several.
     """
-    schema, types = _schema(path), {name: feature.get("_type") for name, feature in _features(path).items()}
+    columns, types = schema(path), {name: feature.get("_type") for name, feature in features(path).items()}
     wanted = {
-        "image": [name for name in schema.names if types.get(name) == "Image" or _holds_bytes(schema, name)],
-        "label": [name for name in schema.names if types.get(name) == "ClassLabel"],
+        "image": [name for name in columns.names if types.get(name) == "Image" or _holds_bytes(columns, name)],
+        "label": [name for name in columns.names if types.get(name) == "ClassLabel"],
     }
     if not wanted["label"]:
-        wanted["label"] = [name for name in ("label", "labels", "class", "target") if name in schema.names]
-    columns = []
+        wanted["label"] = [name for name in ("label", "labels", "class", "target") if name in columns.names]
+    chosen = []
     for kind, given in {"image": image, "label": label}.items():
-        if given is not None and given not in schema.names:
-            raise ValueError(f"{path.name} has no column {given!r}: it has {', '.join(schema.names)}")
+        if given is not None and given not in columns.names:
+            raise ValueError(f"{path.name} has no column {given!r}: it has {', '.join(columns.names)}")
         if given is None and len(wanted[kind]) != 1:
             raise ValueError(
                 f"{path.name} has {len(wanted[kind])} columns that could be the {kind}: choose one by data.{kind}, "
-                f"it has {', '.join(schema.names)}"
+                f"it has {', '.join(columns.names)}"
             )
-        columns.append(given or wanted[kind][0])
-    return columns[0], columns[1]
-
-
-def class_names_of(path: Path, label: str) -> list[str]:
-    """The names that the schema gives to numbered classes, or none."""
-    return list(_features(path).get(label, {}).get("names", []))
-
-
-def classes(labels: Sequence[Any], names: Sequence[str], column: str, pictures: Files) -> tuple[Tensor, list[str]]:
-    """Classes as numbers (N,) from 0, and their names.
-
-    Raises:
-        ValueError: naming a picture that has none, or several, or one outside those named.
-    """
-    for position, label in enumerate(labels):
-        if label is None or isinstance(label, list | dict):
-            raise ValueError(f"{pictures.name(position)} has {label} for {column}: expected one class, a number or a word")
-        if names and not 0 <= label < len(names):
-            raise ValueError(
-                f"{column} must lie in 0..{len(names) - 1}, found {label} in {pictures.name(position)}: "
-                "some sets hide their test part's"
-            )
-    if names:
-        return torch.tensor(labels), list(names)
-    found = sorted(set(labels))
-    number = {value: place for place, value in enumerate(found)}
-    return torch.tensor([number[label] for label in labels]), [str(value) for value in found]
-
-
-def _features(path: Path) -> dict[str, Any]:
-    """What the `datasets` library has written about the columns."""
-    metadata = (_schema(path).metadata or {}).get(b"huggingface")
-    return json.loads(metadata).get("info", {}).get("features", {}) if metadata else {}
-
-
-def _schema(path: Path) -> pa.Schema:
-    try:
-        return pq.read_schema(path)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"cannot read {path} as parquet ({error}): delete it, and get it again") from error
+        chosen.append(given or wanted[kind][0])
+    return chosen[0], chosen[1]
 
 
 def _read(path: Path, image: str, label: str) -> pa.Table:
-    if missing := {image, label} - set(_schema(path).names):
+    if missing := {image, label} - set(schema(path).names):
         raise ValueError(f"{path.name} has no column {missing.pop()!r}: every part of a set needs its columns {image}, {label}")
     return pq.read_table(path, columns=[image, label])
 

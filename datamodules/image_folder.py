@@ -6,8 +6,9 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from datamodules.pictures import PictureData, without_lone_validation
+from datamodules.pictures import PictureData
 from datamodules.sources import mirror
+from datamodules.splits import without_lone_validation
 
 _PARTS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test",)}
 

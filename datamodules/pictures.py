@@ -144,11 +144,6 @@ def _reason(encoded: Path | bytes, error: Exception) -> str:
     return "it is no image" if isinstance(error, UnidentifiedImageError) else str(error)
 
 
-def without_lone_validation(parts: Mapping[str, T]) -> dict[str, T]:
-    """Where a set has two parts, the one that is not for training is the test: its score is of pictures that chose nothing."""
-    return {"train": parts["train"], "test": parts["val"]} if parts.keys() == {"train", "val"} else dict(parts)
-
-
 class PictureData(DataModule):
     """Pictures of any size, by name or number in `files`, with their classes `y` (N,).
 

@@ -11,15 +11,23 @@ if TYPE_CHECKING:
     from zoo.mlp.mlp import MLPClassifier as MLPClassifier
     from zoo.mlp.mlp import MLPRegressor as MLPRegressor
     from zoo.mlp.perceptron import Perceptron as Perceptron
+    from zoo.rnn.char_lm import CharLM as CharLM
+    from zoo.rnn.forecaster import RNNForecaster as RNNForecaster
+    from zoo.rnn.rnn import RNNClassifier as RNNClassifier
+    from zoo.rnn.rnn import RNNRegressor as RNNRegressor
     from zoo.weights import load as load
 
 _HOMES = {
     "CIFARResNetClassifier": "cnn.cifar_resnet",
+    "CharLM": "rnn.char_lm",
     "ImageClassifier": "cnn.image_classifier",
     "MLPBinaryClassifier": "mlp.mlp",
     "MLPClassifier": "mlp.mlp",
     "MLPRegressor": "mlp.mlp",
     "Perceptron": "mlp.perceptron",
+    "RNNClassifier": "rnn.rnn",
+    "RNNForecaster": "rnn.forecaster",
+    "RNNRegressor": "rnn.rnn",
     "SimpleCNNClassifier": "cnn.simple_cnn",
 }
 __all__ = [*_HOMES, "load"]  # read by name below

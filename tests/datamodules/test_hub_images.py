@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 
 from datamodules import CIFAR10, USPS, HubImages
-from datamodules.hub_images import find_parts
 from datamodules.pictures import Reader
+from datamodules.tables import find_parts
 
 REPO = "someone/pets"
 

@@ -19,7 +19,8 @@ from torch.utils.data import DataLoader
 
 import datamodules
 import zoo
-from datamodules.batch import Batch
+from datamodules.batch import Batch, SequenceBatch
+from datamodules.char_text import StreamBatch
 from zoo.cli.catalog import Entry, entries
 from zoo.cli.export import Format, export
 from zoo.training.checkpoint import AtomicCheckpointIO, load_system
@@ -53,11 +54,36 @@ def made_up_batch(entry: Entry, size: int = 8) -> Any:
     match entry["task"]:
         case "classification" | "binary classification":
             return Batch(torch.randn(size, *at["input_shape"], generator=generator), position % at["num_classes"], position)
+        case "sequence classification" | "sequence regression":
+            x, lengths = sequences(entry, size)
+            if "num_classes" in at:
+                return SequenceBatch(x, lengths, position % at["num_classes"], position)
+            return SequenceBatch(x, lengths, torch.randn(size, at["num_targets"], generator=generator), position)
+        case "forecasting":
+            x = torch.randn(size, *at["input_shape"], generator=generator)
+            y = torch.randn(size, at["num_targets"], generator=generator)
+            return SequenceBatch(x, torch.full((size,), x.shape[1]), y, position)
+        case "language modelling":
+            text = torch.randint(2, at["vocab_size"], (size, at["input_shape"][0] + 1), generator=generator)
+            return StreamBatch(text[:, :-1], text[:, 1:], position, start=torch.ones(size, dtype=torch.bool))
         case "regression":
             x = torch.randn(size, *at["input_shape"], generator=generator)
             return Batch(x, torch.randn(size, at["num_targets"], generator=generator), position)
         case task:
             raise ValueError(f"no made-up batch for the task {task!r} of {entry['name']}: add a case to made_up_batch")
+
+
+def sequences(entry: Entry, size: int) -> tuple[Tensor, Tensor]:
+    """Noise of several lengths, filled up with zeros: tokens where there is a vocabulary, else values."""
+    at, generator = entry["tested_at"], torch.Generator().manual_seed(1)
+    lengths = torch.arange(size) % at["input_shape"][0] + 1
+    lengths[0] = at["input_shape"][0]
+    if "vocab_size" in at:
+        x = torch.randint(1, at["vocab_size"], (size, *at["input_shape"]), generator=generator)
+    else:
+        x = torch.randn(size, *at["input_shape"], generator=generator)
+    counts = torch.arange(at["input_shape"][0]) < lengths[:, None]
+    return x * (counts if x.ndim == 2 else counts[:, :, None]), lengths
 
 
 def buffers(system: System) -> dict[str, Tensor]:
@@ -150,7 +176,8 @@ def test_step_never_reads_a_value(entry: Entry) -> None:
     """On the meta device there are none, so `.item()`, `if tensor:` and the like raise."""
     system, batch = build(entry).to("meta"), made_up_batch(entry)
     loss, _ = system.step(
-        batch._replace(**{name: value.to("meta") for name, value in batch._asdict().items()}), PROGRESS.to("meta")
+        batch._replace(**{name: value.to("meta") for name, value in batch._asdict().items() if value is not None}),
+        PROGRESS.to("meta"),
     )
     assert loss.is_meta
 

@@ -58,6 +58,8 @@ class Predictions(Callback):
         header, rows = table({name: value[order] for name, value in columns.items()}, names)
         if (files := getattr(data, "files", None)) is not None:  # pictures have names
             header, rows = ["file", *header], [[files.name(row[0]), *row] for row in rows]
+        if texts := getattr(data, "texts", None):
+            header, rows = [*header, "text"], [[*row, texts[row[0]]] for row in rows]
         write_csv(self.run_dir / "predictions" / f"{stage}.csv", header, rows)
         for logger in wandb_loggers(trainer):
             logger.log_table(f"{stage}/predictions", columns=header, data=rows, step=trainer.global_step)

@@ -41,7 +41,7 @@ class LineProgress(ProgressBar):
             shown = {
                 name: float(value)
                 for name, value in trainer.callback_metrics.items()
-                if name in _SHOWN or name.startswith("val/")
+                if name in _SHOWN or (name.startswith("val/") and "_len_" not in name)
             }
             values = "  ".join(f"{name} {value:.4g}" for name, value in sorted(shown.items()))
             last = f"/{trainer.max_epochs}" if (trainer.max_epochs or -1) > 0 else ""  # -1: only max_steps ends the run

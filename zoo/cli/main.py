@@ -47,8 +47,10 @@ def build_parser() -> argparse.ArgumentParser:
     commands.add_parser("info", help="a model's card").add_argument("model")
     show = commands.add_parser("show", help="print a recipe")
     show.add_argument("recipe")
-    show.add_argument("--batch", action="store_true", help="draw a training batch instead, as the model sees it")
-    show.add_argument("-o", "--output", type=Path, help="of --batch; default: RECIPE_batch.png")
+    show.add_argument(
+        "--batch", action="store_true", help="draw a training batch instead, or print its texts, as the model sees it"
+    )
+    show.add_argument("-o", "--output", type=Path, help="of --batch, where it is a picture; default: RECIPE_batch.png")
     copy = commands.add_parser("copy", help="copy a recipe to make it your own")
     copy.add_argument("recipe")
     copy.add_argument("target", type=Path)
@@ -87,7 +89,9 @@ def build_parser() -> argparse.ArgumentParser:
                 "a file of zoo export --format safetensors, or the name of published weights (zoo list)",
             )
         if name == "predict":
-            run.add_argument("--images", type=Path, help="a picture, or a folder of them, in place of the test split")
+            instead = run.add_mutually_exclusive_group()
+            instead.add_argument("--images", type=Path, help="a picture, or a folder of them, in place of the test split")
+            instead.add_argument("--text", metavar="FILE", help="a text per line of a file, or of standard input (-)")
 
     export = commands.add_parser("export", help="write a checkpoint's network for use elsewhere, and check it")
     export.add_argument("checkpoint", type=Path)
@@ -100,6 +104,11 @@ def build_parser() -> argparse.ArgumentParser:
     reproduce.add_argument(
         "--missing", action="store_true", help="every recipe whose score is missing or older than the recipe"
     )
+
+    claims = commands.add_parser("claims", help="measure what textbooks assert, and say whether it holds")
+    claims.add_argument("name", nargs="?", help="of one claim; default: all")
+    claims.add_argument("--full", action="store_true", help="more seeds and longer; keeps the results beside the scripts")
+    claims.add_argument("--list", action="store_true", help="only print the claims")
 
     generate = commands.add_parser("generate", help="rewrite the catalog and the score tables from the results")
     generate.add_argument("--check", action="store_true", help="only say whether they are up to date")
@@ -149,8 +158,7 @@ def _dispatch(argv: list[str]) -> int:
             if args.batch:
                 from zoo.cli.show import show_batch
 
-                recipe = find_config(args.recipe)
-                return show_batch(recipe, rest, args.output or Path(f"{recipe.stem}_batch.png"))
+                return show_batch(find_config(args.recipe), rest, args.output)
             if args.output is not None:
                 raise UsageError("--output is for --batch: a recipe is printed, or copied by zoo copy")
             print(find_shown(args.recipe).read_text(), end="")
@@ -169,6 +177,12 @@ def _dispatch(argv: list[str]) -> int:
             if args.seeds < 1:
                 raise UsageError(f"--seeds must be at least 1, got {args.seeds}")
             return reproduce_missing(args.seeds) if args.missing else reproduce(args.recipe, args.seeds)
+        case "claims":
+            from zoo.cli.claims import measure_claims, print_claims
+
+            if args.list and (args.name or args.full):
+                raise UsageError("claims --list prints all claims and measures none: leave the rest out")
+            return print_claims() if args.list else measure_claims(args.name, args.full)
         case "generate":
             from zoo.cli.generate import generate
 
@@ -186,11 +200,13 @@ def _run(args: argparse.Namespace, rest: list[str]) -> int:
         checkpoint = find_checkpoint(checkpoint)
         if not configs and (own := checkpoint.parent.parent / "config.yaml").is_file():
             configs = [own]
-    if (images := getattr(args, "images", None)) is not None:
+    images, text = getattr(args, "images", None), getattr(args, "text", None)
+    if images is not None or text is not None:
+        option = "--images" if text is None else "--text"
         if checkpoint is None:
-            raise UsageError("predict --images needs --ckpt_path: a checkpoint, or the name of published weights")
+            raise UsageError(f"predict {option} needs --ckpt_path: a checkpoint, or the name of published weights")
         if ignored := [*rest, *(["-c"] if args.config else [])]:
-            raise UsageError(f"predict --images prepares pictures as the checkpoint says: it does not take {ignored[0]!r}")
+            raise UsageError(f"predict {option} prepares its inputs as the checkpoint says: it does not take {ignored[0]!r}")
     elif not configs and resume is None:
         raise UsageError(
             f"{args.command} needs -c RECIPE: one of {', '.join(recipe_paths())}, or a file; "
@@ -207,6 +223,7 @@ def _run(args: argparse.Namespace, rest: list[str]) -> int:
             resume=resume,
             ckpt_path=checkpoint,
             images=images,
+            text=text,
         )
     )
 

@@ -1,17 +1,20 @@
-"""`zoo predict --images FOLDER`: what a trained model says of pictures that lie about."""
+"""`zoo predict --images FOLDER` and `--text FILE`: what a trained model says of pictures and texts that lie about."""
 
 import csv
 from pathlib import Path
+from typing import Any
 
-from lightning import Trainer
+from lightning import LightningDataModule, Trainer
 
 from zoo.callbacks.predictions import Predictions
 from zoo.callbacks.progress import LineProgress
 from zoo.training.checkpoint import read_checkpoint, system_of
 from zoo.training.links import import_class
 from zoo.training.quiet import keep_quiet
+from zoo.training.system import System
 
 _SHOWN = 10
+_OF_TEXTS = {"tokenizer_json": "tokenizer", "class_names": "classes"}  # what a classifier of texts has
 
 
 def predict_images(checkpoint: Path, images: Path, folder: Path) -> int:
@@ -22,9 +25,7 @@ def predict_images(checkpoint: Path, images: Path, folder: Path) -> int:
     Raises:
         ValueError: if the checkpoint holds no classifier of pictures, or a picture can't be read.
     """
-    keep_quiet()
-    recorded = read_checkpoint(checkpoint)
-    system, facts = system_of(recorded, checkpoint), recorded.get("data", {})
+    system, facts = _loaded(checkpoint)
     shape = tuple(system.hparams.get("input_shape", ()))
     if len(shape) != 3 or shape[1] != shape[2] or not facts.get("class_names"):
         raise ValueError(f"{checkpoint} holds no classifier of square pictures: its inputs are of shape {shape}")
@@ -39,15 +40,48 @@ def predict_images(checkpoint: Path, images: Path, folder: Path) -> int:
         mean=facts["mean"],
         std=facts["std"],
     )
+    return _predict(system, data, folder, "file")
+
+
+def predict_texts(checkpoint: Path, source: str, folder: Path) -> int:
+    """Write predictions/predict.csv in `folder`: the model's class and confidence for every line of a file, or of stdin (-).
+
+    Texts become tokens as the checkpoint says its training texts did.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if the checkpoint holds no classifier of texts, or a line is empty or no UTF-8.
+    """
+    system, facts = _loaded(checkpoint)
+    if lacking := [thing for name, thing in _OF_TEXTS.items() if not facts.get(name)]:
+        raise ValueError(f"{checkpoint} holds no classifier of texts: it has no {' and no '.join(lacking)}")
+    data = import_class("datamodules.TextLines")(
+        source=source,
+        class_names=facts["class_names"],
+        tokenizer_json=facts["tokenizer_json"],
+        vocab_size=system.hparams["vocab_size"],
+        max_length=facts["max_length"],
+    )
+    return _predict(system, data, folder, "text")
+
+
+def _loaded(checkpoint: Path) -> tuple[System, dict[str, Any]]:
+    keep_quiet()
+    recorded = read_checkpoint(checkpoint)
+    return system_of(recorded, checkpoint), recorded.get("data", {})
+
+
+def _predict(system: System, data: LightningDataModule, folder: Path, named_by: str) -> int:
     callbacks = [Predictions(folder), LineProgress()]
     trainer = Trainer(devices=1, logger=False, callbacks=callbacks, enable_checkpointing=False, enable_model_summary=False)
     trainer.predict(system, datamodule=data, return_predictions=False)
     path = folder / "predictions" / "predict.csv"
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    width = max(len(row["file"]) for row in rows[:_SHOWN])
+    name_width, class_width = (max(len(row[column]) for row in rows[:_SHOWN]) for column in (named_by, "prediction"))
     for row in rows[:_SHOWN]:
-        print(f"{row['file']:<{width}}  {row['prediction']}  {float(row['confidence']):.1%}")
-    more = f" ({len(rows)} pictures)" if len(rows) > _SHOWN else ""
+        answer = f"{row['prediction']:<{class_width}}  {float(row['confidence']):6.1%}"
+        print(f"{row[named_by]:<{name_width}}  {answer}" if named_by == "file" else f"{answer}  {row[named_by]}")
+    more = f" ({len(rows)} of them)" if len(rows) > _SHOWN else ""
     print(f"predictions  {path}{more}")
     return 0

@@ -19,7 +19,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from zoo.cli.names import UsageError, overlay_paths, recipe_paths
-from zoo.cli.predict import predict_images
+from zoo.cli.predict import predict_images, predict_texts
 from zoo.cli.settings import check_against_checkpoint, check_classes, explain, read_settings
 from zoo.nn.initial_weights import without_initial_weights
 from zoo.training.checkpoint import latest_checkpoint, read_checkpoint
@@ -46,15 +46,19 @@ class Request:
     resume: Path | None = None  # a run directory, or one of its checkpoints
     ckpt_path: Path | None = None
     images: Path | None = None  # predict these
+    text: str | None = None  # or these: a file, or - for standard input
 
 
 def run(request: Request) -> int:
     """Carry out a request; returns the exit code."""
     allow_imports()
     configs, checkpoint = request.configs, request.ckpt_path
-    if request.images is not None and checkpoint is not None:
+    if checkpoint is not None and (request.images is not None or request.text is not None):
         folder = _run_dir(request, checkpoint.stem)
         Run(folder, checkpoint.stem).make_folder()
+        if request.text is not None:
+            return predict_texts(checkpoint, request.text, folder)
+        assert request.images is not None
         return predict_images(checkpoint, request.images, folder)
     if request.resume is not None:
         folder, checkpoint = _resumed(request.resume)

@@ -1,41 +1,91 @@
-"""`zoo show RECIPE --batch`: a picture of what the model really sees."""
+"""`zoo show RECIPE --batch`: what the model really sees."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from matplotlib.backend_bases import FigureCanvasBase
+from matplotlib.figure import Figure
 from torch import Tensor
 
+from datamodules.batch import SequenceBatch
 from zoo.callbacks.images import grid
 from zoo.cli.names import UsageError
 from zoo.cli.run import ZooCLI, allow_imports
+from zoo.nn.recurrent import valid_steps
 
 
-def show_batch(recipe: Path, overrides: list[str], output: Path, num_images: int = 32) -> int:
+def show_batch(recipe: Path, overrides: list[str], output: Path | None = None, num_images: int = 32) -> int:
     """Draw the first training batch of the first epoch, transformed as in training, under the names of its classes.
 
+    Series are drawn as lines; texts are printed, and nothing is drawn. `output` is RECIPE_batch.png unless given.
+
     Raises:
-        UsageError: if the recipe's data are no pictures, or `output` is not to be one.
+        UsageError: if the recipe's data are none of these, or `output` is not to be a picture.
     """
-    if output.suffix[1:].lower() not in FigureCanvasBase.get_supported_filetypes():
+    if output is not None and output.suffix[1:].lower() not in FigureCanvasBase.get_supported_filetypes():
         raise UsageError(f"{output} names no format of pictures: end it in .png")
     allow_imports()
     data: Any = ZooCLI([f"--config={recipe}", *overrides]).datamodule
     data.setup("fit")
-    if len(data.input_shape) != 3:
-        raise UsageError(f"{recipe.stem} has inputs of shape {tuple(data.input_shape)}, which are no pictures")
     batch = data.transform(next(iter(data.train_dataloader())), 0, True)
-    images = [as_pixels(x, data.mean, data.std) for x in batch.x[:num_images]]
-    captions = [data.class_names[y] for y in batch.y[:num_images].tolist()] if data.class_names else [""] * len(images)
+    if isinstance(batch, SequenceBatch) and not batch.x.is_floating_point():
+        if output is not None:
+            raise UsageError(f"{recipe.stem} has texts, which are printed: leave --output out")
+        print("\n".join(token_lines(batch, data)))
+        return 0
+    if isinstance(batch, SequenceBatch):
+        figure, values = series_figure(batch, data.class_names), batch.x[valid_steps(batch.x, batch.lengths)]
+    elif len(data.input_shape) == 3:
+        images = [as_pixels(x, data.mean, data.std).numpy() for x in batch.x[:num_images]]
+        captions = captions_of(batch.y[:num_images], data.class_names) if data.class_names else [""] * len(images)
+        figure, values = grid(images, captions, [False] * len(images)), batch.x
+    else:
+        raise UsageError(f"{recipe.stem} has inputs of shape {tuple(data.input_shape)}, which are no pictures, texts or series")
+    output = output or Path(f"{recipe.stem}_batch.png")
     output.parent.mkdir(parents=True, exist_ok=True)
-    figure = grid([image.numpy() for image in images], captions, [False] * len(images))
     figure.savefig(output)
-    low, high = batch.x.aminmax()
-    mean, deviation = batch.x.mean().item(), batch.x.std().item()
+    low, high = values.aminmax()
+    mean, deviation = values.mean().item(), values.std().item()
     print(f"{tuple(batch.x.shape)}, values {low:.2f} to {high:.2f}, mean {mean:.2f}, deviation {deviation:.2f}")
     print(f"wrote {output}")
     return 0
+
+
+def token_lines(batch: SequenceBatch, data: Any, most: int = 8) -> list[str]:
+    """Class, number of tokens and tokens of the first samples; the tokens' numbers where the data have no tokenizer."""
+    word = data.tokenizer.id_to_token if hasattr(data, "tokenizer") else str
+    lines = [f"{tuple(batch.x.shape)}, tokens {batch.x.min()} to {batch.x.max()}"]
+    for x, length, caption in zip(batch.x, batch.lengths.tolist(), captions_of(batch.y[:most], data.class_names), strict=False):
+        tokens = " ".join(map(word, x[:length].tolist()))  # of the batch, not of the text: an augmentation shows
+        lines.append(f"{caption} ({length} token{'s' * (length > 1)}): {tokens}")
+    return lines
+
+
+def series_figure(batch: SequenceBatch, class_names: Sequence[str], most: int = 8) -> Figure:
+    """The first series, each under its class or target, as long as it counts and with a line per channel."""
+    captions = captions_of(batch.y[:most], class_names)
+    columns = min(2, len(captions))
+    rows = -(-len(captions) // columns)
+    figure = Figure(figsize=(4.5 * columns, 0.6 + 1.6 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    for axes, series, length, caption in zip(panels.flat, batch.x.cpu(), batch.lengths.tolist(), captions, strict=False):
+        axes.plot(series[:length].numpy(), linewidth=0.9)
+        axes.set_title(caption, fontsize=9)
+        axes.grid(alpha=0.3)
+    for axes in panels.flat[len(captions) :]:
+        axes.axis("off")
+    figure.supxlabel("step", fontsize=9)
+    return figure
+
+
+def captions_of(y: Tensor, class_names: Sequence[str], most: int = 4) -> list[str]:
+    """Classes (B,) by name, targets (B, ...) as numbers."""
+    if class_names:
+        return [class_names[label] for label in y.tolist()]
+    rows = y.reshape(len(y), -1).tolist()
+    return [", ".join([f"{value:.3g}" for value in row[:most]] + ["…"] * (len(row) > most)) for row in rows]
 
 
 def as_pixels(x: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:

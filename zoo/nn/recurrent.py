@@ -238,7 +238,14 @@ class Recurrent(nn.Module):
     LSTM's forget gate at 1, so that it begins by keeping (Gers et al., 2000; Jozefowicz et al., 2015).
 
     Args:
+        kind: of cell.
+        input_dim: I.
+        hidden_dim: H.
+        num_layers: of cells, each over the states of the one before.
+        bidirectional: read both ways.
         dropout: between layers, so it needs two.
+        forget_bias: where an LSTM's forget gate starts: about exp(forget_bias) steps are remembered, so long sequences may
+            want log(T) (Tallec & Ollivier, 2018, arXiv:1804.11188). Other cells have none.
         truncate: gradients flow back through at most so many steps; runs the equations, which is slower.
     """
 
@@ -251,6 +258,7 @@ class Recurrent(nn.Module):
         num_layers: int = 1,
         bidirectional: bool = False,
         dropout: float = 0.0,
+        forget_bias: float = 1.0,
         truncate: int | None = None,
     ) -> None:
         super().__init__()
@@ -270,7 +278,7 @@ class Recurrent(nn.Module):
             if name.startswith("bias"):
                 nn.init.zeros_(parameter)
                 if kind == "lstm" and name.startswith("bias_ih"):
-                    nn.init.ones_(parameter.detach()[hidden_dim : 2 * hidden_dim])
+                    nn.init.constant_(parameter.detach()[hidden_dim : 2 * hidden_dim], forget_bias)
             else:
                 start = nn.init.xavier_uniform_ if name.startswith("weight_ih") else nn.init.orthogonal_
                 for gate in parameter.detach().split(hidden_dim):
@@ -292,6 +300,15 @@ class Recurrent(nn.Module):
             outputs, _ = pad_packed_sequence(packed, batch_first=True, total_length=x.shape[1])
         h = state[0] if self.kind == "lstm" else state
         return outputs, h[-2:].movedim(0, 1).flatten(1) if self.layers.bidirectional else h[-1]
+
+    def run(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Go on from a state, all of whose steps count: x (B, T, I) to (B, T, D H) and the state after the last step.
+
+        A state is h, and for an LSTM c, each (layers D, B, H); None is zeros. Gradients flow into it: `detach` ends them.
+        """
+        given = state if state is None or self.kind == "lstm" else state[0]
+        outputs, final = self.layers(x, given)
+        return outputs, final if isinstance(final, tuple) else (final,)
 
     def _scan(self, x: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
         for layer, directions in enumerate(cells_of(self.layers)):

@@ -15,7 +15,7 @@ from zoo.training.optim import Optim
 from zoo.training.regressor import Regressor
 from zoo.training.system import known
 
-PADDING = 0  # the token that fills sequences up
+PADDING, UNKNOWN = 0, 1  # the token that fills sequences up, and the one for what is not in the vocabulary
 
 
 class RNNNet(nn.Module):
@@ -35,8 +35,10 @@ class RNNNet(nn.Module):
         bidirectional: read both ways.
         pooling: "last" is the last state (of both directions); the others go over all states.
         dropout: between layers.
+        word_dropout: share of tokens that training takes for unknown (Iyyer et al., 2015, Deep averaging networks).
         embed_dropout: on the embedding, or on the input values.
         head_dropout: before the last layer.
+        forget_bias: where an LSTM's forget gate starts; see `Recurrent`.
         truncate: gradients flow back through at most so many steps.
 
     Raises:
@@ -56,8 +58,10 @@ class RNNNet(nn.Module):
         bidirectional: bool = False,
         pooling: Pooling = "last",
         dropout: float = 0.0,
+        word_dropout: float = 0.0,
         embed_dropout: float = 0.0,
         head_dropout: float = 0.0,
+        forget_bias: float = 1.0,
         truncate: int | None = None,
     ) -> None:
         super().__init__()
@@ -66,11 +70,14 @@ class RNNNet(nn.Module):
                 f"expected input_shape (T,) with a vocab_size, or (T, C) without, got {tuple(input_shape)} and {vocab_size}"
             )
         check_pooling(pooling)
-        self.pooling = pooling
+        if not 0 <= word_dropout < 1 or (word_dropout and vocab_size is None):
+            raise ValueError(f"word_dropout lies in [0, 1) and is for tokens only, got {word_dropout}")
+        self.pooling, self.word_dropout = pooling, word_dropout
         self.embedding: nn.Embedding | None = None
         input_dim = input_shape[-1]
         if vocab_size is not None:
             self.embedding, input_dim = nn.Embedding(vocab_size, embed_dim, padding_idx=PADDING), embed_dim
+            nn.init.uniform_(self.embedding.weight.detach()[PADDING + 1 :], -0.1, 0.1)  # N(0, 1) drowns what is learnt
         self.embed_dropout = nn.Dropout(embed_dropout)
         self.recurrent = Recurrent(
             kind,
@@ -79,6 +86,7 @@ class RNNNet(nn.Module):
             num_layers=num_layers,
             bidirectional=bidirectional,
             dropout=dropout,
+            forget_bias=forget_bias,
             truncate=truncate,
         )
         width = self.recurrent.output_dim
@@ -88,6 +96,9 @@ class RNNNet(nn.Module):
 
     def states(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """The last layer's state at every step (B, T, D H), 0 past the end, and the final ones (B, D H)."""
+        if self.training and self.word_dropout:
+            dropped = torch.rand(x.shape, device=x.device) < self.word_dropout
+            x = torch.where(dropped & (x != PADDING), UNKNOWN, x)
         embedded = x if self.embedding is None else self.embedding(x)
         return self.recurrent(self.embed_dropout(embedded), lengths)
 
@@ -124,8 +135,10 @@ class RNNClassifier(Classifier):
         bidirectional: bool = False,
         pooling: Pooling = "last",
         dropout: float = 0.0,
+        word_dropout: float = 0.0,
         embed_dropout: float = 0.0,
         head_dropout: float = 0.0,
+        forget_bias: float = 1.0,
         truncate: int | None = None,
         label_smoothing: float = 0.0,
         lr: float = 1e-3,
@@ -145,8 +158,10 @@ class RNNClassifier(Classifier):
             bidirectional=bidirectional,
             pooling=pooling,
             dropout=dropout,
+            word_dropout=word_dropout,
             embed_dropout=embed_dropout,
             head_dropout=head_dropout,
+            forget_bias=forget_bias,
             truncate=truncate,
         )
 
@@ -176,6 +191,7 @@ class RNNRegressor(Regressor):
         dropout: float = 0.0,
         embed_dropout: float = 0.0,
         head_dropout: float = 0.0,
+        forget_bias: float = 1.0,
         truncate: int | None = None,
         lr: float = 1e-3,
         optim: Optim | None = None,
@@ -194,6 +210,7 @@ class RNNRegressor(Regressor):
             dropout=dropout,
             embed_dropout=embed_dropout,
             head_dropout=head_dropout,
+            forget_bias=forget_bias,
             truncate=truncate,
         )
 

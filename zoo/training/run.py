@@ -18,13 +18,19 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from zoo.callbacks.best_checkpoint import BestCheckpoint
 from zoo.callbacks.filters import FirstFilters
+from zoo.callbacks.forecasts import Forecasts
+from zoo.callbacks.hardest_texts import HardestTexts
+from zoo.callbacks.hidden_states import HiddenStates
 from zoo.callbacks.images import ImageSamples
+from zoo.callbacks.length_buckets import LengthBuckets
 from zoo.callbacks.non_finite import NonFiniteGuard
+from zoo.callbacks.per_class import PerClass
 from zoo.callbacks.predictions import Predictions
 from zoo.callbacks.progress import LineProgress
 from zoo.callbacks.randomness import Randomness
 from zoo.callbacks.regular_checkpoint import RegularCheckpoint
 from zoo.callbacks.reporting import wandb_loggers
+from zoo.callbacks.samples import TextSamples
 from zoo.callbacks.throughput import Throughput
 from zoo.callbacks.worst_errors import WorstErrors
 from zoo.training.checkpoint import AtomicCheckpointIO
@@ -104,6 +110,12 @@ class Run:
             ImageSamples(self.folder / "pictures"),
             FirstFilters(self.folder / "pictures"),
             WorstErrors(self.folder / "pictures"),
+            PerClass(self.folder / "predictions"),
+            HardestTexts(self.folder),
+            HiddenStates(self.folder / "pictures"),
+            LengthBuckets(self.folder / "pictures"),
+            Forecasts(self.folder / "pictures"),
+            TextSamples(self.folder / "predictions"),
         ]
         folder = self.folder / "checkpoints"
         if not any(isinstance(callback, ModelCheckpoint) for callback in callbacks):

@@ -28,6 +28,7 @@ class Batch(Protocol):
 
 
 Outputs = dict[str, Tensor]
+_FACTS_OF_DATA = ("class_names", "mean", "std", "crop", "tokenizer_json", "max_length")  # what new inputs have to be given
 Metrics = dict[str, Metric | MetricCollection]
 
 
@@ -156,7 +157,7 @@ class System(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["class_path"] = f"{type(self).__module__}.{type(self).__qualname__}"
         data = getattr(self._trainer, "datamodule", None)
-        facts = {name: getattr(data, name, None) for name in ("class_names", "mean", "std", "crop")}
+        facts = {name: getattr(data, name, None) for name in _FACTS_OF_DATA}
         checkpoint["data"] = {
             name: list(value) if isinstance(value, tuple) else value for name, value in facts.items() if value is not None
         }

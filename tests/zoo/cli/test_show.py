@@ -1,18 +1,23 @@
 """`zoo show RECIPE --batch`: what is drawn is what the network is fed."""
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 
 from datamodules import Digits
-from datamodules.batch import Batch
+from datamodules.base import Arrays, DataModule
+from datamodules.batch import Batch, SequenceBatch
 from datamodules.images import ImageTransform
 from zoo.callbacks.images import grid
 from zoo.cli.main import main
-from zoo.cli.show import as_pixels
+from zoo.cli.show import as_pixels, captions_of, series_figure
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -66,7 +71,7 @@ def test_augmentation_shows(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "hint"),
     [
-        (["mlp_wine", "--batch"], 2, "mlp_wine has inputs of shape (13,), which are no pictures"),
+        (["mlp_wine", "--batch"], 2, "mlp_wine has inputs of shape (13,), which are no pictures, texts or series"),
         (["mlp_digits", "--batch", "--data.shift", "-1"], 1, "shift must be 0 or more pixels"),
         (["mlp_digits", "--batch", "--data.shft", "1"], 2, "no setting data.shft: did you mean 'shift'?"),
         (["mlp_digit", "--batch"], 2, "did you mean 'mlp_digits'?"),
@@ -115,3 +120,111 @@ def test_workers_decode_the_same_batch(colours: Path, tmp_path: Path, capsys: py
         assert main(["show", str(colours), "--batch", *arguments]) == 0
         assert "(8, 3, 16, 16), values" in capsys.readouterr().out
     assert np.array_equal(pixels(tmp_path / "0.png"), pixels(tmp_path / "2.png"))
+
+
+class Shouts(DataModule):
+    """Texts of one to five words; in training the first is shouted."""
+
+    input_shape, num_classes, class_names, vocab_size = (5,), 2, ("calm", "angry"), 12
+
+    def __init__(self, tokenizer: bool = True) -> None:
+        super().__init__(batch_size=20, test_fraction=0.2)
+        if tokenizer:
+            words = ["<pad>", *(f"word{token}" for token in range(1, 11)), "HEY"]
+            self.tokenizer = Tokenizer(WordLevel({word: token for token, word in enumerate(words)}, unk_token="<pad>"))
+
+    def load(self, part: Literal["train", "test"]) -> Arrays:
+        lengths = torch.arange(50) % 5 + 1
+        x = torch.randint(1, 11, (50, 5), generator=torch.Generator().manual_seed(0))
+        return Arrays(x * (torch.arange(5) < lengths[:, None]), torch.arange(50) % 2, lengths)
+
+    def transform(self, batch: SequenceBatch, epoch: int, train: bool) -> SequenceBatch:
+        return batch._replace(x=torch.cat([torch.full_like(batch.x[:, :1], 11), batch.x[:, 1:]], 1)) if train else batch
+
+
+class Waves(DataModule):
+    """Series of up to 40 steps in two channels: classes without `num_targets`, else so many numbers."""
+
+    input_shape = (40, 2)
+
+    def __init__(self, num_targets: int | None = None) -> None:
+        super().__init__(batch_size=10, test_fraction=0.2)
+        self.num_targets = num_targets
+        if num_targets is None:
+            self.num_classes, self.class_names = 2, ("slow", "fast")
+
+    def load(self, part: Literal["train", "test"]) -> Arrays:
+        y = torch.arange(50) % 2
+        lengths = 20 + torch.arange(50) % 21
+        step = torch.arange(40)[None, :, None]
+        x = torch.sin((0.2 + 0.6 * y[:, None, None]) * step + torch.tensor([0.0, 1.0])) * (step < lengths[:, None, None])
+        return Arrays(x, y if self.num_targets is None else torch.arange(50 * self.num_targets).view(50, -1) / 4, lengths)
+
+    def transform(self, batch: SequenceBatch, epoch: int, train: bool) -> SequenceBatch:
+        return batch._replace(x=10 * batch.x) if train else batch
+
+
+def recipe(folder: Path, monkeypatch: pytest.MonkeyPatch, data: type[DataModule], **arguments: object) -> str:
+    """A recipe of the user's own classes, which stand in this file."""
+    monkeypatch.setenv("ZOO_IMPORTS", __name__)
+    model = "zoo.rnn.rnn.RNNRegressor" if arguments.get("num_targets") else "zoo.rnn.rnn.RNNClassifier"
+    settings = {"model": {"class_path": model}, "data": {"class_path": f"{__name__}.{data.__name__}", "init_args": arguments}}
+    (folder / "mine.yaml").write_text(yaml.safe_dump({**settings, "trainer": {"precision": "32-true"}}))
+    return str(folder / "mine.yaml")
+
+
+def first_batch(data: DataModule) -> SequenceBatch:
+    data.setup()
+    return data.transform(next(iter(data.train_dataloader())), 0, True)
+
+
+@pytest.mark.parametrize("tokenizer", [True, False], ids=["words", "numbers"])
+def test_texts_are_printed_token_by_token_as_they_are_trained_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tokenizer: bool
+) -> None:
+    shown = recipe(tmp_path, monkeypatch, Shouts, tokenizer=tokenizer)
+    assert main(["show", shown, "--batch", "-o", str(tmp_path / "folder" / "b.png")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    batch = first_batch(Shouts(tokenizer))
+    assert lines[0] == f"(20, {batch.x.shape[1]}), tokens 0 to 11"
+    assert len(lines) == 9
+    for line, x, length, y in zip(lines[1:], batch.x, batch.lengths.tolist(), batch.y.tolist(), strict=False):
+        tokens = x[:length].tolist()
+        words = ["HEY" if tokenizer else "11", *(f"word{token}" if tokenizer else str(token) for token in tokens[1:])]
+        count = "1 token" if length == 1 else f"{length} tokens"
+        assert line == f"{('calm', 'angry')[y]} ({count}): {' '.join(words)}"
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.yaml"]  # nothing is drawn
+
+
+@pytest.mark.parametrize("num_targets", [None, 6])
+def test_series_are_drawn_as_they_are_trained_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, num_targets: int | None
+) -> None:
+    shown = recipe(tmp_path, monkeypatch, Waves, num_targets=num_targets)
+    assert main(["show", shown, "--batch", "-o", str(tmp_path / "b.png")]) == 0
+    data = Waves(num_targets)
+    batch = first_batch(data)
+    series_figure(batch, data.class_names).savefig(tmp_path / "a.png")
+    assert np.abs(pixels(tmp_path / "b.png") - pixels(tmp_path / "a.png")).max() <= 2
+    counted = torch.cat([x[:length] for x, length in zip(batch.x, batch.lengths.tolist(), strict=True)])  # not the padding
+    out = capsys.readouterr().out.splitlines()
+    assert out[0].startswith(f"{tuple(batch.x.shape)}, values {counted.min():.2f} to {counted.max():.2f}")
+    assert out[0].endswith(f"mean {counted.mean():.2f}, deviation {counted.std():.2f}")
+
+
+def test_a_panel_per_series_and_a_line_per_channel() -> None:
+    batch = first_batch(Waves())
+    figure = series_figure(batch, ("slow", "fast"), most=7)
+    assert [axes.axison for axes in figure.axes] == [*[True] * 7, False]
+    for axes, x, length, y in zip(figure.axes, batch.x, batch.lengths.tolist(), batch.y.tolist(), strict=False):
+        if axes.axison:
+            assert axes.get_title() == ("slow", "fast")[y]
+            assert [np.array_equal(line.get_ydata(), x[:length, c]) for c, line in enumerate(axes.lines)] == [True, True]
+    alone = series_figure(SequenceBatch(*(value[:1] for value in batch)), ("slow", "fast"))
+    assert len(alone.axes) == 1
+
+
+def test_targets_are_numbers_and_long_ones_are_cut() -> None:
+    assert captions_of(torch.tensor([[0.123456, 2.0], [3000.0, -1.5]]), ()) == ["0.123, 2", "3e+03, -1.5"]
+    assert captions_of(torch.arange(12.0).view(2, 3, 2), ()) == ["0, 1, 2, 3, …", "6, 7, 8, 9, …"]
+    assert captions_of(torch.tensor([1, 0]), ("a", "b")) == ["b", "a"]

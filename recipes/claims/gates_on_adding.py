@@ -1,0 +1,202 @@
+"""Where an LSTM's gates open on the adding problem (Hochreiter & Schmidhuber, 1997), after training and without it.
+
+python recipes/claims/gates_on_adding.py [--full]        half a minute on one CPU core; --full about two
+
+A sequence holds values in [0, 1], two of them marked; the answer is the sum of those two. A trained network reads fresh
+sequences, and each gate is averaged over the marked steps and over all others: over all units, and in the one unit whose
+final cell state follows the answer best, chosen on other sequences. Controls: the same network before training, and one that
+was trained where the markers stand at random, so that opening at them is worth nothing.
+
+Shapes: B batch, T steps, H hidden values.
+"""
+
+import sys
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+from zoo.cli.claims import Claim, Row, main
+from zoo.nn.recurrent import Kind, LSTMCell, Recurrent, cells_of
+
+CLAIM = "An LSTM's input gate learns to open at the steps that matter and to close elsewhere."
+OPEN, CLOSED = 0.5, 0.25  # a mean gate above the one is called open, below the other closed
+BATCH_SIZE, LR = 64, 0.01
+NETWORKS = ("trained", "untrained", "markers at random")
+
+
+class Sizes(NamedTuple):
+    """How much is measured."""
+
+    num_seeds: int
+    num_steps: int  # T
+    hidden_dim: int
+    num_updates: int
+    num_tests: int  # sequences that the gates are averaged over
+
+
+FAST = Sizes(num_seeds=3, num_steps=30, hidden_dim=32, num_updates=1000, num_tests=500)
+FULL = Sizes(num_seeds=5, num_steps=50, hidden_dim=32, num_updates=2000, num_tests=2000)
+
+
+class Adder(nn.Module):
+    """A recurrent layer and a linear one on its last state: x (B, T, 2) to (B,)."""
+
+    def __init__(self, kind: Kind, hidden_dim: int) -> None:
+        super().__init__()
+        self.recurrent = Recurrent(kind, 2, hidden_dim)
+        self.head = nn.Linear(hidden_dim, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Give the sum."""
+        return self.head(self.recurrent(x)[1])[:, 0]
+
+
+class Gates(NamedTuple):
+    """What the LSTM's gates did on sequences x, of which `marked` (B, T) are the steps that counted."""
+
+    x: Tensor  # (B, T, 2)
+    y: Tensor  # (B,)
+    input: Tensor  # (B, T, H)
+    forget: Tensor  # (B, T, H)
+    final: Tensor  # (B, H), cell state after the last step
+
+    @property
+    def marked(self) -> Tensor:
+        """(B, T) bool."""
+        return self.x[:, :, 1] > 0
+
+
+def adding(batch_size: int, num_steps: int, generator: torch.Generator, *, told: bool = True) -> tuple[Tensor, Tensor]:
+    """Values and markers (B, T, 2), one marker in each half, and the sum of the marked values (B,).
+
+    Where the network is not `told`, values and sums are the same, but the markers it sees stand elsewhere at random.
+    """
+    values, half = torch.rand(batch_size, num_steps, generator=generator), num_steps // 2
+
+    def markers() -> Tensor:
+        first = torch.randint(0, half, (batch_size,), generator=generator)
+        second = torch.randint(half, num_steps, (batch_size,), generator=generator)
+        return (F.one_hot(first, num_steps) + F.one_hot(second, num_steps)).float()
+
+    true = markers()
+    return torch.stack([values, true if told else markers()], dim=2), (values * true).sum(1)
+
+
+def train(net: Adder, sizes: Sizes, generator: torch.Generator, *, told: bool = True) -> None:
+    """Adam with a cosine rate on squared error, fresh sequences each time."""
+    optimizer = torch.optim.Adam(net.parameters(), LR)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, sizes.num_updates)
+    for _ in range(sizes.num_updates):
+        x, y = adding(BATCH_SIZE, sizes.num_steps, generator, told=told)
+        optimizer.zero_grad()
+        F.mse_loss(net(x), y).backward()
+        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+
+
+@torch.no_grad()
+def read_gates(net: Adder, x: Tensor, y: Tensor) -> Gates:
+    """Run the LSTM's equations over x (B, T, 2) and keep its gates."""
+    cell = cells_of(net.recurrent.layers)[0][0]
+    assert isinstance(cell, LSTMCell)
+    projected, state = cell.project(x), cell.initial_state(x)
+    inputs, forgets = [], []
+    for t in range(x.shape[1]):
+        i, f, _, _ = cell.gates(projected[:, t], state)
+        state = cell.advance(projected[:, t], state)
+        inputs.append(i)
+        forgets.append(f)
+    return Gates(x, y, torch.stack(inputs, dim=1), torch.stack(forgets, dim=1), state[1])
+
+
+def carrier(gates: Gates) -> int:
+    """The unit whose final cell state correlates most with the answer."""
+    c, y = gates.final - gates.final.mean(0), gates.y - gates.y.mean()
+    return int(((c * y[:, None]).mean(0) / (c.std(0) * y.std()).clamp(min=1e-12)).abs().argmax())
+
+
+def means(gate: Tensor, marked: Tensor) -> list[float]:
+    """Of a gate (B, T) at the marked steps, and at the others."""
+    return [gate[marked].mean().item(), gate[~marked].mean().item()]
+
+
+def measure(full: bool) -> Claim:
+    """Gates at marked and at other steps, trained and not; the claim holds where all units' mean opens and closes."""
+    sizes = FULL if full else FAST
+    measured: dict[tuple[str, str], list[list[float]]] = {}
+    for seed in range(sizes.num_seeds):
+        for network in NETWORKS:
+            torch.manual_seed(seed)
+            generator, told = torch.Generator().manual_seed(seed), network != "markers at random"
+            net = Adder("lstm", sizes.hidden_dim)
+            if network != "untrained":
+                train(net, sizes, generator, told=told)
+            unit = carrier(read_gates(net, *adding(sizes.num_tests, sizes.num_steps, generator, told=told)))
+            gates = read_gates(net, *adding(sizes.num_tests, sizes.num_steps, generator, told=told))
+            with torch.no_grad():
+                error = F.mse_loss(net(gates.x), gates.y).item()
+            if seed == 0 and network == "trained":
+                example = gates, unit
+            for units, chosen in (("all", slice(None)), ("carrier", unit)):
+                views = [gate[:, :, chosen].reshape(*gate.shape[:2], -1).mean(2) for gate in (gates.input, gates.forget)]
+                both = [value for view in views for value in means(view, gates.marked)]
+                measured.setdefault((network, units), []).append([error, *both])
+    rows = [_row(network, units, torch.tensor(values)) for (network, units), values in measured.items()]
+    of_all, of_carrier = (torch.tensor(measured["trained", units])[:, 1:3] for units in ("all", "carrier"))
+    does, part = (bool((each[:, 0] > OPEN).all() and (each[:, 1] < CLOSED).all()) for each in (of_all, of_carrier))
+    shown = [value for each in (of_carrier, of_all) for value in each.mean(0).tolist()]
+    found = "in the unit that carries the sum it is {:.2f} open at marked steps and {:.2f} elsewhere; ".format(*shown[:2])
+    found += "over all units {:.2f} and {:.2f}; before training it is half open at both".format(*shown[2:])
+    if part and not does:
+        found += ". The one unit does as stated, the layer does not"
+    return Claim(CLAIM, found, does, list(range(sizes.num_seeds)), rows, _draw(*example, rows))
+
+
+def _row(network: str, units: str, values: Tensor) -> Row:
+    """Means over seeds of values (seeds, 5), and the deviation of the input gate's difference."""
+    names = ("squared error", "input marked", "input other", "forget marked", "forget other")
+    row: Row = {"network": network, "units": units, **dict(zip(names, values.mean(0).tolist(), strict=True))}
+    difference = values[:, 1] - values[:, 2]
+    sd = difference.std().item() if len(values) > 1 else 0.0
+    return {**row, "input difference": difference.mean().item(), "sd": sd}
+
+
+def _draw(gates: Gates, unit: int, rows: list[Row]) -> Figure:
+    """The first sequence with its gates over time, and the means of all networks beside it."""
+    figure = Figure(figsize=(12, 5.5), layout="constrained")
+    left, right = figure.subfigures(1, 2, width_ratios=[1.7, 1])
+    panels, steps = left.subplots(3, 1, sharex=True), torch.arange(gates.x.shape[1]).tolist()
+    panels[0].bar(steps, gates.x[0, :, 0], color=["tab:orange" if marked else "lightgrey" for marked in gates.marked[0]])
+    panels[0].set_ylabel("value")
+    panels[0].set_title("One test sequence of a trained network: marked steps in orange", fontsize=10)
+    for panel, name, gate in zip(panels[1:], ("input", "forget"), (gates.input, gates.forget), strict=True):
+        panel.plot(steps, gate[0], color="lightgrey", linewidth=0.7)
+        panel.plot(steps, gate[0].mean(1), color="black", label="mean of all units")
+        panel.plot(steps, gate[0, :, unit], color="tab:blue", marker=".", label="unit that carries the sum")
+        for step in gates.marked[0].nonzero()[:, 0].tolist():
+            panel.axvline(step, color="tab:orange", alpha=0.4, linewidth=6, zorder=0)
+        panel.set_ylim(-0.03, 1.03)
+        panel.set_ylabel(f"{name} gate")
+    panels[2].legend(loc="lower right", fontsize=8)  # the gates leave room there
+    panels[2].set_xlabel("step")
+    axes = right.subplots()
+    places = list(range(len(rows)))[::-1]
+    for key, colour, label in (("input marked", "tab:orange", "at marked steps"), ("input other", "grey", "elsewhere")):
+        axes.scatter([float(row[key]) for row in rows], places, color=colour, label=label, zorder=2)
+    for row, place in zip(rows, places, strict=True):
+        axes.plot([float(row["input marked"]), float(row["input other"])], [place] * 2, color="lightgrey", zorder=1)
+    names = {"all": "mean of all units", "carrier": "unit that carries"}
+    axes.set_yticks(places, [f"{row['network']}\n{names[str(row['units'])]}" for row in rows], fontsize=8)
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("mean input gate, over sequences and seeds")
+    axes.set_title("Against networks without the cause", fontsize=10)
+    axes.legend(loc="lower right", fontsize=8)
+    return figure
+
+
+if __name__ == "__main__":
+    sys.exit(main(__file__))

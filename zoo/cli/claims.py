@@ -1,0 +1,183 @@
+"""`zoo claims`: what textbooks assert, measured. One script per claim in recipes/claims, each beside what it measured.
+
+A script states its sentence in `CLAIM`, and `measure(full)` returns a `Claim` whose rows include a control: the same
+measurement with the supposed cause removed. This file imports no torch, so that the sentences can be listed at once.
+"""
+
+import argparse
+import ast
+import csv
+import json
+import time
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from zoo.cli.catalog import _print_columns
+from zoo.cli.names import ROOT, UsageError, nearest
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+CLAIMS = ROOT / "claims"
+Row = dict[str, str | int | float]
+
+
+class Claim(NamedTuple):
+    """What a script measured. That a claim does not hold is a result like another."""
+
+    claim: str  # the sentence, as it is asserted
+    measured: str  # what was found, in a line
+    holds: bool  # as the sentence stands
+    seeds: list[int]
+    rows: list[Row]  # the table, all with the same keys, the controls among them
+    figure: "Figure"
+
+
+def claim_paths() -> dict[str, Path]:
+    """Every claim's script by its stem."""
+    return {path.stem: path for path in sorted(CLAIMS.rglob("*.py")) if path.stem != "__init__"}
+
+
+def results_path(script: Path) -> Path:
+    """Where the last full measurement stands, beside its script."""
+    return script.with_suffix(".results.json")
+
+
+def sentence(script: Path) -> str:
+    """What a script claims, read without running it.
+
+    Raises:
+        ValueError: if it states no `CLAIM`.
+    """
+    for node in ast.parse(script.read_text()).body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "CLAIM":
+            return str(ast.literal_eval(node.value))
+    raise ValueError(f'{script} states no claim: give it a line CLAIM = "..." with the sentence that it measures')
+
+
+def print_claims() -> int:
+    """Print each claim's name and sentence."""
+    _print_columns([("claim", "asserts"), *((name, sentence(path)) for name, path in claim_paths().items())])
+    return 0
+
+
+def measure_claims(name: str | None, full: bool) -> int:
+    """Measure one claim, or all of them, and print for each what was found; returns 0 whatever that is.
+
+    Raises:
+        UsageError: for an unknown name, with the nearest right one.
+    """
+    paths = claim_paths()
+    if name is not None and name not in paths:
+        raise UsageError(f"no claim {name!r}: {nearest(name, list(paths))}")
+    chosen = paths if name is None else {name: paths[name]}
+    lines = [("claim", "holds", "time")]
+    for stem, path in chosen.items():
+        start = time.perf_counter()
+        claim = measure_claim(path, full)
+        lines.append((stem, verdict(claim), f"{time.perf_counter() - start:.0f} s"))
+    if name is None:
+        _print_columns(lines)
+    return 0
+
+
+def main(script: str) -> int:
+    """The command line of a claim's script run by itself: python recipes/claims/NAME.py [--full]."""
+    parser = argparse.ArgumentParser(description=sentence(Path(script)))
+    parser.add_argument("--full", action="store_true", help="more seeds and longer; keeps the results beside the script")
+    measure_claim(Path(script).resolve(), parser.parse_args().full)
+    return 0
+
+
+def measure_claim(script: Path, full: bool) -> Claim:
+    """Run one script, print what it found, and write it to runs/claims/<name>/<time>/: table.csv, picture.png, result.json.
+
+    With `full` the result is kept beside the script too.
+    """
+    import torch
+    from lightning import Trainer
+
+    from zoo.cli.reproduce import _commit
+    from zoo.training.quiet import keep_quiet
+    from zoo.training.run import hardware, new_run_dir, write_text
+
+    keep_quiet()
+    print(f"{script.stem}: {sentence(script)}", flush=True)
+    facts: dict[str, Any] = {"command": f"zoo claims {script.stem}" + (" --full" if full else "")}
+    if full:
+        facts["commit"] = _commit(ROOT / "__init__.py")  # before the run: what is measured is the code as it is now
+    start = time.perf_counter()
+    claim: Claim = _load(script).measure(full)
+    result = {
+        "claim": claim.claim,
+        "measured": claim.measured,
+        "holds": claim.holds,
+        "rows": [{name: _rounded(value) for name, value in row.items()} for row in claim.rows],
+        "seeds": claim.seeds,
+        **facts,
+        "seconds": round(time.perf_counter() - start, 1),
+        "hardware": hardware(Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)),
+        "versions": {"torch": torch.__version__.split("+")[0]},
+        "date": time.strftime("%Y-%m-%d"),
+    }
+    folder = new_run_dir(f"claims/{script.stem}")
+    folder.mkdir(parents=True)
+    with (folder / "table.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(claim.rows[0]))
+        writer.writeheader()
+        writer.writerows(claim.rows)
+    claim.figure.savefig(folder / "picture.png", dpi=120)
+    text = json.dumps(result, indent=1, ensure_ascii=False) + "\n"
+    write_text(folder / "result.json", text)
+    written = [folder]
+    if full:
+        write_text(results_path(script), text)
+        written.append(results_path(script))
+    _print_columns([tuple(claim.rows[0]), *(tuple(map(_shown, row.values())) for row in claim.rows)])
+    found = {"measured": claim.measured, "holds": f"{verdict(claim)} (seeds {', '.join(map(str, claim.seeds))})"}
+    lines = [*found.items(), *(("written", str(path)) for path in written)]
+    lines += [("W&B", line) for line in _track(script.stem, folder, result)]
+    _print_columns(lines)
+    print(flush=True)
+    return claim
+
+
+def verdict(claim: Claim) -> str:
+    """Whether the claim holds, in words."""
+    return "yes" if claim.holds else "no, not as stated"
+
+
+def _load(script: Path) -> Any:
+    spec = spec_from_file_location(f"recipes.claims.{script.stem}", script)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _track(name: str, folder: Path, result: dict[str, Any]) -> list[str]:
+    """Log a claim as a run of W&B; returns how to look at it."""
+    from lightning.pytorch.loggers import WandbLogger
+
+    from zoo.training.tracking import describe_wandb, make_loggers, start_or_go_offline
+
+    logger = make_loggers(folder, name, "claim", {"group": "claims"})[0]  # table.csv is the file beside it
+    assert isinstance(logger, WandbLogger)
+    start_or_go_offline(logger)
+    logger.log_hyperparams({key: value for key, value in result.items() if key not in ("measured", "holds", "rows")})
+    logger.log_table("table", columns=list(result["rows"][0]), data=[list(row.values()) for row in result["rows"]])
+    logger.log_image("picture", [str(folder / "picture.png")])
+    logger.experiment.summary.update({"measured": result["measured"], "holds": result["holds"]})
+    lines = describe_wandb(logger)
+    logger.experiment.finish()  # the next claim is another run
+    return lines
+
+
+def _rounded(value: str | int | float) -> str | int | float:
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+def _shown(value: str | int | float) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
