@@ -4,10 +4,10 @@ python recipes/claims/vanishing_gradients.py [--full]        seconds on one CPU 
 
 The last state is projected on a random direction, and the norm of that number's gradient with respect to the input k steps
 earlier is taken relative to k = 0, as a geometric mean over sequences of standard normal inputs, in double precision. Over the
-lags it falls by a constant factor per step, which a line through its logarithm gives. Each network is measured as torch starts it (all weights
-uniform in 1/sqrt(H)), as the zoo starts it (recurrent weights orthogonal, the LSTM's forget bias at 1), and with --full also
-trained on the adding problem. Controls: an LSTM whose forget gate is shut, neutral or held open, and a linear RNN with
-orthogonal weights, which has neither tanh nor any shrinking weights.
+lags it falls by a constant factor per step, which a line through its logarithm gives. Each network is measured as torch starts
+it (all weights uniform in 1/sqrt(H)), as the zoo starts it (recurrent weights orthogonal, the LSTM's forget bias at 1), and
+with --full also trained on the adding problem, and reading it. Controls: an LSTM whose forget gate is shut, neutral or held open,
+and a linear RNN with orthogonal weights, which has no tanh and nothing that shrinks.
 
 Shapes: B batch, T steps, I input values, H hidden values.
 """

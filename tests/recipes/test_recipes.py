@@ -3,9 +3,12 @@
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
@@ -21,7 +24,14 @@ TWO_PROCESSES = {
     "trainer/fsdp",
 }  # run in tests/zoo/training/test_parallel.py; here every recipe is built with them
 IN_PROCESS = [None, *(name for name in overlay_paths() if name not in NEEDS_GPU | TWO_PROCESSES)]
-EMBEDDED = {"datamodules.Digits", "datamodules.Tabular"}
+EMBEDDED = {
+    *("datamodules.Adding", "datamodules.CharText", "datamodules.DigitRows", "datamodules.Digits", "datamodules.PythonManual"),
+    "datamodules.Tabular",
+}
+TINY = {  # sets that the mirror lacks, made up in the hub's layout: repository, files, number of classes
+    "datamodules.AGNews": ("fancyzhx/ag_news", "data/{}-00000-of-00001.parquet", 4),
+    "datamodules.IMDb": ("stanfordnlp/imdb", "plain_text/{}-00000-of-00001.parquet", 2),
+}
 
 
 def settings(recipe: str) -> dict[str, dict[str, Any]]:
@@ -29,13 +39,37 @@ def settings(recipe: str) -> dict[str, dict[str, Any]]:
 
 
 def needs_mirror(recipe: str) -> bool:
-    return settings(recipe)["data"]["class_path"] not in EMBEDDED
+    data = settings(recipe)["data"]
+    embedded = data["class_path"] in EMBEDDED or data["init_args"].get("source") == "mackey_glass"
+    return not embedded and data["class_path"] not in TINY
 
 
 def built_from_mirror(recipe: str) -> bool:
-    """Whether the recipe reads real data before a batch is asked for: a folder's classes, or weights to start from."""
+    """Whether the recipe reads real data before a batch is asked for: classes, columns, or weights to start from."""
     given = settings(recipe)
-    return given["data"]["class_path"] == "datamodules.ImageFolder" or "weights" in given["model"].get("init_args", {})
+    reads = {f"datamodules.{name}" for name in ("HubText", "ImageFolder", "Series", "TextFile", "UCR")}
+    reads_data = given["data"]["class_path"] in reads and needs_mirror(recipe)
+    return reads_data or "weights" in given["model"].get("init_args", {})
+
+
+@pytest.fixture
+def data_of(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """See to the data of a recipe: none needed, the real mirror, or a made-up one of a set that it lacks."""
+
+    def see_to(recipe: str) -> None:
+        made_up = TINY.get(settings(recipe)["data"]["class_path"])
+        if made_up:
+            repo, files, num_classes = made_up
+            for part in ("train", "test"):
+                path = tmp_path / "mirror" / repo / files.format(part)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                label = [row % num_classes for row in range(80)]
+                pq.write_table(pa.table({"text": [f"word {row} and {row % 7}" for row in range(80)], "label": label}), path)
+            monkeypatch.setenv("ZOO_DATA", str(tmp_path / "mirror"))
+        elif needs_mirror(recipe):
+            request.getfixturevalue("mirror")
+
+    return see_to
 
 
 def test_every_yaml_is_a_recipe_an_overlay_or_a_sweep() -> None:
@@ -56,13 +90,12 @@ def test_has_a_header_and_pins_its_precision(recipe: str) -> None:
 @pytest.mark.filterwarnings("ignore:warm-up of")  # longer than two batches
 @pytest.mark.parametrize("overlay", IN_PROCESS, ids=str)
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_runs(recipe: str, overlay: str | None, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_runs(recipe: str, overlay: str | None, tmp_path: Path, data_of: Callable[[str], None]) -> None:
     """Fit and test for two batches each, through every overlay; the overlay's own setting must arrive.
 
     Batches are cut to 8: a recipe's own can take a deep network minutes on a CPU. A recipe that only tests trains here too.
     """
-    if needs_mirror(recipe):
-        request.getfixturevalue("mirror")
+    data_of(recipe)
     overlays = ["-c", overlay] if overlay else []
     short = ["--trainer.max_epochs", "1", "--trainer.limit_val_batches", "2", "--trainer.limit_test_batches", "2"]
     if overlay != "debug/overfit":
@@ -73,19 +106,20 @@ def test_runs(recipe: str, overlay: str | None, tmp_path: Path, request: pytest.
         short += ["--data.batch_size", "8"]
     if overlay and "num_workers" in settings(recipe)["data"]["init_args"]:
         short += ["--data.num_workers", "0"]  # workers that nobody ended die 5 s after their loader: once is enough
-    assert main(["fit", "-c", recipe, *overlays, *short, "--run_dir", str(tmp_path)]) == 0
+    folder = tmp_path / "run"
+    assert main(["fit", "-c", recipe, *overlays, *short, "--run_dir", str(folder)]) == 0
     if overlay == "debug/fast_dev_run":
-        assert not (tmp_path / "config.yaml").exists()  # so that the directory can be used for a real run
-        assert not (tmp_path / "checkpoints").exists()
+        assert not (folder / "config.yaml").exists()  # so that the directory can be used for a real run
+        assert not (folder / "checkpoints").exists()
         return
-    config = yaml.safe_load((tmp_path / "config.yaml").read_text())
+    config = yaml.safe_load((folder / "config.yaml").read_text())
     wanted = yaml.safe_load(overlay_paths()[overlay].read_text())["trainer"] if overlay else {}
     shortened = {"max_epochs", "max_steps", "limit_val_batches"}
     for name in wanted.keys() - shortened:
         assert config["trainer"][name] == wanted[name]
     if overlay == "debug/profile":
-        assert "run_training_batch" in (tmp_path / "fit-profile.txt").read_text()
-    assert (tmp_path / "checkpoints" / "last.ckpt").exists()
+        assert "run_training_batch" in (folder / "fit-profile.txt").read_text()
+    assert (folder / "checkpoints" / "last.ckpt").exists()
 
 
 @pytest.mark.parametrize("overlay", sorted(NEEDS_GPU | TWO_PROCESSES))
@@ -130,23 +164,14 @@ def test_weights_of_others_score_what_they_published(
     assert len((tmp_path / "predictions" / "test.csv").read_text().splitlines()) == 10_001
 
 
-def test_the_script_is_the_recipe(tmp_path: Path) -> None:
+@pytest.mark.parametrize("recipe", ["mlp_digits", "lstm_python_manual"])
+def test_the_script_is_the_recipe(recipe: str, tmp_path: Path) -> None:
     """`python recipes/mlp/mlp_digits.py` and `zoo fit -c mlp_digits` end with the same weights."""
-    script = ROOT / "mlp" / "mlp_digits.py"
+    (script,) = ROOT.rglob(f"{recipe}.py")
     command = [sys.executable, str(script), "--max_epochs", "3", "--seed", "4", "--run_dir", str(tmp_path / "script")]
     subprocess.run(command, check=True, capture_output=True, timeout=300, cwd=tmp_path)
-    fit = [
-        "fit",
-        "-c",
-        "mlp_digits",
-        "--trainer.max_epochs",
-        "3",
-        "--seed_everything",
-        "4",
-        "--run_dir",
-        str(tmp_path / "recipe"),
-    ]
-    assert main(fit) == 0
+    shorter = ["--trainer.max_epochs", "3", "--seed_everything", "4"]
+    assert main(["fit", "-c", recipe, *shorter, "--run_dir", str(tmp_path / "recipe")]) == 0
     of_script, of_recipe = (
         read_checkpoint(tmp_path / name / "checkpoints" / "last.ckpt")["state_dict"] for name in ("script", "recipe")
     )

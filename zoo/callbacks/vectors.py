@@ -62,7 +62,7 @@ def read_vectors(path: Path, words: set[str], dim: int) -> dict[str, Tensor]:
             if number == 1 and len(values) == 1:
                 continue  # word2vec's header: words, size
             if len(values) != dim:
-                if number > 1 and (word not in words or not (values and _is_number(values[0]))):
+                if number > 1 and (word not in words or (values and not _is_number(values[0]))):
                     continue  # a word with blanks in it: GloVe 840B has ". . ." and "at name@domain.com"
                 raise ValueError(f"line {number} of {path} has {len(values)} values, but model.embed_dim is {dim}")
             if word in words:

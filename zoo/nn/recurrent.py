@@ -244,8 +244,8 @@ class Recurrent(nn.Module):
         num_layers: of cells, each over the states of the one before.
         bidirectional: read both ways.
         dropout: between layers, so it needs two.
-        forget_bias: where an LSTM's forget gate starts: about exp(forget_bias) steps are remembered, so long sequences may
-            want log(T) (Tallec & Ollivier, 2018, arXiv:1804.11188). Other cells have none.
+        forget_bias: where an LSTM's forget gate starts; its input gate starts at 1 - forget_bias. About exp(forget_bias) steps
+            are remembered: long sequences want up to log(T) (Tallec & Ollivier, 2018, arXiv:1804.11188). Others have none.
         truncate: gradients flow back through at most so many steps; runs the equations, which is slower.
     """
 
@@ -278,6 +278,7 @@ class Recurrent(nn.Module):
             if name.startswith("bias"):
                 nn.init.zeros_(parameter)
                 if kind == "lstm" and name.startswith("bias_ih"):
+                    nn.init.constant_(parameter.detach()[:hidden_dim], 1 - forget_bias)  # what keeps for long writes little
                     nn.init.constant_(parameter.detach()[hidden_dim : 2 * hidden_dim], forget_bias)
             else:
                 start = nn.init.xavier_uniform_ if name.startswith("weight_ih") else nn.init.orthogonal_

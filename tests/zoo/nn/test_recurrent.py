@@ -191,6 +191,10 @@ def test_the_forget_gate_starts_open_and_the_rest_as_stated() -> None:
         elif name.startswith("weight_hh"):
             for gate in parameter.detach().split(8):
                 close(gate @ gate.T, torch.eye(8))
+    opened = Recurrent("lstm", 5, 8, forget_bias=4.0).layers.bias_ih_l0
+    assert isinstance(opened, Tensor)
+    assert opened.detach().split(8)[0].eq(-3).all()
+    assert opened.detach().split(8)[1].eq(4).all()
     for name, parameter in Recurrent("gru", 5, 8).layers.named_parameters():
         assert not name.startswith("bias") or not parameter.detach().any()
 

@@ -27,7 +27,7 @@ TEXT = "".join(chr(97 + number * number % 7) for number in range(1500))
 
 def model(kind: Kind = "lstm", num_layers: int = 2, **arguments: Any) -> CharLM:
     torch.manual_seed(0)
-    return CharLM((10,), VOCAB_SIZE, kind, embed_dim=8, hidden_dim=16, num_layers=num_layers, **{"lr": 0.1, **arguments}).eval()
+    return CharLM((10,), VOCAB_SIZE, kind, embed_dim=8, hidden_dim=16, num_layers=num_layers, **{"lr": 0.1, **arguments})
 
 
 def text(steps: int = 31, streams: int = 3) -> Tensor:
@@ -64,20 +64,18 @@ def test_carried_from_chunk_to_chunk_is_the_whole_text_at_once(kind: Kind) -> No
 
 
 def test_gradients_stop_at_the_chunks_start() -> None:
-    system, tokens = model(), text()
+    system, tokens = model(), text(steps=21)
+    tokens = torch.cat([tokens[:, :10] % 4 + 2, tokens[:, 10:] % 6 + 6], dim=1)  # tokens 2 to 5 stand in the first chunk only
     state = system.step(chunk(tokens, 0, 10), PROGRESS)[1]["state"]
     assert not state.requires_grad
     system.step(chunk(tokens, 10, 20, state), PROGRESS)[0].backward()
-    read = tokens[:, :10].unique()
-    assert {token for token in read.tolist()} - set(tokens[:, 10:20].unique().tolist())  # some stand in the first chunk only
-    truncated = {name: parameter.grad.clone() for name, parameter in system.named_parameters() if parameter.grad is not None}
-    only_first = [token for token in read.tolist() if token not in tokens[:, 10:20]]
-    assert not truncated["net.embedding.weight"][only_first].any()
+    assert not system.net.embedding.weight.grad[2:6].any()
+    assert system.net.embedding.weight.grad[6:].any()
 
     system.zero_grad()
     logits, _ = system.net(tokens[:, :20])  # the control: the same loss with its gradient all the way back
-    F.cross_entropy(logits[:, 10:].flatten(0, 1), tokens[:, 11:21].flatten()).backward()
-    assert system.net.embedding.weight.grad[only_first].any()
+    F.cross_entropy(logits[:, 10:].flatten(0, 1), tokens[:, 11:].flatten()).backward()
+    assert system.net.embedding.weight.grad[2:6].any()
 
 
 def test_a_stream_that_begins_carries_nothing() -> None:
@@ -102,11 +100,10 @@ def test_a_model_that_knows_nothing_loses_ln_v() -> None:
 
 def test_training_is_a_plain_loop_over_chunks(data: CharText, fit: Callable[..., Trainer]) -> None:
     """Two epochs, each from zeros; a validation within them has a state of its own."""
-    optim: Any = {"name": "sgd", "schedule": "constant", "momentum": 0.0}
+    optim: Any = {"name": "momentum", "schedule": "constant", "momentum": 0.0}  # plain SGD
     trained, by_hand = model(optim=optim), model(optim=optim)
     fit(trained, data, max_epochs=2, val_check_interval=7, num_sanity_val_steps=1)
     optimizer = torch.optim.SGD(by_hand.parameters(), lr=0.1)
-    by_hand.train()
     for _ in range(2):
         state: Tensor | None = None
         for batch in data.train_dataloader():
@@ -218,7 +215,7 @@ def test_each_process_takes_its_own_streams_state_from_a_checkpoint() -> None:
 
 # 27 chunks an epoch: 8 lies within the first, 32 within the second
 FIT = ["fit", "-c", "char_lstm_python_manual", "--model.hidden_dim", "16", "--model.optim.warmup_steps", "0"]
-FIT += ["--data.chunk", "10", "--data.batch_size", "4", "--trainer.max_epochs", "3", "--trainer.log_every_n_steps", "5"]
+FIT += ["--data.chunk", "10", "--data.batch_size", "4", "--trainer.max_epochs", "2", "--trainer.log_every_n_steps", "5"]
 
 
 def weights(run: Path) -> dict[str, Tensor]:
@@ -235,8 +232,8 @@ def test_a_run_resumed_within_an_epoch_goes_on_to_the_bit(tmp_path: Path, monkey
     source = ["--data.source", str(tmp_path / "text.txt"), "--checkpoint_every_n_steps", "8", "--run_dir", str(run)]
     assert main([*FIT, *source]) == 0
     uninterrupted = weights(run)
-    assert read_checkpoint(run / "checkpoints" / "last.ckpt")["global_step"] == 81
-    for step in (8, 32, 56):
+    assert read_checkpoint(run / "checkpoints" / "last.ckpt")["global_step"] == 54
+    for step in (8, 32):
         (run / "checkpoints" / "last.ckpt").unlink()
         assert main(["fit", "--resume", str(run / "checkpoints" / f"step={step}.ckpt")]) == 0
         assert same(weights(run), uninterrupted), f"resumed at step {step}"
