@@ -162,7 +162,9 @@ def column(table: pa.Table, name: str, path: Path) -> pa.ChunkedArray:
         ValueError: with the columns there are, if it is none of them, or several.
     """
     if (num := table.column_names.count(name)) != 1:
-        raise ValueError(f"{path.name} has {num or 'no'} column{'s' * (num > 1)} {name!r}: it has {', '.join(table.column_names)}")
+        raise ValueError(
+            f"{path.name} has {num or 'no'} column{'s' * (num > 1)} {name!r}: it has {', '.join(table.column_names)}"
+        )
     return table[name]
 
 

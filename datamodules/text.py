@@ -39,6 +39,7 @@ class Augment(TypedDict, total=False):
     backward: str
 
 
+_COPIES = 8  # of each training text, augmented, for the tokenizer
 _EDA_SETTINGS = {"p", "alpha", "operations", "synonyms"}
 _BACK_SETTINGS = {"p", "forward", "backward"}
 
@@ -102,14 +103,14 @@ class TextData(DataModule):
         if self.num_train is not None and "train" in parts:
             rows = parts["train"]
             parts["train"] = rows[stratified_sample(self.y[rows], self.num_train, self.split_seed, "num_train")]
+        if isinstance(self.augment, BackTranslation) and "train" in parts:
+            self.augment.prepare([self.texts[position] for position in parts["train"].tolist()])  # at once, not one by one
         if self.tokenizer_file is not None:
             self.tokenizer = tokenization.load(Path(self.tokenizer_file))
         elif self.tokenizer is None:
-            training = [self.texts[position] for position in parts["train"].tolist()]
+            training = self._training_texts(parts["train"])
             self.tokenizer = tokenization.train(self.kind, training, self.vocab_size, self.lowercase, self.min_frequency)
         self._tokenise(parts)
-        if isinstance(self.augment, BackTranslation):
-            self.augment.prepare([self.texts[position] for position in parts["train"].tolist()])
 
     def transform(self, batch: SequenceBatch, epoch: int, train: bool) -> SequenceBatch:
         """Training texts changed by `augment` and tokenised anew: what is drawn depends on (seed, epoch, position) alone."""
@@ -202,6 +203,14 @@ class TextData(DataModule):
             f"{num_tokens:,} tokens known, {unknown:.1%} of those held out are not",
             flush=True,
         )
+
+    def _training_texts(self, rows: Tensor) -> list[str]:
+        """What the tokenizer learns from: the training texts, and copies as augmentation makes them, which may bring new words."""
+        texts = [self.texts[position] for position in rows.tolist()]
+        if self.augment is None:
+            return texts
+        draw = random.Random(self.split_seed)
+        return texts + [self.augment(text, draw) for _ in range(_COPIES) for text in texts]
 
 
 def make_augment(settings: Augment) -> TextAugment:

@@ -11,7 +11,7 @@ Shapes: B batch, T steps, H hidden values.
 """
 
 import sys
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -168,8 +168,8 @@ def _row(network: str, units: str, values: Tensor) -> Row:
 def _draw(gates: Gates, unit: int, rows: list[Row]) -> Figure:
     """The first sequence with its gates over time, and the means of all networks beside it."""
     figure = Figure(figsize=(12, 5.5), layout="constrained")
-    left, right = figure.subfigures(1, 2, width_ratios=[1.7, 1])
-    panels, steps = left.subplots(3, 1, sharex=True), torch.arange(gates.x.shape[1]).tolist()
+    halves: Any = figure.subfigures(1, 2, width_ratios=[1.7, 1])
+    panels, axes, steps = halves[0].subplots(3, 1, sharex=True), halves[1].subplots(), torch.arange(gates.x.shape[1]).tolist()
     panels[0].bar(steps, gates.x[0, :, 0], color=["tab:orange" if marked else "lightgrey" for marked in gates.marked[0]])
     panels[0].set_ylabel("value")
     panels[0].set_title("One test sequence of a trained network: marked steps in orange", fontsize=10)
@@ -183,14 +183,13 @@ def _draw(gates: Gates, unit: int, rows: list[Row]) -> Figure:
         panel.set_ylabel(f"{name} gate")
     panels[2].legend(loc="lower right", fontsize=8)  # the gates leave room there
     panels[2].set_xlabel("step")
-    axes = right.subplots()
     places = list(range(len(rows)))[::-1]
     for key, colour, label in (("input marked", "tab:orange", "at marked steps"), ("input other", "grey", "elsewhere")):
-        axes.scatter([float(row[key]) for row in rows], places, color=colour, label=label, zorder=2)
+        axes.scatter([row[key] for row in rows], places, color=colour, label=label, zorder=2)
     for row, place in zip(rows, places, strict=True):
-        axes.plot([float(row["input marked"]), float(row["input other"])], [place] * 2, color="lightgrey", zorder=1)
+        axes.plot([row["input marked"], row["input other"]], [place] * 2, color="lightgrey", zorder=1)
     names = {"all": "mean of all units", "carrier": "unit that carries"}
-    axes.set_yticks(places, [f"{row['network']}\n{names[str(row['units'])]}" for row in rows], fontsize=8)
+    axes.set_yticks(places, [f"{row['network']}\n{names[row['units']]}" for row in rows], fontsize=8)
     axes.set_xlim(0, 1)
     axes.set_xlabel("mean input gate, over sequences and seeds")
     axes.set_title("Against networks without the cause", fontsize=10)

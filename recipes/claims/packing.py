@@ -16,7 +16,7 @@ import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -36,6 +36,7 @@ CLAIM = (
     "least 1.8 times as fast as batches padded to the longest."
 )
 SAME, FASTER = 1e-6, 1.8
+NOTHING = 1e-9  # where no change at all is drawn
 VOCAB_SIZE, BATCH_SIZE = 4000, 64
 UNKNOWN = 1  # the token of a rare word; 0 fills up
 TRAINED = {"both ways": (True, True), "both ways, unpacked": (True, False), "forwards": (False, True)}  # bidirectional, packed
@@ -69,7 +70,7 @@ class Sizes(NamedTuple):
 
 
 FAST = Sizes(3, (0, 10, 50, 200), num_sentences=3000, num_epochs=3, num_rounds=5, num_batches=2, timed_dim=128)
-FULL = Sizes(5, (0, 5, 10, 20, 50, 100, 200), num_sentences=6920, num_epochs=3, num_rounds=15, num_batches=6, timed_dim=128)
+FULL = Sizes(5, (0, 10, 50, 200), num_sentences=6920, num_epochs=3, num_rounds=15, num_batches=6, timed_dim=128)
 
 
 class Sentences(NamedTuple):
@@ -186,16 +187,13 @@ def measure(full: bool) -> Claim:
     padded, speeds = read_padded(data, test, sizes), take_turns(data, sizes)
     base = speeds["pad to max"]
     ratios = {way: [one / other for one, other in zip(speeds[way], base, strict=True)] for way in WAYS}
-    rows = [_row("logits change", *key, [change for change, _ in values], max) for key, values in padded.items()]
-    rows += [_row("accuracy", *key, [accuracy for _, accuracy in values], statistics.mean) for key, values in padded.items()]
-    rows += [_row("tokens per second", way, 0, values, statistics.median) for way, values in speeds.items()]
-    rows += [_row("times as fast", way, 0, values, statistics.median) for way, values in ratios.items()]
-    value = {(row["measured"], row["of"], row["padding"]): float(row["value"]) for row in rows}
+    rows = [_padding_row(*key, values) for key, values in padded.items()]
+    rows += [_speed_row(way, speeds[way], ratios[way]) for way in WAYS]
     packed, unpacked, most = "both ways, packed", "both ways, unpacked", max(sizes.extra)
-    changes = [max(value["logits change", how, extra] for extra in sizes.extra) for how in (packed, unpacked)]
-    scores = [value["accuracy", how, most] for how in (packed, unpacked, "forwards, unpacked")]
-    fast, unpacked_fast = (value["times as fast", way, 0] for way in ("bucketed, packed", "bucketed"))
-    found = f"{most} steps of padding change logits on {source} by up to {changes[0]:.0e} packed and {changes[1]:.1f} unpacked"
+    changes = [max(change for extra in sizes.extra for change, _ in padded[how, extra]) for how in (packed, unpacked)]
+    scores = [statistics.mean(score for _, score in padded[how, most]) for how in (packed, unpacked, "forwards, unpacked")]
+    fast, unpacked_fast = (statistics.median(ratios[way]) for way in ("bucketed, packed", "bucketed"))
+    found = f"{most} steps of padding change logits on {source} by up to {changes[0]:.1g} packed and {changes[1]:.1f} unpacked"
     found += "; accuracy is {:.3f} packed and {:.3f} unpacked ({:.3f} forwards only)".format(*scores)
     found += (
         f"; bucketed and packed is {fast:.1f} times as fast. Buckets save the time, not packing: the same batches unpacked "
@@ -205,40 +203,52 @@ def measure(full: bool) -> Claim:
     return Claim(CLAIM, found, holds, list(range(sizes.num_seeds)), rows, _draw(padded, ratios))
 
 
-def _row(measured: str, of: str, padding: int, values: list[float], summary: Callable[[list[float]], float]) -> Row:
-    sd = statistics.stdev(values) if len(values) > 1 else 0.0
-    return {"measured": measured, "of": of, "padding": padding, "value": summary(values), "sd": sd}
+def _padding_row(how: str, extra: int, values: list[tuple[float, float]]) -> Row:
+    changes, scores = zip(*values, strict=True)
+    row: Row = {"of": how, "padding": extra, "logits change": max(changes), "accuracy": statistics.mean(scores)}
+    return {**row, "sd": _sd(scores), "tokens/s": None, "times as fast": None, "spread": None}
+
+
+def _speed_row(way: str, speeds: list[float], ratios: list[float]) -> Row:
+    row: Row = {"of": way, "padding": None, "logits change": None, "accuracy": None, "sd": None}
+    median = statistics.median
+    return {**row, "tokens/s": round(median(speeds)), "times as fast": median(ratios), "spread": _sd(ratios)}
+
+
+def _sd(values: Sequence[float]) -> float:
+    return statistics.stdev(values) if len(values) > 1 else 0.0
 
 
 def _draw(padded: dict[tuple[str, int], list[tuple[float, float]]], ratios: dict[str, list[float]]) -> Figure:
     """Change of logits and accuracy by padding, and speed by the way batches are made."""
     figure = Figure(figsize=(14, 4.5), layout="constrained")
     changes, accuracies, speeds = figure.subplots(1, 3, width_ratios=[1, 1, 1.2])
-    for how in READ:
-        extra = [padding for name, padding in padded if name == how]
+    for how, (name, is_packed) in READ.items():
+        extra = [padding for other, padding in padded if other == how]
         values = torch.tensor([padded[how, padding] for padding in extra])  # (padding, seeds, 2)
-        style = {"marker": "o", "linestyle": "--" if how.startswith("forwards") else "-", "label": how}
-        changes.plot(extra, values[:, :, 0].amax(1).clamp(min=1e-9), **style)
-        accuracies.errorbar(extra, values[:, :, 1].mean(1), values[:, :, 1].std(1, correction=0), capsize=3, **style)
-    for axes, label in ((changes, "largest change of a logit"), (accuracies, "accuracy, mean and deviation over seeds")):
-        axes.set_xscale("symlog", linthresh=5)
-        axes.set_xticks(extra, [str(padding) for padding in extra])
+        colour = "tab:blue" if is_packed else "tab:green" if not TRAINED[name][1] else "tab:orange"
+        style: Any = {"marker": "o", "color": colour, "linestyle": "--" if name == "forwards" else "-", "label": how}
+        places = range(len(extra))
+        changes.plot(places, values[:, :, 0].amax(1).clamp(min=NOTHING), **style)
+        accuracies.errorbar(places, values[:, :, 1].mean(1), values[:, :, 1].std(1, correction=0), capsize=3, **style)
+    for axes, title in ((changes, "largest change of a logit"), (accuracies, "accuracy: mean and deviation over seeds")):
+        axes.set_xticks(places, [str(padding) for padding in extra])
         axes.set_xlabel("steps of padding added")
-        axes.set_title(label, fontsize=10)
+        axes.set_title(title, fontsize=10)
     changes.set_yscale("log")
     changes.axhline(SAME, color="grey", linestyle=":")
-    changes.text(max(extra), SAME * 1.3, "taken as the same below", ha="right", fontsize=8, color="grey")
+    changes.text(places[-1], SAME * 1.5, "the same, below", ha="right", fontsize=8, color="grey")
+    changes.text(places[-1], NOTHING * 1.5, "none at all", ha="right", fontsize=8, color="grey")
     accuracies.legend(loc="lower left", fontsize=8)
-    names = list(ratios)
-    medians = [statistics.median(ratios[way]) for way in names]
-    bars = speeds.barh(names, medians, color=["tab:blue" if WAYS[way][2] else "tab:orange" for way in names])
-    speeds.bar_label(bars, [f"{median:.2f}" for median in medians], label_type="center", color="white")
-    for place, way in enumerate(names):
-        speeds.plot([min(ratios[way]), max(ratios[way])], [place, place], color="black", linewidth=1)
+    medians = [statistics.median(each) for each in ratios.values()]
+    speeds.barh(list(ratios), medians, color=["tab:blue" if WAYS[way][2] else "tab:orange" for way in ratios])
+    for place, (each, median) in enumerate(zip(ratios.values(), medians, strict=True)):
+        speeds.plot([min(each), max(each)], [place, place], color="black", linewidth=1)
+        speeds.text(0.05, place, f"{median:.2f}", va="center", color="white", weight="bold")
     speeds.axvline(FASTER, color="grey", linestyle=":")
     speeds.invert_yaxis()
     speeds.set_title("real tokens per second beside padding to the longest", fontsize=10)
-    speeds.set_xlabel("times as fast, median and range; blue: packed, so answers are right", fontsize=9)
+    speeds.set_xlabel("times as fast: median and range; blue: packed")
     return figure
 
 

@@ -6,8 +6,8 @@ The last state is projected on a random direction, and the norm of that number's
 earlier is taken relative to k = 0, as a geometric mean over sequences of standard normal inputs, in double precision. Over the
 lags it falls by a constant factor per step, which a line through its logarithm gives. Each network is measured as torch starts
 it (all weights uniform in 1/sqrt(H)), as the zoo starts it (recurrent weights orthogonal, the LSTM's forget bias at 1), and
-with --full also trained on the adding problem, and reading it. Controls: an LSTM whose forget gate is shut, neutral or held open,
-and a linear RNN with orthogonal weights, which has no tanh and nothing that shrinks.
+with --full also trained on the adding problem, and reading it. Controls: an LSTM whose forget gate is shut, neutral or held
+open, and a linear RNN with orthogonal weights, which has no tanh and nothing that shrinks.
 
 Shapes: B batch, T steps, I input values, H hidden values.
 """
@@ -126,12 +126,12 @@ def measure(full: bool) -> Claim:
     rows = {key: _row(*key, logs) for key, logs in stacked.items()}
 
     def left(start: str) -> str:
-        return ", ".join(f"{name} {float(rows[start, name][LEFT]):.0e}" for name in NAMES.values())
+        return ", ".join(f"{name} {rows[start, name][LEFT]:.0e}" for name in NAMES.values())
 
     found = f"share left after {LAG} steps as torch starts them: {left('torch')}; as the zoo does: {left('zoo')}"
     if sizes.training is not None:
         found += f"; trained on the adding problem: {left('trained')}"
-    shut, opened = (float(rows["control", f"LSTM, forget gate {how}"]["per step"]) for how in ("shut", "held open"))
+    shut, opened = (rows["control", f"LSTM, forget gate {how}"]["per step"] for how in ("shut", "held open"))
     found += f". The gate decides, not the cell: an LSTM keeps {shut:.2f} a step with the forget gate shut, {opened:.2f} open"
     lost = {name: rows["torch", name]["vanishes"] == "yes" for name in NAMES.values()}
     holds = lost["RNN"] and not lost["LSTM"] and not lost["GRU"]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CLAIMS = ROOT / "claims"
-Row = dict[str, str | int | float]
+Row = dict[str, Any]  # text, numbers, or None where a column does not apply
 
 
 class Claim(NamedTuple):
@@ -175,9 +175,9 @@ def _track(name: str, folder: Path, result: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _rounded(value: str | int | float) -> str | int | float:
+def _rounded(value: Any) -> Any:
     return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
-def _shown(value: str | int | float) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+def _shown(value: Any) -> str:
+    return "" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
