@@ -34,6 +34,10 @@ class TextSet(TextData):
             table = read_table(path)
             texts += column(table, text, path).to_pylist()
             stated = class_names_of(path, label) if path.suffix == ".parquet" else []
+            if stated and set(stated) != set(self.class_names):
+                raise ValueError(
+                    f"{path} names the classes {', '.join(stated)}, but {type(self).__name__} has {', '.join(self.class_names)}"
+                )
             numbers, names = classes(
                 column(table, label, path).to_pylist(), stated or self.class_names, label, f"row {{}} of {path.name}".format
             )

@@ -38,7 +38,7 @@ class Sizes(NamedTuple):
 
 
 FAST = Sizes(num_seeds=3, num_steps=30, hidden_dim=32, num_updates=1000, num_tests=500)
-FULL = Sizes(num_seeds=5, num_steps=50, hidden_dim=32, num_updates=2000, num_tests=2000)
+FULL = Sizes(num_seeds=5, num_steps=40, hidden_dim=32, num_updates=1500, num_tests=2000)
 
 
 class Adder(nn.Module):
@@ -85,12 +85,12 @@ def adding(batch_size: int, num_steps: int, generator: torch.Generator, *, told:
     return torch.stack([values, true if told else markers()], dim=2), (values * true).sum(1)
 
 
-def train(net: Adder, sizes: Sizes, generator: torch.Generator, *, told: bool = True) -> None:
+def train(net: Adder, num_updates: int, num_steps: int, generator: torch.Generator, *, told: bool = True) -> None:
     """Adam with a cosine rate on squared error, fresh sequences each time."""
     optimizer = torch.optim.Adam(net.parameters(), LR)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, sizes.num_updates)
-    for _ in range(sizes.num_updates):
-        x, y = adding(BATCH_SIZE, sizes.num_steps, generator, told=told)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, num_updates)
+    for _ in range(num_updates):
+        x, y = adding(BATCH_SIZE, num_steps, generator, told=told)
         optimizer.zero_grad()
         F.mse_loss(net(x), y).backward()
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
@@ -134,7 +134,7 @@ def measure(full: bool) -> Claim:
             generator, told = torch.Generator().manual_seed(seed), network != "markers at random"
             net = Adder("lstm", sizes.hidden_dim)
             if network != "untrained":
-                train(net, sizes, generator, told=told)
+                train(net, sizes.num_updates, sizes.num_steps, generator, told=told)
             unit = carrier(read_gates(net, *adding(sizes.num_tests, sizes.num_steps, generator, told=told)))
             gates = read_gates(net, *adding(sizes.num_tests, sizes.num_steps, generator, told=told))
             with torch.no_grad():
@@ -146,14 +146,16 @@ def measure(full: bool) -> Claim:
                 both = [value for view in views for value in means(view, gates.marked)]
                 measured.setdefault((network, units), []).append([error, *both])
     rows = [_row(network, units, torch.tensor(values)) for (network, units), values in measured.items()]
-    of_all, of_carrier = (torch.tensor(measured["trained", units])[:, 1:3] for units in ("all", "carrier"))
-    does, part = (bool((each[:, 0] > OPEN).all() and (each[:, 1] < CLOSED).all()) for each in (of_all, of_carrier))
-    shown = [value for each in (of_carrier, of_all) for value in each.mean(0).tolist()]
-    found = "in the unit that carries the sum it is {:.2f} open at marked steps and {:.2f} elsewhere; ".format(*shown[:2])
-    found += "over all units {:.2f} and {:.2f}; before training it is half open at both".format(*shown[2:])
-    if part and not does:
+    of_carrier, of_all, before = (
+        torch.tensor(measured[key])[:, 1:3] for key in (("trained", "carrier"), ("trained", "all"), ("untrained", "all"))
+    )
+    one, layer = (bool((each[:, 0] > OPEN).all() and (each[:, 1] < CLOSED).all()) for each in (of_carrier, of_all))
+    shown = [value for each in (of_carrier, of_all, before) for value in each.mean(0).tolist()]
+    found = "open at marked steps and elsewhere: {:.2f} and {:.2f} in the unit that carries the sum, ".format(*shown[:2])
+    found += "{:.2f} and {:.2f} over all units, {:.2f} and {:.2f} before training".format(*shown[2:])
+    if one and not layer:
         found += ". The one unit does as stated, the layer does not"
-    return Claim(CLAIM, found, does, list(range(sizes.num_seeds)), rows, _draw(*example, rows))
+    return Claim(CLAIM, found, layer, list(range(sizes.num_seeds)), rows, _draw(*example, rows))
 
 
 def _row(network: str, units: str, values: Tensor) -> Row:
@@ -170,7 +172,9 @@ def _draw(gates: Gates, unit: int, rows: list[Row]) -> Figure:
     figure = Figure(figsize=(12, 5.5), layout="constrained")
     halves: Any = figure.subfigures(1, 2, width_ratios=[1.7, 1])
     panels, axes, steps = halves[0].subplots(3, 1, sharex=True), halves[1].subplots(), torch.arange(gates.x.shape[1]).tolist()
-    panels[0].bar(steps, gates.x[0, :, 0], color=["tab:orange" if marked else "lightgrey" for marked in gates.marked[0]])
+    panels[0].bar(
+        steps, gates.x[0, :, 0].tolist(), color=["tab:orange" if marked else "lightgrey" for marked in gates.marked[0]]
+    )
     panels[0].set_ylabel("value")
     panels[0].set_title("One test sequence of a trained network: marked steps in orange", fontsize=10)
     for panel, name, gate in zip(panels[1:], ("input", "forget"), (gates.input, gates.forget), strict=True):

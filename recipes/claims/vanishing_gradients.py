@@ -20,7 +20,6 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from recipes.claims.gates_on_adding import Adder, adding, train
-from recipes.claims.gates_on_adding import Sizes as AddingSizes
 from zoo.cli.claims import Claim, Row, main
 from zoo.nn.recurrent import CELLS, Cell, Kind, Recurrent, RNNCell, State, cells_of, scan
 
@@ -47,11 +46,12 @@ class Sizes(NamedTuple):
     hidden_dim: int
     input_dim: int
     batch_size: int
-    training: AddingSizes | None
+    num_updates: int  # on the adding problem; 0: no network is trained
+    num_steps: int  # of the sequences trained on
 
 
-FAST = Sizes(num_seeds=3, num_lags=100, hidden_dim=32, input_dim=16, batch_size=32, training=None)
-FULL = Sizes(5, 200, 32, 16, 32, AddingSizes(num_seeds=5, num_steps=50, hidden_dim=32, num_updates=1000, num_tests=0))
+FAST = Sizes(num_seeds=3, num_lags=100, hidden_dim=32, input_dim=16, batch_size=32, num_updates=0, num_steps=40)
+FULL = FAST._replace(num_seeds=5, num_lags=200, num_updates=1000)
 
 
 class LinearCell(RNNCell):
@@ -74,10 +74,10 @@ def zoo_cell(kind: Kind, input_dim: int, hidden_dim: int, forget_bias: float | N
     return cell
 
 
-def trained_cell(kind: Kind, sizes: AddingSizes, seed: int) -> Cell:
+def trained_cell(kind: Kind, sizes: Sizes, seed: int) -> Cell:
     """A cell as `Recurrent` starts it, after training on the adding problem."""
     net = Adder(kind, sizes.hidden_dim)
-    train(net, sizes, torch.Generator().manual_seed(seed))
+    train(net, sizes.num_updates, sizes.num_steps, torch.Generator().manual_seed(seed))
     return cells_of(net.recurrent.layers)[0][0]
 
 
@@ -111,10 +111,10 @@ def curves(sizes: Sizes, seed: int) -> dict[tuple[str, str], Tensor]:
     cells["control", "linear orthogonal RNN"] = LinearCell(*dims)
     x = torch.randn(sizes.batch_size, steps, sizes.input_dim)
     found = {key: log_gradients(cell, x, sizes.num_lags) for key, cell in cells.items()}
-    if sizes.training is not None:
+    if sizes.num_updates:
         x, _ = adding(sizes.batch_size, steps, torch.Generator().manual_seed(seed + 1000))
         for kind, name in NAMES.items():
-            found["trained", name] = log_gradients(trained_cell(kind, sizes.training, seed), x, sizes.num_lags)
+            found["trained", name] = log_gradients(trained_cell(kind, sizes, seed), x, sizes.num_lags)
     return dict(sorted(found.items(), key=lambda item: list(TITLES).index(item[0][0])))
 
 
@@ -129,10 +129,10 @@ def measure(full: bool) -> Claim:
         return ", ".join(f"{name} {rows[start, name][LEFT]:.0e}" for name in NAMES.values())
 
     found = f"share left after {LAG} steps as torch starts them: {left('torch')}; as the zoo does: {left('zoo')}"
-    if sizes.training is not None:
+    if sizes.num_updates:
         found += f"; trained on the adding problem: {left('trained')}"
     shut, opened = (rows["control", f"LSTM, forget gate {how}"]["per step"] for how in ("shut", "held open"))
-    found += f". The gate decides, not the cell: an LSTM keeps {shut:.2f} a step with the forget gate shut, {opened:.2f} open"
+    found += f". An LSTM keeps {shut:.2f} a step with its forget gate shut, {opened:.2f} with it held open"
     lost = {name: rows["torch", name]["vanishes"] == "yes" for name in NAMES.values()}
     holds = lost["RNN"] and not lost["LSTM"] and not lost["GRU"]
     return Claim(CLAIM, found, holds, list(range(sizes.num_seeds)), list(rows.values()), _draw(stacked))
@@ -160,13 +160,15 @@ def _draw(stacked: dict[tuple[str, str], Tensor]) -> Figure:
     for start, axes in zip(starts, panels, strict=True):
         axes.set_title(TITLES[start], fontsize=11)
         axes.axhline(0, color="lightgrey", linewidth=0.8)
+        if start == "control":  # other networks than in the other panels
+            axes.set_prop_cycle(color=["tab:purple", "tab:brown", "tab:red", "black"])
         for (_, network), logs in ((key, logs) for key, logs in stacked.items() if key[0] == start):
             rate = torch.tensor([slope(each) for each in logs]).mean().item()
             (line,) = axes.plot(logs.mean(0), label=f"{network}: {rate:.2f} per step")
             axes.fill_between(range(logs.shape[1]), logs.amin(0), logs.amax(0), color=line.get_color(), alpha=0.25)
-        axes.set_xlabel("lag k, in steps")
+        axes.set_xlabel("lag $k$, in steps")
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), fontsize=9, frameon=False)
-    panels[0].set_ylabel(r"gradient with respect to the input $k$ steps back, $\log_{10}$")
+    panels[0].set_ylabel(r"gradient at the input $k$ steps back, $\log_{10}$")
     panels[0].set_ylim(-0.3 * logs.shape[1], 0.03 * logs.shape[1])
     return figure
 

@@ -322,9 +322,9 @@ def test_a_test_of_other_texts_uses_the_checkpoints_tokenizer(tmp_path: Path) ->
     assert other.tokenizer_json == trained.tokenizer_json
 
 
-def test_training_texts_are_augmented_and_no_others(plain: Reviews) -> None:
+def test_training_texts_are_augmented_and_no_others() -> None:
     data = ready(augment=EDA)
-    before, after = by_position(plain.loader("train")), augmented(data, epoch=0)
+    before, after = by_position(data.loader("train")), augmented(data, epoch=0)
     assert before.keys() == after.keys()
     changed = [position for position in before if after[position][1] != before[position][1]]
     assert len(changed) > 60  # of 80: a swap may draw equal words, a deletion none
@@ -332,10 +332,9 @@ def test_training_texts_are_augmented_and_no_others(plain: Reviews) -> None:
         assert set(after[position][1]) <= set(before[position][1])  # neither operation brings in a word
         assert after[position][2] == before[position][2]
     assert augmented(data, epoch=0, train=False) == before
-    assert data.tokenizer_json == plain.tokenizer_json  # made from the texts as they are
     for part in ("val", "test"):
         evaluated = by_position(data.transform(batch, 3, False) for batch in data.loader(part))
-        assert evaluated == by_position(plain.loader(part))
+        assert evaluated == by_position(data.loader(part))
 
 
 def test_a_change_is_a_function_of_seed_epoch_and_position() -> None:
@@ -367,16 +366,24 @@ def test_an_augmented_batch_has_the_shape_of_any_other() -> None:
         assert torch.equal(out.position, batch.position)
 
 
-def test_words_that_come_in_are_tokenised_like_the_rest(tmp_path: Path) -> None:
-    """By the tokenizer of the texts as they are: a synonym that none of them has is unknown."""
+def test_words_that_augmentation_brings_are_learnt_and_those_of_held_out_texts_are_not(tmp_path: Path) -> None:
     path = tmp_path / "synonyms.json"
-    path.write_text(json.dumps({"film": {"noun": ["picture"]}, "bad": {"adj": ["good"]}}))
+    path.write_text(json.dumps({"film": {"noun": ["picture"]}, **{f"w{i}": {"noun": [f"syn{i}"]} for i in range(NUM)}}))
     data = ready(augment={"name": "eda", "alpha": 1.0, "p": 1.0, "operations": ["synonym"], "synonyms": str(path)})
+    assert data.tokenizer is not None
+    known = data.tokenizer.get_vocab().keys()
+    for rows, expected in ((rows_of(data, "train"), True), (rows_of(data, "val") + rows_of(data, "test"), False)):
+        assert {f"{kind}{row}" in known for row in rows for kind in ("w", "syn")} == {expected}
     for batch in data.loader("train"):
         out = data.transform(batch, 0, True)
         for position, length, x in zip(out.position.tolist(), out.lengths, out.x, strict=True):
-            expected = ["[UNK]" if word == "film" else "good" if word == "bad" else word for word in TEXTS[position].split()]
-            assert [data.tokenizer.id_to_token(token) for token in x[:length].tolist()] == expected
+            expected_words = TEXTS[position].replace("film", "picture").replace(f"w{position}", f"syn{position}").split()
+            assert [data.tokenizer.id_to_token(token) for token in x[:length].tolist()] == expected_words
+
+
+def test_what_the_tokenizer_learns_from_augmentation_is_the_same_in_every_run() -> None:
+    first, other = ready(augment=EDA, seed=1), ready(augment=EDA, seed=2)
+    assert first.tokenizer_json == other.tokenizer_json
 
 
 def test_without_a_chance_nothing_changes(plain: Reviews) -> None:

@@ -197,10 +197,17 @@ def _facts_table(item: Weights, recorded: dict[str, Any]) -> str:
         "parameters": f"{item['num_params']:,}",
         "trained by": f"`{run['commands'][0]}`, {run['seconds']:.0f} s on {run['hardware']}, torch {run['versions']['torch']}",
         "scores": ", ".join(f"{name} {value:.4f}" for name, value in run["results"].items()),
-        "inputs": f"pixels in [0, 1], then mean {data['mean']}, deviation {data['std']} per channel",
+        "inputs": _inputs(data),
         "classes": ", ".join(data["class_names"]),
     }
     return "\n".join(["| | |", "|---|---|", *(f"| {name} | {text} |" for name, text in facts.items())]) + "\n"
+
+
+def _inputs(data: dict[str, Any]) -> str:
+    """How new inputs have to be prepared."""
+    if "tokenizer_json" in data:
+        return f"up to {data['max_length']} tokens, by the tokenizer in the file"
+    return f"pixels in [0, 1], then mean {data['mean']}, deviation {data['std']} per channel"
 
 
 def _weights_table(trained: list[Weights], to_cards: str) -> str:

@@ -1,0 +1,182 @@
+"""The claims themselves: each runs at its smallest with its controls, and measures what it says it measures."""
+
+import json
+import math
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from zoo.cli.claims import Claim, _load, claim_paths, results_path, sentence
+from zoo.cli.names import ROOT
+from zoo.nn.recurrent import RNNCell
+
+SMALLEST: dict[str, dict[str, Any]] = {
+    "gates_on_adding": {"num_seeds": 2, "num_steps": 10, "hidden_dim": 4, "num_updates": 2, "num_tests": 30},
+    "packing": {"num_seeds": 2, "extra": (0, 9), "num_sentences": 150, "num_epochs": 1, "num_rounds": 2, "timed_dim": 8},
+    "vanishing_gradients": {"num_seeds": 2, "num_lags": 30, "hidden_dim": 8, "batch_size": 4},
+}
+CONTROLS = {
+    "gates_on_adding": ("network", {"untrained", "markers at random"}),
+    "packing": ("of", {"both ways, unpacked", "forwards, unpacked", "pad to max", "bucketed"}),
+    "vanishing_gradients": ("network", {"LSTM, forget gate shut", "LSTM, forget gate held open", "linear orthogonal RNN"}),
+}
+
+
+def load(name: str) -> ModuleType:
+    module: ModuleType = _load(claim_paths()[name])
+    return module
+
+
+def measured(name: str) -> Claim:
+    module = load(name)
+    module.FAST = module.FAST._replace(**SMALLEST[name])
+    claim: Claim = module.measure(full=False)
+    return claim
+
+
+def test_every_script_is_found() -> None:
+    assert set(claim_paths().values()) == set((ROOT / "claims").rglob("*.py"))
+    assert claim_paths().keys() == SMALLEST.keys() == CONTROLS.keys()
+
+
+@pytest.mark.parametrize("name", SMALLEST)
+def test_measures_with_its_controls(name: str, tmp_path: Path) -> None:
+    claim = measured(name)
+    assert claim.claim == sentence(claim_paths()[name])
+    assert claim.measured
+    assert claim.seeds == [0, 1]
+    column, controls = CONTROLS[name]
+    assert controls <= {row[column] for row in claim.rows}
+    numbers = [value for row in claim.rows for value in row.values() if isinstance(value, int | float)]
+    assert numbers
+    assert all(map(math.isfinite, numbers))
+    assert len({tuple(row) for row in claim.rows}) == 1
+    claim.figure.savefig(tmp_path / "picture.png")
+
+
+@pytest.mark.parametrize("name", SMALLEST)
+def test_the_same_seeds_measure_the_same(name: str) -> None:
+    timed = {"tokens/s", "times as fast", "spread"}
+    rows = [[{key: row[key] for key in row.keys() - timed} for row in measured(name).rows] for _ in range(2)]
+    assert rows[0] == rows[1]
+
+
+@pytest.mark.parametrize("name", SMALLEST)
+def test_what_is_kept_is_of_the_script_as_it_stands(name: str) -> None:
+    result = json.loads(results_path(claim_paths()[name]).read_text())
+    assert result["claim"] == sentence(claim_paths()[name])
+    assert result["command"] == f"zoo claims {name} --full"
+    assert len(result["seeds"]) == load(name).FULL.num_seeds
+    column, controls = CONTROLS[name]
+    assert controls <= {row[column] for row in result["rows"]}
+
+
+def test_a_slope_is_the_factor_per_step() -> None:
+    assert load("vanishing_gradients").slope(torch.arange(40.0) * math.log10(0.8)) == pytest.approx(0.8)
+
+
+def test_gradients_by_lag_are_products_of_the_recurrent_weight() -> None:
+    """One linear unit with weight w: k steps back the gradient is w to the k-th."""
+    module = load("vanishing_gradients")
+    cell = module.LinearCell(1, 1)
+    nn.init.constant_(cell.weight_hh, 0.7)
+    logs = module.log_gradients(cell, torch.randn(3, 12, 1), num_lags=10)
+    assert 10**logs == pytest.approx([0.7**lag for lag in range(11)])
+
+
+def test_the_linear_orthogonal_network_keeps_gradients_and_its_tanh_loses_them() -> None:
+    module = load("vanishing_gradients")
+    torch.manual_seed(0)
+    linear, x = module.LinearCell(8, 8), torch.randn(4, 60, 8)
+    with_tanh = RNNCell(8, 8)
+    with_tanh.load_state_dict(linear.state_dict())
+    nn.init.orthogonal_(linear.weight_ih)  # so that it keeps lengths as well
+    assert module.log_gradients(linear, x, 50) == pytest.approx([0.0] * 51, abs=1e-5)
+    assert module.slope(module.log_gradients(with_tanh, x, 50)) < 0.95
+
+
+def test_the_forget_gate_decides_how_long_an_lstm_remembers() -> None:
+    rows = {row["network"]: row["per step"] for row in measured("vanishing_gradients").rows if row["start"] == "control"}
+    assert rows["LSTM, forget gate shut"] < rows["LSTM, forget gate neutral"] < rows["LSTM, forget gate held open"]
+
+
+def test_the_answer_is_the_sum_of_the_marked_values_and_markers_can_be_made_to_lie() -> None:
+    adding = load("gates_on_adding").adding
+    (told, y), (untold, same) = (adding(500, 11, torch.Generator().manual_seed(0), told=told) for told in (True, False))
+    assert told.shape == (500, 11, 2)
+    for x in (told, untold):
+        assert x[:, :, 0].aminmax().min >= 0
+        assert x[:, :5, 1].sum(1).eq(1).all()  # one marker in each half
+        assert x[:, 5:, 1].sum(1).eq(1).all()
+    assert torch.equal(y, same)
+    assert torch.equal(told[:, :, 0], untold[:, :, 0])
+    assert torch.allclose(y, (told[:, :, 0] * told[:, :, 1]).sum(1))
+    assert torch.corrcoef(torch.stack([y, (untold[:, :, 0] * untold[:, :, 1]).sum(1)]))[0, 1] < 0.4
+
+
+def test_gates_are_read_at_their_steps_and_the_carrier_is_the_unit_that_follows_the_answer() -> None:
+    """An input gate that follows the marker by hand opens at the marked steps only."""
+    module = load("gates_on_adding")
+    torch.manual_seed(0)
+    net, hidden_dim = module.Adder("lstm", 3), 3
+    layers = net.recurrent.layers
+    with torch.no_grad():
+        for parameter in layers.parameters():
+            parameter.zero_()
+        layers.weight_ih_l0[1, 1] = 20.0  # the input gate of unit 1 opens at a marker
+        layers.bias_ih_l0[1] = -10.0
+        layers.bias_ih_l0[hidden_dim : 2 * hidden_dim] = 10.0  # nothing is forgotten
+        layers.weight_ih_l0[2 * hidden_dim + 1, 0] = 0.1  # what it writes is the value
+        layers.weight_ih_l0[2 * hidden_dim + 2, 0] = 0.1  # unit 2 writes it at every step
+    x, y = module.adding(200, 12, torch.Generator().manual_seed(0))
+    gates = module.read_gates(net, x, y)
+    assert module.means(gates.input[:, :, 1], gates.marked) == pytest.approx([1.0, 0.0], abs=1e-3)
+    assert module.means(gates.input[:, :, 2], gates.marked) == pytest.approx([0.5, 0.5])
+    assert module.carrier(gates) == 1
+
+
+def test_packed_answers_do_not_change_with_padding_and_unpacked_ones_do() -> None:
+    module = load("packing")
+    data = module.made_up(40, torch.Generator().manual_seed(0))
+    torch.manual_seed(0)
+    net = module.train(data, 0, bidirectional=True, packed=True)
+    alone = module.logits(net, data, 0, packed=False)
+    assert torch.allclose(module.logits(net, data, 100, packed=True), alone, atol=module.SAME)
+    assert (module.logits(net, data, 100, packed=False) - alone).abs().max() > 1e-3
+    with torch.no_grad():
+        one = net(data.x[7:8, : data.lengths[7]])
+    assert torch.allclose(alone[7:8], one, atol=1e-6)  # answers stand in the order of the sentences
+
+
+def test_ways_to_make_batches_are_what_their_names_say() -> None:
+    module = load("packing")
+    data = module.made_up(64 * 20, torch.Generator().manual_seed(0))
+    padding = {}
+    for way in module.WAYS:
+        widths = [(batch.x.shape[1], batch.lengths) for batch in module.batches(data, way)]
+        padding[way] = sum(width * len(lengths) / int(lengths.sum()) for width, lengths in widths) / len(widths)
+        assert (len({width for width, _ in widths}) == 1) == way.startswith("pad to max")
+    assert padding["bucketed"] < 1.15 < padding["random"] < padding["pad to max"]
+    assert padding["bucketed"] == padding["bucketed, packed"]
+
+
+def test_sentences_are_real_where_there_are_any(mirror: Path) -> None:
+    data, test, source = load("packing").sentences(100)
+    assert (len(data.y), len(test.y), source) == (100, 872, "SST-2")
+    assert data.x.shape == (100, int(data.lengths.max()))
+    assert (data.x > 0).sum(1).equal(data.lengths)
+    assert (data.x == 1).float().mean() < 0.01  # all words of the training sentences fit into the vocabulary
+
+
+def test_without_them_they_are_made_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ZOO_DATA", raising=False)
+    data, _, source = load("packing").sentences(200)
+    assert source == "made-up sentences"
+    assert (data.x > 0).sum(1).equal(data.lengths)
+    for label in (0, 1):
+        assert (data.x[data.y == label] == 2 + label).sum(1).eq(1).all()
+        assert (data.x[data.y == label] != 3 - label).all()
