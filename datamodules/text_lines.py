@@ -37,7 +37,7 @@ class TextLines(TextData):
         batch_size: int = 64,
     ) -> None:
         super().__init__(batch_size, vocab_size=vocab_size, max_length=max_length)
-        if source != "-" and not Path(source).is_file():
+        if source != "-" and (Path(source).is_dir() or not Path(source).exists()):  # a pipe is no file, but can be read
             raise FileNotFoundError(f"no file {source}: give a file with a text per line, or - for standard input")
         content = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
         self.source = "standard input" if source == "-" else source

@@ -1,6 +1,8 @@
 """Lines of a file or of standard input: each a text, named by its number, tokenised as a checkpoint says."""
 
 import io
+import os
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -75,6 +77,15 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     stdin = io.TextIOWrapper(io.BytesIO("größer\nfilm\n".encode()), encoding="ascii")
     monkeypatch.setattr("sys.stdin", stdin)
     assert ready("-").texts == ["größer", "film"]
+
+
+def test_a_pipe_is_read_as_well(path: Path) -> None:
+    """As in --text <(grep film reviews.txt)."""
+    os.mkfifo(path)
+    writer = threading.Thread(target=path.write_text, args=("one\ntwo\n",))
+    writer.start()
+    assert ready(path).texts == ["one", "two"]
+    writer.join()
 
 
 @pytest.mark.parametrize("content", [b"", b"\xef\xbb\xbf"])

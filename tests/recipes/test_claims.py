@@ -17,7 +17,7 @@ from zoo.nn.recurrent import RNNCell
 SMALLEST: dict[str, dict[str, Any]] = {
     "gates_on_adding": {"num_seeds": 2, "num_steps": 10, "hidden_dim": 4, "num_updates": 2, "num_tests": 30},
     "packing": {"num_seeds": 2, "extra": (0, 9), "num_sentences": 150, "num_epochs": 1, "num_rounds": 2, "timed_dim": 8},
-    "vanishing_gradients": {"num_seeds": 2, "num_lags": 30, "hidden_dim": 8, "batch_size": 4},
+    "vanishing_gradients": {"num_seeds": 2, "hidden_dim": 8, "batch_size": 4},
 }
 CONTROLS = {
     "gates_on_adding": ("network", {"untrained", "markers at random"}),

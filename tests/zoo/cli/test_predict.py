@@ -1,6 +1,7 @@
-"""`zoo predict --images`: loose pictures meet a model just as its own test split did."""
+"""`zoo predict --images` and `--text`: loose pictures and texts meet a model just as its own test split did."""
 
 import csv
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,18 @@ data:
     {{root: '{root}', size: 32, crop: 0.5, mean: [0.3, 0.4, 0.5], std: [0.2, 0.3, 0.25], batch_size: 8, num_workers: 0,
      flip: false, min_area: 1.0}}
 trainer: {{max_epochs: 3, precision: 32-true}}
+"""
+
+
+# read in no default way: capitals count, seven words do, and rare ones are unknown
+REVIEWS = """\
+model:
+  class_path: zoo.RNNClassifier
+  init_args: {{embed_dim: 8, hidden_dim: 8, pooling: max, lr: 0.03}}
+data:
+  class_path: datamodules.TextFile
+  init_args: {{source: '{source}', lowercase: false, max_length: 7, vocab_size: 40, min_frequency: 3, batch_size: 4}}
+trainer: {{max_epochs: 1, precision: 32-true}}
 """
 
 
@@ -147,18 +160,27 @@ def test_published_weights_answer_to_their_name(tmp_path: Path) -> None:
     assert row["prediction"] in known
 
 
+@pytest.mark.parametrize("option", ["--images", "--text"])
 @pytest.mark.parametrize(
     ("arguments", "hint"),
     [
-        ([], "predict --images needs --ckpt_path"),
+        ([], "predict {} needs --ckpt_path"),
+        (["--ckpt_path", "a.ckpt", "--data.batch_size", "4"], "predict {} prepares its inputs as the checkpoint says: it does"),
         (["--ckpt_path", "a.ckpt", "--data.batch_size", "4"], "it does not take '--data.batch_size'"),
         (["--ckpt_path", "a.ckpt", "-c", "mlp_digits"], "it does not take '-c'"),
     ],
-    ids=["no checkpoint", "a setting", "a recipe"],
+    ids=["no checkpoint", "why", "a setting", "a recipe"],
 )
-def test_what_would_be_dropped_is_refused(arguments: list[str], hint: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["predict", "--images", "pictures", *arguments]) == 2
-    assert hint in capsys.readouterr().err
+def test_what_would_be_dropped_is_refused(
+    option: str, arguments: list[str], hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", option, "inputs", *arguments]) == 2
+    assert hint.format(option) in capsys.readouterr().err
+
+
+def test_pictures_or_texts_but_not_both(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", "--ckpt_path", "a.ckpt", "--images", "a.png", "--text", "a.txt"]) == 2
+    assert "--text: not allowed with argument --images" in capsys.readouterr().err
 
 
 def test_a_model_of_tables_sees_no_pictures(
@@ -204,3 +226,139 @@ def test_numbers_drawn_as_files_get_the_answers_of_the_test(run: Path, tmp_path:
             found = predicted[f"{kind}{row['position']}.png"]
             assert found["prediction"] == row["prediction"]
             assert float(found["confidence"]) == pytest.approx(float(row["confidence"]), abs=2e-4)
+
+
+@pytest.fixture(scope="module")
+def read_reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that read reviews, whose file is gone."""
+    folder, generator = tmp_path_factory.mktemp("reviews"), np.random.default_rng(0)
+    words = [*"a film of the with no".split(), "Great", "GREAT", "rare1", "rare2"]
+    with (folder / "reviews.csv").open("w") as file:
+        file.write("label,text\n")
+        for i in range(300):
+            verdict = ("dull", "great")[i % 2]
+            some = [*generator.choice(words, generator.integers(0, 12)), f"unique{i}"]
+            some.insert(generator.integers(0, min(6, len(some))), verdict)
+            file.write(f"{('blame', 'praise')[i % 2]},{' '.join(some)}\n")
+    (folder / "mine.yaml").write_text(REVIEWS.format(source=folder / "reviews.csv"))
+    assert main(["fit", "-c", str(folder / "mine.yaml"), "--run_dir", str(folder / "run")]) == 0
+    assert main(["predict", "-c", str(folder / "mine.yaml"), "--ckpt_path", str(folder / "run" / "checkpoints" / "best.ckpt")]) == 0
+    (folder / "reviews.csv").unlink()
+    return folder / "run"
+
+
+@pytest.fixture
+def reader(read_reviews: Path) -> str:
+    return str(read_reviews / "checkpoints" / "best.ckpt")
+
+
+def answers(folder: Path) -> list[dict[str, str]]:
+    """A table of predictions, in its order."""
+    with (folder / "predictions" / "predict.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_line_gets_its_class(reader: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    texts = ["the great film", "größer, 😀", 'a "dull" film, yes', "great " * 30 + "end"]
+    (tmp_path / "lines.txt").write_text("".join(f"{text}\n" for text in texts))
+    assert main(["predict", "--ckpt_path", reader, "--text", str(tmp_path / "lines.txt"), "--run_dir", str(tmp_path)]) == 0
+    rows = answers(tmp_path)
+    assert list(rows[0]) == ["position", "prediction", "confidence", "text"]
+    assert [(row["position"], row["text"]) for row in rows] == [(str(i), text) for i, text in enumerate(texts)]
+    assert [rows[i]["prediction"] for i in (0, 2, 3)] == ["praise", "blame", "praise"]
+    assert all(row["prediction"] in ("blame", "praise") and 0.5 <= float(row["confidence"]) <= 1 for row in rows)
+    lines = capsys.readouterr().out.splitlines()
+    printed = [f"{row['prediction']:<6}  {float(row['confidence']):6.1%}  {row['text']}" for row in rows]
+    assert lines[-5:] == [*printed, f"predictions  {tmp_path}/predictions/predict.csv"]
+    assert f"{tmp_path}/lines.txt: of 4 texts 1 were longer than max_length 7 and cut" in lines
+
+
+def test_texts_are_read_as_those_of_the_training_were(read_reviews: Path, reader: str, tmp_path: Path) -> None:
+    """Capitals, length and vocabulary come from the checkpoint: the same text gets the same confidence."""
+    known = answers(read_reviews)  # by `zoo predict -c`, of the test split
+    assert len(known) == 60
+    assert len({row["confidence"] for row in known}) > 10
+    assert max(len(row["text"].split()) for row in known) > 7
+    (tmp_path / "lines.txt").write_text("".join(row["text"] + "\n" for row in known))
+    assert main(["predict", "--ckpt_path", reader, "--text", str(tmp_path / "lines.txt"), "--run_dir", str(tmp_path)]) == 0
+    for row, again in zip(known, answers(tmp_path), strict=True):
+        assert (again["text"], again["prediction"]) == (row["text"], row["prediction"])
+        assert float(again["confidence"]) == pytest.approx(float(row["confidence"]), abs=2e-4)
+
+
+def test_a_line_is_answered_alike_whoever_stands_beside_it(reader: str, tmp_path: Path) -> None:
+    found = []
+    for number, lines in enumerate((["a great film"], ["dull", "a great film", "with no no no no no film"])):
+        (tmp_path / "lines.txt").write_text("\n".join(lines))
+        run = tmp_path / str(number)
+        assert main(["predict", "--ckpt_path", reader, "--text", str(tmp_path / "lines.txt"), "--run_dir", str(run)]) == 0
+        found.append(next(row for row in answers(run) if row["text"] == "a great film"))
+    assert found[0]["prediction"] == found[1]["prediction"] == "praise"
+    assert float(found[0]["confidence"]) == pytest.approx(float(found[1]["confidence"]), abs=2e-4)
+
+
+def test_texts_from_standard_input(
+    reader: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("a great film\nso dull\n".encode())))
+    assert main(["predict", "--ckpt_path", reader, "--text", "-", "--run_dir", str(tmp_path)]) == 0
+    assert [row["prediction"] for row in answers(tmp_path)] == ["praise", "blame"]
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    assert main(["predict", "--ckpt_path", reader, "--text", "-", "--run_dir", str(tmp_path)]) == 1
+    assert "standard input is empty: give one text per line" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"fine\n\nfine\n", "line 2 of {} has no token: ''; leave it out"),
+        (b"fine\n \n\t\n", "line 2 of {} has no token: ' ' (and 1 more); leave it out"),
+        (b"fine\nna\xefve\n", "{} is not UTF-8: byte 0xef at offset 7; convert it (iconv -f latin1 -t utf8)"),
+        (b"", "{} is empty: give one text per line"),
+        (None, "no file {}: give a file with a text per line, or - for standard input"),
+    ],
+    ids=["empty line", "blank lines", "latin-1", "empty file", "no file"],
+)
+def test_texts_that_cannot_be_read_are_named_and_leave_no_table(
+    reader: str, content: bytes | None, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, run = tmp_path / "lines.txt", tmp_path / "run"
+    if content is not None:
+        path.write_bytes(content)
+    assert main(["predict", "--ckpt_path", reader, "--text", str(path), "--run_dir", str(run)]) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == f"zoo: {said.format(path)}"
+    assert not list(run.rglob("*.csv"))
+
+
+def test_an_exported_reader_says_the_same(reader: str, tmp_path: Path) -> None:
+    exported = tmp_path / "model.safetensors"
+    (tmp_path / "lines.txt").write_text("a great film\nGreat\nso dull with the rest of it all\n")
+    assert main(["export", reader, "--format", "safetensors", "-o", str(exported)]) == 0
+    for number, checkpoint in enumerate((reader, str(exported))):
+        run = str(tmp_path / str(number))
+        assert main(["predict", "--ckpt_path", checkpoint, "--text", str(tmp_path / "lines.txt"), "--run_dir", run]) == 0
+    assert answers(tmp_path / "0") == answers(tmp_path / "1")
+
+
+def test_what_a_model_is_not_for_it_refuses(
+    best: str, reader: str, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "lines.txt").write_text("a great film\n")
+    run = ["--run_dir", str(tmp_path / "run")]
+    assert main(["predict", "--ckpt_path", best, "--text", str(tmp_path / "lines.txt"), *run]) == 1
+    assert f"{best} holds no classifier of texts: it has no tokenizer" in capsys.readouterr().err
+    assert main(["predict", "--ckpt_path", reader, "--images", str(pictures), *run]) == 1
+    assert f"{reader} holds no classifier of square pictures: its inputs are of shape (7,)" in capsys.readouterr().err
+
+
+def test_a_reader_without_classes_answers_no_question(
+    reader: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a language model's checkpoint."""
+    (tmp_path / "lines.txt").write_text("a great film\n")
+    without = read_checkpoint(reader)
+    del without["data"]["class_names"]
+    torch.save(without, tmp_path / "without.ckpt")
+    arguments = ["--text", str(tmp_path / "lines.txt"), "--run_dir", str(tmp_path / "run")]
+    assert main(["predict", "--ckpt_path", str(tmp_path / "without.ckpt"), *arguments]) == 1
+    assert "without.ckpt holds no classifier of texts: it has no classes" in capsys.readouterr().err
