@@ -205,7 +205,7 @@ class TextData(DataModule):
         )
 
     def _training_texts(self, rows: Tensor) -> list[str]:
-        """What the tokenizer learns from: the training texts, and copies as augmentation makes them, which may bring new words."""
+        """What the tokenizer learns from: the training texts, and copies as augmentation makes them, maybe with new words."""
         texts = [self.texts[position] for position in rows.tolist()]
         if self.augment is None:
             return texts

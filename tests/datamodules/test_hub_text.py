@@ -74,7 +74,13 @@ def test_a_column_of_words_names_the_numbers(notes: Path) -> None:
     """As SetFit's sets have it."""
     write(notes / "train.jsonl", {**NOTES, "label_text": ["praise", "blame", "praise", "blame"]})
     write(notes / "test.jsonl", {"text": ["dull"], "label": [0]})
-    assert found(module()) == [("fine", "praise"), ("dull", "blame"), ("great", "praise"), ("bleak", "blame"), ("dull", "blame")]
+    assert found(module()) == [
+        ("fine", "praise"),
+        ("dull", "blame"),
+        ("great", "praise"),
+        ("bleak", "blame"),
+        ("dull", "blame"),
+    ]
 
 
 def test_words_that_name_two_numbers_alike_name_none(notes: Path) -> None:
@@ -128,7 +134,11 @@ def test_columns_may_be_chosen(notes: Path) -> None:
         ({"text": ["a"], "mood": ["up"]}, {}, r"train\.parquet has 0 columns that could be the label: .* it has text, mood"),
         ({"text": ["a"], "label": [0]}, {"text": "title"}, r"train\.parquet has no column 'title': it has text, label"),
         ({"text": ["a"], "label": [0]}, {"label": "mood"}, r"train\.parquet has no column 'mood': it has text, label"),
-        ({"text": [["a", "b"]], "label": [0]}, {"text": "text"}, r"row 0 of train\.parquet has \['a', 'b'\] for text: expected"),
+        (
+            {"text": [["a", "b"]], "label": [0]},
+            {"text": "text"},
+            r"row 0 of train\.parquet has \['a', 'b'\] for text: expected",
+        ),
         ({"text": ["a", None], "label": [0, 1]}, {}, r"row 1 of train\.parquet has None for text: expected a text"),
         ({"text": ["a", "b"], "label": [0, None]}, {}, r"row 1 of train\.parquet has None for label: expected one class"),
         ({"text": ["a", "b"], "label": ["up", ""]}, {}, r"row 1 of train\.parquet has '' for label: expected one class"),
@@ -189,7 +199,12 @@ def test_the_one_part_beside_training_is_the_test(notes: Path, word: str) -> Non
 
 
 def test_three_parts_and_their_shards(notes: Path) -> None:
-    texts = {"train-00000-of-00002": ["a", "b"], "train-00001-of-00002": ["c", "d"], "validation-0": ["e"], "test-0": ["f", "g"]}
+    texts = {
+        "train-00000-of-00002": ["a", "b"],
+        "train-00001-of-00002": ["c", "d"],
+        "validation-0": ["e"],
+        "test-0": ["f", "g"],
+    }
     for name, found_texts in texts.items():
         write(notes / "data" / f"{name}.parquet", {"text": found_texts, "label": [0, 1][: len(found_texts)]})
     data = module()
@@ -215,13 +230,17 @@ def test_one_of_several_sets_is_chosen_by_its_folder(notes: Path) -> None:
     with pytest.raises(ValueError, match=rf"{REPO} holds several sets, choose one by data\.config: long, short"):
         module()
     assert module(config="short").read().texts == ["less", "less"]
-    with pytest.raises(ValueError, match=rf"{REPO} has no \.parquet or \.jsonl .* files for training under broad: it has long/"):
+    with pytest.raises(
+        ValueError, match=rf"{REPO} has no \.parquet or \.jsonl .* files for training under broad: it has long/"
+    ):
         module(config="broad")
 
 
 def test_a_repository_without_tables_says_what_it_has(notes: Path) -> None:
     (notes / "README.md").write_text("nothing")
-    with pytest.raises(ValueError, match=r"has no \.parquet or \.jsonl or \.csv or \.tsv files for training: it has README\.md"):
+    with pytest.raises(
+        ValueError, match=r"has no \.parquet or \.jsonl or \.csv or \.tsv files for training: it has README\.md"
+    ):
         module()
 
 
@@ -255,7 +274,9 @@ def test_imdb_7500_out_of_the_mirror(mirror: Path) -> None:
     assert {part: len(split.rows) for part, split in data.splits.items()} == {"train": 4500, "val": 500, "test": 2500}
     for split in data.splits.values():  # balanced
         assert torch.bincount(data.y[split.rows]).unique().numel() == 1
-    position = next(place for place, text in enumerate(data.texts) if text.startswith("I saw this movie twice. I can't believe"))
+    position = next(
+        place for place, text in enumerate(data.texts) if text.startswith("I saw this movie twice. I can't believe")
+    )
     assert data.class_names[data.y[position]] == "neg"
 
 

@@ -4,17 +4,19 @@ import json
 import random
 import weakref
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from datamodules.batch import Batch
-from datamodules.loader import BatchOrder, Loader, TensorLoader, WorkerLoader
+from datamodules.batch import Batch, SequenceBatch
+from datamodules.loader import BatchOrder, Loader, SequenceLoader, TensorLoader, WorkerLoader
 
 X = torch.randn(50, 3, generator=torch.Generator().manual_seed(7))
 Y = torch.arange(50) % 4
 ROWS = torch.arange(49, 3, -2)  # 23 rows of 50, not sorted
+LENGTHS = 1 + torch.randint(30, (1000,), generator=torch.Generator().manual_seed(3)) ** 2 // 20  # 1 to 43, most of them short
 
 
 class Stored:
@@ -65,7 +67,12 @@ def two_workers(seed: int = 5) -> Loader:
     return WorkerLoader(Stored(), ROWS, BatchOrder(len(ROWS), 4, shuffle=True, seed=seed), num_workers=2)
 
 
-every_loader = pytest.mark.parametrize("make", [tensors, no_workers, two_workers])
+def sequences(seed: int = 5) -> Loader:
+    order = BatchOrder(len(ROWS), 4, shuffle=True, seed=seed, lengths=LENGTHS[ROWS])
+    return SequenceLoader(X, torch.full((50,), 3), Y, ROWS, order)
+
+
+every_loader = pytest.mark.parametrize("make", [tensors, no_workers, two_workers, sequences])
 
 
 def positions(loader: Loader) -> list[list[int]]:
@@ -300,3 +307,137 @@ def test_after_a_bad_sample_nothing_holds_on_to_the_workers() -> None:
     alive = weakref.ref(loader._loader)
     del loader
     assert alive() is None
+
+
+def by_length(epoch: int = 0, lengths: torch.Tensor = LENGTHS, batch_size: int = 8, **arguments: Any) -> list[list[int]]:
+    """Shuffled batches of sequences of these lengths."""
+    order = BatchOrder(len(lengths), batch_size, shuffle=True, lengths=lengths, **arguments)
+    order.set_epoch(epoch)
+    found = batches(order)
+    assert len(found) == len(order)
+    return found
+
+
+def padding(served: list[list[int]]) -> float:
+    """The share of steps that only fill up."""
+    longest = [int(LENGTHS[batch].max()) * len(batch) for batch in served]
+    return 1 - sum(int(LENGTHS[batch].sum()) for batch in served) / sum(longest)
+
+
+@pytest.mark.parametrize("size", [7, 8, 400, 401, 407, 408, 803, 1000])  # pools of 50 batches of 8 end at 400
+def test_sequences_are_all_served_once_however_pools_end(size: int) -> None:
+    lengths = LENGTHS[:size]
+    all_of_them = [row for batch in by_length(lengths=lengths) for row in batch]
+    assert sorted(all_of_them) == list(range(size))
+    served = by_length(lengths=lengths, drop_last=True)
+    assert [len(batch) for batch in served] == [8] * (size // 8) if size >= 8 else [7]
+    rows = [row for batch in served for row in batch]
+    assert len(rows) == len(set(rows))
+
+
+def test_the_short_batch_of_sequences_is_one_batch_of_all() -> None:
+    sizes = [len(batch) for batch in by_length(lengths=LENGTHS[:803])]
+    assert sorted(sizes) == [3, *[8] * 100]
+
+
+def test_the_order_of_sequences_is_a_function_of_seed_and_epoch() -> None:
+    torch.manual_seed(1)
+    first = by_length(epoch=2, seed=3)
+    torch.manual_seed(2)
+    before = torch.get_rng_state()
+    assert by_length(epoch=2, seed=3) == first
+    assert torch.equal(torch.get_rng_state(), before)
+    for epoch, seed in ((3, 3), (2, 4)):
+        other = by_length(epoch=epoch, seed=seed)
+        assert other != first
+        assert not {tuple(sorted(batch)) for batch in other} & {tuple(sorted(batch)) for batch in first}  # others meet
+
+
+def test_sequences_of_one_length_share_a_batch() -> None:
+    plain = padding(batches(BatchOrder(1000, 8, shuffle=True)))
+    assert plain > 0.5
+    assert padding(by_length()) < plain / 5
+    assert padding(batches(BatchOrder(1000, 8, lengths=LENGTHS))) < plain / 20  # sorted as a whole
+    for batch in by_length():
+        assert LENGTHS[batch].tolist() == sorted(LENGTHS[batch].tolist())
+
+
+def test_batches_of_short_and_of_long_sequences_take_turns() -> None:
+    """A pool is sorted to share out its samples, not to serve them from short to long."""
+    means = torch.tensor([LENGTHS[batch].float().mean() for batch in by_length()])
+    late = means[len(means) // 2 :].mean() / means.mean()
+    assert 0.75 < late < 1.25
+    steps = means.diff()
+    assert 0.3 < (steps > 0).float().mean() < 0.7
+    firsts = [LENGTHS[by_length(epoch=epoch)[0]].float().mean().item() for epoch in range(40)]
+    assert min(firsts) < 3
+    assert max(firsts) > 20
+
+
+def test_what_is_left_out_is_no_longer_than_the_rest() -> None:
+    """Sorting before dropping would leave out the longest, and never train on them."""
+    lengths = torch.arange(1, 12)
+    left_out = torch.zeros(12)
+    for epoch in range(600):
+        served = {row for batch in by_length(epoch, lengths, batch_size=4, drop_last=True) for row in batch}
+        missing = sorted(set(range(11)) - served)
+        assert len(missing) == 3
+        left_out[missing] += 1
+    expected = 600 * 3 / 11
+    assert (left_out[:11] - expected).abs().max() < 4 * (expected * 8 / 11) ** 0.5  # standard deviations of a binomial
+
+
+@pytest.mark.parametrize("served", [0, 1, 60, 124])
+def test_sequences_go_on_at_the_very_next_batch(served: int) -> None:
+    whole = by_length(epoch=4, seed=2, drop_last=True)
+    order = BatchOrder(1000, 8, shuffle=True, lengths=LENGTHS, seed=2, drop_last=True)
+    order.epoch, order.start = 4, served
+    assert batches(order) == whole[served:]
+    assert batches(order) == whole
+
+
+@pytest.mark.parametrize("world_size", [2, 4])
+@pytest.mark.parametrize("drop_last", [True, False])
+def test_ranks_share_out_each_batch_of_sequences(world_size: int, drop_last: bool) -> None:
+    one = by_length(epoch=1, lengths=LENGTHS[:805], drop_last=drop_last)
+    ranks = [
+        by_length(epoch=1, lengths=LENGTHS[:805], drop_last=drop_last, rank=rank, world_size=world_size)
+        for rank in range(world_size)
+    ]
+    shares = list(zip(*ranks, strict=True))
+    assert [[row for share in batch for row in share] for batch in shares] == one
+    assert all(share for batch in shares for share in batch)
+
+
+@pytest.mark.parametrize("world_size", [1, 2])
+def test_evaluation_goes_from_short_to_long_and_keeps_the_order_of_equals(world_size: int) -> None:
+    ranks = [batches(BatchOrder(1000, 8, lengths=LENGTHS, rank=rank, world_size=world_size)) for rank in range(world_size)]
+    rows = [row for shares in zip(*ranks, strict=True) for share in shares for row in share]
+    assert rows == sorted(range(1000), key=lambda row: (int(LENGTHS[row]), row))
+
+
+def test_a_batch_of_sequences_is_cut_to_its_longest() -> None:
+    lengths = LENGTHS[:50]
+    x = torch.arange(1, 51, dtype=torch.int32)[:, None] * 100 + torch.arange(43, dtype=torch.int32)
+    x *= torch.arange(43) < lengths[:, None]
+    order = BatchOrder(len(ROWS), 5, shuffle=True, lengths=lengths[ROWS])
+    positions = []
+    for batch in SequenceLoader(x, lengths, Y, ROWS, order):
+        assert type(batch) is SequenceBatch
+        assert {field.dtype for field in batch} == {torch.int64}  # of tokens that are stored in half of that
+        assert batch.x.shape == (len(batch.y), batch.lengths.max())
+        for position, length, y, row in zip(batch.position.tolist(), batch.lengths.tolist(), batch.y, batch.x, strict=True):
+            assert length == lengths[position]
+            assert y == Y[position]
+            assert row.tolist() == [(position + 1) * 100 + step for step in range(length)] + [0] * (len(row) - length)
+        positions += batch.position.tolist()
+    assert sorted(positions) == sorted(ROWS.tolist())
+
+
+def test_series_stay_as_they_are_and_are_cut_alike() -> None:
+    x, lengths = torch.randn(6, 9, 2), torch.tensor([1, 4, 9, 2, 4, 3])
+    first, second = SequenceLoader(x, lengths, Y[:6], torch.arange(6), BatchOrder(6, 3, lengths=lengths))
+    assert first.position.tolist() == [0, 3, 5]
+    assert torch.equal(first.x, x[[0, 3, 5], :3])
+    assert torch.equal(second.x, x[[1, 4, 2]])
+    assert second.lengths.tolist() == [4, 4, 9]

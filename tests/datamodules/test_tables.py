@@ -28,7 +28,10 @@ def name(position: int) -> str:
             {"train": ["train-00000.jsonl", "train-00001.jsonl"]},
         ),
         (["retrain.csv", "a/train.csv", "a/contest.csv"], {"train": ["a/train.csv"]}),  # a word, not letters within one
-        (["my_train.csv", "my_eval.csv", "my_valid.csv"], {"train": ["my_train.csv"], "test": ["my_eval.csv"], "val": ["my_valid.csv"]}),
+        (
+            ["my_train.csv", "my_eval.csv", "my_valid.csv"],
+            {"train": ["my_train.csv"], "test": ["my_eval.csv"], "val": ["my_valid.csv"]},
+        ),
     ],
 )
 def test_parts_by_their_names_in_one_format(listing: list[str], parts: dict[str, list[str]]) -> None:

@@ -74,7 +74,7 @@ def plain() -> Reviews:
 def test_parts_are_disjoint_complete_and_true_to_the_classes(plain: Reviews) -> None:
     rows = {part: rows_of(plain, part) for part in plain.splits}
     assert {part: len(held) for part, held in rows.items()} == {"test": 24, "val": 9, "train": 87}  # 8 and 3 of each class
-    assert sorted(sum(rows.values(), [])) == list(range(NUM))
+    assert sorted(row for part in rows.values() for row in part) == list(range(NUM))
     for part in rows.values():
         assert torch.bincount(plain.y[part]).unique().numel() == 1
     assert {part: rows_of(ready(seed=1), part) for part in rows} == rows

@@ -116,9 +116,15 @@ def test_a_file_is_found_below_zoo_data(write: Write, tmp_path: Path, monkeypatc
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("text,mood\nfine,up\n", r"notes\.csv has 0 columns that could be the label: choose one by data\.label, it has text, mood"),
+        (
+            "text,mood\nfine,up\n",
+            r"notes\.csv has 0 columns that could be the label: choose one by data\.label, it has text, mood",
+        ),
         ("text,label,class\na,1,2\n", r"notes\.csv has 2 columns that could be the label: .* it has text, label, class"),
-        ("a,b,label\nx,y,0\n", r"notes\.csv has 2 columns that could be the text: choose one by data\.text, it has a, b, label"),
+        (
+            "a,b,label\nx,y,0\n",
+            r"notes\.csv has 2 columns that could be the text: choose one by data\.text, it has a, b, label",
+        ),
         ("size,label\n1,0\n", r"notes\.csv has 0 columns that could be the text: .* it has size, label"),
         ("text,label,label\na,0,1\n", r"notes\.csv has 2 columns 'label': it has text, label, label"),
         ("text,label\nfine,1\ndull,\n", r"row 1 of notes\.csv has None for label: expected one class"),
@@ -145,7 +151,10 @@ def test_a_header_alone_is_no_text(write: Write) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"text": "a", "label": 0}\n{"text": "b", label: 1}\n', r"line 2 of .*/notes\.jsonl is no JSON: Expecting property name"),
+        (
+            '{"text": "a", "label": 0}\n{"text": "b", label: 1}\n',
+            r"line 2 of .*/notes\.jsonl is no JSON: Expecting property name",
+        ),
         ('\n\n["a", 0]\n', r"line 3 of .*/notes\.jsonl holds list, expected an object with named columns"),
         ('{"text": "a", "label": 0}\n{"text": "b"}\n', r"row 1 of notes\.jsonl has None for label: expected one class"),
         ('{"label": 0}\n{"text": "b", "label": 1}\n', r"row 0 of notes\.jsonl has None for text: expected a text"),

@@ -13,7 +13,6 @@ from datamodules import SST2, TREC, AGNews, IMDb, Names, SMSSpam
 from datamodules.text_set import TextSet
 
 
-
 def ready(data: TextSet) -> TextSet:
     data.setup()
     return data
@@ -45,7 +44,11 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (SST2, {"train": 6920, "val": 872, "test": 1821}, {"negative": 4650, "positive": 4963}),
         (SMSSpam, {"train": 4014, "val": 446, "test": 1114}, {"ham": 4827, "spam": 747}),
         (TREC, {"train": 4906, "val": 546, "test": 500}, {"DESC": 1300, "ABBR": 95, "NUM": 1009}),
-        (Names, {"train": 14433, "val": 1605, "test": 4012}, {"Russian": 9384, "English": 3668, "Portuguese": 74, "Arabic": 2000}),
+        (
+            Names,
+            {"train": 14433, "val": 1605, "test": 4012},
+            {"Russian": 9384, "English": 3668, "Portuguese": 74, "Arabic": 2000},
+        ),
     ],
 )
 def test_real_sets(mirror: Path, data_class: type[TextSet], sizes: dict[str, int], of_class: dict[str, int]) -> None:
@@ -113,7 +116,11 @@ def test_trec_on_the_hub_calls_and_numbers_its_classes_otherwise(hub: Path) -> N
     """There, 1 is ENTY and 2 is DESC, in a column coarse_label; the local copy of the set has them the other way round."""
     order = ["ABBR", "ENTY", "DESC", "HUM", "LOC", "NUM"]
     for part, labels in {"train": [0, 1, 2, 3, 4, 5] * 10, "test": [2, 1, 5]}.items():
-        columns = {"text": [f"a question of {order[i]}" for i in labels], "coarse_label": labels, "fine_label": [0] * len(labels)}
+        columns = {
+            "text": [f"a question of {order[i]}" for i in labels],
+            "coarse_label": labels,
+            "fine_label": [0] * len(labels),
+        }
         write(hub / "CogComp" / "trec" / "default" / part / "0000.parquet", columns, {"coarse_label": order})
     data = ready(TREC(min_frequency=1))
     assert len(data.y) == 63

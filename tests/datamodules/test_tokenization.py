@@ -185,7 +185,9 @@ def test_a_file_that_is_none_is_named(content: str, tmp_path: Path) -> None:
         load(path)
 
 
-@pytest.mark.parametrize(("first", "allowed"), [("[PAD]", True), ("<pad>", True), ("<s>", False), ("the", False), (None, False)])
+@pytest.mark.parametrize(
+    ("first", "allowed"), [("[PAD]", True), ("<pad>", True), ("<s>", False), ("the", False), (None, False)]
+)
 def test_token_0_has_to_be_padding(first: str | None, allowed: bool, tmp_path: Path) -> None:
     vocabulary = {name: token for token, name in enumerate([first or "nought", "[UNK]", "film"], start=first is None)}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, "[UNK]"))

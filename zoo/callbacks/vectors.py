@@ -53,7 +53,7 @@ def read_vectors(path: Path, words: set[str], dim: int) -> dict[str, Tensor]:
     """The vectors (dim,) of these words.
 
     Raises:
-        ValueError: naming the line that is at fault.
+        ValueError: naming the line that is at fault, or if there are none.
     """
     found = {}
     with path.open(encoding="utf-8", errors="replace") as file:  # GloVe's largest file holds a few broken words
@@ -70,6 +70,8 @@ def read_vectors(path: Path, words: set[str], dim: int) -> dict[str, Tensor]:
                     found[word] = torch.tensor([float(value) for value in values])
                 except ValueError as error:
                     raise ValueError(f"line {number} of {path} is no word vector: {error}") from error
+    if not found:
+        raise ValueError(f"{path} has a vector for none of the data's {len(words):,} tokens: take one of their language")
     return found
 
 

@@ -9,6 +9,7 @@ import ast
 import csv
 import json
 import time
+import warnings
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -107,6 +108,8 @@ def measure_claim(script: Path, full: bool) -> Claim:
     facts: dict[str, Any] = {"command": f"zoo claims {script.stem}" + (" --full" if full else "")}
     if full:
         facts["commit"] = _commit(ROOT / "__init__.py")  # before the run: what is measured is the code as it is now
+    with warnings.catch_warnings(action="ignore"):  # of a GPU that is not used: claims are small, and run on the CPU
+        trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
     start = time.perf_counter()
     claim: Claim = _load(script).measure(full)
     result = {
@@ -117,7 +120,7 @@ def measure_claim(script: Path, full: bool) -> Claim:
         "seeds": claim.seeds,
         **facts,
         "seconds": round(time.perf_counter() - start, 1),
-        "hardware": hardware(Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)),
+        "hardware": hardware(trainer),
         "versions": {"torch": torch.__version__.split("+")[0]},
         "date": time.strftime("%Y-%m-%d"),
     }

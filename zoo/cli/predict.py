@@ -80,8 +80,11 @@ def _predict(system: System, data: LightningDataModule, folder: Path, named_by: 
         rows = list(csv.DictReader(file))
     name_width, class_width = (max(len(row[column]) for row in rows[:_SHOWN]) for column in (named_by, "prediction"))
     for row in rows[:_SHOWN]:
-        answer = f"{row['prediction']:<{class_width}}  {float(row['confidence']):6.1%}"
-        print(f"{row[named_by]:<{name_width}}  {answer}" if named_by == "file" else f"{answer}  {row[named_by]}")
+        prediction, confidence = f"{row['prediction']:<{class_width}}", f"{float(row['confidence']):.1%}"
+        if named_by == "file":
+            print(f"{row[named_by]:<{name_width}}  {prediction}  {confidence}")
+        else:  # texts are of any length, so they come last
+            print(f"{prediction}  {confidence:>6}  {row[named_by]}")
     more = f" ({len(rows)} of them)" if len(rows) > _SHOWN else ""
     print(f"predictions  {path}{more}")
     return 0

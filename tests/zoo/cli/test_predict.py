@@ -232,7 +232,7 @@ def test_numbers_drawn_as_files_get_the_answers_of_the_test(run: Path, tmp_path:
 def read_reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that read reviews, whose file is gone."""
     folder, generator = tmp_path_factory.mktemp("reviews"), np.random.default_rng(0)
-    words = [*"a film of the with no".split(), "Great", "GREAT", "rare1", "rare2"]
+    words = ["a", "film", "of", "the", "with", "no", "Great", "GREAT", "rare1", "rare2"]
     with (folder / "reviews.csv").open("w") as file:
         file.write("label,text\n")
         for i in range(300):
@@ -242,7 +242,10 @@ def read_reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
             file.write(f"{('blame', 'praise')[i % 2]},{' '.join(some)}\n")
     (folder / "mine.yaml").write_text(REVIEWS.format(source=folder / "reviews.csv"))
     assert main(["fit", "-c", str(folder / "mine.yaml"), "--run_dir", str(folder / "run")]) == 0
-    assert main(["predict", "-c", str(folder / "mine.yaml"), "--ckpt_path", str(folder / "run" / "checkpoints" / "best.ckpt")]) == 0
+    assert (
+        main(["predict", "-c", str(folder / "mine.yaml"), "--ckpt_path", str(folder / "run" / "checkpoints" / "best.ckpt")])
+        == 0
+    )
     (folder / "reviews.csv").unlink()
     return folder / "run"
 
@@ -300,7 +303,7 @@ def test_a_line_is_answered_alike_whoever_stands_beside_it(reader: str, tmp_path
 def test_texts_from_standard_input(
     reader: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("a great film\nso dull\n".encode())))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"a great film\nso dull\n")))
     assert main(["predict", "--ckpt_path", reader, "--text", "-", "--run_dir", str(tmp_path)]) == 0
     assert [row["prediction"] for row in answers(tmp_path)] == ["praise", "blame"]
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"")))
@@ -351,9 +354,7 @@ def test_what_a_model_is_not_for_it_refuses(
     assert f"{reader} holds no classifier of square pictures: its inputs are of shape (7,)" in capsys.readouterr().err
 
 
-def test_a_reader_without_classes_answers_no_question(
-    reader: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_reader_without_classes_answers_no_question(reader: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """As a language model's checkpoint."""
     (tmp_path / "lines.txt").write_text("a great film\n")
     without = read_checkpoint(reader)

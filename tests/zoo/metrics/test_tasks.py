@@ -4,9 +4,10 @@ import math
 
 import pytest
 import torch
+from sklearn.metrics import f1_score
 from torchmetrics import MetricCollection
 
-from zoo.metrics.tasks import binary_classification, classification, regression
+from zoo.metrics.tasks import SecondClassF1, binary_classification, classification, regression
 
 
 def test_accuracy_counts_samples_not_classes() -> None:
@@ -41,3 +42,32 @@ def test_regression_by_hand_in_the_targets_units() -> None:
 def test_predicting_the_mean_explains_nothing() -> None:
     y = torch.randn(50, 1)
     assert float(regression()["r2"](y.mean().expand(50, 1), y)) == pytest.approx(0, abs=1e-5)
+
+
+@pytest.mark.parametrize("share", [0.05, 0.3, 0.9])
+def test_f1_is_that_of_the_second_class_over_all_batches(share: float) -> None:
+    logits, y = torch.randn(403, 2), (torch.rand(403) < share).long()
+    f1 = classification(2)["f1"]
+    for part in torch.arange(403).split(50):
+        f1.update(logits[part], y[part])
+    expected = f1_score(y, logits.argmax(1), pos_label=1)
+    assert float(f1.compute()) == pytest.approx(expected)
+    assert expected != pytest.approx(f1_score(y, logits.argmax(1), pos_label=0), abs=0.01)
+
+
+def test_f1_by_hand() -> None:
+    """Also of logits that all lie in [0, 1], which torchmetrics takes for probabilities of one class."""
+    logits = torch.tensor([[0.1, 0.2], [0.9, 0.8], [0.3, 0.4], [0.6, 0.55]])  # says 1, 0, 1, 0
+    f1 = SecondClassF1()
+    assert float(f1(logits, torch.tensor([1, 1, 0, 0]))) == pytest.approx(2 / (2 + 1 + 1))  # 2 tp / (2 tp + fp + fn)
+    f1.reset()
+    assert float(f1(logits, torch.tensor([1, 0, 1, 0]))) == 1
+
+
+def test_f1_of_a_class_that_never_comes_up_is_zero() -> None:
+    assert float(SecondClassF1()(torch.tensor([[1.0, 0.0]] * 3), torch.tensor([0, 0, 0]))) == 0
+
+
+@pytest.mark.parametrize(("num_classes", "names"), [(2, {"acc", "f1"}), (3, {"acc"}), (10, {"acc"}), (1, {"acc"})])
+def test_f1_is_for_two_classes_only(num_classes: int, names: set[str]) -> None:
+    assert classification(num_classes).keys() == names
