@@ -180,6 +180,7 @@ def test_training_on_few_texts_holds_out_the_same_ones(plain: Reviews, num_train
     assert counts.max() - counts.min() <= 1
     for part in ("val", "test"):
         assert rows_of(data, part) == rows_of(plain, part)
+    assert rows_of(ready(num_train=num_train, seed=1), "train") == rows  # runs of several seeds compare
     assert data.tokenizer is not None
     known = data.tokenizer.get_vocab().keys()
     assert {word for word in known if re.fullmatch(r"w\d+", word)} == {f"w{row}" for row in rows}
