@@ -239,8 +239,10 @@ def _sd(values: Sequence[float]) -> float:
 
 def _draw(padded: dict[tuple[str, int], list[tuple[float, float]]], ratios: dict[str, dict[str, list[float]]]) -> Figure:
     """Change of logits and accuracy by padding, and speed by the way batches are made."""
-    figure = Figure(figsize=(9 + 4.5 * len(ratios), 4.5), layout="constrained")
-    changes, accuracies, *bars = figure.subplots(1, 2 + len(ratios))
+    figure = Figure(figsize=(11, 8), layout="constrained")
+    changes, accuracies, *bars = figure.subplots(2, 2).flat
+    for axes in bars[len(ratios) :]:
+        axes.remove()
     for how, (name, is_packed) in READ.items():
         extra = [padding for other, padding in padded if other == how]
         values = torch.tensor([padded[how, padding] for padding in extra])  # (padding, seeds, 2)
@@ -256,15 +258,16 @@ def _draw(padded: dict[tuple[str, int], list[tuple[float, float]]], ratios: dict
         axes.set_title(title, fontsize=10)
     changes.set_yscale("log")
     changes.axhline(SAME, color="grey", linestyle=":")
-    changes.text(places[-1], SAME * 1.5, "the same, below", ha="right", fontsize=8, color="grey")
+    changes.text(0, SAME * 1.5, "the same, below", ha="left", fontsize=8, color="grey")
     changes.text(places[-1], NOTHING * 1.5, "none at all", ha="right", fontsize=8, color="grey")
-    accuracies.legend(loc="lower left", fontsize=8, handlelength=3)
-    for axes, (texts, of) in zip(bars, ratios.items(), strict=True):
+    changes.legend(loc="center right", fontsize=8, handlelength=3)  # the lines leave room there
+    for axes, (texts, of) in zip(bars, ratios.items(), strict=False):
         medians = [statistics.median(each) for each in of.values()]
         axes.barh(list(of), medians, color=["tab:blue" if WAYS[way][2] else "tab:orange" for way in of])
         for place, (each, median) in enumerate(zip(of.values(), medians, strict=True)):
             axes.plot([min(each), max(each)], [place, place], color="black", linewidth=1)
-            axes.text(0, place, f" {median:.2f}", va="center", color="white", weight="bold")
+            axes.text(max(each), place, f" {median:.2f}", va="center")
+        axes.set_xlim(0, 1.15 * max(max(each) for each in of.values()))
         axes.axvline(FASTER, color="grey", linestyle=":")
         axes.invert_yaxis()
         axes.set_title(f"real tokens per second, lengths of {texts}", fontsize=10)

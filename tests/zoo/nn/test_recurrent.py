@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
 from zoo.nn.recurrent import CELLS, Cell, GRUCell, Kind, LSTMCell, Recurrent, cells_of, scan
 
@@ -165,9 +166,18 @@ def test_packed_layers_equal_the_cells_within(kind: Kind, bidirectional: bool) -
         x, last = torch.cat([states for states, _ in ways], 2), torch.cat([state[0] for _, state in ways], 1)
     close(outputs, x)
     close(final, last)
-    masked, last = layers._scan(sequences(), LENGTHS)
-    close(outputs, masked)
-    close(final, last)
+    for other in (layers._scan, layers._padded):
+        states, last = other(sequences(), LENGTHS)
+        close(outputs, states)
+        close(final, last)
+
+
+def test_packs_where_there_is_much_padding_only() -> None:
+    layers, packed = Recurrent("lstm", 5, 8), []
+    layers.layers.register_forward_pre_hook(lambda module, inputs: packed.append(isinstance(inputs[0], PackedSequence)))
+    for lengths in ([7, 1, 1, 1], [7, 7, 7, 7], [7, 6, 7, 5]):
+        layers(sequences(), torch.tensor(lengths))
+    assert packed == [True, False]  # the last goes past the module, straight to its kernels
 
 
 @each_kind
