@@ -41,6 +41,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             picture = Image.new("RGB", (40 + number, 50), tuple(value + number for value in colour))
             picture.save(folder / "PICTURES" / name / f"{number}.jpg")
     (folder / "NEW_PICTURES").symlink_to(folder / "PICTURES" / "red")
+    lines = [f"{word} {i},{word}" for i in range(30) for word in ("praise", "blame")]
+    (folder / "TEXTS.csv").write_text("\n".join(["text,label", *lines]) + "\n")
+    (folder / "NEW_TEXTS.txt").write_text("praise for this\nblame for that\n")
+    months = [f"{1990 + i // 12}-{i % 12 + 1:02},{100 + i + 20 * (i % 12)}" for i in range(400)]
+    (folder / "SERIES.csv").write_text("\n".join(["month,sold", *months]) + "\n")
     start = SET_UP[0].strip().split("&&")[-1].replace(".venv/bin/", "")
     (folder / "output.txt").write_text(shell(start + " --run_dir RUN", folder, WANDB_MODE="offline"))
     return folder
@@ -61,6 +66,12 @@ def test_the_python_example(tmp_path: Path) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
     (tmp_path / "example.py").write_text(code)
     assert "test/acc" in shell("python example.py", tmp_path)
+
+
+def test_the_prediction_shown_is_what_the_command_prints(tmp_path: Path) -> None:
+    (shown,) = re.findall(r"<!-- predicted -->\n```text\n(.*?)```", TEXT, re.DOTALL)
+    (command,) = [command for command in COMMANDS if command.startswith("echo")]
+    assert shell(command, tmp_path).startswith(shown)
 
 
 def test_the_output_shown_is_what_the_command_prints(folder: Path) -> None:

@@ -12,6 +12,7 @@ import yaml
 from torch import nn
 
 from zoo.cli.catalog import INDEX, ZOO, Entry, LayerSees, Score, Weights, params_text, results_text, score_text
+from zoo.cli.claims import claim_paths, results_path
 from zoo.cli.names import WEIGHTS, recipe_paths
 from zoo.cli.results import summarise
 from zoo.nn.initial_weights import without_initial_weights
@@ -61,7 +62,8 @@ def generated_files() -> dict[Path, str]:
         files[readme] = _fill(text, "weights", _weights_table(trained, "zoo/"))
     for page in sorted((ROOT / "docs").glob("*.md")):  # one per family
         of_family = [entry for entry in models if Path(entry["card"]).parts[0] == page.stem]
-        files[page] = _fill(page.read_text(), "catalog", _catalog_table(of_family, "../zoo/"))
+        text = _fill(page.read_text(), "catalog", _catalog_table(of_family, "../zoo/"))
+        files[page] = _fill(text, "claims", _claims_table())
     return files
 
 
@@ -181,6 +183,16 @@ def _catalog_table(models: list[Entry], to_cards: str) -> str:
             model = f"[{entry['name']}]({to_cards}{entry['card']})"
             measured = f"{params_text(score)} | {score_text(score)} | {time}"
             lines.append(f"| {model} | `{score['recipe']}` | {score['data']} | {measured} |")
+    return "\n".join(lines) + "\n"
+
+
+def _claims_table() -> str:
+    """What was claimed, and what the last `zoo claims --full` found."""
+    lines = ["| claim | measured | holds as stated |", "|---|---|---|"]
+    for path in map(results_path, claim_paths().values()):
+        if path.exists():
+            result = json.loads(path.read_text())
+            lines.append(f"| {result['claim']} | {result['measured']} | {'yes' if result['holds'] else 'no'} |")
     return "\n".join(lines) + "\n"
 
 

@@ -107,7 +107,7 @@ def test_a_frozen_embedding_is_nothing_to_the_optimizer(fit: Fit, data: TextFile
 
 @pytest.mark.parametrize("freeze", [True, False])
 def test_a_run_that_goes_on_keeps_its_own(
-    fit: Fit, data: TextFile, write: Callable[[str], str], tmp_path: Path, freeze: bool
+    fit: Fit, data: TextFile, write: Callable[[str], str], tmp_path: Path, freeze: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "last.ckpt"
     callbacks = [PretrainedVectors(write(GLOVE), freeze=freeze)]
@@ -121,6 +121,7 @@ def test_a_run_that_goes_on_keeps_its_own(
     trainer = Trainer(**settings, enable_checkpointing=False, enable_model_summary=False, callbacks=other)
     trainer.fit(resumed := small(), again, ckpt_path=path, weights_only=True)
     assert torch.equal(snapshot.weight, own)
+    assert capsys.readouterr().out.count("vectors.txt has ") == 1  # the file is not even read
     assert torch.equal(resumed.net.embedding.weight, own) == freeze
 
 
