@@ -38,7 +38,8 @@ def find_parts(
         sets = {folder: parts for folder, parts in sets.items() if folder == config}
     if not sets:
         raise ValueError(
-            f"{source} has no {' or '.join(endings)} files for training{f' under {config}' if config else ''}: it has "
+            f"{source} has no {' or '.join(ending[1:] for ending in endings)} files for training"
+            f"{f' under {config}' if config else ''}: it has "
             f"{', '.join(sorted(listing)[:5]) or 'no files'}; many sets have parquet files at "
             "--data.revision refs/convert/parquet"
         )

@@ -312,7 +312,7 @@ def test_usps_comes_out_as_it_is(mirror: Path) -> None:
     known.setup()
     assert (data.class_names, data.input_shape) == (known.class_names, known.input_shape)
     x, y, position = (torch.cat(parts) for parts in zip(*data.test_dataloader(), strict=True))
-    (known_x, known_y), _ = known.splits["test"]
+    (known_x, known_y, _), _ = known.splits["test"]
     assert torch.equal(x, known_x)
     assert torch.equal(y, known_y)
     assert [data.files.name(place)[:8] for place in position[:3].tolist()] == ["row 0 of", "row 1 of", "row 2 of"]
@@ -326,7 +326,7 @@ def test_cifar10_comes_out_as_it_is(mirror: Path) -> None:
     data = HubImages("uoft-cs/cifar10", size=32, crop=1.0, rgb=True)
     assert data.class_names == CIFAR10.class_names
     first = next(place for place in range(60_000) if data.files.name(place) == "row 0 of test-00000-of-00001.parquet")
-    x, y = CIFAR10().load("test")
+    x, y, _ = CIFAR10().load("test")
     assert torch.equal(data.y[first : first + 10_000], y)
     samples = Reader(
         data.files, data.y, size=32, crop=1.0, rgb=True, seed=0

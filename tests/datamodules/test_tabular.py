@@ -45,7 +45,7 @@ def test_embedded_classification(source: str, load: Callable, num_features: int,
     assert (data.input_shape, data.num_classes, data.num_targets) == ((num_features,), len(class_names), None)
     assert data.class_names == class_names == tuple(original.target_names)
     data.setup()
-    x, y = data.splits["train"].arrays
+    x, y, _ = data.splits["train"].arrays
     assert np.array_equal(x.numpy(), original.data.astype(np.float32))
     assert np.array_equal(y.numpy(), original.target)
 
@@ -105,7 +105,7 @@ def test_csv_classification_by_text(csv: Callable[[str], str]) -> None:
     assert (data.input_shape, data.feature_names) == ((2,), ("a", "b"))
     assert (data.class_names, data.num_classes, data.num_targets) == (("fig", "plum"), 2, None)
     data.setup()
-    x, y = data.splits["train"].arrays
+    x, y, _ = data.splits["train"].arrays
     assert torch.equal(x, torch.stack([torch.arange(30.0), -torch.arange(30) / 4], dim=1))
     assert y.tolist() == [1, 0] * 15
 

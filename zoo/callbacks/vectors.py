@@ -30,23 +30,27 @@ class PretrainedVectors(Callback):
         self.path, self.freeze = Path(path), freeze
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if stage != "fit":
-            return  # later, DDP and the optimizer would count on gradients of a frozen embedding
+        if stage == "fit" and self.freeze:  # later, DDP and the optimizer would count on its gradients
+            self._embedding(trainer, pl_module)[0].requires_grad_(False)
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        weight, tokenizer = self._embedding(trainer, pl_module)
+        if trainer.ckpt_path is not None:
+            return
+        vocabulary = tokenizer.get_vocab()
+        words = {word for word, token in vocabulary.items() if token != 0}
+        found = read_vectors(self.path, words, weight.shape[1])
+        with torch.no_grad():
+            for word, vector in found.items():
+                weight[vocabulary[word]] = vector.to(weight)
+        rank_zero_only(print)(f"{self.path.name} has {len(found):,} of the {len(vocabulary):,} tokens", flush=True)
+
+    def _embedding(self, trainer: Trainer, pl_module: LightningModule) -> tuple[Tensor, Tokenizer]:
         embedding = getattr(pl_module.net, "embedding", None)
         tokenizer: Tokenizer | None = getattr(trainer.datamodule, "tokenizer", None)  # type: ignore[attr-defined]
         if embedding is None or tokenizer is None:
             raise ValueError(f"word vectors are for tokens: {type(pl_module).__name__} or its data has none")
-        if self.freeze:
-            embedding.weight.requires_grad_(False)
-        if trainer.ckpt_path is not None:
-            return
-        vocabulary = tokenizer.get_vocab()
-        words = {word for word, token in vocabulary.items() if token != embedding.padding_idx}
-        found = read_vectors(self.path, words, embedding.embedding_dim)
-        with torch.no_grad():
-            for word, vector in found.items():
-                embedding.weight[vocabulary[word]] = vector.to(embedding.weight)
-        rank_zero_only(print)(f"{self.path.name} has {len(found):,} of the {len(vocabulary):,} tokens", flush=True)
+        return embedding.weight, tokenizer
 
 
 def read_vectors(path: Path, words: set[str], dim: int) -> dict[str, Tensor]:

@@ -183,7 +183,9 @@ def test_texts_are_printed_token_by_token_as_they_are_trained_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tokenizer: bool
 ) -> None:
     shown = recipe(tmp_path, monkeypatch, Shouts, tokenizer=tokenizer)
-    assert main(["show", shown, "--batch", "-o", str(tmp_path / "folder" / "b.png")]) == 0
+    assert main(["show", shown, "--batch", "-o", str(tmp_path / "folder" / "b.png")]) == 2
+    assert "has texts, which are printed: leave --output out" in capsys.readouterr().err
+    assert main(["show", shown, "--batch"]) == 0
     lines = capsys.readouterr().out.splitlines()
     batch = first_batch(Shouts(tokenizer))
     assert lines[0] == f"(20, {batch.x.shape[1]}), tokens 0 to 11"

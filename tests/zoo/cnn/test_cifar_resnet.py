@@ -138,7 +138,7 @@ def test_has_the_names_and_shapes_of_the_published_weights(mirror: Path) -> None
 
 def test_published_weights_recognise_nine_of_ten_test_images(mirror: Path) -> None:
     data = CIFAR10(**IMAGENET)
-    x, y = data.load("test")
+    x, y, _ = data.load("test")
     batch = data.transform(Batch(x[:500], y[:500], torch.arange(500)), 0, False)
     system = CIFARResNetClassifier((3, 32, 32), 10, weights="weights/cifar10_resnet20.pth").eval()  # relative to ZOO_DATA
     with torch.no_grad():
