@@ -230,17 +230,13 @@ def test_one_of_several_sets_is_chosen_by_its_folder(notes: Path) -> None:
     with pytest.raises(ValueError, match=rf"{REPO} holds several sets, choose one by data\.config: long, short"):
         module()
     assert module(config="short").read().texts == ["less", "less"]
-    with pytest.raises(
-        ValueError, match=rf"{REPO} has no parquet or jsonl .* files for training under broad: it has long/"
-    ):
+    with pytest.raises(ValueError, match=rf"{REPO} has no parquet or jsonl .* files for training under broad: it has long/"):
         module(config="broad")
 
 
 def test_a_repository_without_tables_says_what_it_has(notes: Path) -> None:
     (notes / "README.md").write_text("nothing")
-    with pytest.raises(
-        ValueError, match=r"has no parquet or jsonl or csv or tsv files for training: it has README\.md"
-    ):
+    with pytest.raises(ValueError, match=r"has no parquet or jsonl or csv or tsv files for training: it has README\.md"):
         module()
 
 
