@@ -6,8 +6,9 @@ Scan: one layer, forward and backward, by `zoo.nn.recurrent.scan` with either ba
 weights, on batches of one length; they take turns. Ratios are medians over rounds, above 1 where ours is the faster.
 
 Batches: training steps (forward, backward, optimizer) of the recipe bilstm_sst2's network on SST-2's sentences: served as the
-zoo does (sorted by length within pools; masked, or packed where much is padded) and as a plain loop does (random order), padded to the longest sentence of the
-whole set or of each batch, unpacked. They take turns, so many batches each, and a token counts once, padding never.
+zoo does (sorted by length within pools; masked, or packed where much is padded) and as a plain loop does (random order),
+padded to the longest sentence of the whole set or of each batch, unpacked. They take turns, so many batches each, and a token
+counts once, padding never.
 """
 
 import statistics

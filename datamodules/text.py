@@ -134,6 +134,11 @@ class TextData(DataModule):
             row[: len(ids)] = torch.tensor(ids[: self.max_length], dtype=torch.int32)
         return x, torch.tensor([min(len(ids), self.max_length) for ids in tokens]), num_cut
 
+    def adopt_tokenizer(self, tokenizer_json: str) -> None:
+        """Before `setup`: read texts as a model's own were, unless a tokenizer was given by hand."""
+        if self.tokenizer_file is None:
+            self.tokenizer = Tokenizer.from_str(tokenizer_json)
+
     def tokens_of(self, position: int) -> list[str]:
         """A text as the model sees it, token by token."""
         assert self.tokenizer is not None

@@ -21,7 +21,7 @@ SMALLEST: dict[str, dict[str, Any]] = {
 }
 CONTROLS = {
     "gates_on_adding": ("network", {"untrained", "markers at random"}),
-    "packing": ("of", {"both ways, unpacked", "forwards, unpacked", "pad to max", "bucketed"}),
+    "packing": ("of", {"both ways, unpacked", "forwards, unpacked", "pad to max", "bucketed", "bucketed, zoo"}),
     "vanishing_gradients": ("network", {"LSTM, forget gate shut", "LSTM, forget gate held open", "linear orthogonal RNN"}),
 }
 
@@ -139,17 +139,19 @@ def test_gates_are_read_at_their_steps_and_the_carrier_is_the_unit_that_follows_
     assert module.carrier(gates) == 1
 
 
-def test_packed_answers_do_not_change_with_padding_and_unpacked_ones_do() -> None:
+@pytest.mark.parametrize("bidirectional", [True, False])
+def test_padding_changes_unpacked_answers_only(bidirectional: bool) -> None:
     module = load("packing")
     data = module.made_up(40, torch.Generator().manual_seed(0))
     torch.manual_seed(0)
-    net = module.train(data, 0, bidirectional=True, packed=True)
-    alone = module.logits(net, data, 0, packed=False)
-    assert torch.allclose(module.logits(net, data, 100, packed=True), alone, atol=module.SAME)
-    assert (module.logits(net, data, 100, packed=False) - alone).abs().max() > 1e-3
+    net = module.train(data, 0, "zoo", bidirectional=bidirectional)
+    alone = module.logits(net, data, 0, "unpacked")
     with torch.no_grad():
-        one = net(data.x[7:8, : data.lengths[7]])
-    assert torch.allclose(alone[7:8], one, atol=1e-6)  # answers stand in the order of the sentences
+        assert torch.allclose(alone[7:8], net(data.x[7:8, : data.lengths[7]]), atol=1e-6)  # in the order of the sentences
+        for mode in ("packed", "zoo"):  # also where sentences of all lengths share a batch
+            assert torch.allclose(module.answer(net, data.x, data.lengths, mode), alone, atol=module.SAME)
+            assert torch.allclose(module.logits(net, data, 100, mode), alone, atol=module.SAME)
+    assert (module.logits(net, data, 100, "unpacked") - alone).abs().max() > 1e-3
 
 
 def test_ways_to_make_batches_are_what_their_names_say() -> None:

@@ -165,6 +165,9 @@ class ZooCLI(LightningCLI):
         if self._checkpoint is not None:
             check_against_checkpoint(model_class, config.model.init_args, self._checkpoint, self._checkpoint_path)
             check_classes(self.datamodule, self._checkpoint, self._checkpoint_path)
+            tokenizer = self._checkpoint.get("data", {}).get("tokenizer_json")
+            if tokenizer and hasattr(self.datamodule, "adopt_tokenizer"):  # Lightning restores data of the same class only
+                self.datamodule.adopt_tokenizer(tokenizer)
 
     def instantiate_classes(self) -> None:
         """Build the model, whose arguments are plain values, so that its own errors reach the user as they are."""
