@@ -217,7 +217,7 @@ def take_turns(data: Sentences, sizes: Sizes) -> dict[str, list[float]]:
 
 
 def measure(full: bool) -> Claim:
-    """Logits and accuracy under padding, and speed; the claim holds where all of its numbers do."""
+    """Logits and accuracy under padding, and speed; the claim holds where all of its numbers do, speed by its median."""
     sizes = FULL if full else FAST
     data, test, source = sentences(sizes.num_sentences)
     padded = read_padded(data, test, sizes)
@@ -233,11 +233,14 @@ def measure(full: bool) -> Claim:
     scores = [statistics.mean(score for _, score in padded[how, most]) for how in (packed, unpacked, "forwards, unpacked")]
     found = f"{most} steps of padding change logits on {source} by up to {changes[0]:.1g} packed and {changes[1]:.1f} unpacked"
     found += "; accuracy is {:.3f} packed and {:.3f} unpacked ({:.3f} forwards only); times as fast bucketed".format(*scores)
-    fast = {texts: {way: statistics.median(each) for way, each in of.items()} for texts, of in ratios.items()}
-    for texts, of in fast.items():
-        found += f", on {texts}: packed {of['bucketed, packed']:.1f}, zoo {of['bucketed, zoo']:.1f}, "
-        found += f"unpacked {of['bucketed']:.1f}"
-    holds = changes[0] <= SAME < changes[1] and all(of["bucketed, packed"] >= FASTER for of in fast.values())
+    for texts, of in ratios.items():
+        middle, low, high = (summary(of["bucketed, packed"]) for summary in (statistics.median, min, max))
+        found += (
+            f", on {texts}: packed {middle:.1f} ({low:.1f} to {high:.1f}), zoo {statistics.median(of['bucketed, zoo']):.1f}, "
+        )
+        found += f"unpacked {statistics.median(of['bucketed']):.1f}"
+    fast = min(statistics.median(of["bucketed, packed"]) for of in ratios.values())
+    holds = changes[0] <= SAME < changes[1] and fast >= FASTER
     return Claim(CLAIM, found, holds, list(range(sizes.num_seeds)), rows, _draw(padded, ratios))
 
 
@@ -291,7 +294,7 @@ def _draw(padded: dict[tuple[str, int], list[tuple[float, float]]], ratios: dict
         axes.axvline(FASTER, color="grey", linestyle=":")
         axes.invert_yaxis()
         axes.set_title(f"real tokens per second, lengths of {texts}", fontsize=10)
-        axes.set_xlabel("times as fast: median and range; orange answers are wrong")
+        axes.set_xlabel("times as fast: median and range; orange answers are wrong", fontsize=9)
     return figure
 
 

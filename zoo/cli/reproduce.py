@@ -72,7 +72,7 @@ def _commit(recipe: Path) -> str:
     if ours.returncode:
         return "installed"
     head = subprocess.run([*git, "rev-parse", "--short=10", "HEAD"], capture_output=True, text=True, check=True)
-    code = [":/zoo/*.py", ":/datamodules/*.py", ":/recipes/*.yaml"]
+    code = [":/zoo/*.py", ":/datamodules/*.py", ":/recipes/*.yaml", ":/recipes/*.py"]
     changed = subprocess.run([*git, "status", "--porcelain", "--", *code], capture_output=True, text=True, check=True).stdout
     return head.stdout.strip() + ("+changes" if changed else "")
 
