@@ -86,34 +86,30 @@ def batches(num_batches: int, num_rounds: int) -> dict[str, Any]:
         for name in ("zoo", "pad to the longest", "pad each batch")
     }
     optimizers = {name: torch.optim.AdamW(system.parameters(), fused=True) for name, system in systems.items()}
-    counted = dict.fromkeys(systems, 0)
-    epoch = 0
 
-    def train(name: str) -> None:
-        nonlocal epoch
-        epoch += 1
+    def train(name: str, epoch: int) -> int:
+        """Returns how many tokens."""
         if name == "zoo":
             loader.sampler.set_epoch(epoch)
             served = (batch for batch, _ in zip(loader, range(num_batches), strict=False))
         else:
             order = rows[torch.randperm(len(rows))].split(BATCH_SIZE)[:num_batches]
             served = (_padded(x, y, lengths, chosen, longest if name == "pad to the longest" else None) for chosen in order)
-        counted[name] = 0
+        num_tokens = 0
         for batch in served:
-            counted[name] += int(batch.lengths.sum())
+            num_tokens += int(batch.lengths.sum())
             logits = systems[name].net(batch.x, batch.lengths if name == "zoo" else None)
             nn.functional.cross_entropy(logits, batch.y).backward()
             optimizers[name].step()
             optimizers[name].zero_grad()
+        return num_tokens
 
-    seconds = dict.fromkeys(systems, 0.0)
     rates: dict[str, list[float]] = {name: [] for name in systems}
-    for _ in range(num_rounds + 1):
+    for number in range(num_rounds + 1):
         for name in systems:
             start = time.perf_counter()
-            train(name)
-            seconds[name] = time.perf_counter() - start
-            rates[name].append(counted[name] / seconds[name])
+            num_tokens = train(name, epoch=number)
+            rates[name].append(num_tokens / (time.perf_counter() - start))
     rates = {name: values[1:] for name, values in rates.items()}
     return {
         "work": f"training a BiLSTM on SST-2, {num_rounds} rounds of {num_batches} batches of {BATCH_SIZE}, longest {longest}",

@@ -107,7 +107,8 @@ class MarianTranslator:
             raise ImportError(f"translating needs {error.name}: pip install 'lightning-model-zoo[translate]'") from error
         folder = model_folder(self.model)
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Recommended: pip install sacremoses")  # it tidies punctuation, and is optional
+            # it tidies punctuation, and is optional: transformers/models/marian/tokenization_marian.py
+            warnings.filterwarnings("ignore", "Recommended: pip install sacremoses")
             tokenizer = library.MarianTokenizer.from_pretrained(folder)
         with torch.random.fork_rng(devices=[]):  # weights that the file's replace are drawn first: not from our numbers
             net = library.MarianMTModel.from_pretrained(folder)
@@ -146,7 +147,7 @@ def _from_hub(name: str) -> Path:
     try:  # ask once: without a network the download itself retries for minutes
         HfApi().model_info(name, timeout=10)
         return Path(snapshot_download(name, allow_patterns=wanted))
-    except failures as error:  # type: ignore[misc]
+    except failures as error:  # type: ignore[misc]  # classes that are only known here
         raise FileNotFoundError(
             f"no Marian model {name!r}: no such folder, and the hub did not give it ({type(error).__name__}). "
             f"Without a network give `model` a folder that holds one"

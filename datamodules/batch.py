@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 
@@ -26,3 +27,8 @@ class SequenceBatch(NamedTuple):
     lengths: Tensor  # (B,) int64, from 1 to T: how many steps count. On the CPU also where the rest is not: packing reads it
     y: Tensor  # (B,) int64 classes, or float targets (B, K) or (B, horizon, K)
     position: Tensor  # (B,) int64, place in the dataset
+
+
+def valid_steps(x: Tensor, lengths: Tensor) -> Tensor:
+    """Which steps of x (B, T, ...) count, and do not only fill up: (B, T) bool."""
+    return torch.arange(x.shape[1], device=x.device) < lengths.to(x.device)[:, None]

@@ -14,8 +14,8 @@ from torch import Tensor
 from datamodules.base import Arrays, DataModule, Split
 from datamodules.loader import BatchOrder, Loader
 from datamodules.manual import corpus
+from datamodules.tokenization import PADDING, UNKNOWN
 
-PADDING, UNKNOWN = "[PAD]", "[UNK]"  # tokens 0 and 1
 _PYTHON_MANUAL = "python_manual"
 
 

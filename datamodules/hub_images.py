@@ -8,8 +8,7 @@ import pyarrow.parquet as pq
 import torch
 
 from datamodules.pictures import PictureData
-from datamodules.sources import hub_file, hub_listing
-from datamodules.tables import class_names_of, classes, features, find_parts, schema
+from datamodules.tables import class_names_of, classes, features, fetch_parts, schema
 
 
 class Rows:
@@ -98,8 +97,7 @@ class HubImages(PictureData):
         )
         if source is None:
             raise ValueError("source is not given: name a set of pictures on the hub (--data.source OWNER/NAME)")
-        parts = find_parts(source, hub_listing(source, revision), config)
-        paths = {part: [hub_file(source, name, revision) for name in names] for part, names in parts.items()}
+        paths = fetch_parts(source, revision, config)
         image, label = find_columns(paths["train"][0], image, label)
         tables, labels, rows, first = [], [], {}, 0
         for part, files in paths.items():

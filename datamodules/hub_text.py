@@ -7,8 +7,7 @@ import pyarrow as pa
 import torch
 
 from datamodules import tokenization
-from datamodules.sources import hub_file, hub_listing
-from datamodules.tables import class_names_of, classes, column, find_parts, read_table
+from datamodules.tables import class_names_of, classes, column, fetch_parts, read_table
 from datamodules.text import Augment, TextData, Texts
 
 
@@ -68,8 +67,7 @@ class HubText(TextData):
         )
         if source is None:
             raise ValueError("source is not given: name a set of texts on the hub (--data.source OWNER/NAME)")
-        parts = find_parts(source, hub_listing(source, revision), config, (".parquet", ".jsonl", ".csv", ".tsv"))
-        paths = {part: [hub_file(source, name, revision) for name in names] for part, names in parts.items()}
+        paths = fetch_parts(source, revision, config, (".parquet", ".jsonl", ".csv", ".tsv"))
         self._found, names = read_parts(paths, text, label, source)
         self.class_names, self.num_classes = tuple(names), len(names)
 

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from datamodules.pictures import PictureData
-from datamodules.sources import mirror
+from datamodules.sources import mirror, nearby
 from datamodules.splits import without_lone_validation
 
 _PARTS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test",)}
@@ -107,9 +107,8 @@ def find_folder(root: str) -> Path:
     Raises:
         FileNotFoundError: if there is none.
     """
-    for folder in (Path(root), mirror(root)):
-        if folder and folder.is_dir():
-            return folder
+    if folder := nearby(root, Path.is_dir):
+        return folder
     raise FileNotFoundError(
         f"no folder {root}, here or under ZOO_DATA ({mirror() or 'not set'}): data.root has to hold class folders"
     )

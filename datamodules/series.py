@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from datamodules.base import Arrays, DataModule, Split
-from datamodules.batch import SequenceBatch
-from datamodules.sources import mirror
+from datamodules.batch import SequenceBatch, valid_steps
+from datamodules.sources import mirror, nearby
 
 _EMBEDDED = "mackey_glass"
 _NUM_EMBEDDED = 5000
@@ -32,8 +32,7 @@ class StandardizeSteps:
         x = batch.x
         if self._mean.device != x.device:
             self._mean, self._std = self._mean.to(x.device), self._std.to(x.device)
-        counts = torch.arange(x.shape[1], device=x.device) < batch.lengths.to(x.device)[:, None]
-        return batch._replace(x=torch.where(counts[:, :, None], (x - self._mean) / self._std, 0))
+        return batch._replace(x=torch.where(valid_steps(x, batch.lengths)[:, :, None], (x - self._mean) / self._std, 0))
 
 
 class Series(DataModule):
@@ -225,10 +224,8 @@ def find(source: str) -> Path:
     Raises:
         FileNotFoundError: if it is at neither.
     """
-    below = mirror(source)
-    for path in (Path(source), below):
-        if path is not None and path.is_file():
-            return path
+    if path := nearby(source):
+        return path
     raise FileNotFoundError(
         f"no CSV file {source!r} here or under ZOO_DATA ({mirror() or 'not set'}): give its path, or {_EMBEDDED!r}, "
         "which needs none"

@@ -3,6 +3,7 @@
 import json
 import os
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 from datamodules.cache import cache_folder, file_sha256
@@ -18,6 +19,11 @@ def mirrored(repo: str, filename: str) -> Path | None:
     """The file in the mirror, or None."""
     path = mirror(f"{repo}/{filename}")
     return path if path and path.is_file() else None
+
+
+def nearby(name: str, is_it: Callable[[Path], bool] = Path.is_file) -> Path | None:
+    """The file at a path, or below the mirror; None where it is at neither. `Path.is_dir` looks for a folder."""
+    return next((path for path in (Path(name), mirror(name)) if path and is_it(path)), None)
 
 
 def hub_listing(repo: str, revision: str = "main") -> list[str]:

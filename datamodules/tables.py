@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
+from datamodules.sources import hub_file, hub_listing
 from datamodules.splits import without_lone_validation
 
 _PARTS = {"train": "train", "validation": "val", "valid": "val", "val": "val", "dev": "val", "test": "test", "eval": "test"}
@@ -49,6 +50,19 @@ def find_parts(
     ending = next(ending for ending in endings if any(name.endswith(ending) for name in parts["train"]))
     same = {part: [name for name in names if name.endswith(ending)] for part, names in parts.items()}
     return without_lone_validation({part: names for part, names in same.items() if names})
+
+
+def fetch_parts(
+    source: str, revision: str, config: str | None, endings: tuple[str, ...] = (".parquet",)
+) -> dict[str, list[Path]]:
+    """The same files on this machine, from the mirror or the hub.
+
+    Raises:
+        FileNotFoundError: if they can't be had.
+        ValueError: as `find_parts` does.
+    """
+    parts = find_parts(source, hub_listing(source, revision), config, endings)
+    return {part: [hub_file(source, name, revision) for name in names] for part, names in parts.items()}
 
 
 def class_names_of(path: Path, label: str) -> list[str]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from datamodules import tokenization
 from datamodules.hub_text import read_parts
-from datamodules.sources import mirror
+from datamodules.sources import mirror, nearby
 from datamodules.text import Augment, TextData, Texts
 
 
@@ -79,7 +79,6 @@ def find_file(name: str) -> Path:
     Raises:
         FileNotFoundError: if there is none.
     """
-    for path in (Path(name), mirror(name)):
-        if path and path.is_file():
-            return path
+    if path := nearby(name):
+        return path
     raise FileNotFoundError(f"no file {name}, here or under ZOO_DATA ({mirror() or 'not set'}): give one of texts and classes")

@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from datamodules.base import Arrays, DataModule
+from datamodules.batch import valid_steps
 from datamodules.series import StandardizeSteps
 from datamodules.sources import mirror
 
@@ -73,7 +73,7 @@ class UCR(DataModule):
         super().setup(stage)
         (x, _, lengths), rows = self.splits["train"]
         assert lengths is not None
-        steps = x[rows][_counts(x, lengths)[rows]].double()  # those that count, of all training rows
+        steps = x[rows][valid_steps(x, lengths)[rows]].double()  # those that count, of all training rows
         std = steps.std(0, correction=0)
         std[std == 0] = 1.0  # a constant channel becomes 0
         self._normalise(steps.mean(0).tolist(), std.tolist())
@@ -87,7 +87,7 @@ class UCR(DataModule):
             raise ValueError(
                 f"{self.name}.len_{part} of {path}: expected a length in 1..{x.shape[1]} for each of {len(x)} series"
             )
-        counts = _counts(x, lengths)
+        counts = valid_steps(x, lengths)
         if not x[counts].isfinite().all():
             raise ValueError(f"{self.name}.x_{part} of {path} has missing or infinite values: fill them in")
         return Arrays(torch.where(counts[:, :, None], x, 0), y, lengths)
@@ -121,11 +121,6 @@ def _check_name(name: str, names: list[str], where: str) -> None:
         raise ValueError(
             f"{where} has no set {name!r}: " + (f"did you mean {' or '.join(near)}?" if near else f"it has {', '.join(names)}")
         )
-
-
-def _counts(x: Tensor, lengths: Tensor) -> Tensor:
-    """Which steps of x (N, T, C) are not there to fill up: (N, T) bool."""
-    return torch.arange(x.shape[1]) < lengths[:, None]
 
 
 def _keys(path: Path) -> list[str]:

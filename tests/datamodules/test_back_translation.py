@@ -98,8 +98,8 @@ def test_refuses(build: Callable[[], object], message: str) -> None:
 
 def test_without_the_extra_says_which() -> None:
     try:
-        import sentencepiece  # noqa: F401
-        import transformers  # noqa: F401
+        import sentencepiece  # noqa: F401  # is it there?
+        import transformers  # noqa: F401  # likewise
     except ImportError:
         with pytest.raises(ImportError, match=r"translating needs \w+: pip install 'lightning-model-zoo\[translate\]'"):
             MarianTranslator("anywhere")(["a text"])

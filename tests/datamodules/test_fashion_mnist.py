@@ -42,7 +42,7 @@ def test_the_second_start_reads_what_the_first_decoded(mirror: Path, tmp_path: P
 
 def test_is_what_the_paper_says(data: FashionMNIST) -> None:
     (x, y, _), _ = data.splits["train"]
-    (test_x, test_y), test_rows = data.splits["test"]
+    (test_x, test_y, _), test_rows = data.splits["test"]
     assert (x.shape, test_x.shape, x.dtype) == ((60_000, 1, 28, 28), (10_000, 1, 28, 28), torch.uint8)
     assert torch.bincount(y).tolist() == [6000] * 10
     assert torch.bincount(test_y).tolist() == [1000] * 10
@@ -84,7 +84,7 @@ def test_debians_files_hold_the_same_images(mirror: Path, part: str, prefix: str
 def test_debians_files_serve_where_there_is_no_mirror(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("ZOO_DATA", str(tmp_path))  # a mirror of other sets
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    x, y = FashionMNIST(rgb=True).load("test")
+    x, y, _ = FashionMNIST(rgb=True).load("test")
     assert x.shape == (10_000, 3, 28, 28)
     assert torch.bincount(y).tolist() == [1000] * 10
 
@@ -96,9 +96,9 @@ def test_the_mirror_comes_before_debians_files(monkeypatch: pytest.MonkeyPatch, 
     path.parent.mkdir(parents=True)
     pq.write_table(pa.table({"image": [{"bytes": file.getvalue(), "path": None}], "label": [9]}), path)
     monkeypatch.setenv("ZOO_DATA", str(tmp_path))
-    x, y = FashionMNIST().load("test")
+    x, y, _ = FashionMNIST().load("test")
     assert torch.equal(x, torch.full((1, 1, 28, 28), 7, dtype=torch.uint8))
     assert y.tolist() == [9]
-    x, y = FashionMNIST(size=14, rgb=True).load("test")
+    x, y, _ = FashionMNIST(size=14, rgb=True).load("test")
     assert torch.equal(x, torch.full((1, 3, 14, 14), 7, dtype=torch.uint8))
     assert y.tolist() == [9]

@@ -17,7 +17,7 @@ def data(mirror: Path) -> MNIST:
 
 def test_is_the_original_set(data: MNIST) -> None:
     (x, y, _), _ = data.splits["train"]
-    test_x, test_y = data.splits["test"].arrays
+    test_x, test_y, _ = data.splits["test"].arrays
     assert (x.shape, test_x.shape, x.dtype) == ((60_000, 1, 28, 28), (10_000, 1, 28, 28), torch.uint8)
     # counts per digit as in LeCun's files
     assert torch.bincount(y).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]

@@ -17,7 +17,7 @@ def usps(mirror: Path) -> USPS:
 
 def test_is_the_original_set(usps: USPS) -> None:
     (x, y, _), _ = usps.splits["train"]
-    test_x, test_y = usps.splits["test"].arrays
+    test_x, test_y, _ = usps.splits["test"].arrays
     assert (x.shape, test_x.shape, x.dtype) == ((7291, 1, 16, 16), (2007, 1, 16, 16), torch.uint8)
     # counts per digit as in zip.info of Hastie, Tibshirani & Friedman, The elements of statistical learning
     assert torch.bincount(y).tolist() == [1194, 1005, 731, 658, 652, 556, 664, 645, 542, 644]

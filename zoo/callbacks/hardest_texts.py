@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from lightning import Callback, LightningModule, Trainer
 
 from zoo.callbacks.predictions import write_csv
-from zoo.callbacks.reporting import gathered, wandb_loggers, writes
+from zoo.callbacks.reporting import gathered, log_table, writes
 
 
 class Hard(NamedTuple):
@@ -66,8 +66,7 @@ class HardestTexts(Callback):
             for hard in hardest
         ]
         write_csv(self.run_dir / "predictions" / "hardest.csv", header, rows)
-        for logger in wandb_loggers(trainer):
-            logger.log_table("test/hardest", columns=header, data=rows, step=trainer.global_step)
+        log_table(trainer, "test/hardest", header, rows)
 
     def _first(self, texts: list[Hard]) -> list[Hard]:
         return sorted(texts, key=lambda hard: (-hard.loss, hard.position))[: self.num]

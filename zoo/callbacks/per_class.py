@@ -7,7 +7,7 @@ import numpy as np
 from lightning import Callback, LightningModule, Trainer
 
 from zoo.callbacks.predictions import confusion_matrix, write_csv
-from zoo.callbacks.reporting import gathered, wandb_loggers, writes
+from zoo.callbacks.reporting import gathered, log_table, writes
 
 
 class PerClass(Callback):
@@ -42,8 +42,7 @@ class PerClass(Callback):
         header = ["class", "precision", "recall", "f1", "support"]
         rows = [[name, *scores] for name, scores in zip(names, per_class(np.sum(parts, axis=0)), strict=True)]
         write_csv(self.folder / "per_class.csv", header, rows)
-        for logger in wandb_loggers(trainer):
-            logger.log_table("test/per_class", columns=header, data=rows, step=trainer.global_step)
+        log_table(trainer, "test/per_class", header, rows)
 
 
 def per_class(counts: np.ndarray) -> list[tuple[float, float, float, int]]:

@@ -12,7 +12,7 @@ from lightning import Callback, LightningModule, Trainer
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from zoo.callbacks.reporting import gathered, log_pictures, wandb_loggers, writes
+from zoo.callbacks.reporting import gathered, log_pictures, log_table, writes
 
 Columns = dict[str, Tensor]  # position (N,), preds (N, ...), and after test target (N, ...)
 
@@ -61,8 +61,7 @@ class Predictions(Callback):
         if texts := getattr(data, "texts", None):
             header, rows = [*header, "text"], [[*row, texts[row[0]]] for row in rows]
         write_csv(self.run_dir / "predictions" / f"{stage}.csv", header, rows)
-        for logger in wandb_loggers(trainer):
-            logger.log_table(f"{stage}/predictions", columns=header, data=rows, step=trainer.global_step)
+        log_table(trainer, f"{stage}/predictions", header, rows)
         if stage == "test" and names:
             column = header.index("prediction"), header.index("target")
             predicted, truth = ([names.index(row[c]) for row in rows] for c in column)

@@ -29,6 +29,12 @@ def wandb_loggers(trainer: Trainer) -> list[WandbLogger]:
     return [logger for logger in trainer.loggers if isinstance(logger, WandbLogger)]
 
 
+def log_table(trainer: Trainer, name: str, header: list[str], rows: list[list[Any]]) -> None:
+    """Send a table to W&B."""
+    for logger in wandb_loggers(trainer):
+        logger.log_table(name, columns=header, data=rows, step=trainer.global_step)
+
+
 def log_pictures(trainer: Trainer, name: str, images: list[Any], caption: Sequence[str] | None = None) -> None:
     """Send arrays, or the paths of files, to W&B, each with its caption where there is one."""
     captions = {} if caption is None else {"caption": list(caption)}

@@ -7,7 +7,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from zoo.callbacks.reporting import wandb_loggers, writes
+from zoo.callbacks.reporting import log_table, writes
 
 
 class TextSamples(Callback):
@@ -39,9 +39,7 @@ class TextSamples(Callback):
         written = generate(prompt, self.num, self.temperature, generator=torch.Generator().manual_seed(0))
         if writes(trainer):
             self.rows.append((trainer.global_step, data.decode(prompt[0]), data.decode(written[0])))
-            for logger in wandb_loggers(trainer):
-                columns, rows = ["step", "prompt", "text"], [list(row) for row in self.rows]
-                logger.log_table("val/samples", columns=columns, data=rows, step=trainer.global_step)
+            log_table(trainer, "val/samples", ["step", "prompt", "text"], [list(row) for row in self.rows])
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.rows and writes(trainer):

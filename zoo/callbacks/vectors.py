@@ -6,7 +6,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 from tokenizers import Tokenizer
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class PretrainedVectors(Callback):
@@ -31,26 +31,26 @@ class PretrainedVectors(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage == "fit" and self.freeze:  # later, DDP and the optimizer would count on its gradients
-            self._embedding(trainer, pl_module)[0].requires_grad_(False)
+            self._embedding(trainer, pl_module)[0].weight.requires_grad_(False)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        weight, tokenizer = self._embedding(trainer, pl_module)
+        embedding, tokenizer = self._embedding(trainer, pl_module)
         if trainer.ckpt_path is not None:
             return
         vocabulary = tokenizer.get_vocab()
-        words = {word for word, token in vocabulary.items() if token != 0}
-        found = read_vectors(self.path, words, weight.shape[1])
+        words = {word for word, token in vocabulary.items() if token != embedding.padding_idx}
+        found = read_vectors(self.path, words, embedding.embedding_dim)
         with torch.no_grad():
             for word, vector in found.items():
-                weight[vocabulary[word]] = vector.to(weight)
+                embedding.weight[vocabulary[word]] = vector.to(embedding.weight)
         rank_zero_only(print)(f"{self.path.name} has {len(found):,} of the {len(vocabulary):,} tokens", flush=True)
 
-    def _embedding(self, trainer: Trainer, pl_module: LightningModule) -> tuple[Tensor, Tokenizer]:
+    def _embedding(self, trainer: Trainer, pl_module: LightningModule) -> tuple[nn.Embedding, Tokenizer]:
         embedding = getattr(pl_module.net, "embedding", None)
         tokenizer: Tokenizer | None = getattr(trainer.datamodule, "tokenizer", None)  # type: ignore[attr-defined]
         if embedding is None or tokenizer is None:
             raise ValueError(f"word vectors are for tokens: {type(pl_module).__name__} or its data has none")
-        return embedding.weight, tokenizer
+        return embedding, tokenizer
 
 
 def read_vectors(path: Path, words: set[str], dim: int) -> dict[str, Tensor]:

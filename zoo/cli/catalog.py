@@ -102,12 +102,12 @@ def print_list(pattern: str) -> int:
             head = ("", "")
         if not entry["scores"]:
             rows.append((*head, "", "", f"{entry['num_params']:,}", "no recipe", ""))
-    _print_columns(rows)
+    print_columns(rows)
     if trained:
         if chosen:
             print()
         lines = [(item["name"], item["data"], f"{item['num_params']:,}", results_text(item)) for item in trained]
-        _print_columns([("weights (zoo.load)", "data", "params", "score"), *lines])
+        print_columns([("weights (zoo.load)", "data", "params", "score"), *lines])
     return 0
 
 
@@ -138,7 +138,7 @@ def print_info(name: str) -> int:
         size = "x".join(map(str, entry["counted_at"]["input_shape"][1:]))
         print(f"\nReceptive field of {name} at {size} pixels, at the last layer of each resolution:\n")
         rows = [("layer", "output", "jump", "sees"), *((r["layer"], r["maps"], r["jump"], r["field"]) for r in entry["fields"])]
-        _print_columns(rows)
+        print_columns(rows)
     return 0
 
 
@@ -147,7 +147,8 @@ def _print_card(card: str) -> None:
     print("\n".join(line for line in text.strip().splitlines() if not line.startswith("<!--")))
 
 
-def _print_columns(rows: Sequence[tuple[str, ...]]) -> None:
+def print_columns(rows: Sequence[tuple[str, ...]]) -> None:
+    """Print rows of cells, each column as wide as its widest."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -14,7 +14,7 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from zoo.cli.catalog import _print_columns
+from zoo.cli.catalog import print_columns
 from zoo.cli.names import ROOT, UsageError, nearest
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def sentence(script: Path) -> str:
 
 def print_claims() -> int:
     """Print each claim's name and sentence."""
-    _print_columns([("claim", "asserts"), *((name, sentence(path)) for name, path in claim_paths().items())])
+    print_columns([("claim", "asserts"), *((name, sentence(path)) for name, path in claim_paths().items())])
     return 0
 
 
@@ -79,7 +79,7 @@ def measure_claims(name: str | None, full: bool) -> int:
         claim = measure_claim(path, full)
         lines.append((stem, verdict(claim), f"{time.perf_counter() - start:.0f} s"))
     if name is None:
-        _print_columns(lines)
+        print_columns(lines)
     return 0
 
 
@@ -99,7 +99,7 @@ def measure_claim(script: Path, full: bool) -> Claim:
     import torch
     from lightning import Trainer
 
-    from zoo.cli.reproduce import _commit
+    from zoo.cli.reproduce import commit_of
     from zoo.training.quiet import keep_quiet
     from zoo.training.run import hardware, new_run_dir, write_text
 
@@ -107,8 +107,9 @@ def measure_claim(script: Path, full: bool) -> Claim:
     print(f"{script.stem}: {sentence(script)}", flush=True)
     facts: dict[str, Any] = {"command": f"zoo claims {script.stem}" + (" --full" if full else "")}
     if full:
-        facts["commit"] = _commit(ROOT / "__init__.py")  # before the run: what is measured is the code as it is now
-    with warnings.catch_warnings(action="ignore"):  # of a GPU that is not used: claims are small, and run on the CPU
+        facts["commit"] = commit_of(ROOT / "__init__.py")  # before the run: what is measured is the code as it is now
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "GPU available but not used")  # claims are small, and run on the CPU
         trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
     start = time.perf_counter()
     claim: Claim = _load(script).measure(full)
@@ -137,11 +138,11 @@ def measure_claim(script: Path, full: bool) -> Claim:
     if full:
         write_text(results_path(script), text)
         written.append(results_path(script))
-    _print_columns([tuple(claim.rows[0]), *(tuple(map(_shown, row.values())) for row in claim.rows)])
+    print_columns([tuple(claim.rows[0]), *(tuple(map(_shown, row.values())) for row in claim.rows)])
     found = {"measured": claim.measured, "holds": f"{verdict(claim)} (seeds {', '.join(map(str, claim.seeds))})"}
     lines = [*found.items(), *(("written", str(path)) for path in written)]
     lines += [("W&B", line) for line in _track(script.stem, folder, result)]
-    _print_columns(lines)
+    print_columns(lines)
     print(flush=True)
     return claim
 

@@ -40,7 +40,7 @@ def most_seeds(recipe: Path) -> int:
 def _measure(recipe: Path, seed: int) -> None:
     folder = Path("runs") / "reproduce" / recipe.stem / f"{time.strftime('%Y-%m-%d_%H-%M-%S')}-seed{seed}"
     arguments = ["fit", "-c", recipe.stem, "--seed_everything", str(seed)]
-    commit = _commit(recipe)  # before the run: what is measured is the code as it is now
+    commit = commit_of(recipe)  # before the run: what is measured is the code as it is now
     print(f"\n{recipe.stem}, seed {seed}, at {commit}", flush=True)
     if commit.endswith("+changes"):
         print("the code differs from the commit: commit first for a score that others can reproduce", flush=True)
@@ -65,7 +65,7 @@ def _measure(recipe: Path, seed: int) -> None:
         file.write(json.dumps(result) + "\n")
 
 
-def _commit(recipe: Path) -> str:
+def commit_of(recipe: Path) -> str:
     """The checkout's commit, marked where the code differs from it; "installed" outside a checkout."""
     git = ["git", "-C", str(recipe.parent)]
     ours = subprocess.run([*git, "ls-files", "--error-unmatch", recipe.name], capture_output=True, check=False)

@@ -5,7 +5,7 @@ Cells hold their parameters under torch's names, so weights copy either way betw
 Shapes: B batch, T steps, I input values, H hidden values, G gates of a cell.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, get_args
 
 import torch
@@ -208,8 +208,7 @@ _KERNELS: dict[type[Cell], Callable[..., Any]] = {RNNCell: torch.rnn_tanh, LSTMC
 
 def _kernel(cell: Cell, x: Tensor, lengths: Tensor | None, state: State) -> tuple[Tensor, State]:
     run = _KERNELS[type(cell)]
-    weights = [cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh]
-    settings = (weights, True, 1, 0.0, cell.training, False)  # with biases, layers, dropout, ..., both directions
+    settings = _settings([cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh], cell.training)
     if lengths is None:
         outputs, *final = run(x, _stacked(state), *settings, True)
         return outputs, tuple(part[0] for part in final)
@@ -220,6 +219,11 @@ def _kernel(cell: Cell, x: Tensor, lengths: Tensor | None, state: State) -> tupl
     data, *final = run(packed.data, packed.batch_sizes, _stacked(ordered), *settings)
     outputs, _ = pad_packed_sequence(packed._replace(data=data), batch_first=True, total_length=x.shape[1])
     return outputs, tuple(part[0, packed.unsorted_indices] for part in final)
+
+
+def _settings(weights: Sequence[Tensor], training: bool) -> tuple[Any, ...]:
+    """What torch's kernels are told of one layer, one way: weights, with biases, layers, dropout, training, both ways."""
+    return list(weights), True, 1, 0.0, training, False
 
 
 def _stacked(state: State) -> Tensor | tuple[Tensor, ...]:
@@ -293,53 +297,70 @@ class Recurrent(nn.Module):
         they in an exported graph.
         """
         if self.truncate or torch.compiler.is_exporting() or (lengths is not None and lengths.device.type != "cpu"):
-            return self._scan(x, lengths)
-        if lengths is None or int(lengths.min()) == x.shape[1]:
-            outputs, state = self.layers(x)
+            outputs, state = self._scan(x, lengths)
+        elif lengths is None or int(lengths.min()) == x.shape[1]:
+            outputs, state = self.run(x)
         elif int(lengths.sum()) > _DENSE * x.shape[0] * x.shape[1]:
-            return self._padded(x, lengths)
+            outputs, state = self._padded(x, lengths)
         else:
-            packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
-            packed, state = self.layers(packed)
+            packed, state = self.run(pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False))
             outputs, _ = pad_packed_sequence(packed, batch_first=True, total_length=x.shape[1])
-        h = state[0] if self.kind == "lstm" else state
+        h = state[0]
         return outputs, h[-2:].movedim(0, 1).flatten(1) if self.layers.bidirectional else h[-1]
 
-    def run(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+    def run(self, x: Any, state: State | None = None) -> tuple[Any, State]:
         """Go on from a state, all of whose steps count: x (B, T, I) to (B, T, D H) and the state after the last step.
 
         A state is h, and for an LSTM c, each (layers D, B, H); None is zeros. Gradients flow into it: `detach` ends them.
+        Packed sequences give packed outputs.
         """
+        if torch.compiler.is_exporting():  # which does not take torch's own layers without a warning
+            return self._scan(x, None, state)
         given = state if state is None or self.kind == "lstm" else state[0]
         outputs, final = self.layers(x, given)
         return outputs, final if isinstance(final, tuple) else (final,)
 
-    def _padded(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Every step is computed, and what lies past a sequence's end thrown away; the way back reads each from its own end."""
-        last, counts, order = lengths.to(x.device)[:, None] - 1, valid_steps(x, lengths)[:, :, None], _reversal(x, lengths)
-        for layer, directions in enumerate(cells_of(self.layers)):
-            if layer and self.layers.dropout:
-                x = F.dropout(x, self.layers.dropout, self.training)
-            outputs, final = [], []
-            for way, cell in enumerate(directions):
-                states, _ = _kernel(cell, take(x, order) if way else x, None, cell.initial_state(x))
-                final.append(take(states, last)[:, 0])
-                outputs.append((take(states, order) if way else states) * counts)
-            x = torch.cat(outputs, dim=2)
-        return x, torch.cat(final, dim=1)
+    def _padded(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, State]:
+        """Every step is computed, and what lies past a sequence's end thrown away; the way back reads each from its own end.
 
-    def _scan(self, x: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
-        for layer, directions in enumerate(cells_of(self.layers)):
+        Of the state it gives h alone: the kernels keep no other one than the last c.
+        """
+        last, counts, order = lengths.to(x.device)[:, None] - 1, valid_steps(x, lengths)[:, :, None], _reversal(x, lengths)
+        cell = CELLS[self.kind]
+        start = _stacked((x.new_zeros(x.shape[0], self.layers.hidden_size),) * cell.num_states)
+
+        def read(place: int, x: Tensor, back: bool) -> tuple[Tensor, State]:
+            settings = _settings(self.layers.all_weights[place], self.training)
+            states = _KERNELS[cell](take(x, order) if back else x, start, *settings, True)[0]
+            return (take(states, order) if back else states) * counts, (take(states, last)[:, 0],)
+
+        return self._by_layer(x, read)
+
+    def _scan(self, x: Tensor, lengths: Tensor | None, state: State | None = None) -> tuple[Tensor, State]:
+        cells = [cell for directions in cells_of(self.layers) for cell in directions]
+
+        def read(place: int, x: Tensor, back: bool) -> tuple[Tensor, State]:
+            before = None if state is None else tuple(part[place] for part in state)
+            return scan(cells[place], x, lengths, before, reverse=back, truncate=self.truncate)
+
+        return self._by_layer(x, read)
+
+    def _by_layer(self, x: Tensor, read: Callable[[int, Tensor, bool], tuple[Tensor, State]]) -> tuple[Tensor, State]:
+        """Run each layer over the states of the one before; `read` takes a cell's place, its inputs, and if it goes back."""
+        num_ways = 2 if self.layers.bidirectional else 1
+        finals: list[State] = []
+        for layer in range(self.layers.num_layers):
             if layer and self.layers.dropout:
                 x = F.dropout(x, self.layers.dropout, self.training)
-            ways = [scan(cell, x, lengths, reverse=way == 1, truncate=self.truncate) for way, cell in enumerate(directions)]
-            x, final = torch.cat([outputs for outputs, _ in ways], dim=2), torch.cat([state[0] for _, state in ways], dim=1)
-        return x, final
+            outputs, states = zip(*(read(layer * num_ways + way, x, way == 1) for way in range(num_ways)), strict=True)
+            x = torch.cat(outputs, dim=2)
+            finals += states
+        return x, tuple(torch.stack(parts) for parts in zip(*finals, strict=True))
 
 
 def cells_of(layers: nn.RNNBase) -> list[list[Cell]]:
     """The cells inside torch's recurrent module, by layer and direction; they share its parameters."""
-    kind: Kind = {"RNN_TANH": "rnn", "LSTM": "lstm", "GRU": "gru"}[layers.mode]  # type: ignore[assignment]
+    kind: Kind = {"RNN_TANH": "rnn", "LSTM": "lstm", "GRU": "gru"}[layers.mode]  # type: ignore[assignment]  # plain strings
     found: list[list[Cell]] = []
     for layer in range(layers.num_layers):
         found.append([])

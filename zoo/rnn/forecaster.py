@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.nn.recurrent import Kind, Recurrent, State, cells_of, scan
+from zoo.nn.recurrent import Kind, Recurrent
 from zoo.training.optim import Optim
 from zoo.training.regressor import Regressor
 from zoo.training.system import Outputs, known
@@ -70,22 +70,12 @@ class ForecastNet(nn.Module):
 
     def _roll_out(self, x: Tensor) -> Tensor:
         """The forecast (B, H, C), each value but the last fed back."""
-        states, state = self._run(self._inputs(x, x))
+        states, state = self.recurrent.run(self._inputs(x, x))
         values = [self._outputs(states[:, -1:], x[:, -1:])]
         while len(values) < self.horizon:
-            states, state = self._run(self._inputs(values[-1], x), state)
+            states, state = self.recurrent.run(self._inputs(values[-1], x), state)
             values.append(self._outputs(states, values[-1]))
         return torch.cat(values, dim=1)
-
-    def _run(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Go on from a state (layers, B, D): (B, T, C) to (B, T, D) and the state after it."""
-        if not torch.compiler.is_exporting():
-            return self.recurrent.run(x, state)
-        finals = []  # torch.export does not take torch's own layers without a warning
-        for layer, (cell,) in enumerate(cells_of(self.recurrent.layers)):
-            x, final = scan(cell, x, state=None if state is None else tuple(part[layer] for part in state))
-            finals.append(final)
-        return x, tuple(torch.stack(parts) for parts in zip(*finals, strict=True))
 
     def _inputs(self, x: Tensor, window: Tensor) -> Tensor:
         return x - window[:, :1] if self.relative else x

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.nn.pooling import AttentionPooling, Pooling, check_pooling, masked_max, masked_mean
-from zoo.nn.recurrent import Kind, Recurrent
+from zoo.nn.recurrent import Kind, Recurrent, valid_steps
 from zoo.training.classifier import Classifier
 from zoo.training.optim import Optim
 from zoo.training.regressor import Regressor
@@ -21,8 +21,8 @@ PADDING, UNKNOWN = 0, 1  # the token that fills sequences up, and the one for wh
 class RNNNet(nn.Module):
     """Embedding (for tokens), recurrent layers, pooling, one linear layer: tokens (B, T) or values (B, T, C) to (B, K).
 
-    Answers do not change with padding: sequences are packed, pooled over the steps that count, and the padding token's
-    embedding is 0 and stays so.
+    Answers do not change with padding: sequences are packed or masked, pooled over the steps that count, and the padding
+    token's embedding is 0 and stays so.
 
     Args:
         input_shape: (T,) for tokens, (T, C) for values. Any T will do: the network does not depend on it.
@@ -243,7 +243,8 @@ def example_sequences(batch_size: int, input_shape: tuple[int, ...], vocab_size:
     generator = torch.Generator().manual_seed(0)
     lengths = torch.randint(1, input_shape[0] + 1, (batch_size,), generator=generator)
     lengths[0] = input_shape[0]
-    counts = torch.arange(input_shape[0]) < lengths[:, None]
     if vocab_size is None:
-        return torch.randn(batch_size, *input_shape, generator=generator) * counts[:, :, None], lengths
-    return torch.randint(1, vocab_size, (batch_size, *input_shape), generator=generator) * counts, lengths
+        x = torch.randn(batch_size, *input_shape, generator=generator)
+        return x * valid_steps(x, lengths)[:, :, None], lengths
+    x = torch.randint(1, vocab_size, (batch_size, *input_shape), generator=generator)
+    return x * valid_steps(x, lengths), lengths

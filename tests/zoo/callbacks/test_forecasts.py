@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from lightning import Trainer
+from lightning import LightningModule, Trainer
 
 from datamodules import Series
 from datamodules.base import DataModule
@@ -18,9 +18,9 @@ Fit = Callable[..., Trainer]
 
 
 class Kept(Forecasts):
-    def on_test_end(self, trainer: Trainer, pl_module: torch.nn.Module) -> None:  # type: ignore[override]
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.kept = list(self._windows)
-        super().on_test_end(trainer, pl_module)  # type: ignore[arg-type]
+        super().on_test_end(trainer, pl_module)
 
 
 @pytest.mark.parametrize("num_windows", [1, 6])

@@ -11,13 +11,13 @@ import pytest
 import torch
 import wandb
 from lightning import Callback, Trainer
-from lightning.pytorch.loggers import WandbLogger
 
 from zoo.callbacks.hardest_texts import HardestTexts
 from zoo.callbacks.hidden_states import HiddenStates
 from zoo.callbacks.length_buckets import LengthBuckets
 from zoo.callbacks.per_class import PerClass
 from zoo.rnn.rnn import RNNClassifier
+from zoo.training.tracking import make_loggers
 
 Fit = Callable[..., Trainer]
 
@@ -48,9 +48,12 @@ def test_two_processes_report_what_one_does(fit: Fit, texts: Callable[..., Any],
     assert found[1][1] == found[0][1]
 
 
-def test_tables_curves_and_pictures_reach_wandb(fit: Fit, texts: Callable[..., Any], tmp_path: Path) -> None:
+def test_tables_curves_and_pictures_reach_wandb(
+    fit: Fit, texts: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
     data = texts()
-    logger = WandbLogger(save_dir=tmp_path, offline=True, settings=wandb.Settings(silent=True))
+    logger = make_loggers(tmp_path, "texts", "fit")
     trainer = fit(model := small(data), data, callbacks=reports(tmp_path), logger=logger, max_epochs=2)
     trainer.test(model, datamodule=data, verbose=False)
     wandb.finish()

@@ -30,7 +30,7 @@ class Snapshot(Callback):
     """The embedding as the first step meets it."""
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.weight = pl_module.net.embedding.weight.detach().clone()  # type: ignore[union-attr, operator]
+        self.weight = pl_module.net.embedding.weight.detach().clone()  # type: ignore[union-attr, operator]  # any net
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_a_run_that_goes_on_keeps_its_own(
 def test_evaluation_replaces_nothing(fit: Fit, data: TextFile, write: Callable[[str], str]) -> None:
     model, callback = small(), PretrainedVectors(write(GLOVE), freeze=True)
     trainer = fit(small(), data, max_steps=1)
-    trainer.callbacks.append(callback)  # type: ignore[attr-defined]
+    trainer.callbacks.append(callback)  # type: ignore[attr-defined]  # Lightning sets it late
     before = model.net.embedding.weight.detach().clone()
     for evaluate in (trainer.validate, trainer.test):
         evaluate(model, datamodule=data, verbose=False)
