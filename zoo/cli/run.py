@@ -5,6 +5,7 @@ import shlex
 import sys
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +14,7 @@ import yaml
 from jsonargparse import ArgumentError, Namespace, set_parsing_settings
 from lightning import LightningDataModule, LightningModule, Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import Checkpoint, ProgressBar
+from lightning.pytorch.callbacks import Checkpoint, LambdaCallback, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
@@ -73,6 +74,9 @@ def run(request: Request) -> int:
         read_settings(path)
     recorded = _without_weights(read_checkpoint(checkpoint)) if checkpoint else None
     cli = ZooCLI([*(f"--config={path}" for path in configs), *request.overrides], recorded, str(checkpoint))
+    tokenizer = recorded.get("data", {}).get("tokenizer_json") if recorded and request.command != "fit" else None
+    if tokenizer and hasattr(cli.datamodule, "adopt_tokenizer"):  # Lightning restores data of the same class only
+        cli.datamodule.adopt_tokenizer(tokenizer)
     starts_from = cli.config.model.init_args.get("weights")  # `pretrained` does not count: its last layer is new
     if request.command != "fit" and checkpoint is None and starts_from is None:
         raise UsageError(f"{request.command} needs --ckpt_path: the model of {configs[0]} has no weights of its own")
@@ -80,12 +84,14 @@ def run(request: Request) -> int:
     zoo_run.make_folder()
     cli.build_trainer(zoo_run)
     trainer, model, data = cli.trainer, cli.model, cli.datamodule
-    if not trainer.fast_dev_run:  # type: ignore[attr-defined]
-        _save_config(trainer, folder, cli.config_text(), overwrite=request.command == "fit")
+    save_config = partial(_save_config, folder=folder, text=cli.config_text())
     if request.command == "fit":
         describe(model, data, folder)
         commands = [*zoo_run.facts().get("commands", []), _command(request)]
         zoo_run.note(recipe=recipe, commands=commands)
+        trainer.callbacks.append(LambdaCallback(on_train_start=save_config))  # type: ignore[attr-defined]  # not if refused
+    elif not (folder / "config.yaml").exists():
+        save_config(trainer)
     zoo_run.start_tracking(trainer, model, cli.plain_config())
     try:
         _execute(request.command, cli, zoo_run, checkpoint)
@@ -165,9 +171,6 @@ class ZooCLI(LightningCLI):
         if self._checkpoint is not None:
             check_against_checkpoint(model_class, config.model.init_args, self._checkpoint, self._checkpoint_path)
             check_classes(self.datamodule, self._checkpoint, self._checkpoint_path)
-            tokenizer = self._checkpoint.get("data", {}).get("tokenizer_json")
-            if tokenizer and hasattr(self.datamodule, "adopt_tokenizer"):  # Lightning restores data of the same class only
-                self.datamodule.adopt_tokenizer(tokenizer)
 
     def instantiate_classes(self) -> None:
         """Build the model, whose arguments are plain values, so that its own errors reach the user as they are."""
@@ -274,11 +277,11 @@ def _facts_of(folder: Path) -> dict[str, Any]:
     return Run(folder, folder.name).facts()
 
 
-def _save_config(trainer: Trainer, folder: Path, text: str, overwrite: bool) -> None:
-    path = folder / "config.yaml"
-    if trainer.is_global_zero and (overwrite or not path.exists()):
+def _save_config(trainer: Trainer, _: Any = None, *, folder: Path, text: str) -> None:
+    """Once training starts: a resumption that its checkpoint or data refuse must leave the run's settings as they are."""
+    if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
         folder.mkdir(parents=True, exist_ok=True)
-        write_text(path, text)
+        write_text(folder / "config.yaml", text)
 
 
 def _command(request: Request) -> str:
