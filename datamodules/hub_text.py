@@ -7,7 +7,7 @@ import pyarrow as pa
 import torch
 
 from datamodules import tokenization
-from datamodules.tables import class_names_of, classes, column, fetch_parts, read_table
+from datamodules.tables import class_names_of, classes, column, fetch_parts, read_table, texts_of
 from datamodules.text import Augment, TextData, Texts
 
 
@@ -93,11 +93,8 @@ def read_parts(
     for part, files in paths.items():
         first = len(texts)
         for path in files:
-            cells = column(tables[path], text, path).to_pylist()
+            cells = texts_of(tables[path], text, path)
             labels += column(tables[path], label, path).to_pylist()
-            for row, cell in enumerate(cells):
-                if not isinstance(cell, str):
-                    raise ValueError(f"row {row} of {path.name} has {cell!r} for {text}: expected a text")
             texts += cells
             places += [f"row {row} of {path.name}" for row in range(len(cells))]
         parts[part] = torch.arange(first, len(texts))

@@ -4,8 +4,10 @@ Shapes: L values of the series, W windows, B batch, T steps of context, H steps 
 """
 
 import csv
+import io
+import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +17,7 @@ import torch
 
 from datamodules.base import Arrays, DataModule, Split
 from datamodules.batch import SequenceBatch, valid_steps
-from datamodules.sources import mirror, nearby
+from datamodules.sources import mirror, nearby, utf8
 
 _EMBEDDED = "mackey_glass"
 _NUM_EMBEDDED = 5000
@@ -174,25 +176,20 @@ class Series(DataModule):
         lines: list[int] = []
         times: list[tuple[datetime, str]] = []
         values: list[list[float]] = []
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
-            next(reader)
-            for cells in reader:
-                if not cells:
-                    continue
-                where = f"line {reader.line_num} of {path}"
-                if len(cells) != len(header):
-                    raise ValueError(f"{where} has {len(cells)} cells, expected {len(header)} as in the header")
-                text = cells[header.index(time)].strip()
-                now = instant(text, f"{where}, column {time!r}")
-                if times and now <= times[-1][0]:
-                    what = "the same time as" if now == times[-1][0] else "earlier than"
-                    raise ValueError(
-                        f"{where}: {text} is {what} {times[-1][1]} on line {lines[-1]}: sort by {time!r}, each once"
-                    )
-                lines.append(reader.line_num)
-                times.append((now, text))
-                values.append([_number(cells[place], f"{where}, column {header[place]!r}") for place in places])
+        for line, cells in itertools.islice(_rows(path), 1, None):
+            if not cells:
+                continue
+            where = f"line {line} of {path}"
+            if len(cells) != len(header):
+                raise ValueError(f"{where} has {len(cells)} cells, expected {len(header)} as in the header")
+            text = cells[header.index(time)].strip()
+            now = instant(text, f"{where}, column {time!r}")
+            if times and now <= times[-1][0]:
+                what = "the same time as" if now == times[-1][0] else "earlier than"
+                raise ValueError(f"{where}: {text} is {what} {times[-1][1]} on line {lines[-1]}: sort by {time!r}, each once")
+            lines.append(line)
+            times.append((now, text))
+            values.append([_number(cells[place], f"{where}, column {header[place]!r}") for place in places])
         numbers = np.array(values, dtype=np.float64).reshape(-1, len(places))
         for column, name in zip(numbers.T, self.columns, strict=True):
             self._fill(column, name, lines, path)
@@ -232,12 +229,18 @@ def find(source: str) -> Path:
     )
 
 
-def _header(path: Path) -> list[str]:
+def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The number of a row's last line, and its cells."""
+    reader = csv.reader(io.StringIO(utf8(path), newline=""))
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            header = next(csv.reader(file), [])
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"cannot read {path} as CSV: {error}") from error
+        for cells in reader:
+            yield reader.line_num, cells
+    except csv.Error as error:
+        raise ValueError(f"cannot read line {reader.line_num} of {path} as CSV: {error}") from error
+
+
+def _header(path: Path) -> list[str]:
+    _, header = next(_rows(path), (0, list[str]()))
     if len(header) < 2 or len(set(header)) < len(header):
         raise ValueError(f"{path}: expected a header of a time's and other columns, each named once, got {header}")
     return header

@@ -26,6 +26,30 @@ def nearby(name: str, is_it: Callable[[Path], bool] = Path.is_file) -> Path | No
     return next((path for path in (Path(name), mirror(name)) if path and is_it(path)), None)
 
 
+def utf8(path: Path) -> str:
+    """The text of a file.
+
+    Raises:
+        ValueError: naming the first byte that is no UTF-8.
+    """
+    return decode(path.read_bytes(), str(path))
+
+
+def decode(content: bytes, name: str) -> str:
+    """Text from UTF-8, with or without a byte-order mark.
+
+    Raises:
+        ValueError: naming the first byte that is none.
+    """
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        raise ValueError(
+            f"{name} is not UTF-8: byte 0x{byte:02x} at offset {error.start}; convert it (iconv -f latin1 -t utf8)"
+        ) from error
+
+
 def hub_listing(repo: str, revision: str = "main") -> list[str]:
     """The names of a data set's files, in the mirror where it has them, else on the hub.
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from datamodules.sources import hub_file, hub_listing
+from datamodules.sources import hub_file, hub_listing, utf8
 from datamodules.splits import without_lone_validation
 
 _PARTS = {"train": "train", "validation": "val", "valid": "val", "val": "val", "dev": "val", "test": "test", "eval": "test"}
@@ -146,30 +146,6 @@ def read_table(path: Path) -> pa.Table:
             raise ValueError(f"{path} ends in {ending or 'nothing'}: expected .csv, .tsv, .jsonl or .parquet")
 
 
-def utf8(path: Path) -> str:
-    """The text of a file.
-
-    Raises:
-        ValueError: naming the first byte that is no UTF-8.
-    """
-    return decode(path.read_bytes(), str(path))
-
-
-def decode(content: bytes, name: str) -> str:
-    """Text from UTF-8, with or without a byte-order mark.
-
-    Raises:
-        ValueError: naming the first byte that is none.
-    """
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        byte = error.object[error.start]
-        raise ValueError(
-            f"{name} is not UTF-8: byte 0x{byte:02x} at offset {error.start}; convert it (iconv -f latin1 -t utf8)"
-        ) from error
-
-
 def column(table: pa.Table, name: str, path: Path) -> pa.ChunkedArray:
     """A column by its name.
 
@@ -181,6 +157,19 @@ def column(table: pa.Table, name: str, path: Path) -> pa.ChunkedArray:
             f"{path.name} has {num or 'no'} column{'s' * (num > 1)} {name!r}: it has {', '.join(table.column_names)}"
         )
     return table[name]
+
+
+def texts_of(table: pa.Table, name: str, path: Path) -> list[str]:
+    """A column of texts.
+
+    Raises:
+        ValueError: with the first row that holds something else, or as `column` does.
+    """
+    cells = column(table, name, path).to_pylist()
+    for row, cell in enumerate(cells):
+        if not isinstance(cell, str):
+            raise ValueError(f"row {row} of {path.name} has {cell!r} for {name}: expected a text")
+    return cells
 
 
 def _json_lines(path: Path) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer
 
-from datamodules.tables import decode
+from datamodules.sources import decode
 from datamodules.text import TextData, Texts
 
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 
 from datamodules.sources import hub_file, mirrored
-from datamodules.tables import class_names_of, classes, column, read_table
+from datamodules.tables import class_names_of, classes, column, read_table, texts_of
 from datamodules.text import TextData, Texts
 
 
@@ -32,7 +32,7 @@ class TextSet(TextData):
             path, first = local or self._path(part, filename), len(texts)
             text, label = ("text", "label") if local else self.columns
             table = read_table(path)
-            texts += column(table, text, path).to_pylist()
+            texts += texts_of(table, text, path)
             stated = class_names_of(path, label) if path.suffix == ".parquet" else []
             if stated and set(stated) != set(self.class_names):
                 raise ValueError(

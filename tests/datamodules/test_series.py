@@ -190,6 +190,20 @@ def test_refuses_what_does_not_fit(csv: Csv, arguments: dict[str, object], messa
         ready(**{"source": path, "context": 4, "horizon": 3, **arguments})
 
 
+def test_a_byte_that_is_no_text_is_named_wherever_it_stands(csv: Csv) -> None:
+    path = Path(csv(years(50, lambda i: f"{i},x", "year,a,b")))
+    content = path.read_bytes()
+    path.write_bytes(content[:-2] + b"\xe9\n")  # in a column that nobody asked for
+    with pytest.raises(ValueError, match=rf"series\.csv is not UTF-8: byte 0xe9 at offset {len(content) - 2}; convert it"):
+        ready(source=str(path), columns=["a"], context=4)
+
+
+def test_a_cell_without_an_end_is_named(csv: Csv) -> None:
+    path = csv(years(50, lambda i: '"' + "1" * 200_000 if i == 30 else str(i)))
+    with pytest.raises(ValueError, match=r"cannot read line 32 of .*series\.csv as CSV: field larger than field limit"):
+        ready(source=path, context=4)
+
+
 @pytest.mark.parametrize("at", [0, 49])
 def test_a_line_needs_both_its_ends(csv: Csv, at: int) -> None:
     path = csv(years(50, lambda i: "" if i == at else str(i)))

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from datamodules.sources import hub_file, hub_listing, mirrored
+from datamodules.sources import decode, hub_file, hub_listing, mirrored, utf8
 
 COMMIT, LATER_COMMIT = "1" * 40, "2" * 40
 
@@ -425,3 +425,17 @@ print(json.dumps([list(data.class_names), {name: len(split.rows) for name, split
     assert test == [[list(range(100 + i, min(104 + i, 110))), list(range(i, min(4 + i, 10)))] for i in (0, 4, 8)]
     recorded = json.loads((tmp_path / "zoo" / "checksums.json").read_text())
     assert recorded == {f"someone/digits/{names[part]}@main": sha256(content) for part, content in parts.items()}
+
+
+def test_text_with_and_without_a_mark_in_front(tmp_path: Path) -> None:
+    assert decode(b"\xef\xbb\xbfe\xcc\x81", "here") == "e\u0301"
+    (tmp_path / "a.txt").write_bytes("ö".encode())
+    assert utf8(tmp_path / "a.txt") == "ö"
+
+
+@pytest.mark.parametrize(
+    ("content", "byte", "offset"), [(b"\xff\xfea\x00", "ff", 0), (b"na\xefve", "ef", 2), ("ok ü".encode() + b"\xc3", "c3", 5)]
+)
+def test_the_first_byte_that_is_none_is_named(content: bytes, byte: str, offset: int) -> None:
+    with pytest.raises(ValueError, match=rf"^here is not UTF-8: byte 0x{byte} at offset {offset}; convert it \(iconv"):
+        decode(content, "here")

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from datamodules.tables import class_names_of, classes, column, decode, features, find_parts, read_table, utf8
+from datamodules.tables import class_names_of, classes, column, features, find_parts, read_table
 
 ENDINGS = (".parquet", ".jsonl", ".csv", ".tsv")
 
@@ -100,20 +100,6 @@ def test_only_a_line_feed_ends_a_line_of_json(tmp_path: Path, sign: str) -> None
             read_table(path)
     else:
         assert read_table(path)["a"].to_pylist() == [f"x{sign}y", "z"]
-
-
-def test_text_with_and_without_a_mark_in_front(tmp_path: Path) -> None:
-    assert decode(b"\xef\xbb\xbfe\xcc\x81", "here") == "e\u0301"
-    (tmp_path / "a.txt").write_bytes("ö".encode())
-    assert utf8(tmp_path / "a.txt") == "ö"
-
-
-@pytest.mark.parametrize(
-    ("content", "byte", "offset"), [(b"\xff\xfea\x00", "ff", 0), (b"na\xefve", "ef", 2), ("ok ü".encode() + b"\xc3", "c3", 5)]
-)
-def test_the_first_byte_that_is_none_is_named(content: bytes, byte: str, offset: int) -> None:
-    with pytest.raises(ValueError, match=rf"^here is not UTF-8: byte 0x{byte} at offset {offset}; convert it \(iconv"):
-        decode(content, "here")
 
 
 def test_a_column_by_its_name() -> None:

@@ -186,6 +186,12 @@ def test_a_damaged_file_is_named(hub: Path) -> None:
         ready(Names())
 
 
+def test_a_row_without_a_text_is_named(hub: Path) -> None:
+    write(hub / "names" / "data" / "train-00000-of-00001.parquet", {"text": ["a", None, "b"], "label": [0, 1, 0]})
+    with pytest.raises(ValueError, match=r"row 1 of train-00000-of-00001\.parquet has None for text: expected a text"):
+        ready(Names())
+
+
 def test_a_file_without_the_sets_columns_is_named(hub: Path) -> None:
     write(hub / "names" / "data" / "train-00000-of-00001.parquet", {"surname": ["a", "b"], "label": [0, 1]})
     with pytest.raises(ValueError, match=r"train-00000-of-00001\.parquet has no column 'text': it has surname, label"):
