@@ -89,8 +89,9 @@ def run(request: Request) -> int:
         describe(model, data, folder)
         commands = [*zoo_run.facts().get("commands", []), _command(request)]
         zoo_run.note(recipe=recipe, commands=commands)
-        trainer.callbacks.append(LambdaCallback(on_train_start=save_config))  # type: ignore[attr-defined]  # not if refused
-    elif not (folder / "config.yaml").exists():
+    if request.resume is not None:  # what the checkpoint or the data refuse leaves the run's settings as they are
+        trainer.callbacks.append(LambdaCallback(on_train_start=save_config))  # type: ignore[attr-defined]
+    elif request.command == "fit" or not (folder / "config.yaml").exists():
         save_config(trainer)
     zoo_run.start_tracking(trainer, model, cli.plain_config())
     try:
@@ -278,7 +279,6 @@ def _facts_of(folder: Path) -> dict[str, Any]:
 
 
 def _save_config(trainer: Trainer, _: Any = None, *, folder: Path, text: str) -> None:
-    """Once training starts: a resumption that its checkpoint or data refuse must leave the run's settings as they are."""
     if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / "config.yaml", text)
