@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from zoo.nn.recurrent import valid_steps
 
-Pooling = Literal["last", "mean", "max", "attention"]
+Pooling = Literal["last", "mean", "max", "concat", "attention"]
 
 
 def masked_mean(x: Tensor, lengths: Tensor) -> Tensor:

@@ -33,7 +33,8 @@ class RNNNet(nn.Module):
         hidden_dim: H, of each direction.
         num_layers: of cells.
         bidirectional: read both ways.
-        pooling: "last" is the last state (of both directions); the others go over all states.
+        pooling: "last" is the last state (of both directions); "mean", "max" and "attention" go over all states; "concat" is
+            last, mean and max beside each other (Howard & Ruder, 2018, arXiv:1801.06146).
         dropout: between layers.
         word_dropout: share of tokens that training takes for unknown (Iyyer et al., 2015, Deep averaging networks).
         embed_dropout: on the embedding, or on the input values.
@@ -92,7 +93,7 @@ class RNNNet(nn.Module):
         width = self.recurrent.output_dim
         self.attention = AttentionPooling(width) if pooling == "attention" else None
         self.head_dropout = nn.Dropout(head_dropout)
-        self.head = nn.Linear(width, num_outputs)
+        self.head = nn.Linear(3 * width if pooling == "concat" else width, num_outputs)
 
     def states(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """The last layer's state at every step (B, T, D H), 0 past the end, and the final ones (B, D H)."""
@@ -114,6 +115,8 @@ class RNNNet(nn.Module):
                 pooled = masked_mean(states, lengths)
             case "max":
                 pooled = masked_max(states, lengths)
+            case "concat":
+                pooled = torch.cat([final, masked_mean(states, lengths), masked_max(states, lengths)], dim=1)
             case _:
                 assert self.attention is not None
                 pooled = self.attention(states, lengths)

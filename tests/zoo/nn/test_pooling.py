@@ -34,5 +34,5 @@ def test_an_attention_that_asks_nothing_is_the_mean() -> None:
 
 
 def test_refuses_an_unknown_name() -> None:
-    with pytest.raises(ValueError, match="unknown pooling 'sum': choose one of last, mean, max, attention"):
+    with pytest.raises(ValueError, match="unknown pooling 'sum': choose one of last, mean, max, concat, attention"):
         check_pooling("sum")

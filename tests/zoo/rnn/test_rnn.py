@@ -90,6 +90,17 @@ def test_last_is_the_end_of_one_way_and_the_start_of_the_other() -> None:
         torch.testing.assert_close(final[row], torch.cat([states[row, length - 1, :8], states[row, 0, 8:]]))
 
 
+def test_concat_is_last_mean_and_max_beside_each_other() -> None:
+    torch.manual_seed(0)
+    net = RNNNet((15, 4), 3, hidden_dim=8, bidirectional=True, pooling="concat").eval()
+    x, lengths = example_sequences(6, (15, 4), None)
+    states, final = net.states(x, lengths)
+    for row, length in enumerate(lengths.tolist()):
+        counted = states[row, :length]
+        pooled = torch.cat([final[row], counted.mean(0), counted.amax(0)])
+        torch.testing.assert_close(net(x, lengths)[row], net.head(pooled))
+
+
 def test_truncation_forgets_the_start_of_a_sequence() -> None:
     torch.manual_seed(0)
     net = RNNNet((20, 4), 3, hidden_dim=8, truncate=5).eval()
