@@ -6,9 +6,9 @@ Scan: one layer, forward and backward, by `zoo.nn.recurrent.scan` with either ba
 weights, on batches of one length; they take turns. Ratios are medians over rounds, above 1 where ours is the faster.
 
 Batches: training steps (forward, backward, optimizer) of the recipe bilstm_sst2's network on SST-2's sentences: served as the
-zoo does (sorted by length within pools; masked, or packed where much is padded) and as a plain loop does (random order),
-padded to the longest sentence of the whole set or of each batch, unpacked. They take turns, so many batches each, and a token
-counts once, padding never.
+zoo does (sorted by length within pools; masked, or packed where much is padded) and as a plain loop does (random order), padded
+to the recipe's `max_length`, to the longest sentence of the set, or of each batch, unpacked. They take turns, so many batches
+each, and a token counts once, padding never.
 """
 
 import statistics
@@ -18,6 +18,7 @@ from functools import partial
 from typing import Any
 
 import torch
+import yaml
 from lightning import Trainer
 from overhead import keep, parse_arguments
 from torch import Tensor, nn
@@ -25,12 +26,12 @@ from torch import Tensor, nn
 from datamodules import SST2
 from datamodules.batch import SequenceBatch
 from zoo import RNNClassifier
+from zoo.cli.names import recipe_paths
 from zoo.nn.recurrent import LSTMCell, scan
 from zoo.training.memory import keep_memory
 from zoo.training.run import hardware
 
 SIZES = ((32, 20, 100, 128), (64, 28, 28, 128), (32, 200, 100, 128))  # batch, steps, inputs, hidden values
-BATCH_SIZE = 32
 
 
 def per_call(functions: dict[str, Callable[[], None]], num_rounds: int) -> dict[str, list[float]]:
@@ -75,15 +76,15 @@ def scans(size: tuple[int, int, int, int], num_rounds: int) -> dict[str, Any]:
 
 def batches(num_batches: int, num_rounds: int) -> dict[str, Any]:
     """Tokens per second of training, by how sentences are put together."""
-    data = SST2(batch_size=BATCH_SIZE, vocab_size=16_000, min_frequency=1)
+    recipe = yaml.safe_load(recipe_paths()["bilstm_sst2"].read_text())
+    data = SST2(**recipe["data"]["init_args"])
     data.setup()
     (x, y, lengths), rows = data.splits["train"]
     assert lengths is not None
-    longest, loader = int(lengths.max()), data.train_dataloader()
-    shape, settings = data.input_shape, {"embed_dim": 100, "hidden_dim": 128, "bidirectional": True, "pooling": "max"}
+    loader, batch_size = data.train_dataloader(), data.batch_size
+    widths = {"pad to max_length": data.max_length, "pad to the longest": int(lengths.max()), "pad each batch": None}
     systems = {
-        name: RNNClassifier(shape, 2, data.vocab_size, **settings)  # type: ignore[arg-type]  # a dict of several types
-        for name in ("zoo", "pad to the longest", "pad each batch")
+        name: RNNClassifier(data.input_shape, 2, data.vocab_size, **recipe["model"]["init_args"]) for name in ("zoo", *widths)
     }
     optimizers = {name: torch.optim.AdamW(system.parameters(), fused=True) for name, system in systems.items()}
 
@@ -93,8 +94,8 @@ def batches(num_batches: int, num_rounds: int) -> dict[str, Any]:
             loader.sampler.set_epoch(epoch)
             served = (batch for batch, _ in zip(loader, range(num_batches), strict=False))
         else:
-            order = rows[torch.randperm(len(rows))].split(BATCH_SIZE)[:num_batches]
-            served = (_padded(x, y, lengths, chosen, longest if name == "pad to the longest" else None) for chosen in order)
+            order = rows[torch.randperm(len(rows))].split(batch_size)[:num_batches]
+            served = (_padded(x, y, lengths, chosen, widths[name]) for chosen in order)
         num_tokens = 0
         for batch in served:
             num_tokens += int(batch.lengths.sum())
@@ -112,10 +113,9 @@ def batches(num_batches: int, num_rounds: int) -> dict[str, Any]:
             rates[name].append(num_tokens / (time.perf_counter() - start))
     rates = {name: values[1:] for name, values in rates.items()}
     return {
-        "work": f"training a BiLSTM on SST-2, {num_rounds} rounds of {num_batches} batches of {BATCH_SIZE}, longest {longest}",
+        "work": f"training bilstm_sst2, {num_rounds} rounds of {num_batches} batches of {batch_size}; widths {widths}",
         "tokens_per_second": {name: round(statistics.median(values)) for name, values in rates.items()},
-        "zoo_to_pad_to_the_longest": compare(rates, "pad to the longest", "zoo"),
-        "zoo_to_pad_each_batch": compare(rates, "pad each batch", "zoo"),
+        **{f"zoo_to_{name.replace(' ', '_')}": compare(rates, name, "zoo") for name in widths},
     }
 
 
