@@ -4,8 +4,6 @@ Shapes: L values of the series, W windows, B batch, T steps of context, H steps 
 """
 
 import csv
-import io
-import itertools
 import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -95,7 +93,8 @@ class Series(DataModule):
                 raise ValueError(f"time, columns and fill are for CSV files: {source!r} has one column and no gaps")
             columns = ("x",)
         elif columns is None:
-            header = _header(find(source))
+            path = find(source)
+            header = _header(_rows(path), path)
             columns = [name for name in header if name != (time or header[0])]
         if not columns:
             raise ValueError(f"{source} has no column of values: expected one beside the time's")
@@ -167,7 +166,8 @@ class Series(DataModule):
     def _read(self) -> np.ndarray:
         """The chosen columns (L, C), in the order of time and without gaps."""
         path = find(self.source)
-        header = _header(path)
+        rows = _rows(path)
+        header = _header(rows, path)
         time = header[0] if self.time is None else self.time
         for name in (time, *self.columns):
             if name not in header:
@@ -176,7 +176,7 @@ class Series(DataModule):
         lines: list[int] = []
         times: list[tuple[datetime, str]] = []
         values: list[list[float]] = []
-        for line, cells in itertools.islice(_rows(path), 1, None):
+        for line, cells in rows:
             if not cells:
                 continue
             where = f"line {line} of {path}"
@@ -231,16 +231,21 @@ def find(source: str) -> Path:
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """The number of a row's last line, and its cells."""
-    reader = csv.reader(io.StringIO(utf8(path), newline=""))
-    try:
-        for cells in reader:
-            yield reader.line_num, cells
-    except csv.Error as error:
-        raise ValueError(f"cannot read line {reader.line_num} of {path} as CSV: {error}") from error
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.reader(file)
+        try:
+            for cells in reader:
+                yield reader.line_num, cells
+        except UnicodeDecodeError:
+            utf8(path)  # which names the byte
+            raise
+        except csv.Error as error:
+            raise ValueError(f"cannot read line {reader.line_num} of {path} as CSV: {error}") from error
 
 
-def _header(path: Path) -> list[str]:
-    _, header = next(_rows(path), (0, list[str]()))
+def _header(rows: Iterator[tuple[int, list[str]]], path: Path) -> list[str]:
+    """The first of a file's rows."""
+    _, header = next(rows, (0, list[str]()))
     if len(header) < 2 or len(set(header)) < len(header):
         raise ValueError(f"{path}: expected a header of a time's and other columns, each named once, got {header}")
     return header

@@ -47,7 +47,7 @@ class PretrainedVectors(Callback):
 
     def _embedding(self, trainer: Trainer, pl_module: LightningModule) -> tuple[nn.Embedding, Tokenizer]:
         embedding = getattr(pl_module.net, "embedding", None)
-        tokenizer: Tokenizer | None = getattr(trainer.datamodule, "tokenizer", None)  # type: ignore[attr-defined]
+        tokenizer: Tokenizer | None = getattr(trainer.datamodule, "tokenizer", None)  # type: ignore[attr-defined]  # set late
         if embedding is None or tokenizer is None:
             raise ValueError(f"word vectors are for tokens: {type(pl_module).__name__} or its data has none")
         return embedding, tokenizer

@@ -109,7 +109,8 @@ def measure_claim(script: Path, full: bool) -> Claim:
     if full:
         facts["commit"] = commit_of(ROOT / "__init__.py")  # before the run: what is measured is the code as it is now
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "GPU available but not used")  # claims are small, and run on the CPU
+        # claims are small, and run on the CPU: lightning/pytorch/trainer/setup.py
+        warnings.filterwarnings("ignore", "GPU available but not used")
         trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
     start = time.perf_counter()
     claim: Claim = _load(script).measure(full)

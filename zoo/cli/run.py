@@ -19,6 +19,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
+from zoo.callbacks.reporting import writes
 from zoo.cli.names import UsageError, overlay_paths, recipe_paths
 from zoo.cli.predict import predict_images, predict_texts
 from zoo.cli.settings import check_against_checkpoint, check_classes, explain, read_settings
@@ -90,7 +91,7 @@ def run(request: Request) -> int:
         commands = [*zoo_run.facts().get("commands", []), _command(request)]
         zoo_run.note(recipe=recipe, commands=commands)
     if request.resume is not None:  # what the checkpoint or the data refuse leaves the run's settings as they are
-        trainer.callbacks.append(LambdaCallback(on_train_start=save_config))  # type: ignore[attr-defined]
+        trainer.callbacks.append(LambdaCallback(on_train_start=save_config))  # type: ignore[attr-defined]  # set late
     elif request.command == "fit" or not (folder / "config.yaml").exists():
         save_config(trainer)
     zoo_run.start_tracking(trainer, model, cli.plain_config())
@@ -279,8 +280,7 @@ def _facts_of(folder: Path) -> dict[str, Any]:
 
 
 def _save_config(trainer: Trainer, _: Any = None, *, folder: Path, text: str) -> None:
-    if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
-        folder.mkdir(parents=True, exist_ok=True)
+    if writes(trainer):
         write_text(folder / "config.yaml", text)
 
 
