@@ -41,12 +41,15 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_texts_of_another_kind_are_read_with_the_checkpoints_tokenizer(
-    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Lightning restores data of the same class only; with a tokenizer of these texts' own, words would be other tokens."""
+    monkeypatch.setenv("ZOO_DATA", str(tmp_path))
+    (tmp_path / "someone" / "animals").mkdir(parents=True)
     for part in ("train", "test"):
-        parquet.write_table(pa.table(reviews(200, ["zebra", "yak", "xerus", "wolf"])), tmp_path / f"{part}.parquet")
-    (tmp_path / "other.yaml").write_text(RECIPE.format(data="HubText", source=tmp_path))
+        table = pa.table(reviews(200, ["zebra", "yak", "xerus", "wolf"]))
+        parquet.write_table(table, tmp_path / "someone" / "animals" / f"{part}.parquet")
+    (tmp_path / "other.yaml").write_text(RECIPE.format(data="HubText", source="someone/animals"))
     best = str(trained / "run" / "checkpoints" / "best.ckpt")
     assert main(["test", "-c", str(tmp_path / "other.yaml"), "--ckpt_path", best, "--run_dir", str(tmp_path / "run")]) == 0
     (accuracy,) = [line.split()[1] for line in capsys.readouterr().out.splitlines() if line.startswith("test/acc ")]
