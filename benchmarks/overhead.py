@@ -1,10 +1,11 @@
 """What the project's fit costs beside a plain PyTorch loop that does the same work.
 
-python benchmarks/overhead.py            about a minute on two CPU cores; appends to benchmarks/overhead.results.jsonl
+python benchmarks/overhead.py            minutes on two CPU cores; appends to benchmarks/overhead.results.jsonl
 
-Both train the default MLP at batch 128 on in-memory 28x28 images (uint8, normalised per batch), with AdamW, a cosine rate
-per step, and loss, accuracy and rate logged to a CSV file every 50 steps. They take turns, an epoch each, in one process:
-whatever else the machine does meets both. The ratio is the median over rounds; below 1.0 the zoo would be the faster.
+Both train the same network at batch 128 on in-memory 28x28 images (uint8, brought to numbers per batch), with AdamW, a cosine
+rate per step, and loss, rate and what else is cheap logged to a CSV file every 50 steps. They take turns, an epoch each, in
+one process: whatever else the machine does meets both. The ratio is the median over rounds; below 1.0 the zoo would be the
+faster.
 """
 
 import argparse
@@ -13,20 +14,25 @@ import json
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from lightning import Callback, LightningModule, Trainer
 from timm.optim import create_optimizer_v2
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from datamodules.base import Arrays, DataModule
 from datamodules.images import ImageTransform
-from zoo import MLPClassifier
+from zoo import VAE, Autoencoder, MLPClassifier
+from zoo.autoencoders.vae import VAENet
+from zoo.autoencoders.vanilla import AutoencoderNet
 from zoo.mlp.mlp import MLPNet
 from zoo.training.run import Run, hardware
+from zoo.training.system import System
 
 SHAPE, NUM_CLASSES, BATCH_SIZE, LR, EVERY = (1, 28, 28), 10, 128, 1e-3, 50
 
@@ -36,11 +42,11 @@ class Noise(DataModule):
 
     num_classes = NUM_CLASSES
 
-    def __init__(self, num_batches: int, shape: tuple[int, int, int] = SHAPE) -> None:
+    def __init__(self, num_batches: int, shape: tuple[int, int, int] = SHAPE, normalize: bool = True) -> None:
         super().__init__(BATCH_SIZE, test_fraction=0.1, val_fraction=0.1)
         self.input_shape = shape
         self.num_samples = round(num_batches * BATCH_SIZE / 0.81) + BATCH_SIZE
-        self.transform = ImageTransform((0.5,) * shape[0], (0.25,) * shape[0])
+        self.transform = ImageTransform((0.5,) * shape[0], (0.25,) * shape[0], normalize=normalize)
 
     def load(self, part: str) -> Arrays:
         generator = torch.Generator().manual_seed(0)
@@ -48,12 +54,56 @@ class Noise(DataModule):
         return Arrays(x, torch.arange(self.num_samples) % NUM_CLASSES)
 
 
+class Work(NamedTuple):
+    """The same training in the zoo's terms and by hand."""
+
+    name: str
+    system: Callable[[], System]
+    net: Callable[[], Any]
+    loss: Callable[[Any, Tensor, Tensor], tuple[Tensor, Tensor]]  # net, images (B, 1, 28, 28) in [0, 1], classes (B,)
+    normalize: bool = False
+
+
+def classify(net: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Cross-entropy and accuracy of images in [0, 1]."""
+    logits = net((x - 0.5) / 0.25)
+    return F.cross_entropy(logits, y), (logits.argmax(1) == y).float().mean()
+
+
+def reconstruct(net: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Squared error, twice."""
+    loss = F.mse_loss(net(x), x)
+    return loss, loss
+
+
+def bound(net: VAENet, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Negative ELBO and KL in nats, Bernoulli likelihood."""
+    mu, logvar = net.posterior(net.encoder(x)).chunk(2, dim=1)
+    logits = net.decoder(mu + torch.exp(0.5 * logvar) * torch.randn_like(mu))
+    kl = -0.5 * (1 + logvar - mu.square() - logvar.exp()).sum() / len(x)
+    return F.binary_cross_entropy_with_logits(logits, x, reduction="sum") / len(x) + kl, kl
+
+
+CONV = {"architecture": "conv", "widths": [16, 32], "hidden": 256, "activation": "gelu", "latent_dim": 16}
+WORKS = [
+    Work(
+        "MLP 784-256-256-10",
+        lambda: MLPClassifier(SHAPE, NUM_CLASSES, lr=LR),
+        lambda: MLPNet(SHAPE, NUM_CLASSES),
+        classify,
+        normalize=True,
+    ),
+    Work("autoencoder 784-256-64", lambda: Autoencoder(SHAPE, lr=LR), lambda: AutoencoderNet(SHAPE), reconstruct),
+    Work("conv VAE 16-32-256-16", lambda: VAE(SHAPE, lr=LR, **CONV), lambda: VAENet(SHAPE, **CONV), bound),  # type: ignore[arg-type]
+]
+
+
 class Plain:
     """The loop a good engineer would write by hand."""
 
-    def __init__(self, x: Tensor, y: Tensor, total_steps: int, log: Path, device: torch.device) -> None:
+    def __init__(self, work: Work, x: Tensor, y: Tensor, total_steps: int, log: Path, device: torch.device) -> None:
         self.x, self.y, self.device = x, y, device
-        self.net = MLPNet(SHAPE, NUM_CLASSES).to(device)
+        self.net, self.loss = work.net().to(device, memory_format=torch.channels_last), work.loss
         self.optimizer = create_optimizer_v2(self.net, opt="adamw", lr=LR, fused=True)
         self.schedule = CosineAnnealingLR(self.optimizer, T_max=total_steps)
         self.log = csv.writer(log.open("w"))
@@ -64,29 +114,27 @@ class Plain:
         order = torch.randperm(len(self.x))
         for rows in order.split(BATCH_SIZE)[: len(order) // BATCH_SIZE]:
             x, y = self.x[rows].to(self.device), self.y[rows].to(self.device)
-            logits = self.net((x.float() / 255 - 0.5) / 0.25)
-            loss = F.cross_entropy(logits, y)
+            loss, other = self.loss(self.net, x.float() / 255, y)
             loss.backward()
             self.optimizer.step()
             self.schedule.step()
             self.optimizer.zero_grad()
             self.step += 1
             if self.step % EVERY == 0:
-                accuracy = (logits.argmax(1) == y).float().mean()
-                self.log.writerow([self.step, loss.item(), accuracy.item(), self.schedule.get_last_lr()[0]])
+                self.log.writerow([self.step, loss.item(), other.item(), self.schedule.get_last_lr()[0]])
 
 
 class TakeTurns(Callback):
     """Times each epoch of the fit, and a plain one after it."""
 
-    def __init__(self, total_steps: int, log: Path) -> None:
-        self.total_steps, self.log_path = total_steps, log
+    def __init__(self, work: Work, total_steps: int, log: Path) -> None:
+        self.work, self.total_steps, self.log_path = work, total_steps, log
         self.zoo: list[float] = []
         self.plain: list[float] = []
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         (x, y, _), rows = trainer.datamodule.splits["train"]
-        self.loop = Plain(x[rows], y[rows], self.total_steps, self.log_path, pl_module.device)
+        self.loop = Plain(self.work, x[rows], y[rows], self.total_steps, self.log_path, pl_module.device)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._synchronise(pl_module)
@@ -105,14 +153,14 @@ class TakeTurns(Callback):
             torch.cuda.synchronize()
 
 
-def measure(num_batches: int, num_rounds: int) -> dict[str, object]:
+def measure(work: Work, num_batches: int, num_rounds: int) -> dict[str, object]:
     """Seconds per step of both, and their ratio."""
     with tempfile.TemporaryDirectory() as folder:
-        data = Noise(num_batches)
+        data = Noise(num_batches, normalize=work.normalize)
         data.setup()
         num_batches = data.num_train_batches
-        model = MLPClassifier(SHAPE, NUM_CLASSES, lr=LR)
-        turns = TakeTurns(num_batches * (num_rounds + 1), Path(folder) / "plain.csv")
+        model = work.system()
+        turns = TakeTurns(work, num_batches * (num_rounds + 1), Path(folder) / "plain.csv")
         run = Run(Path(folder) / "run", recipe="overhead")
         trainer = Trainer(
             max_epochs=num_rounds + 1,
@@ -126,7 +174,7 @@ def measure(num_batches: int, num_rounds: int) -> dict[str, object]:
     zoo, plain = turns.zoo[1:], turns.plain[1:]  # the first round warms up
     ratios = [a / b for a, b in zip(zoo, plain, strict=True)]
     return {
-        "work": f"MLP 784-256-256-10, batch {BATCH_SIZE}, {num_batches} steps a round, {num_rounds} rounds",
+        "work": f"{work.name}, batch {BATCH_SIZE}, {num_batches} steps a round, {num_rounds} rounds",
         "zoo_ms_per_step": round(1e3 * statistics.median(zoo) / num_batches, 3),
         "plain_ms_per_step": round(1e3 * statistics.median(plain) / num_batches, 3),
         "ratio": round(statistics.median(ratios), 3),
@@ -159,4 +207,4 @@ def keep(results: list[dict[str, object]], script: str, output: Path) -> None:
 
 if __name__ == "__main__":
     arguments = parse_arguments(__file__, __doc__, batches=400, rounds=15)
-    keep([measure(arguments.batches, arguments.rounds)], __file__, arguments.output)
+    keep([measure(work, arguments.batches, arguments.rounds) for work in WORKS], __file__, arguments.output)

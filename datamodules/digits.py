@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 
 from datamodules.base import Arrays, DataModule
-from datamodules.images import ImageTransform, statistics
+from datamodules.images import Binarize, ImageTransform, statistics
 
 
 class Digits(DataModule):
@@ -22,13 +22,16 @@ class Digits(DataModule):
         batch_size: int = 64,
         normalize: bool = True,
         shift: int = 0,
+        binarize: Binarize | None = None,
         val_fraction: float = 0.1,
         seed: int | None = None,
         split_seed: int = 0,
     ) -> None:
         super().__init__(batch_size, val_fraction=val_fraction, test_fraction=0.2, seed=seed, split_seed=split_seed)
         self.mean, self.std = statistics(1, normalize, self.mean, self.std)
-        self.transform = ImageTransform(self.mean, self.std, normalize=normalize, shift=shift, seed=self.seed)
+        self.transform = ImageTransform(
+            self.mean, self.std, normalize=normalize, shift=shift, seed=self.seed, binarize=binarize
+        )
 
     def load(self, part: Literal["train", "test"]) -> Arrays:
         from sklearn.datasets import load_digits

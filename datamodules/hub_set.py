@@ -8,7 +8,7 @@ from torchvision.transforms.v2.functional import resize
 
 from datamodules.base import Arrays, DataModule
 from datamodules.cache import cached
-from datamodules.images import ImageTransform, read_parquet, statistics
+from datamodules.images import Binarize, ImageTransform, read_parquet, statistics
 from datamodules.sources import hub_file
 
 
@@ -22,6 +22,7 @@ class HubSet(DataModule):
         normalize: to zero mean and unit deviation per channel; otherwise pixels stay in [0, 1].
         flip: mirror half of the training images; refused where a mirrored image means something else.
         shift: move training images by up to so many pixels each way.
+        binarize: make pixels 0 or 1: "threshold" at 1/2, or "stochastic" with their value as probability.
         size: resize to so many pixels a side.
         rgb: turn grey images into RGB, for networks that take nothing else.
         mean: normalise by this in place of the set's own, for weights that were trained so.
@@ -43,6 +44,7 @@ class HubSet(DataModule):
         normalize: bool = True,
         flip: bool = False,
         shift: int = 0,
+        binarize: Binarize | None = None,
         size: int | None = None,
         rgb: bool = False,
         mean: Sequence[float] | None = None,
@@ -63,7 +65,9 @@ class HubSet(DataModule):
         self.input_shape = (channels, size or height, size or width)
         self.mean, self.std = statistics(channels, normalize, mean or self.mean, std or self.std)
         self.size, self.revision = size, revision
-        self.transform = ImageTransform(self.mean, self.std, normalize=normalize, flip=flip, shift=shift, seed=self.seed)
+        self.transform = ImageTransform(
+            self.mean, self.std, normalize=normalize, flip=flip, shift=shift, seed=self.seed, binarize=binarize
+        )
 
     def load(self, part: Literal["train", "test"]) -> Arrays:
         path = hub_file(self.repo, self.filename(part), self.revision, self.otherwise)

@@ -5,6 +5,7 @@ import io
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -15,12 +16,16 @@ from torch import Tensor
 from datamodules.batch import Batch
 from datamodules.randomness import uniform
 
+Binarize = Literal["threshold", "stochastic"]
+
 
 class ImageTransform:
     """uint8 images to float ones, a batch at a time, on whatever device the batch is on.
 
     (B, C, H, W) in 0..255 becomes [0, 1], then, with `normalize`, zero mean and unit deviation per channel. In training
     images may first be mirrored with probability 1/2 (`flip`) and moved by up to `shift` pixels each way, black moving in.
+    With `binarize` pixels become 0 or 1: "threshold" at 1/2, "stochastic" with their value as probability (Salakhutdinov &
+    Murray, 2008), drawn anew in each epoch of training, and once and for all in evaluation.
     """
 
     def __init__(
@@ -31,10 +36,15 @@ class ImageTransform:
         flip: bool = False,
         shift: int = 0,
         seed: int = 0,
+        binarize: Binarize | None = None,
     ) -> None:
         if shift < 0:
             raise ValueError(f"shift must be 0 or more pixels, got {shift}")
-        self.normalize, self.flip, self.shift, self.seed = normalize, flip, shift, seed
+        if binarize not in (None, *get_args(Binarize)):
+            raise ValueError(f"unknown binarize {binarize!r}: choose one of {', '.join(get_args(Binarize))}, or leave it out")
+        if binarize and normalize:
+            raise ValueError("binary pixels are 0 and 1, normalised ones are not: set data.normalize to false")
+        self.normalize, self.flip, self.shift, self.seed, self.binarize = normalize, flip, shift, seed, binarize
         self._scale = torch.tensor([1 / (255 * s) for s in std]).view(-1, 1, 1)
         self._offset = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)]).view(-1, 1, 1)
 
@@ -42,11 +52,21 @@ class ImageTransform:
         x = batch.x
         if train and (self.flip or self.shift):
             x = self._move(x, uniform(batch.position, seed=self.seed, epoch=epoch, num_draws=3))
+        if self.binarize:
+            return batch._replace(x=self._binary(x, batch.position, epoch if train else None))
         if not self.normalize:
             return batch._replace(x=x.float() / 255)
         if self._scale.device != x.device:
             self._scale, self._offset = self._scale.to(x.device), self._offset.to(x.device)
         return batch._replace(x=torch.addcmul(self._offset, x.float(), self._scale))
+
+    def _binary(self, x: Tensor, position: Tensor, epoch: int | None) -> Tensor:
+        """Pixels in 0..255 to 0 and 1; the epoch None is evaluation's."""
+        if self.binarize == "threshold":
+            return (x > 127).float()
+        seed, epoch = (0, -1) if epoch is None else (self.seed, epoch)  # a test is the same for all seeds of training
+        draw = uniform(position, seed=seed, epoch=epoch, num_draws=x[0].numel()).view(x.shape)
+        return (255 * draw < x).float()
 
     def _move(self, x: Tensor, draw: Tensor) -> Tensor:
         """Mirror and shift by index: (B, C, H, W), draws (B, 3) in [0, 1)."""

@@ -34,7 +34,7 @@ class DigitRows(Digits):
         seed: int | None = None,
         split_seed: int = 0,
     ) -> None:
-        super().__init__(batch_size, normalize, shift, val_fraction, seed, split_seed)
+        super().__init__(batch_size, normalize, shift, val_fraction=val_fraction, seed=seed, split_seed=split_seed)
         self.input_shape = self.input_shape[1:]  # type: ignore[assignment]  # declared by the images: (1, H, W)
         self.transform = RowByRow(self.transform)
 

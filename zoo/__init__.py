@@ -4,6 +4,10 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from zoo.autoencoders.denoising import DenoisingAutoencoder as DenoisingAutoencoder
+    from zoo.autoencoders.sparse import SparseAutoencoder as SparseAutoencoder
+    from zoo.autoencoders.vae import VAE as VAE
+    from zoo.autoencoders.vanilla import Autoencoder as Autoencoder
     from zoo.cnn.cifar_resnet import CIFARResNetClassifier as CIFARResNetClassifier
     from zoo.cnn.image_classifier import ImageClassifier as ImageClassifier
     from zoo.cnn.simple_cnn import SimpleCNNClassifier as SimpleCNNClassifier
@@ -18,8 +22,10 @@ if TYPE_CHECKING:
     from zoo.weights import load as load
 
 _HOMES = {
+    "Autoencoder": "autoencoders.vanilla",
     "CIFARResNetClassifier": "cnn.cifar_resnet",
     "CharLM": "rnn.char_lm",
+    "DenoisingAutoencoder": "autoencoders.denoising",
     "ImageClassifier": "cnn.image_classifier",
     "MLPBinaryClassifier": "mlp.mlp",
     "MLPClassifier": "mlp.mlp",
@@ -29,6 +35,8 @@ _HOMES = {
     "RNNForecaster": "rnn.forecaster",
     "RNNRegressor": "rnn.rnn",
     "SimpleCNNClassifier": "cnn.simple_cnn",
+    "SparseAutoencoder": "autoencoders.sparse",
+    "VAE": "autoencoders.vae",
 }
 __all__ = [*_HOMES, "load"]  # read by name below
 

@@ -133,6 +133,40 @@ def test_augmenting_leaves_the_global_generator_alone() -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
+def grey(value: int, num: int = 200) -> Batch:
+    return Batch(torch.full((num, 1, 8, 8), value, dtype=torch.uint8), torch.zeros(num).long(), torch.arange(num))
+
+
+@pytest.mark.parametrize(("value", "threshold"), [(0, 0), (60, 0), (127, 0), (128, 1), (200, 1), (255, 1)])
+def test_binary_pixels_are_on_as_often_as_they_are_bright(value: int, threshold: int) -> None:
+    stochastic = ImageTransform((0.0,), (1.0,), normalize=False, binarize="stochastic")
+    x = stochastic(grey(value), 0, True).x
+    assert set(x.unique().tolist()) <= {0.0, 1.0}
+    assert x.mean().item() == pytest.approx(value / 255, abs=0.02)
+    hard = ImageTransform((0.0,), (1.0,), normalize=False, binarize="threshold")
+    assert (hard(grey(value), 0, True).x == threshold).all()
+
+
+def test_binary_pixels_are_drawn_anew_in_training_and_once_for_evaluation() -> None:
+    first, other = (ImageTransform((0.0,), (1.0,), normalize=False, binarize="stochastic", seed=seed) for seed in (0, 1))
+    batch = grey(100)
+    assert torch.equal(first(batch, 3, True).x, first(batch, 3, True).x)
+    assert not torch.equal(first(batch, 3, True).x, first(batch, 4, True).x)
+    assert not torch.equal(first(batch, 3, True).x, other(batch, 3, True).x)
+    seen = first(batch, 3, False).x
+    assert torch.equal(seen, first(batch, 4, False).x)
+    assert torch.equal(seen, other(batch, 4, False).x)  # a test is the same for every seed
+    some = Batch(batch.x[50:60], batch.y[50:60], batch.position[50:60])
+    assert torch.equal(first(some, 0, False).x, seen[50:60])  # and for every batch size
+
+
+def test_refuses_to_binarise_in_an_unknown_way_or_what_is_normalised() -> None:
+    with pytest.raises(ValueError, match="unknown binarize 'dither': choose one of threshold, stochastic, or leave it out"):
+        ImageTransform((0.0,), (1.0,), normalize=False, binarize="dither")  # type: ignore[arg-type]  # wrong on purpose
+    with pytest.raises(ValueError, match=r"binary pixels are 0 and 1, normalised ones are not: set data\.normalize to false"):
+        ImageTransform((0.5,), (0.5,), binarize="threshold")
+
+
 def test_refuses_a_negative_shift() -> None:
     with pytest.raises(ValueError, match="shift must be 0 or more pixels, got -1"):
         ImageTransform(MEAN, STD, shift=-1)

@@ -16,12 +16,18 @@ from zoo.nn.recurrent import RNNCell
 
 SMALLEST: dict[str, dict[str, Any]] = {
     "gates_on_adding": {"num_seeds": 2, "num_steps": 10, "hidden_dim": 4, "num_updates": 2, "num_tests": 30},
+    "kl_collapse": {"num_seeds": 2, "num_updates": 30, "hidden_dim": 8},
     "packing": {"num_seeds": 2, "extra": (0, 9), "num_sentences": 150, "num_epochs": 1, "num_rounds": 2, "timed_dim": 8},
+    "pca": {"num_seeds": 2, "widths": (2,), "num_updates": 20, "num_images": 500},
+    "reparameterisation": {"num_seeds": 2, "num_updates": 30, "num_images": 5, "num_draws": 50},
     "vanishing_gradients": {"num_seeds": 2, "hidden_dim": 8, "batch_size": 4},
 }
 CONTROLS = {
     "gates_on_adding": ("network", {"untrained", "markers at random"}),
+    "kl_collapse": ("decoder", {"all pixels at once", "pixel by pixel, blindfold"}),
     "packing": ("of", {"both ways, unpacked", "forwards, unpacked", "pad to max", "bucketed", "bucketed, zoo"}),
+    "pca": ("network", {"linear, untrained", "ReLU"}),
+    "reparameterisation": ("estimate", {"score function, baseline"}),
     "vanishing_gradients": ("network", {"LSTM, forget gate shut", "LSTM, forget gate held open", "linear orthogonal RNN"}),
 }
 

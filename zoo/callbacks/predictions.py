@@ -14,7 +14,7 @@ from torch import Tensor
 
 from zoo.callbacks.reporting import gathered, log_pictures, log_table, writes
 
-Columns = dict[str, Tensor]  # position (N,), preds (N, ...), and after test target (N, ...)
+Columns = dict[str, Tensor]  # position (N,), preds or code (N, ...), and after test target (N, ...)
 
 
 class Predictions(Callback):
@@ -30,7 +30,7 @@ class Predictions(Callback):
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        if outputs and "preds" in outputs:
+        if outputs and "preds" in outputs and outputs["preds"].ndim <= 2:  # images are shown, not listed
             self._keep({"position": batch.position, "target": outputs["target"], "preds": outputs["preds"]})
 
     def on_predict_batch_end(
@@ -72,13 +72,13 @@ class Predictions(Callback):
 
 
 def table(columns: Columns, class_names: Sequence[str]) -> tuple[list[str], list[list[Any]]]:
-    """Header and rows. Classes by name, with the probability of the predicted one; targets of a regression as numbers."""
-    preds = columns["preds"].float()
-    if not class_names:
+    """Header and rows. Classes by name, with the probability of the predicted one; codes, and regressions, as numbers."""
+    preds = columns["code" if "code" in columns else "preds"].float()
+    if "code" in columns or not class_names:
         named = {
             "position": columns["position"],
             **({"target": columns["target"]} if "target" in columns else {}),
-            "prediction": preds,
+            "code" if "code" in columns else "prediction": preds,
         }
         flat = {name: value.reshape(len(value), -1) for name, value in named.items()}
         header = [name if value.shape[1] == 1 else f"{name}_{i}" for name, value in flat.items() for i in range(value.shape[1])]

@@ -1,4 +1,4 @@
-"""`zoo claims`: what textbooks assert, measured. One script per claim in recipes/claims, each beside what it measured.
+"""`zoo claims`: what textbooks assert, measured. A script each in recipes/claims/FAMILY, beside what it measured.
 
 A script states its sentence in `CLAIM`, and `measure(full)` returns a `Claim` whose rows include a control: the same
 measurement with the supposed cause removed. This file imports no torch, so that the sentences can be listed at once.
@@ -84,7 +84,7 @@ def measure_claims(name: str | None, full: bool) -> int:
 
 
 def main(script: str) -> int:
-    """The command line of a claim's script run by itself: python recipes/claims/NAME.py [--full]."""
+    """The command line of a claim's script run by itself: python recipes/claims/FAMILY/NAME.py [--full]."""
     parser = argparse.ArgumentParser(description=sentence(Path(script)))
     parser.add_argument("--full", action="store_true", help="more seeds and longer; keeps the results beside the script")
     measure_claim(Path(script).resolve(), parser.parse_args().full)

@@ -3,6 +3,7 @@
 import inspect
 import json
 import re
+import statistics
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,8 @@ from torch import nn
 
 from zoo.cli.catalog import INDEX, ZOO, Entry, LayerSees, Score, Weights, params_text, results_text, score_text
 from zoo.cli.claims import claim_paths, results_path
-from zoo.cli.names import WEIGHTS, recipe_paths
-from zoo.cli.results import summarise
+from zoo.cli.names import WEIGHTS, find_recipe, recipe_paths
+from zoo.cli.results import current_results, summarise
 from zoo.nn.initial_weights import without_initial_weights
 from zoo.nn.receptive_field import receptive_fields
 from zoo.training.checkpoint import read_checkpoint
@@ -63,7 +64,8 @@ def generated_files() -> dict[Path, str]:
     for page in sorted((ROOT / "docs").glob("*.md")):  # one per family
         of_family = [entry for entry in models if Path(entry["card"]).parts[0] == page.stem]
         text = _fill(page.read_text(), "catalog", _catalog_table(of_family, "../zoo/"))
-        files[page] = _fill(text, "claims", _claims_table())
+        text = _fill_metrics(text, [score["recipe"] for entry in of_family for score in entry["scores"]])
+        files[page] = _fill(text, "claims", _claims_table(page.stem))
     return files
 
 
@@ -186,11 +188,28 @@ def _catalog_table(models: list[Entry], to_cards: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _claims_table() -> str:
-    """What was claimed, and what the last `zoo claims --full` found."""
+def _fill_metrics(text: str, recipes: list[str]) -> str:
+    """Replace what stands between <!-- metrics NAME ... --> and its end by means over seeds, of recipes that have the first."""
+
+    def table(names: list[str]) -> str:
+        lines = [f"| recipe | {' | '.join(f'`{name}`' for name in names)} |", "|---" * (len(names) + 1) + "|"]
+        for recipe in recipes:
+            results = [result["metrics"] for result in current_results(find_recipe(recipe))]
+            found = [[metrics[f"test/{name}"] for metrics in results if f"test/{name}" in metrics] for name in names]
+            if found[0]:
+                cells = [f"{statistics.mean(values):.4g}" if values else "" for values in found]
+                lines.append(f"| `{recipe}` | {' | '.join(cells)} |")
+        return "\n".join(lines) + "\n"
+
+    pattern = r"(<!-- metrics ([\w ]+) -->\n).*?(<!-- /metrics -->)"
+    return re.sub(pattern, lambda match: f"{match[1]}{table(match[2].split())}{match[3]}", text, flags=re.DOTALL)
+
+
+def _claims_table(family: str) -> str:
+    """What was claimed of a family, and what the last `zoo claims --full` found."""
     lines = ["| claim | measured | holds as stated |", "|---|---|---|"]
     for path in map(results_path, claim_paths().values()):
-        if path.exists():
+        if path.exists() and path.parent.name == family:
             result = json.loads(path.read_text())
             lines.append(f"| {result['claim']} | {result['measured']} | {'yes' if result['holds'] else 'no'} |")
     return "\n".join(lines) + "\n"

@@ -93,6 +93,18 @@ def build_parser() -> argparse.ArgumentParser:
             instead.add_argument("--images", type=Path, help="a picture, or a folder of them, in place of the test split")
             instead.add_argument("--text", metavar="FILE", help="a text per line of a file, or of standard input (-)")
 
+    sample = commands.add_parser("sample", help="write images that a trained model makes up")
+    sample.add_argument("-n", "--num", type=int, default=40, help="images (default: 40)")
+    interpolate = commands.add_parser("interpolate", help="write images on the way from one code to another")
+    interpolate.add_argument("--pairs", type=int, default=4, help="of codes (default: 4)")
+    interpolate.add_argument("--steps", type=int, default=10, help="images on the way, both ends included (default: 10)")
+    interpolate.add_argument("--images", type=Path, help="go from picture to picture of a folder; default: drawn codes")
+    for command in (sample, interpolate):
+        command.add_argument("checkpoint", type=Path, help="such as RUN/checkpoints/best.ckpt, or published weights")
+        command.add_argument("--label", type=int, help="the class, for a conditional model; default: all in turn")
+        command.add_argument("--seed", type=int, default=0)
+        command.add_argument("-o", "--output", type=Path, help="a .png; default: in the run's pictures")
+
     export = commands.add_parser("export", help="write a checkpoint's network for use elsewhere, and check it")
     export.add_argument("checkpoint", type=Path)
     export.add_argument("--format", choices=("onnx", "pt2", "safetensors"), required=True)
@@ -129,7 +141,7 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # `zoo list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (ValueError, OSError, FloatingPointError) as error:
+    except (ValueError, OSError, ImportError, FloatingPointError) as error:
         # what our own code raises is written for the user, and so is what names a file; the rest is a bug, with its traceback
         raised_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename).resolve()
         names_file = isinstance(error, OSError) and error.filename
@@ -165,6 +177,18 @@ def _dispatch(argv: list[str]) -> int:
             return 0
         case "copy":
             return _copy(args.recipe, args.target)
+        case "sample":
+            from zoo.cli.sample import sample
+
+            _at_least(1, num=args.num)
+            return sample(find_checkpoint(args.checkpoint), args.num, args.label, args.seed, args.output)
+        case "interpolate":
+            from zoo.cli.sample import interpolate
+
+            _at_least(1, pairs=args.pairs)
+            _at_least(2, steps=args.steps)
+            checkpoint = find_checkpoint(args.checkpoint)
+            return interpolate(checkpoint, args.pairs, args.steps, args.images, args.label, args.seed, args.output)
         case "export":
             from zoo.cli.export import export
 
@@ -174,8 +198,7 @@ def _dispatch(argv: list[str]) -> int:
 
             if args.missing == bool(args.recipe):
                 raise UsageError("reproduce takes a recipe's name, or --missing")
-            if args.seeds < 1:
-                raise UsageError(f"--seeds must be at least 1, got {args.seeds}")
+            _at_least(1, seeds=args.seeds)
             return reproduce_missing(args.seeds) if args.missing else reproduce(args.recipe, args.seeds)
         case "claims":
             from zoo.cli.claims import measure_claims, print_claims
@@ -189,6 +212,12 @@ def _dispatch(argv: list[str]) -> int:
             return generate(check_only=args.check)
         case _:
             return _run(args, rest)
+
+
+def _at_least(least: int, **given: int) -> None:
+    for name, value in given.items():
+        if value < least:
+            raise UsageError(f"--{name} must be at least {least}, got {value}")
 
 
 def _run(args: argparse.Namespace, rest: list[str]) -> int:

@@ -27,6 +27,10 @@ def predict_images(checkpoint: Path, images: Path, folder: Path) -> int:
     """
     system, facts = _loaded(checkpoint)
     shape = tuple(system.hparams.get("input_shape", ()))
+    if hasattr(system, "decode"):
+        raise ValueError(
+            f"{checkpoint} holds a {type(system).__name__}, which has no classes: for codes, zoo predict -c CONFIG"
+        )
     if len(shape) != 3 or shape[1] != shape[2] or not facts.get("class_names"):
         raise ValueError(f"{checkpoint} holds no classifier of square pictures: its inputs are of shape {shape}")
     if "mean" not in facts or "std" not in facts:

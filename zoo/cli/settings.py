@@ -104,11 +104,18 @@ def explain(message: str, args: list[str], parser: LightningArgumentParser) -> s
         if there := _settings(group, args, parser):
             return f"no setting {unknown[1]}: {nearest(name, there)}"
         return f"no setting {unknown[1]}: {nearest(unknown[1].split('.')[0], _settings('', args, parser))}"
+    name = group if inner == group else f"{group}.{inner}"
     if wrong := re.search(r"Expected (?:a|one of) (.+?)\. Got value: (.+?)(?: \||$)", text):
-        wanted = re.sub(r"<class '([\w.]+)'>", r"\1", wrong[1]).replace("typing.", "")
-        name = group if inner == group else f"{group}.{inner}"
-        return f"{name} is {wrong[2]!r}: expected {wanted}"
+        return f"{name} is {wrong[2]!r}: expected {_types(wrong[1])}"
+    unions, given = re.findall(r"Subtypes: \[(.+?)\] \| Errors", text), re.search(r"Given value: (.+?)(?: \||$)", text)
+    if unions and given:
+        return f"{name} is {given[1]!r}: expected one of {_types(unions[-1])}"
     return text
+
+
+def _types(text: str) -> str:
+    """Types as one writes them."""
+    return re.sub(r"<class '([\w.]+)'>", r"\1", text).replace("typing.", "").replace("NoneType", "null")
 
 
 def _settings(group: str, args: list[str], parser: LightningArgumentParser) -> list[str]:

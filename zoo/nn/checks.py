@@ -24,3 +24,14 @@ def check_shape(x: Tensor, input_shape: tuple[int, ...]) -> None:
     """
     if tuple(x.shape[1:]) != tuple(input_shape):
         raise ValueError(f"the network was built for inputs of shape {tuple(input_shape)}, got {tuple(x.shape[1:])}")
+
+
+def check_range(x: Tensor) -> None:
+    """Refuse images outside [0, 1].
+
+    Raises:
+        ValueError: naming the range found.
+    """
+    low, high = x.aminmax()
+    if not (low >= 0 and high <= 1):  # not a number is neither
+        raise ValueError(f"images must lie in [0, 1], found {low:.2f}..{high:.2f}: set data.normalize to false")

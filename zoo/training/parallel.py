@@ -1,11 +1,13 @@
 """Plans that spread a model over processes; model files know nothing of them."""
 
+from inspect import isfunction
+
 import torch
 from lightning import LightningModule
 from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import distributed, nn
 from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
 
 
 class FSDP2(ModelParallelStrategy):
@@ -59,3 +61,20 @@ def shard(system: LightningModule, mesh: DeviceMesh) -> None:
         for block in reversed(blocks):  # inner ones first, so that a parameter belongs to its nearest block
             fully_shard(block, mesh=mesh, mp_policy=policy)
         fully_shard(network, mesh=mesh, mp_policy=policy)
+        for name in _entrances(type(network)):
+            register_fsdp_forward_method(network, name)
+
+
+def _entrances(network: type) -> set[str]:
+    """Public methods of a network, such as `encode`: parameters have to be gathered for them as for `forward`.
+
+    Those of libraries' networks are left alone: `forward` is how we enter them, and not all of theirs compute.
+    """
+    libraries = {"torch", "torchvision", "timm"}
+    ours = [kind for kind in network.__mro__ if kind is not object and kind.__module__.split(".")[0] not in libraries]
+    return {
+        name
+        for kind in ours
+        for name, value in vars(kind).items()
+        if isfunction(value) and name[0] != "_" and not hasattr(nn.Module, name)
+    }

@@ -22,6 +22,7 @@ from zoo.callbacks.forecasts import Forecasts
 from zoo.callbacks.hardest_texts import HardestTexts
 from zoo.callbacks.hidden_states import HiddenStates
 from zoo.callbacks.images import ImageSamples
+from zoo.callbacks.latent_pictures import LatentPictures
 from zoo.callbacks.length_buckets import LengthBuckets
 from zoo.callbacks.non_finite import NonFiniteGuard
 from zoo.callbacks.per_class import PerClass
@@ -114,6 +115,7 @@ class Run:
             HardestTexts(self.folder),
             HiddenStates(self.folder / "pictures"),
             LengthBuckets(self.folder / "pictures"),
+            LatentPictures(self.folder / "pictures"),
             Forecasts(self.folder / "pictures"),
             TextSamples(self.folder / "predictions"),
         ]

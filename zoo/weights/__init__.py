@@ -13,6 +13,17 @@ def published() -> list[str]:
     return sorted(path.stem for path in _FOLDER.glob("*.safetensors"))
 
 
+def weights_path(name: str) -> Path:
+    """The file of published weights.
+
+    Raises:
+        ValueError: for a name that is not published, with those that are.
+    """
+    if name not in published():
+        raise ValueError(f"no published weights {name!r}: there is {', '.join(published())}")
+    return _FOLDER / f"{name}.safetensors"
+
+
 def load(name: str) -> System:
     """A trained system by the name of its published weights, in evaluation mode on the CPU.
 
@@ -21,6 +32,4 @@ def load(name: str) -> System:
     Raises:
         ValueError: for a name that is not published, with those that are.
     """
-    if name not in published():
-        raise ValueError(f"no published weights {name!r}: there is {', '.join(published())}")
-    return load_system(_FOLDER / f"{name}.safetensors")
+    return load_system(weights_path(name))

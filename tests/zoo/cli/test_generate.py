@@ -106,6 +106,24 @@ def test_recipes_stand_once_with_their_own_variant(small_zoo: Path) -> None:
     assert "mlp" not in table  # another family's page
 
 
+def test_a_page_shows_the_metrics_it_names(small_zoo: Path) -> None:
+    page = small_zoo / "docs" / "cnn.md"
+    markers = [f"<!-- metrics {names} -->\n<!-- /metrics -->\n" for names in ("acc loss kl", "kl acc")]
+    page.write_text(page.read_text() + "".join(markers))
+    generate(check_only=False)
+    first, second = re.findall(r"<!-- metrics [\w ]+ -->\n(.*?)<!-- /metrics -->", page.read_text(), re.DOTALL)
+    assert "| `resnet20_cifar10_published` | 0.9173 | 0.3727 |  |" in first.splitlines()
+    assert second.splitlines() == ["| recipe | `kl` | `acc` |", "|---|---|---|"]  # of those that have the first: none
+
+
+def test_a_page_shows_its_own_familys_claims(small_zoo: Path) -> None:
+    page = small_zoo / "docs" / "cnn.md"
+    page.write_text(page.read_text() + "<!-- claims -->\n<!-- /claims -->\n")
+    generate(check_only=False)
+    (table,) = re.findall(r"<!-- claims -->\n(.*?)<!-- /claims -->", page.read_text(), re.DOTALL)
+    assert len(table.splitlines()) == 2  # a head and no rows
+
+
 def test_where_cards_share_a_class_each_has_the_recipes_of_its_variants(small_zoo: Path) -> None:
     nets(small_zoo, "tiny: {backbone: resnet18}")
     generate(check_only=False)

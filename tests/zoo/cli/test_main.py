@@ -74,6 +74,11 @@ def test_looking_is_quick_and_needs_no_torch(arguments: list[str]) -> None:
         (["fit", "-c", "mlp_digits", "--model.optim.nam", "sgd"], "no setting model.optim.nam: did you mean 'name'?"),
         (["fit", "-c", "mlp_digits", "--data.batchsize", "1"], "no setting data.batchsize: did you mean 'batch_size'?"),
         (["fit", "-c", "mlp_digits", "--trainer.max_epoch", "1"], "no setting trainer.max_epoch: did you mean 'max_epochs'?"),
+        (["fit", "-c", "mlp_digits", "--data.batch_size", "few"], "data.batch_size is 'few': expected int"),
+        (
+            ["fit", "-c", "vae_digits", "--data.binarize", "maybe"],
+            "data.binarize is 'maybe': expected one of Literal['threshold', 'stochastic'], null",
+        ),
         (["fit", "-c", "mlp_digits", "--resum", "x"], "no setting resum: did you mean 'resume'?"),
         (["fit", "-c", "mlp_digits", "--wandb.projct", "x"], "no setting wandb.projct: did you mean 'project'?"),
         (["fit", "-c", "mlp_digits", "--model.lr", "fast"], "model.lr is 'fast': expected float"),

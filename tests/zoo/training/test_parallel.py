@@ -100,3 +100,24 @@ def test_a_network_with_convolutions_trains_and_is_tested_on_two_processes(tmp_p
     assert json.loads((run / "run.json").read_text())["results"]["test/acc"] > 0.3
     assert (run / "pictures" / "filters.png").stat().st_size > 0
     assert load_system(run / "checkpoints" / "best.ckpt")(torch.zeros(1, 1, 8, 8)).shape == (1, 10)
+
+
+def test_a_network_entered_by_other_methods_is_evaluated_alike_by_two_processes_and_one(tmp_path: Path) -> None:
+    """A VAE's parameters are gathered for `infer`, `nll` and `decode` too, and what callbacks find is of all test images."""
+    run = tmp_path / "run"
+
+    def scores(*arguments: str) -> dict[str, float]:
+        command = [sys.executable, "-m", "zoo", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, done.stderr
+        assert "sync_dist" not in done.stderr
+        rows = [line.split() for line in done.stdout.splitlines()]
+        return {row[0]: float(row[1]) for row in rows if row and row[0].startswith("test/")}
+
+    short = ["--trainer.max_epochs", "2", "--trainer.accelerator", "cpu"]
+    two = scores("fit", "-c", "vae_digits", "-c", "trainer/fsdp", *short, "--run_dir", str(run))
+    alone = ["--trainer.strategy", "auto", "--trainer.devices", "1", "--ckpt_path", str(run / "checkpoints" / "best.ckpt")]
+    one = scores("test", "-c", str(run / "config.yaml"), *alone, "--run_dir", str(tmp_path / "again"))
+    for name in ("mse", "psnr", "ssim", "kl", "active_units", "probe_acc", "probe_acc_pca"):
+        assert two[f"test/{name}"] == pytest.approx(one[f"test/{name}"], abs=2e-3)
+    assert two["test/nll_iwae_50"] == pytest.approx(one["test/nll_iwae_50"], abs=1.0)  # of other draws

@@ -1,6 +1,6 @@
 """How fast gradients of recurrent networks vanish with the time lag (Bengio et al., 1994; Pascanu et al., 2013).
 
-python recipes/claims/vanishing_gradients.py [--full]        seconds on one CPU core; --full some minutes: it trains
+python recipes/claims/rnn/vanishing_gradients.py [--full]        seconds on one CPU core; --full some minutes: it trains
 
 The last state is projected on a random direction, and the norm of that number's gradient with respect to the input k steps
 earlier is taken relative to k = 0, as a geometric mean over sequences of standard normal inputs, in double precision. Over the
@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 import torch
 from matplotlib.figure import Figure
+from recipes.claims.gates_on_adding import Adder, adding, train
 from torch import Tensor, nn
 
-from recipes.claims.gates_on_adding import Adder, adding, train
 from zoo.cli.claims import Claim, Row, main
 from zoo.nn.recurrent import CELLS, Cell, Kind, Recurrent, RNNCell, State, cells_of, scan
 

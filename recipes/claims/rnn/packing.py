@@ -1,6 +1,6 @@
 """What padding does to a recurrent classifier's answers and to its speed, with packing and without.
 
-python recipes/claims/packing.py [--full]        half a minute on one CPU core; --full about two
+python recipes/claims/rnn/packing.py [--full]        half a minute on one CPU core; --full about two
 
 (a) The largest change of any logit, and (b) the accuracy, of small trained LSTMs, bidirectional and forwards only, when test
 sentences are filled up by 0 to 200 more steps. (c) Real tokens per second of one core, forward and backward, with batches made

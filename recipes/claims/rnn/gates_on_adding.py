@@ -1,6 +1,6 @@
 """Where an LSTM's gates open on the adding problem (Hochreiter & Schmidhuber, 1997), after training and without it.
 
-python recipes/claims/gates_on_adding.py [--full]        half a minute on one CPU core; --full about two
+python recipes/claims/rnn/gates_on_adding.py [--full]        half a minute on one CPU core; --full about two
 
 A sequence holds values in [0, 1], two of them marked; the answer is the sum of those two. A trained network reads fresh
 sequences, and each gate is averaged over the marked steps and over all others: over all units, and in the one unit whose

@@ -1,0 +1,164 @@
+"""The meaning of a VAE: its KL, its gradient path, its units, its bounds, and what its weights of the KL do."""
+
+import pytest
+import torch
+from torch import Tensor
+from torch.distributions import Normal, kl_divergence
+
+from datamodules.batch import Batch
+from zoo.autoencoders.vae import VAE, Posterior
+from zoo.metrics.latent import importance_weighted_bound
+
+
+def batch_of(x: Tensor) -> Batch:
+    return Batch(x, torch.arange(len(x)) % 10, torch.arange(len(x)))
+
+
+def binary(num: int = 6) -> Tensor:
+    return torch.randint(0, 2, (num, 1, 8, 8)).float()
+
+
+def test_kl_equals_the_distributions_own_and_a_hundred_thousand_draws() -> None:
+    posterior = Posterior(torch.randn(5, 3), torch.randn(5, 3))
+    oracle = kl_divergence(Normal(posterior.mu, (0.5 * posterior.logvar).exp()), Normal(0.0, 1.0))
+    torch.testing.assert_close(posterior.kl(), oracle, rtol=1e-5, atol=1e-6)
+    z = posterior.sample(100_000)
+    prior = Normal(0.0, 1.0).log_prob(z).sum(-1)  # type: ignore[no-untyped-call]  # torch's
+    torch.testing.assert_close((posterior.log_prob(z) - prior).mean(0), posterior.kl().sum(1), rtol=0.01, atol=0.02)
+
+
+def test_the_density_is_the_distributions_own() -> None:
+    posterior, z = Posterior(torch.randn(5, 3), torch.randn(5, 3)), torch.randn(7, 5, 3)
+    oracle = Normal(posterior.mu, (0.5 * posterior.logvar).exp()).log_prob(z).sum(-1)  # type: ignore[no-untyped-call]
+    torch.testing.assert_close(posterior.log_prob(z), oracle)
+
+
+def test_sampling_lets_gradients_through() -> None:
+    mu, logvar = torch.zeros(1, 4, requires_grad=True), torch.zeros(1, 4, requires_grad=True)
+    z = Posterior(mu, logvar).sample()
+    d_mu, d_logvar = torch.autograd.grad(z.sum(), (mu, logvar))
+    assert torch.equal(d_mu, torch.ones(1, 4))  # dz/dmu = 1
+    torch.testing.assert_close(d_logvar, 0.5 * z)  # dz/dlogvar = sigma * eps / 2, here sigma = 1, mu = 0
+
+
+def test_the_loss_is_nats_per_image_whatever_the_batch_size() -> None:
+    net, x, z = VAE((1, 8, 8), latent_dim=2).net, binary(), torch.randn(6, 2)
+    torch.testing.assert_close(net.nll(z, x)[:4], net.nll(z[:4], x[:4]))
+    assert net.nll(z, x).mean().item() == pytest.approx(64 * 0.693, rel=0.05)  # untrained: a coin a pixel
+
+
+def test_warmup_and_beta_weigh_the_kl_alone() -> None:
+    model, batch = VAE((1, 8, 8), warmup=0.5, beta=3.0), batch_of(binary())
+    for progress, ramp in [(0.0, 0.0), (0.25, 0.5), (0.5, 1.0), (1.0, 1.0)]:
+        loss, terms = model.step(batch, torch.tensor(progress))
+        torch.testing.assert_close(loss, terms["nll"] + ramp * 3 * terms["kl"])
+        torch.testing.assert_close(terms["negative_elbo"], terms["nll"] + terms["kl"])
+
+
+def test_free_bits_are_for_nothing_and_no_more_than_that() -> None:
+    x = binary()
+    given = VAE((1, 8, 8), latent_dim=4, free_bits=100.0)
+    loss, terms = given.step(batch_of(x), torch.tensor(1.0))
+    torch.testing.assert_close(loss, terms["nll"] + 4 * 100)
+    (gradient,) = torch.autograd.grad(loss - terms["nll"], given.net.posterior.weight, allow_unused=True)
+    assert gradient is None or not gradient.any()
+    with torch.no_grad():
+        given.net.posterior.bias[0] = 30.0  # one dimension beyond its share: mu^2 / 2 = 450
+    loss, terms = given.step(batch_of(x), torch.tensor(1.0))
+    kl = given.net.infer(x).kl().mean(0)
+    torch.testing.assert_close(loss, terms["nll"] + kl[0] + 3 * 100)
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "continuous_bernoulli", "gaussian"])
+def test_the_bound_with_one_sample_is_the_elbo(likelihood: str) -> None:
+    """On the average: E[log p(x, z) - log q(z|x)] = E[log p(x|z)] - KL."""
+    model, x = VAE((1, 8, 8), latent_dim=2, likelihood=likelihood).eval(), binary(3)  # type: ignore[arg-type]
+    with torch.no_grad():
+        weights = model.log_weights(20_000, x)
+        posterior = model.net.infer(x)
+        z = posterior.sample(20_000)
+        nll = torch.stack([model.net.nll(z[:, image], x[image].expand(20_000, 1, 8, 8)).mean() for image in range(3)])
+    torch.testing.assert_close(weights.mean(0), -nll - posterior.kl().sum(1), rtol=1e-3, atol=0.02)
+
+
+def test_more_samples_bound_it_tighter_and_the_truth_is_never_passed() -> None:
+    """A linear Gaussian model's log p(x) is known: x ~ N(b, W W^T + variance)."""
+    torch.manual_seed(0)
+    model = VAE((1, 2, 3), widths=[], latent_dim=2, likelihood="gaussian", variance=0.5).eval()
+    x = torch.rand(4, 1, 2, 3)
+    weight, bias = model.net.decoder[0].weight.double(), model.net.decoder[0].bias.double()  # type: ignore[union-attr, operator]
+    with torch.no_grad():
+        covariance = weight @ weight.T + 0.5 * torch.eye(6).double()
+        truth = torch.distributions.MultivariateNormal(bias, covariance).log_prob(x.flatten(1).double()).float()  # type: ignore[no-untyped-call]
+        bounds = [importance_weighted_bound(lambda k: model.log_weights(k, x), k, 2000).mean() for k in (1, 50, 20_000)]
+        elbo = torch.stack([model.log_weights(1, x).mean() for _ in range(2000)]).mean()
+    assert elbo < bounds[1] < bounds[2]
+    assert bounds[2].item() == pytest.approx(truth.mean().item(), abs=0.01)
+
+
+def test_each_sample_of_a_conditional_one_is_judged_by_its_own_image_and_class() -> None:
+    model, x = VAE((1, 8, 8), num_classes=10, conditional=True, latent_dim=2).eval(), binary(3)
+    y = torch.tensor([3, 7, 0])
+    with torch.no_grad():
+        torch.manual_seed(0)
+        weights = model.log_weights(2, x, y)
+        torch.manual_seed(0)
+        posterior = model.net.infer(x, y)
+        z = posterior.sample(2)
+        for image in range(3):
+            nll = model.net.nll(z[:, image], x[[image, image]], y[[image, image]])
+            prior = Normal(0.0, 1.0).log_prob(z[:, image]).sum(1)  # type: ignore[no-untyped-call]
+            torch.testing.assert_close(weights[:, image], prior - nll - posterior.log_prob(z)[:, image])
+
+
+def test_a_small_kl_survives_half_precision() -> None:
+    model, x = VAE((1, 8, 8), latent_dim=2), binary(4)
+    with torch.no_grad():
+        model.net.posterior.weight.zero_()
+        model.net.posterior.bias.copy_(torch.tensor([0.03, 0.0, 0.0, 0.0]))
+    with torch.autocast("cpu", torch.bfloat16):
+        kl = model.net.infer(x).kl()
+    torch.testing.assert_close(kl, torch.tensor([[0.03**2 / 2, 0.0]]).expand(4, 2), rtol=0.02, atol=1e-7)
+
+
+def test_a_conditional_one_is_told_the_class_on_both_sides() -> None:
+    model = VAE((1, 8, 8), num_classes=10, conditional=True, latent_dim=2).eval()
+    x = binary(2)[:1].expand(2, -1, -1, -1)
+    one, other = torch.tensor([3, 3]), torch.tensor([3, 7])
+    assert not torch.equal(model.encode(x, other)[0], model.encode(x, other)[1])
+    z = torch.zeros(2, 2)
+    assert torch.equal(model.decode(z, one)[0], model.decode(z, one)[1])
+    assert not torch.equal(model.decode(z, other)[0], model.decode(z, other)[1])
+    assert model.sample(20).shape == (20, 1, 8, 8)
+    with pytest.raises(ValueError, match="a conditional VAE needs the classes of its images"):
+        model.encode(x)
+
+
+def test_a_learned_variance_is_learned_and_a_given_one_is_not() -> None:
+    x = torch.full((8, 1, 8, 8), 0.5)
+    for variance, moves in ((None, True), (0.1, False)):
+        model = VAE((1, 8, 8), likelihood="gaussian", variance=variance)
+        assert model.net.logvar is not None
+        before = model.net.logvar.item()  # 0.1, where the error is about 0.25
+        optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=0.01)
+        for _ in range(5):
+            model.step(batch_of(x), torch.tensor(1.0))[0].backward()
+            optimizer.step()
+        assert (model.net.logvar.item() > before) == moves
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"input_shape": None}, "input_shape is not known"),
+        ({"latent_dim": 0}, "latent_dim must be at least 1, got 0"),
+        ({"likelihood": "poisson"}, "unknown likelihood 'poisson'"),
+        ({"variance": 0.0}, "variance must be positive, got 0.0"),
+        ({"beta": -1.0}, "beta and free_bits must be 0 or more, got -1.0 and 0.0"),
+        ({"warmup": 2.0}, r"warmup is a share of training, in \[0, 1\], got 2.0"),
+        ({"conditional": True}, "num_classes is not known"),
+    ],
+)
+def test_refuses_what_cannot_work(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        VAE(**{"input_shape": (1, 8, 8), **arguments})  # type: ignore[arg-type]  # wrong on purpose

@@ -1,0 +1,128 @@
+"""`zoo sample` and `zoo interpolate`: sheets of the right size, and clear answers where there is nothing to draw."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from lightning import Trainer
+from PIL import Image
+
+from datamodules import Digits
+from zoo.autoencoders.vae import VAE
+from zoo.autoencoders.vanilla import Autoencoder
+from zoo.cli.main import main
+from zoo.training.checkpoint import AtomicCheckpointIO, load_system
+from zoo.training.system import System
+
+Save = Callable[[System], str]
+
+
+@pytest.fixture
+def save(fit: Callable[..., Trainer], tmp_path: Path) -> Save:
+    def saved(system: System) -> str:
+        trainer = fit(system, Digits(normalize=False), max_steps=1, limit_val_batches=0, plugins=[AtomicCheckpointIO()])
+        trainer.save_checkpoint(tmp_path / "model.ckpt")
+        return str(tmp_path / "model.ckpt")
+
+    return saved
+
+
+def sheet(path: Path, rows: int, columns: int) -> np.ndarray:
+    """The images of a sheet: (rows, columns, 8, 8) in 0..255, whatever it was magnified by."""
+    picture = np.asarray(Image.open(path).convert("L"))
+    times = picture.shape[1] // (columns * 9 - 1)
+    assert picture.shape == (times * (rows * 9 - 1), times * (columns * 9 - 1))
+    small = np.pad(picture[::times, ::times], (0, 1))
+    return small.reshape(rows, 9, columns, 9).swapaxes(1, 2)[:, :, :8, :8]
+
+
+def test_samples_are_the_models_own(save: Save, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    checkpoint = save(VAE((1, 8, 8), latent_dim=2))
+    assert main(["sample", checkpoint, "-n", "12", "--seed", "3", "-o", str(tmp_path / "new" / "s.png")]) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "new" / "s.png")
+    drawn = sheet(tmp_path / "new" / "s.png", 2, 10)
+    system = load_system(checkpoint)
+    torch.manual_seed(3)
+    expected = system.sample(12)  # type: ignore[operator]
+    assert np.abs(drawn.reshape(20, 8, 8)[:12] - 255 * expected[:, 0].detach().numpy()).max() <= 1
+    assert (drawn[1, 2:] == 255).all()  # a row that is not full
+
+
+def test_of_a_conditional_model_a_class_is_chosen(save: Save, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    checkpoint = save(VAE((1, 8, 8), num_classes=10, conditional=True, latent_dim=2))
+    out = str(tmp_path / "s.png")
+    for command in ("sample", "interpolate"):
+        assert main([command, checkpoint, "--label", "4", "-o", out]) == 0
+        assert main([command, checkpoint, "--label", "10", "-o", out]) == 1
+        assert "--label must lie in 0..9, got 10" in capsys.readouterr().err
+
+
+def test_a_sheet_lies_with_the_run_it_belongs_to(run_of_a_vae: Path) -> None:
+    for command, name in (("sample", "samples"), ("interpolate", "interpolation")):
+        (run_of_a_vae / "pictures" / f"{name}.png").unlink()
+        assert main([command, str(run_of_a_vae / "checkpoints" / "best.ckpt")]) == 0
+        assert (run_of_a_vae / "pictures" / f"{name}.png").exists()
+
+
+def test_a_checkpoint_of_another_likelihood_is_refused(run_of_a_vae: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    checkpoint = str(run_of_a_vae / "checkpoints" / "best.ckpt")
+    other = ["--model.likelihood", "bernoulli", "--run_dir", str(run_of_a_vae.parent / "other")]
+    assert main(["test", "-c", "vae_digits", *other, "--ckpt_path", checkpoint]) == 1
+    assert "likelihood is bernoulli, was gaussian" in capsys.readouterr().err
+
+
+def test_pictures_have_no_class_for_an_autoencoder(run_of_a_vae: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    checkpoint = str(run_of_a_vae / "checkpoints" / "best.ckpt")
+    pictures = ["--images", str(run_of_a_vae / "pictures"), "--run_dir", str(run_of_a_vae.parent / "predicted")]
+    assert main(["predict", "--ckpt_path", checkpoint, *pictures]) == 1
+    assert "holds a VAE, which knows no classes: for codes, predict -c CONFIG" in capsys.readouterr().err
+
+
+@pytest.fixture
+def run_of_a_vae(tmp_path: Path) -> Path:
+    short = ["--trainer.max_epochs", "1", "--run_dir", str(tmp_path / "run")]
+    assert main(["fit", "-c", "vae_digits", *short]) == 0
+    return tmp_path / "run"
+
+
+def test_from_picture_to_picture(save: Save, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    system = Autoencoder((1, 8, 8), widths=[], squash=False, latent_dim=64)
+    with torch.no_grad():
+        for layer in (system.net.encoder[-2], system.net.decoder[0]):  # a code that says it all, pixel by pixel
+            layer.weight.copy_(torch.eye(64))  # type: ignore[union-attr, operator]
+            layer.bias.zero_()  # type: ignore[union-attr, operator]
+    system.lr = 1e-12
+    checkpoint = save(system)
+    pictures = torch.rand(4, 8, 8)
+    (tmp_path / "mine").mkdir()
+    for number, picture in enumerate(pictures):
+        Image.fromarray((255 * picture).byte().numpy()).save(tmp_path / "mine" / f"{number}.png")
+    out = tmp_path / "way.png"
+    given = ["--images", str(tmp_path / "mine"), "-o", str(out)]
+    assert main(["interpolate", checkpoint, "--pairs", "2", "--steps", "5", *given]) == 0
+    drawn = sheet(out, 4, 5)
+    for row, (first, last) in enumerate([(0, 1), (0, 1), (2, 3), (2, 3)]):
+        for column, picture in ((0, pictures[first]), (4, pictures[last])):
+            assert np.abs(drawn[row, column] - 255 * picture.numpy()).max() <= 3
+    middle = 255 * (pictures[0] + pictures[1]).numpy() / 2
+    assert np.abs(drawn[0, 2] - middle).max() <= 3  # the straight way
+    assert main(["interpolate", checkpoint, "--pairs", "3", *given]) == 1
+    assert "holds 4 pictures, but 3 pairs need 6" in capsys.readouterr().err
+
+
+def test_what_cannot_be_drawn_is_refused(save: Save, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("sample", "interpolate"):
+        assert main([command, "resnet20_fashion_mnist", "-o", str(tmp_path / "x.png")]) == 1
+        assert "holds a CIFARResNetClassifier, which" in capsys.readouterr().err
+        assert main([command, str(tmp_path / "lost.ckpt"), "-o", str(tmp_path / "x.png")]) == 1
+        assert "no checkpoint" in capsys.readouterr().err
+    plain = save(Autoencoder((1, 8, 8)))
+    assert main(["sample", plain, "-o", str(tmp_path / "x.png")]) == 1
+    assert "holds a Autoencoder, which cannot make up images" in capsys.readouterr().err
+    assert main(["interpolate", plain, "-o", str(tmp_path / "x.png")]) == 1
+    assert "Autoencoder has no distribution of codes to draw from: give pictures by --images" in capsys.readouterr().err
+    assert main(["sample", plain, "-n", "0"]) == 2
+    assert "--num must be at least 1, got 0" in capsys.readouterr().err
+    assert not (tmp_path / "x.png").exists()

@@ -1,0 +1,1 @@
+"""Autoencoders: images to a short code and back."""

@@ -1,0 +1,226 @@
+"""Variational autoencoder (Kingma & Welling, 2014, arXiv:1312.6114), and with classes given the conditional one.
+
+Beta (Higgins et al., 2017), free bits (Kingma et al., 2016, arXiv:1606.04934), KL warm-up (Bowman et al., 2016,
+arXiv:1511.06349; Sonderby et al., 2016); conditional: Sohn, Lee & Yan, 2015.
+
+Shapes: B batch, C H W image in [0, 1], Z latent, K classes. Likelihoods are summed over pixels and averaged over the batch:
+losses are nats per image, comparable with the literature.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zoo.nn.activations import Activation
+from zoo.nn.checks import check_labels, check_shape
+from zoo.nn.codecs import Architecture, decoder, trunk
+from zoo.nn.likelihoods import Likelihood, bits_per_dim, check_likelihood, mean_image, negative_log_likelihood
+from zoo.training.optim import Optim
+from zoo.training.reconstructor import Reconstructor
+from zoo.training.system import Batch, Outputs, known
+
+WIDTHS = (256,)
+
+
+class Posterior(NamedTuple):
+    """Diagonal Gaussian q(z|x)."""
+
+    mu: Tensor  # (B, Z)
+    logvar: Tensor  # (B, Z)
+
+    def sample(self, num_samples: int | None = None) -> Tensor:
+        """Draw z by the reparameterisation trick, so that gradients reach mu and logvar: (B, Z), or (S, B, Z)."""
+        shape = self.mu.shape if num_samples is None else (num_samples, *self.mu.shape)
+        noise = torch.randn(shape, dtype=self.mu.dtype, device=self.mu.device)
+        return self.mu + torch.exp(0.5 * self.logvar) * noise
+
+    def kl(self) -> Tensor:
+        """KL(q || N(0, I)) in nats, per dimension: (B, Z). Kingma & Welling, appendix B."""
+        return -0.5 * (1 + self.logvar - self.mu.square() - self.logvar.exp())
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """The density q(z|x) as a logarithm, in nats: z (..., B, Z) to (..., B)."""
+        squares = (z - self.mu).square() * torch.exp(-self.logvar)
+        return -0.5 * (squares + self.logvar + math.log(2 * math.pi)).sum(-1)
+
+
+class VAENet(nn.Module):
+    """Encoder to q(z|x), decoder to p(x|z); with `num_classes` both are given the class as well.
+
+    Args:
+        input_shape: (C, H, W).
+        architecture: dense layers, or convolutions that halve the image.
+        widths: of the hidden layers, or channels of the convolutions.
+        hidden: units of a dense layer between the convolutions and the code, if any.
+        activation: after each layer but the last.
+        latent_dim: Z.
+        likelihood: of pixels.
+        variance: of the "gaussian" likelihood; None learns one for all pixels (Rybkin, Daniilidis & Levine, 2021,
+            arXiv:2006.13202).
+        num_classes: K, for a conditional VAE.
+
+    Raises:
+        ValueError: for arguments that cannot work.
+    """
+
+    def __init__(
+        self,
+        input_shape: Sequence[int],
+        architecture: Architecture = "mlp",
+        widths: Sequence[int] = WIDTHS,
+        hidden: int | None = None,
+        activation: Activation = "relu",
+        latent_dim: int = 64,
+        likelihood: Likelihood = "bernoulli",
+        variance: float | None = 1.0,
+        num_classes: int | None = None,
+    ) -> None:
+        super().__init__()
+        check_likelihood(likelihood)
+        if latent_dim < 1:
+            raise ValueError(f"latent_dim must be at least 1, got {latent_dim}")
+        if variance is not None and not variance > 0:
+            raise ValueError(f"variance must be positive, got {variance}")
+        self.input_shape, self.latent_dim, self.likelihood = tuple(input_shape), latent_dim, likelihood
+        self.num_classes = num_classes
+        self.encoder, num_features = trunk(architecture, input_shape, widths, hidden, activation)
+        self.posterior = nn.Linear(num_features + (num_classes or 0), 2 * latent_dim)
+        self.decoder = decoder(architecture, latent_dim + (num_classes or 0), widths, input_shape, hidden, activation)
+        self.logvar: Tensor | None = None
+        if likelihood == "gaussian":
+            self.logvar = nn.Parameter(torch.tensor([math.log(variance or 0.1)]), requires_grad=variance is None)
+
+    def infer(self, x: Tensor, y: Tensor | None = None) -> Posterior:
+        """Images (B, C, H, W), and classes (B,) of a conditional VAE, to q(z|x)."""
+        check_shape(x, self.input_shape)
+        mu, logvar = self.posterior(self._given(self.encoder(x), y)).float().chunk(2, dim=1)  # a KL needs all digits
+        return Posterior(mu.contiguous(), logvar.contiguous())
+
+    def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """The posterior's mean: (B, Z)."""
+        return self.infer(x, y).mu
+
+    def output(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """What the likelihood reads: (B, Z) to (B, C, H, W)."""
+        return self.decoder(self._given(z, y))
+
+    def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """E[x|z]: (B, Z) to (B, C, H, W) in [0, 1]."""
+        return mean_image(self.likelihood, self.output(z, y))
+
+    def nll(self, z: Tensor, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """-log p(x|z) in nats per image: (B,)."""
+        return negative_log_likelihood(self.likelihood, self.output(z, y), x, self.logvar)
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Reconstruct through the posterior's mean."""
+        return self.decode(self.encode(x, y), y)
+
+    def _given(self, x: Tensor, y: Tensor | None) -> Tensor:
+        if self.num_classes is None:
+            return x
+        if y is None:
+            raise ValueError("a conditional VAE needs the classes of its images")
+        return torch.cat([x, F.one_hot(y, self.num_classes).to(x.dtype)], dim=1)
+
+
+class VAE(Reconstructor):
+    """Trains q(z|x) and p(x|z) by the evidence lower bound.
+
+    Reports, in nats per image: `nll` of the reconstruction from one sample, `kl`, and their sum `negative_elbo`, without beta
+    or free bits; and the same in `bits_per_dim`.
+
+    Args:
+        beta: weight of the KL term.
+        free_bits: nats of KL that each latent dimension may have for nothing, on the average of a batch.
+        warmup: share of training over which the KL's weight rises from 0.
+        conditional: on the image's class.
+    """
+
+    monitor = ("val/loss", "min")
+    headline = "test/negative_elbo"
+    net: VAENet
+
+    def __init__(
+        self,
+        input_shape: tuple[int, ...] | None = None,  # linked from the datamodule
+        num_classes: int | None = None,  # linked from the datamodule; for `conditional` only
+        architecture: Architecture = "mlp",
+        widths: Sequence[int] = WIDTHS,
+        hidden: int | None = None,
+        activation: Activation = "relu",
+        latent_dim: int = 64,
+        likelihood: Likelihood = "bernoulli",
+        variance: float | None = 1.0,
+        beta: float = 1.0,
+        free_bits: float = 0.0,
+        warmup: float = 0.0,
+        conditional: bool = False,
+        lr: float = 1e-3,
+        optim: Optim | None = None,
+    ) -> None:
+        if beta < 0 or free_bits < 0:
+            raise ValueError(f"beta and free_bits must be 0 or more, got {beta} and {free_bits}")
+        if not 0 <= warmup <= 1:
+            raise ValueError(f"warmup is a share of training, in [0, 1], got {warmup}")
+        super().__init__(lr, optim)
+        self.save_hyperparameters(logger=False)
+        self.beta, self.free_bits, self.warmup, self.conditional = beta, free_bits, warmup, conditional
+        classes = known("num_classes", num_classes) if conditional else None
+        shape = known("input_shape", input_shape)
+        self.net = VAENet(shape, architecture, widths, hidden, activation, latent_dim, likelihood, variance, classes)
+
+    def inputs(self, batch: Batch) -> tuple[Tensor, ...]:
+        return (batch.x, batch.y) if self.conditional else (batch.x,)
+
+    def step(self, batch: Batch, progress: Tensor) -> tuple[Tensor, Outputs]:
+        x, *y = self.inputs(batch)
+        posterior = self.net.infer(x, *y)
+        nll = self.net.nll(posterior.sample(), x, *y).mean()
+        kl_of_dim = posterior.kl().mean(0)
+        ramp = (progress / self.warmup).clamp(max=1.0) if self.warmup else 1.0
+        loss = nll + ramp * self.beta * kl_of_dim.clamp(min=self.free_bits).sum()
+        kl = kl_of_dim.sum()
+        bits = bits_per_dim(self.net.likelihood, (nll + kl).detach(), x[0].numel())
+        terms = {"nll": nll, "kl": kl, "negative_elbo": nll + kl, "bits_per_dim": bits}
+        if self.training:
+            return loss, terms
+        return loss, {**terms, "preds": self.net.decode(posterior.mu, *y), "target": x}
+
+    def log_weights(self, num_samples: int, *inputs: Tensor) -> Tensor:
+        """Log p(x, z) - log q(z|x) of so many samples of z for each image: (num_samples, B), in nats."""
+        x, *y = inputs
+        posterior = self.net.infer(x, *y)
+        z = posterior.sample(num_samples)
+        flat = z.flatten(0, 1)
+        nll = self.net.nll(flat, x.repeat(num_samples, 1, 1, 1), *(value.repeat(num_samples) for value in y))
+        prior = -0.5 * (z.square() + math.log(2 * math.pi)).sum(-1)
+        return prior - nll.view(num_samples, -1) - posterior.log_prob(z)
+
+    def oddness(self, *inputs: Tensor) -> dict[str, Tensor]:
+        """Beside the errors the negative ELBO of one sample, and its KL."""
+        x, *y = inputs
+        posterior = self.net.infer(x, *y)
+        kl = posterior.kl().sum(1)
+        mse = (self.net.decode(posterior.mu, *y) - x).square().flatten(1).mean(1)
+        return {"mse": mse, "kl": kl, "negative_elbo": self.net.nll(posterior.sample(), x, *y) + kl}
+
+    def sample(self, num: int, y: Tensor | None = None) -> Tensor:
+        """Decode z ~ N(0, I), of a conditional VAE with classes (num,), or all in turn: (num, C, H, W) in [0, 1]."""
+        z = torch.randn(num, self.net.latent_dim, device=self.device)
+        if self.conditional and y is None:
+            y = torch.arange(num, device=self.device) % self.hparams["num_classes"]
+        return self.net.decode(z, y)
+
+    def check_batch(self, batch: Any) -> None:
+        super().check_batch(batch)
+        if self.conditional:
+            check_labels(batch.y, self.hparams["num_classes"])
+
+    def example_inputs(self, batch_size: int) -> tuple[Tensor, ...]:
+        x = super().example_inputs(batch_size)
+        return (*x, torch.arange(batch_size) % self.hparams["num_classes"]) if self.conditional else x

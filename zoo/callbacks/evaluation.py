@@ -1,0 +1,48 @@
+"""What the callbacks that evaluate codes and samples share: a pass over data outside of the trainer's own loop."""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from lightning import LightningDataModule, LightningModule, Trainer
+
+
+def batches(trainer: Trainer, split: str, data: LightningDataModule | None = None) -> Iterator[Any]:
+    """This rank's batches of a split as evaluation sees them, on the trainer's device and within its limits for the split.
+
+    They are of `data`, or the trainer's own.
+    """
+    data_module: Any = data or trainer.datamodule  # type: ignore[attr-defined]  # set while it runs
+    loader = data_module.loader(split)
+    limit = getattr(trainer, f"limit_{split}_batches")  # a number, or as a float a share
+    for batch in islice(loader, limit if isinstance(limit, int) else int(limit * len(loader))):
+        moved = batch._replace(**{name: value.to(trainer.strategy.root_device) for name, value in batch._asdict().items()})
+        yield data_module.transform(moved, 0, False)
+
+
+def binarized(trainer: Trainer) -> Any:
+    """How the trainer's data make pixels binary, or None."""
+    return getattr(getattr(trainer.datamodule, "transform", None), "binarize", None)  # type: ignore[attr-defined]
+
+
+def require(callback: object, system: LightningModule, *methods: str) -> None:
+    """Refuse a system that a callback can't evaluate, before it is trained.
+
+    Raises:
+        ValueError: naming the method that is missing.
+    """
+    for method in methods:
+        if not hasattr(system, method):
+            kind = type(callback).__name__
+            raise ValueError(f"{kind} is for systems with {method}(), {type(system).__name__} has none: leave the callback out")
+
+
+def check_counts(**counts: int) -> None:
+    """Refuse numbers of images or samples that are none.
+
+    Raises:
+        ValueError: naming the argument.
+    """
+    for name, count in counts.items():
+        if count < 1:
+            raise ValueError(f"{name} must be at least 1, got {count}")

@@ -1,0 +1,38 @@
+"""What a latent variable model knows: bounds on log p(x), and which of its dimensions it uses.
+
+Shapes: B images, N images of a whole split, Z latent dimensions, K importance samples.
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+
+def importance_weighted_bound(log_weights: Callable[[int], Tensor], num_samples: int, at_once: int = 100) -> Tensor:
+    """Log (1/K) sum_k p(x, z_k) / q(z_k|x), a lower bound on log p(x) that rises with K: (B,), in nats.
+
+    Burda, Grosse & Salakhutdinov, 2016, arXiv:1509.00519, equation 8. With K = 1 it is one draw of the evidence lower bound.
+
+    Args:
+        log_weights: draws k samples and returns log p(x, z) - log q(z|x) of each, (k, B).
+        num_samples: K.
+        at_once: samples per call; memory, not the result's law, depends on it.
+
+    Raises:
+        ValueError: if a number is not positive.
+    """
+    if num_samples < 1 or at_once < 1:
+        raise ValueError(f"num_samples and at_once must be at least 1, got {num_samples} and {at_once}")
+    total: Tensor | None = None
+    for start in range(0, num_samples, at_once):
+        part = log_weights(min(at_once, num_samples - start)).logsumexp(0)
+        total = part if total is None else torch.logaddexp(total, part)
+    assert total is not None
+    return total - math.log(num_samples)
+
+
+def active_units(means: Tensor, threshold: float = 0.01) -> int:
+    """How many dimensions of posterior means (N, Z) have a variance above `threshold` over the images (Burda et al., 2016)."""
+    return int((means.var(0) > threshold).sum())
