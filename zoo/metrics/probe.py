@@ -27,6 +27,6 @@ def linear_probe(x: Tensor, y: Tensor, x_test: Tensor, y_test: Tensor, max_iter:
 def principal_components(x: Tensor, num: int) -> tuple[Tensor, Tensor]:
     """Mean (F,) of samples (N, F) and their first orthonormal directions (min(num, F), F), by the covariance's eigenvectors."""
     mean = x.mean(0)
-    centred = x - mean
+    centred = (x - mean).double()  # in single precision eigh may not converge where samples are few
     _, vectors = torch.linalg.eigh(centred.T @ centred)
-    return mean, vectors.flip(1)[:, :num].T
+    return mean, vectors.flip(1)[:, :num].T.to(x.dtype)

@@ -174,7 +174,7 @@ class System(LightningModule):
         self.log("train/lr", optimizer.param_groups[0]["lr"])
         self.log_dict({"train/loss": loss, **_scalars("train", outputs)})
         if "preds" in outputs and len(metrics := self._metrics("train")):
-            self.log_dict(metrics(outputs["preds"], outputs["target"]))
+            self.log_dict(metrics(*_judged(outputs)))
             metrics.reset()
 
     def _evaluate(self, stage: str, batch: Any) -> Outputs:
@@ -182,12 +182,17 @@ class System(LightningModule):
         scalars = {f"{stage}/loss": loss, **_scalars(stage, outputs)}
         self.log_dict(scalars, batch_size=len(batch.x), on_epoch=True, sync_dist=True)
         if "preds" in outputs and len(metrics := self._metrics(stage)):
-            metrics.update(outputs["preds"], outputs["target"])
+            metrics.update(*_judged(outputs))
             self.log_dict(metrics, on_epoch=True, batch_size=len(batch.x))
         return outputs
 
     def _metrics(self, stage: str) -> MetricCollection:
         return self.metrics[f"{stage}_metrics"]  # type: ignore[return-value]
+
+
+def _judged(outputs: Outputs) -> tuple[Tensor, Tensor]:
+    """What metrics compare. torchmetrics' MeanSquaredError takes flat views, which coloured images in channels_last have not."""
+    return outputs["preds"].contiguous(), outputs["target"].contiguous()
 
 
 def _scalars(stage: str, outputs: Outputs) -> Outputs:
