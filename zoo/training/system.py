@@ -191,7 +191,7 @@ class System(LightningModule):
 
 
 def _judged(outputs: Outputs) -> tuple[Tensor, Tensor]:
-    """What metrics compare. torchmetrics' MeanSquaredError takes flat views, which coloured images in channels_last have not."""
+    """What metrics compare. torchmetrics' mean squared error takes flat views, and images in channels_last have none."""
     return outputs["preds"].contiguous(), outputs["target"].contiguous()
 
 

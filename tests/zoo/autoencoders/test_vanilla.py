@@ -1,10 +1,15 @@
 """An autoencoder's meaning: what goes through its code, and that the linear one is PCA."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 import torch.nn.functional as F
+from lightning import Trainer
 
+from datamodules.base import Arrays, DataModule
 from datamodules.batch import Batch
+from datamodules.images import ImageTransform
 from zoo.autoencoders.vanilla import Autoencoder, AutoencoderNet
 from zoo.metrics.probe import principal_components
 
@@ -66,3 +71,26 @@ def test_refuses_what_cannot_work() -> None:
         Autoencoder()
     with pytest.raises(ValueError, match=r"images must lie in \[0, 1\], found -1.00..2.00: set data.normalize to false"):
         Autoencoder((1, 1, 2)).check_batch(batch_of(torch.tensor([[[[-1.0, 2.0]]]])))
+
+
+class Colours(DataModule):
+    """A few random colour images."""
+
+    num_classes, input_shape = 2, (3, 8, 8)
+
+    def __init__(self) -> None:
+        super().__init__(batch_size=8, test_fraction=0.2, val_fraction=0.2)
+        self.transform = ImageTransform((0.0,) * 3, (1.0,) * 3, normalize=False)
+
+    def load(self, part: str) -> Arrays:
+        generator = torch.Generator().manual_seed(0)
+        x = torch.randint(0, 256, (60, 3, 8, 8), dtype=torch.uint8, generator=generator)
+        return Arrays(x, torch.arange(60) % 2)
+
+
+def test_coloured_images_are_trained_on_and_scored(fit: Callable[..., Trainer]) -> None:
+    """Convolutions run in channels_last, of which torchmetrics' mean squared error wants a flat view."""
+    data, system = Colours(), Autoencoder((3, 8, 8), architecture="conv", widths=[4])
+    trainer = fit(system, data, max_epochs=1, log_every_n_steps=1)
+    (scores,) = trainer.test(system, datamodule=data, verbose=False)
+    assert 0 < scores["test/mse"] < 1
