@@ -1,6 +1,6 @@
 """Whether a VAE with a strong decoder ignores its code, and what warm-up does (Bowman et al., 2016; Chen et al., 2017).
 
-python recipes/claims/autoencoders/kl_collapse.py [--full]        two minutes on one CPU core; --full some more
+python recipes/claims/autoencoders/kl_collapse.py [--full]        two minutes on one CPU core; --full eight
 
 VAEs of binary Digits with the same encoder are trained with two decoders: one that makes all pixels at once from the code, and
 a GRU that makes one pixel after the other and sees those before it, which needs no code to model an image. Reported are the KL
@@ -46,7 +46,7 @@ class Sizes(NamedTuple):
 
 
 FAST = Sizes(num_seeds=2, num_updates=400, hidden_dim=48, latent_dim=8)
-FULL = FAST._replace(num_seeds=3, num_updates=2000, hidden_dim=64)
+FULL = FAST._replace(num_seeds=3, num_updates=1000)
 
 
 class Net(nn.Module):

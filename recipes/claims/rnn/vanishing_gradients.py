@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import torch
 from matplotlib.figure import Figure
-from recipes.claims.gates_on_adding import Adder, adding, train
+from recipes.claims.rnn.gates_on_adding import Adder, adding, train
 from torch import Tensor, nn
 
 from zoo.cli.claims import Claim, Row, main

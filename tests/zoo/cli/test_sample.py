@@ -77,7 +77,7 @@ def test_pictures_have_no_class_for_an_autoencoder(run_of_a_vae: Path, capsys: p
     checkpoint = str(run_of_a_vae / "checkpoints" / "best.ckpt")
     pictures = ["--images", str(run_of_a_vae / "pictures"), "--run_dir", str(run_of_a_vae.parent / "predicted")]
     assert main(["predict", "--ckpt_path", checkpoint, *pictures]) == 1
-    assert "holds a VAE, which knows no classes: for codes, predict -c CONFIG" in capsys.readouterr().err
+    assert "holds a VAE, which has no classes: for codes, zoo predict -c CONFIG" in capsys.readouterr().err
 
 
 @pytest.fixture

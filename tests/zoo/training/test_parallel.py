@@ -118,6 +118,8 @@ def test_a_network_entered_by_other_methods_is_evaluated_alike_by_two_processes_
     two = scores("fit", "-c", "vae_digits", "-c", "trainer/fsdp", *short, "--run_dir", str(run))
     alone = ["--trainer.strategy", "auto", "--trainer.devices", "1", "--ckpt_path", str(run / "checkpoints" / "best.ckpt")]
     one = scores("test", "-c", str(run / "config.yaml"), *alone, "--run_dir", str(tmp_path / "again"))
-    for name in ("mse", "psnr", "ssim", "kl", "active_units", "probe_acc", "probe_acc_pca"):
+    for name in ("mse", "psnr", "ssim", "active_units", "probe_acc", "probe_acc_pca"):
         assert two[f"test/{name}"] == pytest.approx(one[f"test/{name}"], abs=2e-3)
+    # Lightning averages the number of samples over processes as an integer: 359 of them count for 358 (result.py, compute)
+    assert two["test/kl"] == pytest.approx(one["test/kl"], rel=1 / 358)
     assert two["test/nll_iwae_50"] == pytest.approx(one["test/nll_iwae_50"], abs=1.0)  # of other draws
