@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 import torch
 from matplotlib.figure import Figure
-from recipes.claims.rnn.gates_on_adding import Adder, adding, train
 from torch import Tensor, nn
 
+from recipes.claims.rnn.gates_on_adding import Adder, adding, train
 from zoo.cli.claims import Claim, Row, main
 from zoo.nn.recurrent import CELLS, Cell, Kind, Recurrent, RNNCell, State, cells_of, scan
 
