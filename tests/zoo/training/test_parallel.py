@@ -121,5 +121,5 @@ def test_a_network_entered_by_other_methods_is_evaluated_alike_by_two_processes_
     for name in ("mse", "psnr", "ssim", "active_units", "probe_acc", "probe_acc_pca"):
         assert two[f"test/{name}"] == pytest.approx(one[f"test/{name}"], abs=2e-3)
     # Lightning averages the number of samples over processes as an integer: 359 of them count for 358 (result.py, compute)
-    assert two["test/kl"] == pytest.approx(one["test/kl"], rel=1 / 358)
+    assert two["test/kl"] == pytest.approx(one["test/kl"], rel=0.004)
     assert two["test/nll_iwae_50"] == pytest.approx(one["test/nll_iwae_50"], abs=1.0)  # of other draws
