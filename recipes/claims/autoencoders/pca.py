@@ -43,7 +43,7 @@ class Sizes(NamedTuple):
 
 
 FAST = Sizes(num_seeds=2, widths=(2, 8), num_updates=1500, batch_size=500, hidden_dim=128, num_images=5000)
-FULL = Sizes(num_seeds=3, widths=(2, 4, 8, 64), num_updates=5000, batch_size=500, hidden_dim=256, num_images=54_000)
+FULL = Sizes(num_seeds=2, widths=(2, 8, 64), num_updates=2500, batch_size=500, hidden_dim=64, num_images=54_000)
 
 
 def images(num: int) -> tuple[Tensor, Tensor, str]:
