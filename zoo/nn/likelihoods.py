@@ -30,7 +30,8 @@ def negative_log_likelihood(likelihood: Likelihood, output: Tensor, x: Tensor, l
     """-log p(x | output) in nats, summed over pixels: (..., C, H, W) and images that broadcast with it to (...).
 
     "bernoulli": `output` are logits. A likelihood of binary pixels only; on grey ones it is the customary score, and no bound
-    on log p(x). "continuous_bernoulli" (Loaiza-Ganem & Cunningham, 2019, arXiv:1907.06845) is one of pixels in [0, 1].
+    on log p(x). "continuous_bernoulli" (Loaiza-Ganem & Cunningham, 2019, arXiv:1907.06845) is one of pixels in [0, 1];
+    where many are exactly 0 or 1, as MNIST's, its density has no bound and training runs after it.
     "gaussian": `output` is the mean, `logvar` the logarithm of the variance, one number; None is a variance of 1. It counts for
     LEAST_LOGVAR at least, or images that can be copied would have a density without bound.
     """
