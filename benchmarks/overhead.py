@@ -94,7 +94,7 @@ WORKS = [
         normalize=True,
     ),
     Work("autoencoder 784-256-64", lambda: Autoencoder(SHAPE, lr=LR), lambda: AutoencoderNet(SHAPE), reconstruct),
-    Work("conv VAE 16-32-256-16", lambda: VAE(SHAPE, lr=LR, **CONV), lambda: VAENet(SHAPE, **CONV), bound),  # type: ignore[arg-type]
+    Work("conv VAE 16-32-256-16", lambda: VAE(SHAPE, lr=LR, **CONV), lambda: VAENet(SHAPE, **CONV), bound),  # type: ignore[arg-type]  # plain dict
 ]
 
 

@@ -61,7 +61,7 @@ class AnomalyDetection(Callback):
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         model: Any = pl_module
         found: dict[str, list[Tensor]] = {}
-        for batch in batches(trainer, "test", self._other):
+        for batch in batches(trainer, "test", self._other, self.num_images):
             for name, score in model.oddness(*model.inputs(batch)).items():
                 found.setdefault(name, []).append(score.float().cpu())
         for name in found:

@@ -7,17 +7,20 @@ from typing import Any
 from lightning import LightningDataModule, LightningModule, Trainer
 
 
-def batches(trainer: Trainer, split: str, data: LightningDataModule | None = None) -> Iterator[Any]:
+def batches(trainer: Trainer, split: str, data: LightningDataModule | None = None, num: int | None = None) -> Iterator[Any]:
     """This rank's batches of a split as evaluation sees them, on the trainer's device and within its limits for the split.
 
-    They are of `data`, or the trainer's own.
+    They are of `data`, or the trainer's own; with `num` they end after so many samples.
     """
     data_module: Any = data or trainer.datamodule  # type: ignore[attr-defined]  # set while it runs
     loader = data_module.loader(split)
     limit = getattr(trainer, f"limit_{split}_batches")  # a number, or as a float a share
     for batch in islice(loader, limit if isinstance(limit, int) else int(limit * len(loader))):
-        moved = batch._replace(**{name: value.to(trainer.strategy.root_device) for name, value in batch._asdict().items()})
-        yield data_module.transform(moved, 0, False)
+        if num is not None and num <= 0:
+            return
+        moved = {name: value[:num].to(trainer.strategy.root_device) for name, value in batch._asdict().items()}
+        yield data_module.transform(batch._replace(**moved), 0, False)
+        num = None if num is None else num - len(batch.x)
 
 
 def binarized(trainer: Trainer) -> Any:

@@ -51,26 +51,17 @@ class FrechetDistance(Callback):
         metric = self._metric.to(pl_module.device)
         kinds = {
             "samples": _samples(model, trainer, num) if hasattr(model, "sample") else None,
-            "reconstructions": (model(*inputs) for inputs in _inputs(model, trainer, "test", num)),
-            "real": (inputs[0] for inputs in _inputs(model, trainer, "train", num)),
+            "reconstructions": (model(*model.inputs(batch)) for batch in batches(trainer, "test", num=num)),
+            "real": (batch.x for batch in batches(trainer, "train", num=num)),
         }
-        for inputs in _inputs(model, trainer, "test", num):
-            metric.update(_coloured(inputs[0], self.extractor), real=True)
+        for batch in batches(trainer, "test", num=num):
+            metric.update(_coloured(batch.x, self.extractor), real=True)
         for kind, images in kinds.items():
             if images is not None:
                 for x in images:
                     metric.update(_coloured(x, self.extractor), real=False)
                 pl_module.log(f"test/{distance_name(self.extractor)}_{kind}", metric.compute(), sync_dist=True)
                 metric.reset()
-
-
-def _inputs(model: Any, trainer: Trainer, split: str, num: int) -> Iterator[tuple[Tensor, ...]]:
-    """What the model takes of the first `num` samples of a split on this rank."""
-    for batch in batches(trainer, split):
-        if num <= 0:
-            return
-        yield tuple(value[:num] for value in model.inputs(batch))
-        num -= len(batch.x)
 
 
 def _samples(model: Any, trainer: Trainer, num: int, at_once: int = 500) -> Iterator[Tensor]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from zoo.callbacks.reporting import gathered, log_pictures, writes
 from zoo.callbacks.tiles import save_tiles, tiles
 from zoo.metrics.probe import principal_components
-from zoo.nn.interpolation import linear, spherical
+from zoo.nn.interpolation import both_ways
 
 _COLUMNS = 10
 _STEPS = 10
@@ -92,12 +92,9 @@ def reconstructions(model: Any, inputs: tuple[Tensor, ...]) -> Tensor:
 
 def interpolations(model: Any, z: Tensor, y: Tensor, num_pairs: int = 4) -> Tensor:
     """Two rows for each pair of codes, straight and on the sphere: (2 num_pairs, S, C, H, W). The first one's class counts."""
-    rows = []
-    for first in range(0, min(2 * num_pairs, len(z) - 1), 2):
-        for way in (linear, spherical):
-            codes = way(z[first], z[first + 1], _STEPS).to(model.device)
-            rows.append(model.decode(codes, *_classes(model, _STEPS, y[first])).clamp(0, 1))
-    return torch.stack(rows)
+    num = 2 * min(num_pairs, len(z) // 2)
+    rows = zip(both_ways(z[:num], _STEPS), y[0:num:2].repeat_interleave(2), strict=True)
+    return torch.stack([model.decode(row.to(model.device), *_classes(model, _STEPS, label)).clamp(0, 1) for row, label in rows])
 
 
 def traversals(model: Any, z: Tensor, y: Tensor, num_dims: int = 10) -> Tensor:

@@ -39,14 +39,10 @@ class LinearProbe(Callback):
     def _read(self, trainer: Trainer, pl_module: LightningModule, split: str) -> tuple[Tensor, Tensor, Tensor]:
         """Codes (N, Z), pixels (N, C H W) and classes (N,) of a split, of all ranks."""
         model: Any = pl_module
-        num = self.num_images // trainer.world_size
-        found: list[tuple[Tensor, ...]] = []
-        for batch in batches(trainer, split):
-            if split == "train" and num <= 0:
-                break
-            kept = num if split == "train" else len(batch.x)
-            num -= len(batch.x)
-            parts = model.encode(*model.inputs(batch)).float(), batch.x.flatten(1), batch.y
-            found.append(tuple(part[:kept].cpu() for part in parts))
+        num = self.num_images // trainer.world_size if split == "train" else None
+        found = [
+            (model.encode(*model.inputs(batch)).float().cpu(), batch.x.flatten(1).cpu(), batch.y.cpu())
+            for batch in batches(trainer, split, num=num)
+        ]
         z, x, y = (torch.cat(parts) for parts in zip(*gathered(trainer, found), strict=True))
         return z, x, y

@@ -121,8 +121,9 @@ def _execute(command: str, cli: "ZooCLI", zoo_run: Run, checkpoint: Path | None)
                     _say(f"{name:<12} {value:.4f}")
         case _:
             trainer.predict(model, datamodule=data, ckpt_path=checkpoint, weights_only=True, return_predictions=False)
-    if command in ("test", "predict"):
-        _say(f"predictions  {zoo_run.folder / 'predictions' / command}.csv")
+    table = zoo_run.folder / "predictions" / f"{command}.csv"
+    if command in ("test", "predict") and table.exists():  # answers that are images are drawn
+        _say(f"predictions  {table}")
 
 
 class ZooCLI(LightningCLI):

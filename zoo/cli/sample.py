@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from zoo.callbacks.tiles import save_tiles
-from zoo.nn.interpolation import linear, spherical
+from zoo.nn.interpolation import both_ways
 from zoo.training.checkpoint import load_system
 from zoo.training.links import import_class
 from zoo.training.quiet import keep_quiet
@@ -55,8 +55,7 @@ def interpolate(
         z = torch.randn(2 * num_pairs, system.hparams["latent_dim"], generator=torch.Generator().manual_seed(seed))
     else:
         raise ValueError(f"{type(system).__name__} has no distribution of codes to draw from: give pictures by --images")
-    rows = [way(a, b, num_steps) for a, b in zip(z[::2], z[1::2], strict=True) for way in (linear, spherical)]
-    sheet = [system.decode(row, *(value.expand(num_steps) for value in given)) for row in rows]
+    sheet = [system.decode(row, *(value.expand(num_steps) for value in given)) for row in both_ways(z, num_steps)]
     return _write(torch.stack(sheet), output or _beside(checkpoint, "interpolation.png"))
 
 

@@ -26,3 +26,8 @@ def spherical(a: Tensor, b: Tensor, num_steps: int) -> Tensor:
     share = torch.linspace(0, 1, num_steps, device=a.device)[:, None]
     direction = (torch.sin((1 - share) * angle) * a / a.norm() + torch.sin(share * angle) * b / b.norm()) / torch.sin(angle)
     return direction * ((1 - share) * a.norm() + share * b.norm())
+
+
+def both_ways(z: Tensor, num_steps: int) -> Tensor:
+    """Two rows for each pair of codes (2 P, Z), neighbours in it: straight, and on the great circle: (2 P, S, Z)."""
+    return torch.stack([way(a, b, num_steps) for a, b in zip(z[::2], z[1::2], strict=True) for way in (linear, spherical)])
