@@ -206,5 +206,5 @@ def keep(results: list[dict[str, object]], script: str, output: Path) -> None:
 
 
 if __name__ == "__main__":
-    arguments = parse_arguments(__file__, __doc__, batches=400, rounds=15)
+    arguments = parse_arguments(__file__, __doc__, batches=200, rounds=11)
     keep([measure(work, arguments.batches, arguments.rounds) for work in WORKS], __file__, arguments.output)

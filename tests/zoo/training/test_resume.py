@@ -1,5 +1,6 @@
 """A run that was stopped and resumed ends where the uninterrupted one does, to the bit."""
 
+import functools
 import signal
 import subprocess
 import sys
@@ -77,7 +78,9 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path, end: signal.Signals)
     uninterrupted = weights(fit(tmp_path / "whole", *long))
     run = tmp_path / "stopped"
     command = [sys.executable, "-m", "zoo", *FIT, *long, "--run_dir", str(run)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    # a shell's background job, as a test run may be one, ignores interrupts, and so would its children
+    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=heed)
     deadline = time.monotonic() + 120
     while not (run / "checkpoints" / "step=54.ckpt").exists() and time.monotonic() < deadline:
         time.sleep(0.01)
