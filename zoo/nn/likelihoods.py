@@ -14,6 +14,7 @@ Likelihood = Literal["bernoulli", "continuous_bernoulli", "gaussian"]
 
 
 LEAST_LOGVAR = math.log(1 / 255**2 / 12)  # what rounding to 8 bits adds
+LARGEST_LOGIT = 2 * 255  # a continuous Bernoulli of this logit has its mean half a step of 8 bits away from 0 or 1
 
 
 def check_likelihood(likelihood: str) -> None:
@@ -31,14 +32,14 @@ def negative_log_likelihood(likelihood: Likelihood, output: Tensor, x: Tensor, l
 
     "bernoulli": `output` are logits. A likelihood of binary pixels only; on grey ones it is the customary score, and no bound
     on log p(x). "continuous_bernoulli" (Loaiza-Ganem & Cunningham, 2019, arXiv:1907.06845) is one of pixels in [0, 1];
-    where many are exactly 0 or 1, as MNIST's, its density has no bound and training runs after it.
+    logits approach LARGEST_LOGIT at most, or pixels of exactly 0 or 1 would have a density without bound.
     "gaussian": `output` is the mean, `logvar` the logarithm of the variance, one number; None is a variance of 1. It counts for
     LEAST_LOGVAR at least, or images that can be copied would have a density without bound.
     """
     if likelihood == "bernoulli":
         nll = F.binary_cross_entropy_with_logits(output, x.expand_as(output), reduction="none")
     elif likelihood == "continuous_bernoulli":
-        output = output.float()
+        output = _bounded(output)
         nll = F.binary_cross_entropy_with_logits(output, x.expand_as(output), reduction="none") - _log_normaliser(output)
     else:
         logvar = torch.zeros_like(output[..., :1, :1, :1]) if logvar is None else logvar
@@ -52,7 +53,8 @@ def mean_image(likelihood: Likelihood, output: Tensor) -> Tensor:
     if likelihood == "bernoulli":
         return torch.sigmoid(output)
     if likelihood == "continuous_bernoulli":
-        logits, small = output.float(), output.abs() < 0.1
+        logits = _bounded(output)
+        small = logits.abs() < 0.1
         safe = torch.where(small, 1.0, logits)
         return torch.where(small, 0.5 + logits / 12 - logits**3 / 720, 1 / -torch.expm1(-safe) - 1 / safe)
     return output.clamp(0, 1)
@@ -65,6 +67,11 @@ def bits_per_dim(likelihood: Likelihood, nats: Tensor, num_dims: int) -> Tensor:
     is a score, not a bound (Theis, van den Oord & Bethge, 2016, arXiv:1511.01844).
     """
     return nats / (num_dims * math.log(2)) + (0 if likelihood == "bernoulli" else 8)
+
+
+def _bounded(logits: Tensor) -> Tensor:
+    """Smoothly, so that every logit keeps a gradient."""
+    return LARGEST_LOGIT * torch.tanh(logits.float() / LARGEST_LOGIT)
 
 
 def _log_normaliser(logits: Tensor) -> Tensor:

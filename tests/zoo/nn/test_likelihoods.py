@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch.distributions import Bernoulli, Normal
 
-from zoo.nn.likelihoods import LEAST_LOGVAR, bits_per_dim, check_likelihood, mean_image, negative_log_likelihood
+from zoo.nn.likelihoods import LARGEST_LOGIT, LEAST_LOGVAR, bits_per_dim, check_likelihood, mean_image, negative_log_likelihood
 
 OUTPUT = torch.randn(5, 2, 4, 3, generator=torch.Generator().manual_seed(0)) * 3
 X = torch.rand(5, 2, 4, 3, generator=torch.Generator().manual_seed(1))
@@ -73,10 +73,11 @@ def test_an_unknown_likelihood_is_named() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_the_continuous_bernoulli_is_right_for_logits_of_any_size(dtype: torch.dtype) -> None:
-    """torch's own stops at 15.9, where a black pixel is still grey. The oracle: closed forms in float64."""
+    """torch's own stops at 15.9, where a black pixel is still grey. The oracle: closed forms in float64, of bounded logits."""
     logits = torch.tensor([-200.0, -50.0, -17.0, -1.0, -0.125, -0.0625, 0.0, 0.0625, 0.125, 3.0, 50.0], dtype=dtype)
     wide = logits.double()
     wide[6] = 1e-4  # the closed forms are 0 / 0 at 0
+    wide = LARGEST_LOGIT * torch.tanh(wide / LARGEST_LOGIT)
     x = torch.tensor([0.0, 0.25, 1.0], dtype=torch.float64)[:, None]
     density = x * wide - F.softplus(wide) + torch.log(wide / torch.tanh(wide / 2))
     mine = negative_log_likelihood(
@@ -88,5 +89,14 @@ def test_the_continuous_bernoulli_is_right_for_logits_of_any_size(dtype: torch.d
 
 
 def test_images_that_can_be_copied_have_no_density_without_bound() -> None:
+    """A pixel is known to half a step of 8 bits at best: a Gaussian's variance and a continuous Bernoulli's mean stop there."""
+    white, huge = torch.ones(1, 1, 1, 1), torch.full((1, 1, 1, 1), 1e6, requires_grad=True)
+    nll = negative_log_likelihood("continuous_bernoulli", huge, white)
+    assert nll.item() == pytest.approx(-math.log(2 * 255), rel=1e-5)
+    assert mean_image("continuous_bernoulli", huge).item() == pytest.approx(1 - 0.5 / 255, abs=1e-6)
+    far = torch.full((1, 1, 1, 1), -1000.0, requires_grad=True)  # wrong by far, and still told so
+    negative_log_likelihood("continuous_bernoulli", far, white).backward()
+    assert far.grad is not None
+    assert far.grad.item() < -0.01
     certain = negative_log_likelihood("gaussian", X, X, torch.tensor([-100.0]))
     torch.testing.assert_close(certain, negative_log_likelihood("gaussian", X, X, torch.tensor([LEAST_LOGVAR])))
