@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from datamodules.cifar10 import CIFAR10 as CIFAR10
     from datamodules.digits import Digits as Digits
     from datamodules.fashion_mnist import FashionMNIST as FashionMNIST
+    from datamodules.gaussian_mixture import GaussianMixture as GaussianMixture
     from datamodules.hub_images import HubImages as HubImages
     from datamodules.hub_text import HubText as HubText
     from datamodules.image_files import ImageFiles as ImageFiles
@@ -39,6 +40,7 @@ _HOMES = {
     "Digits": "digits",
     "FashionMNIST": "fashion_mnist",
     "FashionMNISTRows": "rows",
+    "GaussianMixture": "gaussian_mixture",
     "HubImages": "hub_images",
     "HubText": "hub_text",
     "IMDb": "imdb",
