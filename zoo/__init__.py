@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from zoo.gans.dcgan import DCGAN as DCGAN
     from zoo.gans.gan import GAN as GAN
     from zoo.gans.minibatch_discrimination import MinibatchGAN as MinibatchGAN
+    from zoo.gans.progressive import ProgressiveGAN as ProgressiveGAN
     from zoo.gans.sngan import SNGAN as SNGAN
+    from zoo.gans.stylegan import StyleGAN as StyleGAN
     from zoo.gans.unrolled import UnrolledGAN as UnrolledGAN
     from zoo.gans.wgan import WGAN as WGAN
     from zoo.gans.wgan_gp import WGANGP as WGANGP
@@ -43,12 +45,14 @@ _HOMES = {
     "MLPRegressor": "mlp.mlp",
     "MinibatchGAN": "gans.minibatch_discrimination",
     "Perceptron": "mlp.perceptron",
+    "ProgressiveGAN": "gans.progressive",
     "RNNClassifier": "rnn.rnn",
     "RNNForecaster": "rnn.forecaster",
     "RNNRegressor": "rnn.rnn",
     "SNGAN": "gans.sngan",
     "SimpleCNNClassifier": "cnn.simple_cnn",
     "SparseAutoencoder": "autoencoders.sparse",
+    "StyleGAN": "gans.stylegan",
     "UnrolledGAN": "gans.unrolled",
     "VAE": "autoencoders.vae",
     "WGAN": "gans.wgan",

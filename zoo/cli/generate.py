@@ -98,8 +98,8 @@ def _entry(card: Path, front: dict[str, Any], name: str, arguments: dict[str, An
         ) from error
     except (TypeError, ValueError) as error:
         raise ValueError(f"{card}: cannot build {front['class_path']} with its counted_at ({error})") from error
-    net = model.discriminator.features if hasattr(model, "discriminator") else model.net  # of two networks the one that looks
-    has_maps = any(isinstance(module, nn.Conv2d) for module in net.modules())
+    # of two players the one that looks, if it looks by layers in a row
+    net = getattr(model.discriminator, "features", None) if hasattr(model, "discriminator") else model.net
     return Entry(
         name=name,
         class_path=front["class_path"],
@@ -108,7 +108,7 @@ def _entry(card: Path, front: dict[str, Any], name: str, arguments: dict[str, An
         num_params=count_parameters(model),
         counted_at=arguments,
         tested_at={**arguments, **front.get("tested_at", {})},
-        fields=_fields(net, arguments["input_shape"]) if has_maps else [],
+        fields=_fields(net, arguments["input_shape"]) if net and any(isinstance(m, nn.Conv2d) for m in net.modules()) else [],
         scores=_scores(front["class_path"], model_class, front.get("argument"), arguments, recipes),
     )
 

@@ -7,7 +7,6 @@ import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from timm.utils.model_ema import ModelEmaV3
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
@@ -22,6 +21,7 @@ from zoo.nn.adversarial import (
     gradient_penalty,
     r1_penalty,
 )
+from zoo.nn.average import Average
 from zoo.nn.checks import check_range
 from zoo.training.optim import Optim, configure
 from zoo.training.system import Outputs, System, scalars
@@ -93,8 +93,7 @@ class Adversarial(System):
             raise ValueError("schedule 'plateau' waits for a loss to fall, and a game's does not: choose another")
         self.game: Game = check_game({**_DEFAULTS, **(rules or {}), **(game or {})})
         self.generator, self.discriminator = generator, discriminator
-        # in training mode as the rest: timm's stays in evaluation mode, which Lightning would warn of
-        self.average = ModelEmaV3(generator, decay=self.game["ema"], foreach=True).train() if self.game["ema"] else None
+        self.average = Average(generator, self.game["ema"]) if self.game["ema"] else None
 
     @property
     def net(self) -> nn.Module:  # type: ignore[override]  # the one of two networks that a user wants

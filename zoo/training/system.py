@@ -6,12 +6,12 @@ import torch
 from lightning import Callback, LightningModule
 from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.utilities.types import LRSchedulerTypeUnion, OptimizerLRScheduler
-from timm.utils.model_ema import ModelEmaV3
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchmetrics import Metric, MetricCollection
 
 from zoo.callbacks.plateau import PlateauStep
+from zoo.nn.average import Average
 from zoo.training.optim import Optim, check, configure
 
 T = TypeVar("T")
@@ -46,7 +46,7 @@ def known(name: str, value: T | None) -> T:
 
 def count_parameters(system: nn.Module) -> int:
     """Numbers that a system learns; an average that it keeps of them is not counted again."""
-    averages = {id(p) for module in system.modules() if isinstance(module, ModelEmaV3) for p in module.parameters()}
+    averages = {id(p) for module in system.modules() if isinstance(module, Average) for p in module.parameters()}
     return sum(parameter.numel() for parameter in system.parameters() if id(parameter) not in averages)
 
 
@@ -174,8 +174,12 @@ class System(LightningModule):
     def on_fit_start(self) -> None:
         self._steps = self.total_steps()
 
+    def fraction(self) -> float:
+        """How much of the fit is done, in [0, 1]."""
+        return min(1.0, self.global_step / self._steps)
+
     def _progress(self) -> Tensor:
-        return torch.full((), min(1.0, self.global_step / self._steps), device=self.device)
+        return torch.full((), self.fraction(), device=self.device)
 
     def _log_training(self, loss: Tensor, outputs: Outputs) -> None:
         loss, outputs = loss.detach(), {name: value.detach() for name, value in outputs.items()}
