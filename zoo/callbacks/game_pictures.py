@@ -99,7 +99,7 @@ def logits_figure(real: Tensor, fake: Tensor) -> Figure:
     axes.hist(real.tolist(), bins=bins, alpha=0.6, label="real")
     axes.hist(fake.tolist(), bins=bins, alpha=0.6, label="drawn")
     axes.set_xlabel("logit")
-    axes.legend(fontsize=7)
+    axes.legend(fontsize=7, loc="upper left")
     return figure
 
 

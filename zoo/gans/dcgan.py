@@ -9,9 +9,8 @@ from itertools import pairwise
 from typing import Literal, get_args
 
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
 
-from zoo.gans.gan import SLOPE, check_sizes, judged, with_class
+from zoo.gans.gan import SLOPE, check_sizes, judged, spectral, with_class
 from zoo.nn.checks import check_shape
 from zoo.nn.codecs import check_codec, halvings
 from zoo.training.adversarial import Adversarial, Game
@@ -93,11 +92,12 @@ class DCDiscriminator(nn.Module):
         self.num_features = widths[-1] * height * width
         self.head: nn.Module = nn.Linear(self.num_features, 1)
         self.of_class = nn.Embedding(num_classes, self.num_features) if num_classes else None
-        self.apply(initialise)
-        if norm == "spectral":
-            for module in list(self.modules()):
-                if isinstance(module, nn.Conv2d | nn.Linear | nn.Embedding):
-                    spectral_norm(module)
+        if norm != "spectral":
+            self.apply(initialise)
+            return
+        for module in list(self.modules()):  # whose weights keep torch's scale: beside tiny ones every step would be a leap
+            if isinstance(module, nn.Conv2d | nn.Linear | nn.Embedding):
+                spectral(module)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         check_shape(x, self.input_shape)
