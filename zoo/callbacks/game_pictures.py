@@ -38,24 +38,24 @@ class GamePictures(Callback):
     def on_validation_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        if batch_idx or trainer.sanity_checking or not isinstance(pl_module, Adversarial) or not writes(trainer):
+        if batch_idx or trainer.sanity_checking or not isinstance(pl_module, Adversarial):
             return
-        model = pl_module
-        generator, (z, *given) = torch.Generator().manual_seed(0), model.example_inputs(max(_ROWS * _COLUMNS, _POINTS))
-        z = torch.randn(z.shape, generator=generator)
-        frames = self.folder / "frames"
-        frames.mkdir(parents=True, exist_ok=True)
-        frame = frames / f"{trainer.global_step:08d}.png"
-        if batch.x.ndim == 4:
-            num = _ROWS * _COLUMNS
-            x = model(*(value[:num].to(model.device) for value in (z, *given)))
+        model, num = pl_module, _ROWS * _COLUMNS if batch.x.ndim == 4 else _POINTS
+        z, *given = model.example_inputs(num)
+        z = torch.randn(z.shape, generator=torch.Generator().manual_seed(0))
+        x = model(*(value.to(model.device) for value in (z, *given)))  # every process: a sharded network needs them all
+        told = model.given(batch)
+        real = model.discriminator(model.real(batch), *told)
+        fake = model.discriminator(model.generator(model.noise(len(batch.x)), *told), *told)
+        if not writes(trainer):
+            return
+        frame = self.folder / "frames" / f"{trainer.global_step:08d}.png"
+        frame.parent.mkdir(parents=True, exist_ok=True)
+        if x.ndim == 4:
             save_tiles(x.unflatten(0, (_ROWS, _COLUMNS)), frame)
         else:
-            x = model(*(value.to(model.device) for value in (z, *given)))
             points_figure(batch.x.cpu(), x.cpu()).savefig(frame, dpi=80)
         shutil.copyfile(frame, self.folder / "samples.png")
-        real = model.discriminator(model.real(batch), *model.given(batch))
-        fake = model.discriminator(model.generator(model.noise(len(batch.x)), *model.given(batch)), *model.given(batch))
         logits_figure(real.float().cpu().flatten(), fake.float().cpu().flatten()).savefig(self.folder / "logits.png", dpi=100)
         for name in ("samples", "logits"):
             log_pictures(trainer, f"val/{name}", [str(self.folder / f"{name}.png")])
@@ -66,7 +66,7 @@ class GamePictures(Callback):
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         model: Any = pl_module
-        if not isinstance(model, Adversarial) or len(model.hparams["input_shape"]) != 3 or not writes(trainer):
+        if not isinstance(model, Adversarial) or len(model.hparams["input_shape"]) != 3:
             return
         z, *given = model.example_inputs(2 * _ROWS)
         rows = zip(both_ways(z, _STEPS), *(value.repeat_interleave(2)[::2] for value in given), strict=True)
@@ -74,6 +74,8 @@ class GamePictures(Callback):
             sheet = [
                 model(row.to(model.device), *(value.expand(_STEPS).to(model.device) for value in label)) for row, *label in rows
             ]
+        if not writes(trainer):
+            return
         save_tiles(torch.stack(sheet), self.folder / "interpolation.png")
         log_pictures(trainer, "test/interpolation", [str(self.folder / "interpolation.png")])
 

@@ -88,7 +88,7 @@ class SampleScores(Callback):
             share = shares(labels["samples"], num_modes)
             scores |= {"modes": float(count_modes(share)), "least_share": share.min().item()}
             scores["class_kl"] = divergence(share, shares(labels["test"], num_modes))
-        pl_module.log_dict({f"test/{key}": value for key, value in scores.items()}, rank_zero_only=True)
+        pl_module.log_dict({f"test/{key}": value for key, value in scores.items()}, sync_dist=True)
         if writes(trainer):
             path = Path(trainer.default_root_dir) / "pictures" / "neighbours.png"
             places = nearest(features["samples"][:_COLUMNS], features["train"], _NEIGHBOURS)
@@ -115,7 +115,7 @@ class PointModes(Callback):
     `high_quality`: the share of samples that lie so near to any.
 
     Args:
-        num_samples: that are drawn.
+        num_samples: that are drawn, over all processes.
     """
 
     def __init__(self, num_samples: int = 10_000) -> None:
@@ -138,7 +138,8 @@ class PointModes(Callback):
 
     def _log(self, trainer: Trainer, model: LightningModule, stage: str) -> None:
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        x = torch.cat(list(samples(model, trainer, self.num_samples, at_once=self.num_samples))).cpu()
+        num = max(1, self.num_samples // trainer.world_size)
+        x = torch.cat(gathered(trainer, [part.cpu() for part in samples(model, trainer, num, at_once=num)]))
         share = shares(modes_of_points(x, data.centres, data.spread), len(data.centres))
         found = {"modes": float(count_modes(share)), "least_share": share.min().item(), "high_quality": share.sum().item()}
-        model.log_dict({f"{stage}/{name}": value for name, value in found.items()}, rank_zero_only=True)
+        model.log_dict({f"{stage}/{name}": value for name, value in found.items()}, sync_dist=True)

@@ -5,7 +5,7 @@ from typing import Any, Literal, TypedDict, get_args
 
 import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
-from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
@@ -192,6 +192,8 @@ class Adversarial(System):
 
     def setup(self, stage: str) -> None:
         super().setup(stage)
+        if isinstance(self.trainer.strategy, ModelParallelStrategy) and self.game["penalty"]:
+            raise ValueError("a penalty on gradients needs all weights in its second backward pass, FSDP lets them go: use DDP")
         if isinstance(self.trainer.strategy, DDPStrategy):  # each player's loss leaves the other's parameters without gradient
             self.trainer.strategy._ddp_kwargs["find_unused_parameters"] = True
 
