@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from datamodules.series import Series as Series
     from datamodules.sms_spam import SMSSpam as SMSSpam
     from datamodules.sst2 import SST2 as SST2
+    from datamodules.stacked_fashion_mnist import StackedFashionMNIST as StackedFashionMNIST
     from datamodules.tabular import Tabular as Tabular
     from datamodules.text_file import TextFile as TextFile
     from datamodules.text_lines import TextLines as TextLines
@@ -52,6 +53,7 @@ _HOMES = {
     "SMSSpam": "sms_spam",
     "SST2": "sst2",
     "Series": "series",
+    "StackedFashionMNIST": "stacked_fashion_mnist",
     "TREC": "trec",
     "Tabular": "tabular",
     "TextFile": "text_file",
