@@ -33,7 +33,7 @@ from zoo.training.adversarial import Adversarial, Game, parts
 CLAIM = (
     "A GAN loses modes of a ring of eight Gaussians; Wasserstein loss, minibatch discrimination and unrolling each find all."
 )
-NUM_MODES, LATENT_DIM, WIDTHS, BATCH_SIZE = 8, 16, (128, 128), 64
+NUM_MODES, SPREAD, LATENT_DIM, WIDTHS, BATCH_SIZE = 8, 0.05, 16, (128, 128), 64
 REMEDIES = ("Wasserstein loss", "minibatch discrimination", "unrolling")
 WASSERSTEIN: Game = {"n_critic": 2, "penalty": "gradient", "penalty_weight": 1.0}
 UNROLLED = {"unroll": 5, "unroll_lr": 0.01}
@@ -75,7 +75,7 @@ class Sizes(NamedTuple):
 
 
 FAST = Sizes(num_seeds=2, num_iterations=300, num_samples=5000)
-FULL = Sizes(num_seeds=3, num_iterations=4000, num_samples=10_000)
+FULL = Sizes(num_seeds=3, num_iterations=2500, num_samples=10_000)
 
 
 class Found(NamedTuple):
@@ -117,7 +117,7 @@ def draw(data: GaussianMixture, num: int) -> Batch:
 
 def train(play: Play, num_iterations: int) -> Any:
     """The system after its game."""
-    data, model = GaussianMixture("ring", play.num_modes), build(play)
+    data, model = GaussianMixture("ring", play.num_modes, SPREAD), build(play)
     d_weights, g_weights = (list(net.parameters()) for net in (model.discriminator, model.generator))
     d = torch.optim.Adam(d_weights, play.d_lr, play.betas, fused=True)
     g = torch.optim.Adam(g_weights, play.lr, play.betas, fused=True)
@@ -144,7 +144,7 @@ def update(optimizer: torch.optim.Optimizer, weights: list[Tensor], loss: Tensor
 @torch.no_grad()
 def judge(model: Any, num_modes: int, num_samples: int) -> Found:
     """Modes that samples of a model are drawn from."""
-    data, samples = GaussianMixture("ring", num_modes), model.sample(num_samples)
+    data, samples = GaussianMixture("ring", num_modes, SPREAD), model.sample(num_samples)
     share = shares(modes_of_points(samples, data.centres, data.spread), num_modes)
     return Found(count_modes(share), share.min().item(), share.sum().item(), samples)
 
@@ -187,7 +187,7 @@ def _draw(found: dict[str, list[Found]]) -> Figure:
     figure = Figure(figsize=(3 * columns, 6.4), layout="constrained")
     panels = figure.subplots(2, columns, sharex=True, sharey=True).flatten()
     for (name, values), axes in zip(found.items(), panels, strict=True):
-        centres, (x, y) = GaussianMixture("ring", PLAYS[name].num_modes).centres.T, values[-1].samples[:3000].T
+        centres, (x, y) = GaussianMixture("ring", PLAYS[name].num_modes, SPREAD).centres.T, values[-1].samples[:3000].T
         axes.scatter(*centres, s=120, facecolors="none", edgecolors="lightgrey", linewidths=0.8)
         axes.scatter(x, y, s=1, alpha=0.5)
         axes.set_title(f"{name}: {values[-1].modes} of {PLAYS[name].num_modes}", fontsize=9)

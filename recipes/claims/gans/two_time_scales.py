@@ -1,6 +1,6 @@
 """Whether a discriminator that learns faster than the generator helps (Heusel et al., 2017, arXiv:1706.08500).
 
-python recipes/claims/gans/two_time_scales.py [--full]        half a minute on one CPU core; --full about ten minutes
+python recipes/claims/gans/two_time_scales.py [--full]        half a minute on one CPU core; --full about five minutes
 
 SNGAN plays on the ring of eight Gaussians with constant rates: two, 1 to 4, which is the zoo's default for it, and one for both
 with the same geometric mean, and with the same arithmetic mean. Several means, since the best may differ. Reported is the
@@ -42,7 +42,7 @@ class Sizes(NamedTuple):
 
 
 FAST = Sizes(num_seeds=2, means=(2e-3,), num_iterations=800)
-FULL = Sizes(num_seeds=4, means=(1e-3, 2e-3), num_iterations=2000)
+FULL = Sizes(num_seeds=3, means=(1e-3, 2e-3), num_iterations=1500)
 
 
 class Course(NamedTuple):
