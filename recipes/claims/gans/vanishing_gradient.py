@@ -203,6 +203,7 @@ def _draw(when: list[int], found: dict[tuple[str, str], list[tuple[list[Moment],
                 axes.fill_between(when, logs.amin(0), logs.amax(0), color=colour, alpha=0.1)
         axes.axhline(VANISHED, color="lightgrey", linewidth=0.8)
         axes.set_xscale("symlog", linthresh=1)
+        axes.set_xlim(left=0)
         axes.set_yscale("log")
         axes.set_title(f"Generator {start}", fontsize=11)
         axes.set_xlabel("updates of the discriminator")
