@@ -1,6 +1,6 @@
 """Which remedies against mode collapse find all Gaussians of a ring (Metz et al., 2017; Gulrajani et al., 2017).
 
-python recipes/claims/gans/mode_collapse.py [--full]        half a minute on one CPU core; --full about ten minutes
+python recipes/claims/gans/mode_collapse.py [--full]        a minute on one CPU core, too short to find many; --full ten
 
 The same two networks play as a plain GAN, and with each remedy that the textbook names: Wasserstein loss (with a gradient
 penalty), minibatch discrimination, unrolling. All have as many updates of the generator on batches as large, Adam with falling
@@ -74,7 +74,7 @@ class Sizes(NamedTuple):
     num_samples: int
 
 
-FAST = Sizes(num_seeds=2, num_iterations=300, num_samples=5000)
+FAST = Sizes(num_seeds=2, num_iterations=600, num_samples=5000)
 FULL = Sizes(num_seeds=3, num_iterations=2500, num_samples=10_000)
 
 

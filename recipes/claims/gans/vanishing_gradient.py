@@ -91,7 +91,7 @@ def observe(model: GAN, discriminator: nn.Module, z: Tensor, centred: bool = Fal
     logits = discriminator(model.generator(z))
     if centred:
         logits = logits - logits.mean().detach()
-    losses = {"logit": logits.mean(), **{name: generator_loss(name, logits) for name in LOSSES}}
+    losses: dict[str, Tensor] = {"logit": logits.mean(), **{name: generator_loss(name, logits) for name in LOSSES}}
     found = {}
     for name, loss in losses.items():
         gradients = torch.autograd.grad(loss, list(model.generator.parameters()), retain_graph=True)
