@@ -23,7 +23,7 @@ SMALLEST: dict[str, dict[str, Any]] = {
     "reparameterisation": {"num_seeds": 2, "num_updates": 30, "num_images": 5, "num_draws": 50},
     "spectral_norm": {"num_seeds": 2, "num_iterations": 5, "num_images": 20, "num_climbs": 2},
     "two_time_scales": {"num_seeds": 2, "num_iterations": 40},
-    "vanishing_gradient": {"num_seeds": 2, "num_iterations": 5, "num_updates": 12, "num_images": 20},
+    "minimax_gradient": {"num_seeds": 2, "num_iterations": 5, "num_updates": 12, "num_images": 20},
     "vanishing_gradients": {"num_seeds": 2, "hidden_dim": 8, "batch_size": 4},
 }
 CONTROLS = {
@@ -38,7 +38,7 @@ CONTROLS = {
     "reparameterisation": ("estimate", {"score function, baseline"}),
     "spectral_norm": ("norm", {"none"}),
     "two_time_scales": ("rates", {"two, 4 : 1", "two draws of data"}),
-    "vanishing_gradient": ("discriminator", {"sure, mean taken off", "undecided"}),
+    "minimax_gradient": ("discriminator", {"sure, mean taken off", "undecided"}),
     "vanishing_gradients": ("network", {"LSTM, forget gate shut", "LSTM, forget gate held open", "linear orthogonal RNN"}),
 }
 
@@ -251,7 +251,7 @@ def test_exact_estimates_make_every_flattened_weight_one() -> None:
 
 def test_gradients_of_the_losses_are_the_logits_times_what_each_lets_through() -> None:
     """d/dl of log(1 - D) is -D, of -log D it is D - 1: where every logit is the same, so are the norms' shares."""
-    module = load("vanishing_gradient")
+    module = load("minimax_gradient")
     torch.manual_seed(0)
     model = module.GAN((1, 8, 8), latent_dim=4, widths=(8,))
     z, p = model.noise(1), 0.1

@@ -1,6 +1,6 @@
 """How much gradient a generator gets from a discriminator that is sure (Goodfellow et al., 2014; Arjovsky & Bottou, 2017).
 
-python recipes/claims/gans/vanishing_gradient.py [--full]        seconds on one CPU core; --full two minutes
+python recipes/claims/gans/minimax_gradient.py [--full]        seconds on one CPU core; --full two minutes
 
 A generator of Digits is held still, as it starts or after a game, and a fresh discriminator learns to tell its images from real
 ones. On the way the norm of the gradient of the generator's weights is taken for two losses: minimax, log(1 - D), and
