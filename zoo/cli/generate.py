@@ -98,8 +98,9 @@ def _entry(card: Path, front: dict[str, Any], name: str, arguments: dict[str, An
         ) from error
     except (TypeError, ValueError) as error:
         raise ValueError(f"{card}: cannot build {front['class_path']} with its counted_at ({error})") from error
-    net = model.discriminator.features if hasattr(model, "discriminator") else model.net  # of two networks the one that looks
-    has_maps = any(isinstance(module, nn.Conv2d) for module in net.modules())
+    # of two networks the one that looks; one that judges patches says itself what it sees
+    net = getattr(model.discriminator, "features", None) if hasattr(model, "discriminator") else model.net
+    has_maps = net is not None and any(isinstance(module, nn.Conv2d) for module in net.modules())
     return Entry(
         name=name,
         class_path=front["class_path"],
