@@ -99,8 +99,8 @@ def _entry(card: Path, front: dict[str, Any], name: str, arguments: dict[str, An
     except (TypeError, ValueError) as error:
         raise ValueError(f"{card}: cannot build {front['class_path']} with its counted_at ({error})") from error
     # of two networks the one that looks; one that judges patches says itself what it sees
-    net = getattr(model.discriminator, "features", None) if hasattr(model, "discriminator") else model.net
-    has_maps = net is not None and any(isinstance(module, nn.Conv2d) for module in net.modules())
+    net = getattr(model.discriminator, "features", nn.Identity()) if hasattr(model, "discriminator") else model.net
+    has_maps = any(isinstance(module, nn.Conv2d) for module in net.modules())
     return Entry(
         name=name,
         class_path=front["class_path"],

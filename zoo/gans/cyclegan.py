@@ -55,7 +55,7 @@ class ResNetGenerator(nn.Module):
         super().__init__()
         if min(width, num_blocks) < 1 or num_halvings < 0:
             raise ValueError(
-                f"width and num_blocks must be at least 1 and num_halvings at least 0, got {width}, {num_blocks}, {num_halvings}"
+                f"width and num_blocks must be 1 or more and num_halvings 0 or more, got {width}, {num_blocks}, {num_halvings}"
             )
         check_halves(input_shape, num_halvings)
         if min(input_shape[1:]) // 2**num_halvings < 2:
@@ -161,7 +161,8 @@ class CycleGAN(Translator):
         else:
             fake_a, fake_b = new["new_a"], new["new_b"]
         real, fake = self.discriminator(a, b), self.discriminator(fake_a, fake_b)
-        loss = sum(discriminator_loss(self.game["loss"], r, f) for r, f in zip(real, fake, strict=True))
+        losses = [discriminator_loss(self.game["loss"], r, f) for r, f in zip(real, fake, strict=True)]
+        loss = losses[0] + losses[1]
         means = (torch.stack([logits.mean() for logits in pair]).mean() for pair in (real, fake))
         return loss, {"d_loss": loss, **dict(zip(("d_real", "d_fake"), means, strict=True)), **new}
 
@@ -170,7 +171,8 @@ class CycleGAN(Translator):
         generator = self._generator()
         a, b = as_signed(batch.x), as_signed(batch.y)
         fake_a, fake_b = generator(b, True), generator(a)
-        deceive = sum(generator_loss(self.game["loss"], logits) for logits in self.discriminator(fake_a, fake_b))
+        of_a, of_b = self.discriminator(fake_a, fake_b)
+        deceive = generator_loss(self.game["loss"], of_a) + generator_loss(self.game["loss"], of_b)
         cycle_a, cycle_b = F.l1_loss(generator(fake_b, True), a), F.l1_loss(generator(fake_a), b)
         outputs = {"g_loss": deceive, "cycle_l1": (cycle_a + cycle_b) / 4, "cycle_l1_a": cycle_a / 2, "cycle_l1_b": cycle_b / 2}
         loss = deceive + self.cycle * (cycle_a + cycle_b)

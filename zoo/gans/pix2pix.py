@@ -58,9 +58,9 @@ class UNet(nn.Module):
             self.down.append(nn.Sequential(*before, convolution, *([map_norm(norm, fan_out)] if normed else [])))
         for level in range(innermost, 0, -1):
             fan_in, fan_out = widths[level] * (1 if level == innermost else 2), widths[level - 1]
-            convolution = nn.ConvTranspose2d(fan_in, fan_out, 4, stride=2, padding=1, bias=norm == "none")
+            doubling = nn.ConvTranspose2d(fan_in, fan_out, 4, stride=2, padding=1, bias=norm == "none")
             drop = [nn.Dropout(dropout)] if innermost - level < _NUM_DROPOUT else []
-            self.up.append(nn.Sequential(nn.ReLU(), convolution, map_norm(norm, fan_out), *drop))
+            self.up.append(nn.Sequential(nn.ReLU(), doubling, map_norm(norm, fan_out), *drop))
         last = nn.ConvTranspose2d(widths[0] * (2 if innermost else 1), channels, 4, stride=2, padding=1)
         self.up.append(nn.Sequential(nn.ReLU(), last, nn.Tanh()))
         self.apply(initialise)
@@ -104,7 +104,7 @@ class PatchDiscriminator(nn.Module):
         num_halvings = len(widths) - 1
         if min(input_shape[1:]) // 2**num_halvings < 3:  # each convolution of stride 1 takes a pixel away
             raise ValueError(
-                f"{len(widths)} d_widths judge patches of images of {3 * 2**num_halvings}x{3 * 2**num_halvings} pixels or more, "
+                f"{len(widths)} d_widths need images of {3 * 2**num_halvings}x{3 * 2**num_halvings} pixels or more, "
                 f"got {tuple(input_shape)}: give fewer"
             )
         layers: list[nn.Module] = []

@@ -16,9 +16,9 @@ class Translator(TwoPlayers):
     Every score in pixels is of images in [0, 1], every weight of a loss for images in [-1, 1], as the papers have it.
     """
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, *inputs: Tensor) -> Tensor:
         """Images (B, C, H, W) in [0, 1] to images of the other domain."""
-        return as_images(self.net(as_signed(x)))
+        return as_images(self.net(*map(as_signed, inputs)))
 
     def predict_step(self, batch: Any, batch_idx: int) -> Outputs:
         return {"preds": self(batch.x), "position": batch.position}
