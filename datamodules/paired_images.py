@@ -1,6 +1,5 @@
 """Pairs of pictures, side by side in one file, as Pix2Pix's authors laid them out (Isola et al., 2017, arXiv:1611.07004)."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -141,9 +140,9 @@ class PairedImages(DataModule):
         )
 
 
-def pixels(picture: Image.Image, size: int, rgb: bool, box: Sequence[int] | None = None) -> Tensor:
+def pixels(picture: Image.Image, size: int, rgb: bool, box: tuple[int, int, int, int] | None = None) -> Tensor:
     """A picture, or a box (left, top, right, bottom) of it, as a square (C, size, size) uint8."""
-    left, top, right, bottom = box or (0, 0, *picture.size)
-    converted = picture.convert("RGB" if rgb else "L")
-    square = converted.resize((size, size), Image.Resampling.BILINEAR, box=(left, top, right, bottom))
+    # cut out first: a resize of a box sees the pixels beside it, and with them the other picture
+    part = (picture.crop(box) if box else picture).convert("RGB" if rgb else "L")
+    square = part.resize((size, size), Image.Resampling.BILINEAR)
     return torch.from_numpy(np.array(square)).view(size, size, -1).movedim(-1, 0)
