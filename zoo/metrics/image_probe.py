@@ -23,13 +23,12 @@ def image_probe(x: Tensor, y: Tensor, num_classes: int, epochs: int = 5) -> nn.M
         for fan_in, fan_out in zip((x.shape[1], *_WIDTHS), _WIDTHS, strict=False):
             layers += [nn.Conv2d(fan_in, fan_out, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(fan_out), nn.ReLU()]
         probe = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(_WIDTHS[-1], num_classes)).to(x.device)
-        steps = epochs * -(-len(x) // _BATCH)
+        num_batches = -(-len(x) // _BATCH)
         optimizer = torch.optim.AdamW(probe.parameters(), lr=_LR)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _LR, total_steps=steps)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _LR, total_steps=epochs * num_batches)
         for _ in range(epochs):
-            order = torch.randperm(len(x), device=x.device)
-            for row in range(0, len(x), _BATCH):
-                rows = order[row : row + _BATCH]
+            # of equal size: batch norm takes no single image
+            for rows in torch.tensor_split(torch.randperm(len(x), device=x.device), num_batches):
                 loss: Tensor = F.cross_entropy(probe(x[rows]), y[rows])
                 optimizer.zero_grad()
                 torch.autograd.backward(loss)
