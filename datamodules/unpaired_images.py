@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from datamodules.base import Arrays, DataModule, Split
@@ -172,9 +173,10 @@ class UnpairedSets(Unpaired):
         b: of that which is B.
         size: pixels a side.
         rgb: turn grey images into RGB, as a coloured other domain wants.
+        margin: black pixels on each side of B's images, which are as much smaller: USPS fills its frame, MNIST leaves 4 free.
 
     Raises:
-        ValueError: for a set of another kind, or domains of unequal channels.
+        ValueError: for a set of another kind, domains of unequal channels, or a margin that leaves nothing.
     """
 
     def __init__(
@@ -183,12 +185,16 @@ class UnpairedSets(Unpaired):
         b: str = "USPS",
         size: int = 28,
         rgb: bool = False,
+        margin: int = 0,
         batch_size: int = 16,
         val_fraction: float = 0.1,
         seed: int | None = None,
         split_seed: int = 0,
     ) -> None:
-        self._sets: dict[Domain, Any] = {"A": small_set(a, size, rgb), "B": small_set(b, size, rgb)}
+        if not 0 <= 2 * margin < size:
+            raise ValueError(f"margin must be 0 or more and leave pixels of {size}, got {margin}")
+        self.margin = margin
+        self._sets: dict[Domain, Any] = {"A": small_set(a, size, rgb), "B": small_set(b, size - 2 * margin, rgb)}
         channels = {name: data.input_shape[0] for name, data in self._sets.items()}
         if channels["A"] != channels["B"]:
             raise ValueError(f"{a} has {channels['A']} channel(s) and {b} {channels['B']}: set data.rgb, or choose others")
@@ -197,7 +203,7 @@ class UnpairedSets(Unpaired):
 
     def domain(self, name: Domain, part: Part) -> Arrays:
         arrays: Arrays = self._sets[name].load(part)
-        return arrays
+        return arrays._replace(x=F.pad(arrays.x, [self.margin] * 4)) if name == "B" and self.margin else arrays
 
 
 def small_set(name: str, size: int, rgb: bool) -> HubSet:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from datamodules import MNIST, ColourMNIST, UnpairedImages, UnpairedSets
+from datamodules import MNIST, USPS, ColourMNIST, UnpairedImages, UnpairedSets
 from datamodules.colour_mnist import blend
 from datamodules.unpaired_images import partners
 
@@ -122,6 +122,7 @@ def test_an_empty_or_missing_domain_is_named(root: Path) -> None:
         ({"b": "ColourMNIST"}, r"MNIST has 1 channel\(s\) and ColourMNIST 3: set data.rgb"),
         ({"a": "Digits"}, "'Digits' is no set of small images of the zoo: choose MNIST"),
         ({"b": "nothing"}, "'nothing' is no set of small images"),
+        ({"margin": 14}, "margin must be 0 or more and leave pixels of 28, got 14"),
     ],
 )
 def test_sets_that_do_not_fit_are_refused(arguments: dict[str, Any], message: str) -> None:
@@ -142,6 +143,15 @@ def test_two_sets_are_domains_with_their_classes() -> None:
     assert seen.y.shape == seen.x.shape == (500, 1, 14, 14)
     assert (seen.label == seen.y_label).float().mean() < 0.2  # by chance alone
     assert data.num_train_batches == 108
+
+
+@pytest.mark.usefixtures("mirror")
+def test_a_margin_makes_digits_of_b_smaller() -> None:
+    data = UnpairedSets("MNIST", "USPS", size=14, margin=2)
+    x, expected = data.domain("B", "test").x, USPS(normalize=False, size=10).load("test").x
+    assert torch.equal(x[:, :, 2:-2, 2:-2], expected)
+    assert x.sum() == expected.sum()  # all around is black
+    assert x.shape[1:] == data.domain("A", "test").x.shape[1:]
 
 
 @pytest.mark.usefixtures("mirror")
