@@ -5,6 +5,7 @@ from typing import Literal, get_args
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
@@ -23,7 +24,7 @@ class PairTransform:
     """Cuts and in training mirrors both pictures of a pair as one, and brings pixels from 0..255 to [0, 1].
 
     Args:
-        size: pixels a side of what is cut out, at random in training, else from the middle.
+        size: pixels a side of what is cut out of training pairs; in evaluation larger ones are resized.
         flip: mirror half of the training pairs.
         seed: of where pairs are cut and which are mirrored.
     """
@@ -33,8 +34,10 @@ class PairTransform:
 
     def __call__(self, batch: Batch, epoch: int, train: bool) -> Batch:
         both = torch.cat([batch.x, batch.y], dim=1)
-        draw = uniform(batch.position, seed=self.seed, epoch=epoch, num_draws=3)
-        both = self._move(both, draw if train else torch.full_like(draw, 0.5))  # the middle, as it is
+        if train:
+            both = self._move(both, uniform(batch.position, seed=self.seed, epoch=epoch, num_draws=3))
+        elif both.shape[-1] != self.size:  # the training part, as a callback sees it after training: whole, not cut
+            both = F.interpolate(both.float(), (self.size, self.size), mode="bilinear", antialias=True)
         x, y = (both.float() / 255).chunk(2, dim=1)
         return batch._replace(x=x, y=y)
 

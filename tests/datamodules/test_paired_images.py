@@ -89,6 +89,10 @@ def test_evaluation_moves_nothing(root: Path) -> None:
     assert torch.equal((255 * first.x[0]).round().byte(), torch.from_numpy(x.copy()).movedim(-1, 0))
     larger = data.transform(next(iter(data.loader("train"))), 0, False)  # what callbacks see of the training part
     assert larger.x.shape[2:] == (8, 8)
+    smaller = module(root, size=4, jitter=4, flip=False)  # whole 8x8 pictures, each pixel of 4x4 the mean of about four
+    seen = batch(smaller, train=False)
+    whole = smaller.splits["train"].arrays.x[seen.position].float() / 255
+    torch.testing.assert_close(seen.x.mean((2, 3)), whole.mean((2, 3)), rtol=0, atol=0.04)
 
 
 def test_validation_is_held_out(root: Path) -> None:
