@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     from zoo.cnn.image_classifier import ImageClassifier as ImageClassifier
     from zoo.cnn.simple_cnn import SimpleCNNClassifier as SimpleCNNClassifier
     from zoo.gans.conditional import ConditionalGAN as ConditionalGAN
+    from zoo.gans.cyclegan import CycleGAN as CycleGAN
     from zoo.gans.dcgan import DCGAN as DCGAN
     from zoo.gans.gan import GAN as GAN
     from zoo.gans.minibatch_discrimination import MinibatchGAN as MinibatchGAN
+    from zoo.gans.pix2pix import Pix2Pix as Pix2Pix
     from zoo.gans.progressive import ProgressiveGAN as ProgressiveGAN
     from zoo.gans.sngan import SNGAN as SNGAN
     from zoo.gans.stylegan import StyleGAN as StyleGAN
@@ -36,6 +38,7 @@ _HOMES = {
     "CIFARResNetClassifier": "cnn.cifar_resnet",
     "CharLM": "rnn.char_lm",
     "ConditionalGAN": "gans.conditional",
+    "CycleGAN": "gans.cyclegan",
     "DCGAN": "gans.dcgan",
     "DenoisingAutoencoder": "autoencoders.denoising",
     "GAN": "gans.gan",
@@ -45,6 +48,7 @@ _HOMES = {
     "MLPRegressor": "mlp.mlp",
     "MinibatchGAN": "gans.minibatch_discrimination",
     "Perceptron": "mlp.perceptron",
+    "Pix2Pix": "gans.pix2pix",
     "ProgressiveGAN": "gans.progressive",
     "RNNClassifier": "rnn.rnn",
     "RNNForecaster": "rnn.forecaster",

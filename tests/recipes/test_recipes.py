@@ -47,7 +47,7 @@ def needs_mirror(recipe: str) -> bool:
 def built_from_mirror(recipe: str) -> bool:
     """Whether the recipe reads real data before a batch is asked for: classes, columns, or weights to start from."""
     given = settings(recipe)
-    reads = {f"datamodules.{name}" for name in ("HubText", "ImageFolder", "Series", "TextFile", "UCR")}
+    reads = {f"datamodules.{name}" for name in ("HubText", "ImageFolder", "PairedImages", "Series", "TextFile", "UCR")}
     reads_data = given["data"]["class_path"] in reads and needs_mirror(recipe)
     return reads_data or "weights" in given["model"].get("init_args", {})
 

@@ -24,7 +24,7 @@ from datamodules.batch import Batch, SequenceBatch
 from datamodules.char_text import StreamBatch
 from zoo.cli.catalog import Entry, entries
 from zoo.cli.export import Format, export
-from zoo.training.adversarial import Adversarial, Step
+from zoo.training.adversarial import Step, TwoPlayers
 from zoo.training.checkpoint import AtomicCheckpointIO, load_system
 from zoo.training.links import import_class
 from zoo.training.system import System, count_parameters
@@ -90,6 +90,9 @@ def made_up_batch(entry: Entry, size: int = 8) -> Any:
         ):  # black and white, which any likelihood of pixels can be sure of
             x = torch.randint(0, 2, (size, *at["input_shape"]), generator=generator).float()
             return Batch(x, position % at.get("num_classes", 10), position)
+        case "adversarial translation":
+            x, y = torch.randint(0, 2, (2, size, *at["input_shape"]), generator=generator).float()
+            return Batch(x, y, position)
         case "regression":
             x = torch.randn(size, *at["input_shape"], generator=generator)
             return Batch(x, torch.randn(size, at["num_targets"], generator=generator), position)
@@ -112,7 +115,7 @@ def sequences(entry: Entry, size: int) -> tuple[Tensor, Tensor]:
 
 def steps(system: System) -> dict[Step, nn.Module]:
     """What is minimised, each with what learns from it: one step, or one of each player."""
-    if isinstance(system, Adversarial):
+    if isinstance(system, TwoPlayers):
         return {system.d_step: system.discriminator, system.g_step: system.generator}
     return {system.step: system}
 

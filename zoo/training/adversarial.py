@@ -59,23 +59,22 @@ _DEFAULTS: Game = {
 OPTIM: Optim = {"name": "adam", "betas": [0.5, 0.999], "schedule": "constant"}  # Radford, Metz & Chintala, 2016
 
 
-class Adversarial(System):
-    """Base of every GAN: a subclass gives two networks, and may change what is drawn, and what each player wants.
+class TwoPlayers(System):
+    """Base of every GAN: a subclass gives two networks, says what the generator makes of a batch, and what each player wants.
 
     One iteration is one batch: `n_critic` discriminator updates on equal parts of it, then one of the generator. Budgets,
     schedules, logs and checkpoints count iterations. Images are in [0, 1] in batches and samples, in [-1, 1] between the
     players. There is no score that would choose a checkpoint: the last one is tested.
 
     Args:
-        generator: of noise (B, Z), and of `given`, to samples.
-        discriminator: of samples, and of `given`, to logits (B,).
+        generator: makes samples.
+        discriminator: of samples, and of `given`, to logits (B,), or of patches (B, 1, H, W).
         lr: of both players, unless `game` has another for the discriminator.
         rules: what the class changes of a game's defaults; `game` comes after.
     """
 
     automatic_optimization = False
     monitor = None
-    headline = ("test/modes", "test/fd_*_samples")
     generator: nn.Module
     discriminator: nn.Module
 
@@ -97,12 +96,8 @@ class Adversarial(System):
 
     @property
     def net(self) -> nn.Module:  # type: ignore[override]  # the one of two networks that a user wants
-        """The generator to draw from: the average, if there is one."""
+        """The generator that a user wants: the average, if there is one."""
         return self.generator if self.average is None else self.average
-
-    def noise(self, num: int) -> Tensor:
-        """What the generator starts from: (num, Z), normal."""
-        return torch.randn(num, self.hparams["latent_dim"], device=self.device)
 
     def given(self, batch: Any) -> tuple[Tensor, ...]:
         """What of a batch both players are told."""
@@ -112,11 +107,15 @@ class Adversarial(System):
         """Samples as the discriminator sees them: images in [-1, 1], others as they are."""
         return 2 * batch.x - 1 if batch.x.ndim == 4 else batch.x
 
+    def fake(self, batch: Any) -> Tensor:
+        """What the generator makes of, or for, a batch, as the discriminator sees it."""
+        raise NotImplementedError(f"{type(self).__name__} has to define fake(batch) -> samples")
+
     def d_step(self, batch: Any, progress: Tensor, penalise: bool = True) -> tuple[Tensor, Outputs]:
         """The discriminator's loss, and means of what it says; with the penalty of the game if so wanted."""
         real, given = self.real(batch), self.given(batch)
         with torch.no_grad():
-            fake = self.generator(self.noise(len(real)), *given)
+            fake = self.fake(batch)
         real_logits, fake_logits = self.discriminator(real, *given), self.discriminator(fake, *given)
         loss = discriminator_loss(self.game["loss"], real_logits, fake_logits)
         outputs = {"d_loss": loss, "d_real": real_logits.mean(), "d_fake": fake_logits.mean()}
@@ -127,10 +126,11 @@ class Adversarial(System):
 
     def g_step(self, batch: Any, progress: Tensor) -> tuple[Tensor, Outputs]:
         """The generator's loss."""
-        given = self.given(batch)
-        fake = self.generator(self.noise(len(batch.x)), *given)
-        loss = generator_loss(self.game["loss"], self.discriminator(fake, *given))
+        loss = generator_loss(self.game["loss"], self.discriminator(self.fake(batch), *self.given(batch)))
         return loss, {"g_loss": loss}
+
+    def keep(self, outputs: Outputs) -> None:
+        """Called in training with what a step returned, after its gradient: what a game remembers, which no step may touch."""
 
     def penalty(self, real: Tensor, fake: Tensor, *given: Tensor) -> Tensor:
         """The game's penalty on the discriminator's gradient, 0-d."""
@@ -167,28 +167,9 @@ class Adversarial(System):
     def test_step(self, batch: Any, batch_idx: int) -> Outputs:
         return self._judge("test", batch)
 
-    def forward(self, *inputs: Tensor) -> Tensor:
-        """Noise (B, Z), and `given`, to samples: images in [0, 1]."""
-        return as_images(self.net(*inputs))
-
-    def decode(self, *inputs: Tensor) -> Tensor:
-        """The same, by the name that autoencoders have for it."""
-        return self(*inputs)
-
-    def sample(self, num: int, *given: Tensor) -> Tensor:
-        """Draw samples: (num, ...), images in [0, 1]."""
-        return self(self.noise(num), *given)
-
-    def predict_step(self, batch: Any, batch_idx: int) -> Outputs:
-        """What the discriminator says of real samples: logits (B,)."""
-        return {"logit": self.discriminator(self.real(batch), *self.given(batch)), "position": batch.position}
-
     def check_batch(self, batch: Any) -> None:
         if batch.x.ndim == 4:
             check_range(batch.x)
-
-    def example_inputs(self, batch_size: int) -> tuple[Tensor, ...]:
-        return (torch.randn(batch_size, self.hparams["latent_dim"], generator=torch.Generator().manual_seed(0)),)
 
     def setup(self, stage: str) -> None:
         super().setup(stage)
@@ -220,6 +201,7 @@ class Adversarial(System):
         for part in parts(batch, self.game["accumulate"]):
             loss, outputs = step(part, progress)
             self.manual_backward(loss * (len(part.x) / len(batch.x)))
+            self.keep(outputs)
         self.untoggle_optimizer(optimizer)
         return loss.detach(), outputs
 
@@ -229,6 +211,38 @@ class Adversarial(System):
         outputs = {**self.d_step(batch, progress, penalise=False)[1], **self.g_step(batch, progress)[1]}
         self.log_dict(scalars(stage, outputs), batch_size=len(batch.x), on_epoch=True, sync_dist=True)
         return outputs
+
+
+class Adversarial(TwoPlayers):
+    """Base of every GAN that draws from noise: `generator` is of noise (B, Z), and of `given`, to samples."""
+
+    headline = ("test/modes", "test/fd_*_samples")
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Noise (B, Z), and `given`, to samples: images in [0, 1]."""
+        return as_images(self.net(*inputs))
+
+    def decode(self, *inputs: Tensor) -> Tensor:
+        """The same, by the name that autoencoders have for it."""
+        return self(*inputs)
+
+    def sample(self, num: int, *given: Tensor) -> Tensor:
+        """Draw samples: (num, ...), images in [0, 1]."""
+        return self(self.noise(num), *given)
+
+    def predict_step(self, batch: Any, batch_idx: int) -> Outputs:
+        """What the discriminator says of real samples: logits (B,)."""
+        return {"logit": self.discriminator(self.real(batch), *self.given(batch)), "position": batch.position}
+
+    def noise(self, num: int) -> Tensor:
+        """What the generator starts from: (num, Z), normal."""
+        return torch.randn(num, self.hparams["latent_dim"], device=self.device)
+
+    def fake(self, batch: Any) -> Tensor:
+        return self.generator(self.noise(len(batch.x)), *self.given(batch))
+
+    def example_inputs(self, batch_size: int) -> tuple[Tensor, ...]:
+        return (torch.randn(batch_size, self.hparams["latent_dim"], generator=torch.Generator().manual_seed(0)),)
 
 
 def check_game(game: Game) -> Game:

@@ -34,6 +34,7 @@ from zoo.callbacks.regular_checkpoint import RegularCheckpoint
 from zoo.callbacks.reporting import wandb_loggers
 from zoo.callbacks.samples import TextSamples
 from zoo.callbacks.throughput import Throughput
+from zoo.callbacks.translations import Translations
 from zoo.callbacks.worst_errors import WorstErrors
 from zoo.training.checkpoint import AtomicCheckpointIO
 from zoo.training.memory import keep_memory
@@ -118,6 +119,7 @@ class Run:
             LengthBuckets(self.folder / "pictures"),
             LatentPictures(self.folder / "pictures"),
             GamePictures(self.folder / "pictures"),
+            Translations(self.folder),
             Forecasts(self.folder / "pictures"),
             TextSamples(self.folder / "predictions"),
         ]
