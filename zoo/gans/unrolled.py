@@ -45,11 +45,10 @@ class UnrolledGAN(Adversarial):
         self.unroll, self.unroll_lr = unroll, unroll_lr
 
     def g_step(self, batch: Any, progress: Tensor) -> tuple[Tensor, Outputs]:
-        real = self.real(batch)
-        fake = self.generator(self.noise(len(real)))
-        # in validation nothing has gradients, unrolled steps have all the same
-        with torch.enable_grad():
-            weights = self.unrolled(real, fake)
+        if not self.training:  # where nothing has gradients: judged by the discriminator as it is
+            return super().g_step(batch, progress)
+        fake = self.fake(batch)
+        weights = self.unrolled(self.real(batch), fake)
         loss = generator_loss(self.game["loss"], functional_call(self.discriminator, weights, (fake,)))
         return loss, {"g_loss": loss}
 
