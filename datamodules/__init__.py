@@ -8,8 +8,10 @@ if TYPE_CHECKING:
     from datamodules.ag_news import AGNews as AGNews
     from datamodules.char_text import CharText as CharText
     from datamodules.cifar10 import CIFAR10 as CIFAR10
+    from datamodules.colour_mnist import ColourMNIST as ColourMNIST
     from datamodules.digits import Digits as Digits
     from datamodules.fashion_mnist import FashionMNIST as FashionMNIST
+    from datamodules.gaussian_mixture import GaussianMixture as GaussianMixture
     from datamodules.hub_images import HubImages as HubImages
     from datamodules.hub_text import HubText as HubText
     from datamodules.image_files import ImageFiles as ImageFiles
@@ -17,17 +19,21 @@ if TYPE_CHECKING:
     from datamodules.imdb import IMDb as IMDb
     from datamodules.mnist import MNIST as MNIST
     from datamodules.names import Names as Names
+    from datamodules.paired_images import PairedImages as PairedImages
     from datamodules.python_manual import PythonManual as PythonManual
     from datamodules.rows import DigitRows as DigitRows
     from datamodules.rows import FashionMNISTRows as FashionMNISTRows
     from datamodules.series import Series as Series
     from datamodules.sms_spam import SMSSpam as SMSSpam
     from datamodules.sst2 import SST2 as SST2
+    from datamodules.stacked_fashion_mnist import StackedFashionMNIST as StackedFashionMNIST
     from datamodules.tabular import Tabular as Tabular
     from datamodules.text_file import TextFile as TextFile
     from datamodules.text_lines import TextLines as TextLines
     from datamodules.trec import TREC as TREC
     from datamodules.ucr import UCR as UCR
+    from datamodules.unpaired_images import UnpairedImages as UnpairedImages
+    from datamodules.unpaired_images import UnpairedSets as UnpairedSets
     from datamodules.usps import USPS as USPS
 
 _HOMES = {
@@ -35,10 +41,12 @@ _HOMES = {
     "Adding": "adding",
     "CIFAR10": "cifar10",
     "CharText": "char_text",
+    "ColourMNIST": "colour_mnist",
     "DigitRows": "rows",
     "Digits": "digits",
     "FashionMNIST": "fashion_mnist",
     "FashionMNISTRows": "rows",
+    "GaussianMixture": "gaussian_mixture",
     "HubImages": "hub_images",
     "HubText": "hub_text",
     "IMDb": "imdb",
@@ -46,16 +54,20 @@ _HOMES = {
     "ImageFolder": "image_folder",
     "MNIST": "mnist",
     "Names": "names",
+    "PairedImages": "paired_images",
     "PythonManual": "python_manual",
     "SMSSpam": "sms_spam",
     "SST2": "sst2",
     "Series": "series",
+    "StackedFashionMNIST": "stacked_fashion_mnist",
     "TREC": "trec",
     "Tabular": "tabular",
     "TextFile": "text_file",
     "TextLines": "text_lines",
     "UCR": "ucr",
     "USPS": "usps",
+    "UnpairedImages": "unpaired_images",
+    "UnpairedSets": "unpaired_images",
 }
 __all__ = list(_HOMES)  # read by name below
 

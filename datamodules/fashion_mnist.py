@@ -20,9 +20,12 @@ class FashionMNIST(HubSet):
     otherwise = "run `apt-get install dataset-fashion-mnist` or "
     input_shape = (1, 28, 28)
     num_classes = 10
-    class_names = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
-    mean = (0.2860,)
-    std = (0.3530,)
+    class_names: tuple[str, ...] = (
+        *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+        *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+    )
+    mean: tuple[float, ...] = (0.2860,)
+    std: tuple[float, ...] = (0.3530,)
 
     def load(self, part: Literal["train", "test"]) -> Arrays:
         prefix = {"train": "train", "test": "t10k"}[part]

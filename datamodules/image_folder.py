@@ -10,7 +10,7 @@ from datamodules.pictures import PictureData
 from datamodules.sources import mirror, nearby
 from datamodules.splits import without_lone_validation
 
-_PARTS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test",)}
+PARTS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test",)}
 
 
 class Paths:
@@ -78,7 +78,7 @@ class ImageFolder(PictureData):
         if root is None:
             raise ValueError("root is not given: name the folder with a folder of pictures per class (--data.root FOLDER)")
         folder = find_folder(root)
-        found = {part: next((folder / n for n in names if (folder / n).is_dir()), None) for part, names in _PARTS.items()}
+        found = {part: next((folder / n for n in names if (folder / n).is_dir()), None) for part, names in PARTS.items()}
         if not found["train"] and (alone := found["val"] or found["test"]):
             raise ValueError(f"{alone} stands without a folder train beside it: add one, or name {alone.name} otherwise")
         parts = {part: path for part, path in found.items() if path} if found["train"] else {"train": folder}
@@ -101,8 +101,8 @@ class ImageFolder(PictureData):
         self.serve(Paths(paths), torch.tensor(labels), names, rows)
 
 
-def find_folder(root: str) -> Path:
-    """A folder by its path, also relative to the one that `ZOO_DATA` names.
+def find_folder(root: str, holds: str = "class folders") -> Path:
+    """A folder by its path, also relative to the one that `ZOO_DATA` names; an error says what it ought to hold.
 
     Raises:
         FileNotFoundError: if there is none.
@@ -110,7 +110,7 @@ def find_folder(root: str) -> Path:
     if folder := nearby(root, Path.is_dir):
         return folder
     raise FileNotFoundError(
-        f"no folder {root}, here or under ZOO_DATA ({mirror() or 'not set'}): data.root has to hold class folders"
+        f"no folder {root}, here or under ZOO_DATA ({mirror() or 'not set'}): data.root has to hold {holds}"
     )
 
 

@@ -11,6 +11,18 @@ if TYPE_CHECKING:
     from zoo.cnn.cifar_resnet import CIFARResNetClassifier as CIFARResNetClassifier
     from zoo.cnn.image_classifier import ImageClassifier as ImageClassifier
     from zoo.cnn.simple_cnn import SimpleCNNClassifier as SimpleCNNClassifier
+    from zoo.gans.conditional import ConditionalGAN as ConditionalGAN
+    from zoo.gans.cyclegan import CycleGAN as CycleGAN
+    from zoo.gans.dcgan import DCGAN as DCGAN
+    from zoo.gans.gan import GAN as GAN
+    from zoo.gans.minibatch_discrimination import MinibatchGAN as MinibatchGAN
+    from zoo.gans.pix2pix import Pix2Pix as Pix2Pix
+    from zoo.gans.progressive import ProgressiveGAN as ProgressiveGAN
+    from zoo.gans.sngan import SNGAN as SNGAN
+    from zoo.gans.stylegan import StyleGAN as StyleGAN
+    from zoo.gans.unrolled import UnrolledGAN as UnrolledGAN
+    from zoo.gans.wgan import WGAN as WGAN
+    from zoo.gans.wgan_gp import WGANGP as WGANGP
     from zoo.mlp.mlp import MLPBinaryClassifier as MLPBinaryClassifier
     from zoo.mlp.mlp import MLPClassifier as MLPClassifier
     from zoo.mlp.mlp import MLPRegressor as MLPRegressor
@@ -25,18 +37,30 @@ _HOMES = {
     "Autoencoder": "autoencoders.vanilla",
     "CIFARResNetClassifier": "cnn.cifar_resnet",
     "CharLM": "rnn.char_lm",
+    "ConditionalGAN": "gans.conditional",
+    "CycleGAN": "gans.cyclegan",
+    "DCGAN": "gans.dcgan",
     "DenoisingAutoencoder": "autoencoders.denoising",
+    "GAN": "gans.gan",
     "ImageClassifier": "cnn.image_classifier",
     "MLPBinaryClassifier": "mlp.mlp",
     "MLPClassifier": "mlp.mlp",
     "MLPRegressor": "mlp.mlp",
+    "MinibatchGAN": "gans.minibatch_discrimination",
     "Perceptron": "mlp.perceptron",
+    "Pix2Pix": "gans.pix2pix",
+    "ProgressiveGAN": "gans.progressive",
     "RNNClassifier": "rnn.rnn",
     "RNNForecaster": "rnn.forecaster",
     "RNNRegressor": "rnn.rnn",
+    "SNGAN": "gans.sngan",
     "SimpleCNNClassifier": "cnn.simple_cnn",
     "SparseAutoencoder": "autoencoders.sparse",
+    "StyleGAN": "gans.stylegan",
+    "UnrolledGAN": "gans.unrolled",
     "VAE": "autoencoders.vae",
+    "WGAN": "gans.wgan",
+    "WGANGP": "gans.wgan_gp",
 }
 __all__ = [*_HOMES, "load"]  # read by name below
 

@@ -17,17 +17,28 @@ from zoo.nn.recurrent import RNNCell
 SMALLEST: dict[str, dict[str, Any]] = {
     "gates_on_adding": {"num_seeds": 2, "num_steps": 10, "hidden_dim": 4, "num_updates": 2, "num_tests": 30},
     "kl_collapse": {"num_seeds": 2, "num_updates": 30, "hidden_dim": 8},
+    "mode_collapse": {"num_seeds": 2, "num_iterations": 3, "num_samples": 100},
     "packing": {"num_seeds": 2, "extra": (0, 9), "num_sentences": 150, "num_epochs": 1, "num_rounds": 2, "timed_dim": 8},
     "pca": {"num_seeds": 2, "widths": (2,), "num_updates": 20, "num_images": 500},
     "reparameterisation": {"num_seeds": 2, "num_updates": 30, "num_images": 5, "num_draws": 50},
+    "spectral_norm": {"num_seeds": 2, "num_iterations": 5, "num_images": 20, "num_climbs": 2},
+    "two_time_scales": {"num_seeds": 2, "num_iterations": 40},
+    "minimax_gradient": {"num_seeds": 2, "num_iterations": 5, "num_updates": 12, "num_images": 20},
     "vanishing_gradients": {"num_seeds": 2, "hidden_dim": 8, "batch_size": 4},
 }
 CONTROLS = {
     "gates_on_adding": ("network", {"untrained", "markers at random"}),
     "kl_collapse": ("decoder", {"all pixels at once", "pixel by pixel, blindfold"}),
+    "mode_collapse": (
+        "game",
+        {"plain, one Gaussian", "Wasserstein loss, no penalty", "minibatch discrimination, blind", "unrolling by no steps"},
+    ),
     "packing": ("of", {"both ways, unpacked", "forwards, unpacked", "pad to max", "bucketed", "bucketed, zoo"}),
     "pca": ("network", {"linear, untrained", "ReLU"}),
     "reparameterisation": ("estimate", {"score function, baseline"}),
+    "spectral_norm": ("norm", {"none"}),
+    "two_time_scales": ("rates", {"two, 4 : 1", "two draws of data"}),
+    "minimax_gradient": ("discriminator", {"sure, mean taken off", "undecided"}),
     "vanishing_gradients": ("network", {"LSTM, forget gate shut", "LSTM, forget gate held open", "linear orthogonal RNN"}),
 }
 
@@ -188,3 +199,71 @@ def test_without_them_they_are_made_up(monkeypatch: pytest.MonkeyPatch) -> None:
     for label in (0, 1):
         assert (data.x[data.y == label] == 2 + label).sum(1).eq(1).all()
         assert (data.x[data.y == label] != 3 - label).all()
+
+
+def test_unrolling_by_no_steps_is_the_plain_game() -> None:
+    """With the same weights the generator's loss is the same number: the control has nothing but its rates of its own."""
+    module = load("mode_collapse")
+    plain, control = (module.build(module.PLAYS[name]) for name in ("plain", "unrolling by no steps"))
+    control.load_state_dict(plain.state_dict())
+    batch = module.draw(module.GaussianMixture(), 20)
+    losses = []
+    for model in (plain, control):
+        torch.manual_seed(0)
+        losses.append(model.g_step(batch, torch.tensor(0.0))[0].item())
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+
+
+def test_blind_discrimination_does_not_see_the_batch() -> None:
+    module = load("mode_collapse")
+    x = torch.randn(6, 2)
+    for name, sees in (("minibatch discrimination", True), ("minibatch discrimination, blind", False)):
+        discriminator = module.build(module.PLAYS[name]).discriminator
+        assert torch.allclose(discriminator(x)[:1], discriminator(x[:1]), atol=1e-6) != sees
+
+
+def test_all_games_are_played_by_the_same_networks() -> None:
+    module = load("mode_collapse")
+    shapes = [
+        [p.shape for net in (model.generator, model.discriminator.features) for p in net.parameters()]
+        for model in map(module.build, module.PLAYS.values())
+    ]
+    assert all(each == shapes[0] for each in shapes)
+
+
+def test_the_matrix_of_a_layer_is_what_it_does() -> None:
+    module = load("spectral_norm")
+    conv, x = nn.Conv2d(2, 3, 4, stride=2, padding=1), torch.randn(1, 2, 6, 6)
+    matrix = module.as_map(conv, x.shape[1:])
+    assert torch.allclose(x.flatten(1) @ matrix, (conv(x) - conv(torch.zeros_like(x))).flatten(1), atol=1e-5)
+
+
+def test_exact_estimates_make_every_flattened_weight_one() -> None:
+    module = load("spectral_norm")
+    torch.manual_seed(0)
+    for architecture, widths in module.ARCHITECTURES.items():
+        nets = module.players(architecture, module.SHAPE, module.LATENT_DIM, widths, "spectral")
+        module.make_exact(nets.discriminator, torch.zeros(1, *module.SHAPE))
+        flattened, maps = module.norms_of_layers(nets.discriminator.eval())
+        assert flattened == pytest.approx([1.0] * 3, abs=1e-3)
+        assert (max(maps) > 1.2) == (architecture == "conv")
+
+
+def test_gradients_of_the_losses_are_the_logits_times_what_each_lets_through() -> None:
+    """d/dl of log(1 - D) is -D, of -log D it is D - 1: where every logit is the same, so are the norms' shares."""
+    module = load("minimax_gradient")
+    torch.manual_seed(0)
+    model = module.GAN((1, 8, 8), latent_dim=4, widths=(8,))
+    z, p = model.noise(1), 0.1
+    shift = math.log(p / (1 - p)) - model.discriminator(model.generator(z)).item()
+    moment = module.observe(model, lambda x: model.discriminator(x) + shift, z)
+    assert moment.p_fake == pytest.approx(p, rel=1e-4)
+    assert moment.norms["minimax"] / moment.norms["logit"] == pytest.approx(p, rel=1e-3)
+    assert moment.norms["non_saturating"] / moment.norms["logit"] == pytest.approx(1 - p, rel=1e-3)
+
+
+def test_the_sliced_distance_of_a_shift_is_its_mean_projection() -> None:
+    module = load("two_time_scales")
+    x = torch.randn(100, 2)
+    assert module.sliced_distance(x, x[torch.randperm(100)]) == pytest.approx(0, abs=1e-6)
+    assert module.sliced_distance(x, x + torch.tensor([3.0, 4.0])) == pytest.approx(5 * 2 / math.pi, rel=1e-2)

@@ -25,8 +25,8 @@ TWO_PROCESSES = {
 }  # run in tests/zoo/training/test_parallel.py; here every recipe is built with them
 IN_PROCESS = [None, *(name for name in overlay_paths() if name not in NEEDS_GPU | TWO_PROCESSES)]
 EMBEDDED = {
-    *("datamodules.Adding", "datamodules.CharText", "datamodules.DigitRows", "datamodules.Digits", "datamodules.PythonManual"),
-    "datamodules.Tabular",
+    *("datamodules.Adding", "datamodules.CharText", "datamodules.DigitRows", "datamodules.Digits"),
+    *("datamodules.GaussianMixture", "datamodules.PythonManual", "datamodules.Tabular"),
 }
 TINY = {  # sets that the mirror lacks, made up in the hub's layout: repository, files, number of classes
     "datamodules.AGNews": ("fancyzhx/ag_news", "data/{}-00000-of-00001.parquet", 4),
@@ -47,7 +47,7 @@ def needs_mirror(recipe: str) -> bool:
 def built_from_mirror(recipe: str) -> bool:
     """Whether the recipe reads real data before a batch is asked for: classes, columns, or weights to start from."""
     given = settings(recipe)
-    reads = {f"datamodules.{name}" for name in ("HubText", "ImageFolder", "Series", "TextFile", "UCR")}
+    reads = {f"datamodules.{name}" for name in ("HubText", "ImageFolder", "PairedImages", "Series", "TextFile", "UCR")}
     reads_data = given["data"]["class_path"] in reads and needs_mirror(recipe)
     return reads_data or "weights" in given["model"].get("init_args", {})
 
@@ -168,7 +168,7 @@ def test_weights_of_others_score_what_they_published(
     assert len((tmp_path / "predictions" / "test.csv").read_text().splitlines()) == 10_001
 
 
-@pytest.mark.parametrize("recipe", ["mlp_digits", "lstm_python_manual"])
+@pytest.mark.parametrize("recipe", ["mlp_digits", "lstm_python_manual", "vae_digits", "gan_ring"])
 def test_the_script_is_the_recipe(recipe: str, tmp_path: Path) -> None:
     """`python recipes/mlp/mlp_digits.py` and `zoo fit -c mlp_digits` end with the same weights."""
     (script,) = ROOT.rglob(f"{recipe}.py")

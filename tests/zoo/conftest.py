@@ -55,12 +55,18 @@ def digits() -> Digits:
 def fit() -> Callable[..., Trainer]:
     """Train for real, in this process on the CPU, with nothing written; returns the trainer."""
 
-    def run(system: LightningModule, data: LightningDataModule | None = None, *loaders: Any, **arguments: Any) -> Trainer:
+    def run(
+        system: LightningModule,
+        data: LightningDataModule | None = None,
+        *loaders: Any,
+        ckpt_path: Path | None = None,
+        **arguments: Any,
+    ) -> Trainer:
         keep_quiet()
         quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
         defaults = {"accelerator": "cpu", "devices": 1, "max_epochs": 1, "num_sanity_val_steps": 0, "log_every_n_steps": 1}
         trainer = Trainer(**{**quiet, **defaults, **arguments})
-        trainer.fit(system, *loaders, datamodule=data)
+        trainer.fit(system, *loaders, datamodule=data, ckpt_path=ckpt_path)
         return trainer
 
     return run

@@ -4,7 +4,10 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
+import torch
 from lightning import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.utilities.seed import isolate_rng
+from torch import Tensor
 
 
 def batches(trainer: Trainer, split: str, data: LightningDataModule | None = None, num: int | None = None) -> Iterator[Any]:
@@ -21,6 +24,15 @@ def batches(trainer: Trainer, split: str, data: LightningDataModule | None = Non
         moved = {name: value[:num].to(trainer.strategy.root_device) for name, value in batch._asdict().items()}
         yield data_module.transform(batch._replace(**moved), 0, False)
         num = None if num is None else num - len(batch.x)
+
+
+def samples(model: Any, trainer: Trainer, num: int, at_once: int = 500) -> Iterator[Tensor]:
+    """Draw from a system that has `sample(n)`: other samples on every rank, and the same at every test."""
+    for start in range(0, num, at_once):
+        with isolate_rng():
+            torch.manual_seed(start * trainer.world_size + trainer.global_rank)
+            images = model.sample(min(at_once, num - start))
+        yield images
 
 
 def binarized(trainer: Trainer) -> Any:

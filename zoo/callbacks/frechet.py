@@ -1,15 +1,11 @@
 """How far samples and reconstructions are from the test images, as the features of a named network see them."""
 
-from collections.abc import Iterator
 from typing import Any
 
-import torch
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.utilities.seed import isolate_rng
-from torch import Tensor
 
-from zoo.callbacks.evaluation import batches, binarized, check_counts
-from zoo.metrics.features import INCEPTION, distance_name, frechet_distance
+from zoo.callbacks.evaluation import batches, binarized, check_counts, samples
+from zoo.metrics.features import distance_name, frechet_distance
 
 
 class FrechetDistance(Callback):
@@ -50,29 +46,17 @@ class FrechetDistance(Callback):
         num = min(self._tested, self.num_images // trainer.world_size)
         metric = self._metric.to(pl_module.device)
         kinds = {
-            "samples": _samples(model, trainer, num) if hasattr(model, "sample") else None,
-            "reconstructions": (model(*model.inputs(batch)) for batch in batches(trainer, "test", num=num)),
+            "samples": samples(model, trainer, num) if hasattr(model, "sample") else None,
+            "reconstructions": (model(*model.inputs(batch)) for batch in batches(trainer, "test", num=num))
+            if hasattr(model, "encode")
+            else None,
             "real": (batch.x for batch in batches(trainer, "train", num=num)),
         }
         for batch in batches(trainer, "test", num=num):
-            metric.update(_coloured(batch.x, self.extractor), real=True)
+            metric.update(batch.x, real=True)
         for kind, images in kinds.items():
             if images is not None:
                 for x in images:
-                    metric.update(_coloured(x, self.extractor), real=False)
+                    metric.update(x, real=False)
                 pl_module.log(f"test/{distance_name(self.extractor)}_{kind}", metric.compute(), sync_dist=True)
                 metric.reset()
-
-
-def _samples(model: Any, trainer: Trainer, num: int, at_once: int = 500) -> Iterator[Tensor]:
-    """Other ones on every rank, and the same at every test."""
-    for start in range(0, num, at_once):
-        with isolate_rng():
-            torch.manual_seed(start * trainer.world_size + trainer.global_rank)
-            images = model.sample(min(at_once, num - start))
-        yield images
-
-
-def _coloured(x: Tensor, extractor: str) -> Tensor:
-    """Grey images for a network that knows colours only."""
-    return x.expand(-1, 3, -1, -1) if extractor == INCEPTION else x

@@ -24,7 +24,7 @@ class NonFiniteGuard(Callback):
         loss = outputs["loss"] if isinstance(outputs, Mapping) else outputs
         if loss is not None and not torch.isfinite(loss):
             lr = trainer.optimizers[0].param_groups[0]["lr"]
+            clip = "trainer.gradient_clip_val" if pl_module.automatic_optimization else "model.game.clip"
             raise FloatingPointError(
-                f"the loss is {loss.item()} at step {trainer.global_step} (lr {lr:.2g}): "
-                "lower model.lr, or set trainer.gradient_clip_val"
+                f"the loss is {loss.item()} at step {trainer.global_step} (lr {lr:.2g}): lower model.lr, or set {clip}"
             )

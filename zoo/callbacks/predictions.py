@@ -36,7 +36,8 @@ class Predictions(Callback):
     def on_predict_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        self._keep(outputs)
+        if "preds" not in outputs or outputs["preds"].ndim <= 2:
+            self._keep(outputs)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._finish(trainer, "test")

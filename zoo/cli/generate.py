@@ -21,6 +21,7 @@ from zoo.nn.receptive_field import receptive_fields
 from zoo.training.checkpoint import read_checkpoint
 from zoo.training.links import import_class
 from zoo.training.run import write_text
+from zoo.training.system import count_parameters
 
 ROOT = ZOO.parent
 Recipes = dict[Path, Any]  # what each sets
@@ -97,16 +98,17 @@ def _entry(card: Path, front: dict[str, Any], name: str, arguments: dict[str, An
         ) from error
     except (TypeError, ValueError) as error:
         raise ValueError(f"{card}: cannot build {front['class_path']} with its counted_at ({error})") from error
-    has_maps = any(isinstance(module, nn.Conv2d) for module in model.net.modules())
+    # of two players the one that looks, if it looks by layers in a row
+    net = getattr(model.discriminator, "features", None) if hasattr(model, "discriminator") else model.net
     return Entry(
         name=name,
         class_path=front["class_path"],
         task=front["task"],
         card=str(card.relative_to(ZOO)),
-        num_params=sum(parameter.numel() for parameter in model.parameters()),
+        num_params=count_parameters(model),
         counted_at=arguments,
         tested_at={**arguments, **front.get("tested_at", {})},
-        fields=_fields(model.net, arguments["input_shape"]) if has_maps else [],
+        fields=_fields(net, arguments["input_shape"]) if net and any(isinstance(m, nn.Conv2d) for m in net.modules()) else [],
         scores=_scores(front["class_path"], model_class, front.get("argument"), arguments, recipes),
     )
 
@@ -139,7 +141,7 @@ def _weights(path: Path, recorded: dict[str, Any], recipes: Recipes) -> Weights:
         name=path.stem,
         class_path=recorded["class_path"],
         card=str(card.relative_to(ZOO)),
-        num_params=sum(parameter.numel() for parameter in model.parameters()),
+        num_params=count_parameters(model),
         num_bytes=path.stat().st_size,
         recipe=recipe,
         data=settings[recipe]["data"]["class_path"].rsplit(".", 1)[-1],

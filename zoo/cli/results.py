@@ -1,5 +1,6 @@
 """Measured scores: one line per seed in <recipe>.results.jsonl beside the recipe."""
 
+import fnmatch
 import hashlib
 import json
 import statistics
@@ -53,16 +54,19 @@ def current_results(recipe: Path) -> list[Result]:
     return [latest[seed] for seed in sorted(latest)]
 
 
-def summarise(recipe: Path, headline: str, settings: dict[str, Any]) -> Score:
-    """Mean and sample deviation of the headline metric over seeds."""
+def summarise(recipe: Path, headline: str | tuple[str, ...], settings: dict[str, Any]) -> Score:
+    """Mean and sample deviation over seeds of the headline metric, the first of several that was measured."""
     results = current_results(recipe)
-    values = [result["metrics"][headline] for result in results]
+    patterns = (headline,) if isinstance(headline, str) else headline
+    names = results[0]["metrics"] if results else patterns
+    metric = next(name for pattern in patterns for name in names if fnmatch.fnmatch(name, pattern))
+    values = [result["metrics"][metric] for result in results]
     data = settings["data"]["class_path"].rsplit(".", 1)[-1]
     source = settings["data"].get("init_args", {}).get("source")
     return Score(
         recipe=recipe.stem,
         data=f"{data} {source}" if source else data,
-        metric=headline,
+        metric=metric,
         mean=round(statistics.mean(values), 4) if values else None,
         sd=round(statistics.stdev(values), 4) if len(values) > 1 else 0.0,
         num_seeds=len(values),

@@ -28,6 +28,7 @@ from zoo.training.checkpoint import latest_checkpoint, read_checkpoint
 from zoo.training.links import import_class, resolve_links
 from zoo.training.precision import default_precision
 from zoo.training.run import Run, new_run_dir, write_text
+from zoo.training.system import count_parameters
 from zoo.training.tracking import Wandb
 
 _IMPORTS = [
@@ -296,7 +297,7 @@ def _command(request: Request) -> str:
 
 def describe(model: LightningModule, data: LightningDataModule, folder: Path) -> None:
     """Say in a line what is about to be trained, and where it goes."""
-    num_params = sum(parameter.numel() for parameter in model.parameters())
+    num_params = count_parameters(model)
     _say(f"{type(model).__name__} with {num_params:,} parameters on {type(data).__name__}; everything goes to {folder}")
 
 

@@ -25,7 +25,10 @@ def sample(checkpoint: Path, num: int, label: int | None, seed: int, output: Pat
     keep_quiet()
     system: Any = load_system(checkpoint)
     if not hasattr(system, "sample"):
-        raise ValueError(f"{checkpoint} holds a {type(system).__name__}, which cannot make up images: choose a VAE's")
+        raise ValueError(
+            f"{checkpoint} holds a {type(system).__name__}, which cannot make up images: choose a VAE's or a GAN's"
+        )
+    _check_images(system, checkpoint)
     torch.manual_seed(seed)
     images = system.sample(num, *_given(system, label, num))
     missing = -len(images) % min(_COLUMNS, num)
@@ -47,9 +50,14 @@ def interpolate(
     keep_quiet()
     system: Any = load_system(checkpoint)
     if not hasattr(system, "decode"):
-        raise ValueError(f"{checkpoint} holds a {type(system).__name__}, which has no codes: choose an autoencoder's")
+        raise ValueError(
+            f"{checkpoint} holds a {type(system).__name__}, which has no codes: choose an autoencoder's or a GAN's"
+        )
+    _check_images(system, checkpoint)
     given = _given(system, label, 1)
     if images is not None:
+        if not hasattr(system, "encode"):
+            raise ValueError(f"{type(system).__name__} finds no codes of pictures: leave --images out")
         z = _codes(system, images, 2 * num_pairs, given)
     elif hasattr(system, "sample"):
         z = torch.randn(2 * num_pairs, system.hparams["latent_dim"], generator=torch.Generator().manual_seed(seed))
@@ -57,6 +65,13 @@ def interpolate(
         raise ValueError(f"{type(system).__name__} has no distribution of codes to draw from: give pictures by --images")
     sheet = [system.decode(row, *(value.expand(num_steps) for value in given)) for row in both_ways(z, num_steps)]
     return _write(torch.stack(sheet), output or _beside(checkpoint, "interpolation.png"))
+
+
+def _check_images(system: Any, checkpoint: Path) -> None:
+    if len(system.hparams["input_shape"]) != 3:
+        raise ValueError(
+            f"{checkpoint} holds a {type(system).__name__} of points, and a sheet is of images: see its run's pictures"
+        )
 
 
 def _given(system: Any, label: int | None, num: int) -> tuple[Tensor, ...]:

@@ -38,8 +38,13 @@ def show_batch(recipe: Path, overrides: list[str], output: Path | None = None, n
     if isinstance(batch, SequenceBatch):
         figure, values = series_figure(batch, data.class_names), batch.x[valid_steps(batch.x, batch.lengths)]
     elif len(data.input_shape) == 3:
-        images = [as_pixels(x, data.mean, data.std).numpy() for x in batch.x[:num_images]]
-        captions = captions_of(batch.y[:num_images], data.class_names) if data.class_names else [""] * len(images)
+        pictures = batch.x[:num_images]
+        if batch.y.ndim == 4:  # images of another domain, each beside what it is served with
+            pictures = torch.stack([batch.x, batch.y], dim=1).flatten(0, 1)[:num_images]
+            captions = ["x", "y"] * len(pictures)
+        else:
+            captions = captions_of(batch.y[:num_images], data.class_names) if data.class_names else [""] * len(pictures)
+        images = [as_pixels(x, data.mean, data.std).numpy() for x in pictures]
         figure, values = grid(images, captions, [False] * len(images)), batch.x
     else:
         raise UsageError(f"{recipe.stem} has inputs of shape {tuple(data.input_shape)}, which are no pictures, texts or series")

@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchmetrics.image.fid import FrechetInceptionDistance  # the package exports it only beside torch-fidelity
+from torchmetrics.image.fid import FrechetInceptionDistance, NoTrainInceptionV3  # exported only beside torch-fidelity
 
 from zoo.training.checkpoint import read_checkpoint, system_of
 from zoo.weights import weights_path
@@ -61,6 +61,44 @@ class ClassifierFeatures(nn.Module):
         return seen[0]
 
 
+class InceptionFeatures(nn.Module):
+    """What Inception v3 sees, as FID's authors converted it: images (B, C, H, W) in [0, 1], grey or coloured, to (B, 2048).
+
+    Raises:
+        ImportError: without torch-fidelity.
+        OSError: if the weights cannot be downloaded.
+    """
+
+    num_features = 2048
+
+    def __init__(self) -> None:
+        super().__init__()
+        try:
+            self.net = NoTrainInceptionV3("inception-v3-compat", ["2048"])
+        except ModuleNotFoundError as error:
+            raise ImportError("Inception needs torch-fidelity: pip install 'lightning-model-zoo[fid]'") from error
+        except OSError as error:
+            raise OSError(f"Inception cannot be downloaded ({error}): name published weights instead, see zoo list") from error
+
+    @torch.no_grad()
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net((255 * x.expand(-1, 3, -1, -1)).byte())
+
+    def last(self, features: Tensor) -> Tensor:
+        """Logits without bias, as the Inception Score takes them: (B, 1008)."""
+        return features @ self.net.fc.weight.T
+
+
+def extractor_of(name: str) -> ClassifierFeatures | InceptionFeatures:
+    """The network of a name: "inception", or published weights of a classifier.
+
+    Raises:
+        ImportError, OSError: as `InceptionFeatures`.
+        ValueError: as `ClassifierFeatures`.
+    """
+    return InceptionFeatures() if name == INCEPTION else ClassifierFeatures(name)
+
+
 def frechet_distance(extractor: str) -> FrechetInceptionDistance:
     """A metric over images in [0, 1]: `update(images, real=True or False)`, then `compute()`.
 
@@ -69,18 +107,9 @@ def frechet_distance(extractor: str) -> FrechetInceptionDistance:
     in the number of images: compare at the same number only, and with the distance of real images from real ones.
 
     Raises:
-        ImportError: without torch-fidelity.
-        OSError: if the weights of Inception cannot be downloaded.
-        ValueError: as `ClassifierFeatures`.
+        ImportError, OSError, ValueError: as `extractor_of`.
     """
-    if extractor == INCEPTION:
-        try:
-            return FrechetInceptionDistance(feature=2048, normalize=True)
-        except ModuleNotFoundError as error:
-            raise ImportError("Inception needs torch-fidelity: pip install 'lightning-model-zoo[fid]'") from error
-        except OSError as error:
-            raise OSError(f"Inception cannot be downloaded ({error}): name published weights instead, see zoo list") from error
-    return FrechetInceptionDistance(feature=ClassifierFeatures(extractor), normalize=True)
+    return FrechetInceptionDistance(feature=extractor_of(extractor), normalize=True)
 
 
 def distance_name(extractor: str) -> str:

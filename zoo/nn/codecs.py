@@ -70,7 +70,7 @@ def decoder(
     start = _smallest(output_shape, widths)
     dims = [latent_dim, *([hidden] if hidden else []), math.prod(start)]
     layers: list[nn.Module] = [*_dense(dims, activation), nn.Unflatten(1, start)]
-    sizes = _sizes(output_shape, len(widths))[::-1]
+    sizes = halvings(output_shape, len(widths))[::-1]
     for (fan_in, fan_out), (height, width) in zip(pairwise([*reversed(widths), output_shape[0]]), sizes[1:], strict=True):
         # out = 2 in for a kernel of 4, 2 in - 1 for one of 3: so every size is reached that the encoder's halving left behind
         kernel = 4 - height % 2, 4 - width % 2
@@ -108,11 +108,11 @@ def _dense(dims: Sequence[int], activation: Activation) -> list[nn.Module]:
 
 def _smallest(shape: Sequence[int], widths: Sequence[int]) -> tuple[int, int, int]:
     """Channels, height and width after the last convolution."""
-    return (widths[-1], *_sizes(shape, len(widths))[-1])
+    return (widths[-1], *halvings(shape, len(widths))[-1])
 
 
-def _sizes(shape: Sequence[int], num_halvings: int) -> list[tuple[int, int]]:
-    """(H, W) before and after each halving."""
+def halvings(shape: Sequence[int], num_halvings: int) -> list[tuple[int, int]]:
+    """(H, W) of an image (C, H, W) before and after each of `num_halvings` halvings, rounded up."""
     sizes = [(shape[1], shape[2])]
     while len(sizes) <= num_halvings:
         height, width = sizes[-1]

@@ -1,10 +1,11 @@
-"""Normalisation of feature vectors, by name."""
+"""Normalisation of feature vectors and of maps, by name."""
 
 from typing import Literal, get_args
 
 from torch import nn
 
 Norm = Literal["none", "batch", "layer"]
+MapNorm = Literal["none", "batch", "instance"]
 
 
 def feature_norm(name: Norm, num_features: int) -> nn.Module:
@@ -22,3 +23,22 @@ def feature_norm(name: Norm, num_features: int) -> nn.Module:
             return nn.LayerNorm(num_features)
         case _:
             raise ValueError(f"unknown norm {name!r}: choose one of {', '.join(get_args(Norm))}")
+
+
+def map_norm(name: MapNorm, num_channels: int) -> nn.Module:
+    """A norm for maps (B, C, H, W): over batch and map (Ioffe & Szegedy, 2015), or over each map alone.
+
+    The latter is instance normalisation without a scale of its own (Ulyanov, Vedaldi & Lempitsky, 2016, arXiv:1607.08022).
+
+    Raises:
+        ValueError: for an unknown name.
+    """
+    match name:
+        case "none":
+            return nn.Identity()
+        case "batch":
+            return nn.BatchNorm2d(num_channels)
+        case "instance":
+            return nn.InstanceNorm2d(num_channels)
+        case _:
+            raise ValueError(f"unknown norm {name!r}: choose one of {', '.join(get_args(MapNorm))}")

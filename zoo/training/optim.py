@@ -10,6 +10,7 @@ from typing import Any, Literal, TypedDict, get_args
 from lightning import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from timm.optim import create_optimizer_v2, get_optimizer_class, get_optimizer_info, list_optimizers
+from torch import nn
 from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, OneCycleLR, ReduceLROnPlateau
@@ -124,8 +125,10 @@ def learning_rate_factor(
             raise ValueError(f"{schedule!r} is no function of the step alone")
 
 
-def configure(system: LightningModule, lr: float, optim: Optim, total_steps: int, monitor: str) -> OptimizerLRScheduler:
-    """Build the optimizer and its schedule as `configure_optimizers` returns them.
+def configure(
+    system: LightningModule, lr: float, optim: Optim, total_steps: int, monitor: str, part: nn.Module | None = None
+) -> OptimizerLRScheduler:
+    """Build the optimizer of a system, or of a part of it, and its schedule as `configure_optimizers` returns them.
 
     Schedules advance per optimizer step; plateau per validation, on `monitor`'s loss. `total_steps` counts optimizer steps.
     """
@@ -134,7 +137,7 @@ def configure(system: LightningModule, lr: float, optim: Optim, total_steps: int
     if _can_fuse(system, settings["name"]):
         arguments["fused"] = True
     optimizer = create_optimizer_v2(
-        system, opt=settings["name"], lr=lr, weight_decay=optim.get("weight_decay", 0.0), **arguments
+        part or system, opt=settings["name"], lr=lr, weight_decay=optim.get("weight_decay", 0.0), **arguments
     )
     if settings["schedule"] == "plateau":
         plateau = ReduceLROnPlateau(optimizer, factor=settings["factor"], patience=settings["patience"])

@@ -19,6 +19,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from zoo.callbacks.best_checkpoint import BestCheckpoint
 from zoo.callbacks.filters import FirstFilters
 from zoo.callbacks.forecasts import Forecasts
+from zoo.callbacks.game_pictures import GamePictures
 from zoo.callbacks.hardest_texts import HardestTexts
 from zoo.callbacks.hidden_states import HiddenStates
 from zoo.callbacks.images import ImageSamples
@@ -33,11 +34,12 @@ from zoo.callbacks.regular_checkpoint import RegularCheckpoint
 from zoo.callbacks.reporting import wandb_loggers
 from zoo.callbacks.samples import TextSamples
 from zoo.callbacks.throughput import Throughput
+from zoo.callbacks.translations import Translations
 from zoo.callbacks.worst_errors import WorstErrors
 from zoo.training.checkpoint import AtomicCheckpointIO
 from zoo.training.memory import keep_memory
 from zoo.training.quiet import keep_quiet
-from zoo.training.system import System
+from zoo.training.system import System, count_parameters
 from zoo.training.tracking import Wandb, describe_wandb, make_loggers, start_or_go_offline
 
 
@@ -116,13 +118,15 @@ class Run:
             HiddenStates(self.folder / "pictures"),
             LengthBuckets(self.folder / "pictures"),
             LatentPictures(self.folder / "pictures"),
+            GamePictures(self.folder / "pictures"),
+            Translations(self.folder),
             Forecasts(self.folder / "pictures"),
             TextSamples(self.folder / "predictions"),
         ]
         folder = self.folder / "checkpoints"
-        if not any(isinstance(callback, ModelCheckpoint) for callback in callbacks):
-            monitor, mode = getattr(system, "monitor", System.monitor)
-            callbacks.append(BestCheckpoint(folder, monitor, mode))
+        monitor = getattr(system, "monitor", System.monitor)
+        if monitor is not None and not any(isinstance(callback, ModelCheckpoint) for callback in callbacks):
+            callbacks.append(BestCheckpoint(folder, *monitor))
         callbacks.append(RegularCheckpoint(folder, checkpoint_every_n_steps))
         if not any(isinstance(callback, ProgressBar) for callback in callbacks):
             callbacks.append(RichProgressBar() if sys.stdout.isatty() else LineProgress())
@@ -135,13 +139,13 @@ class Run:
         for logger in wandb_loggers(trainer) if trainer.is_global_zero else []:
             start_or_go_offline(logger)
             logger.log_hyperparams(config)
-            name, mode = getattr(system, "monitor", System.monitor)
-            logger.experiment.define_metric(name, step_metric="trainer/global_step", summary=mode)
+            if (monitor := getattr(system, "monitor", System.monitor)) is not None:
+                logger.experiment.define_metric(monitor[0], step_metric="trainer/global_step", summary=monitor[1])
             self.note(wandb_id=logger.version)
         self._start = time.perf_counter()  # what W&B took to answer is no training
 
     def finish(self, trainer: Trainer, system: LightningModule) -> dict[str, float]:
-        """Test the best checkpoint, write run.json, and print where everything lies; returns the test's scores."""
+        """Test the best checkpoint, or else the last, write run.json, and print where everything lies; returns the scores."""
         earlier = self.facts().get("seconds", 0.0)  # of the sessions before a resumed one
         seconds = earlier + time.perf_counter() - self._start
         epochs, steps = trainer.current_epoch, trainer.global_step
@@ -156,16 +160,18 @@ class Run:
             seconds=round(seconds, 1),
             epochs=epochs,
             steps=steps,
-            num_params=sum(p.numel() for p in system.parameters()),
+            num_params=count_parameters(system),
             precision=str(trainer.precision),
             hardware=hardware(trainer),
             versions={"python": platform.python_version(), "torch": torch.__version__.split("+")[0]},
         )
         if trainer.is_global_zero:
-            self._close(trainer, results, seconds, best.best_model_path if best else None)
+            self._close(
+                trainer, results, seconds, Path(best.best_model_path) if best else self.folder / "checkpoints/last.ckpt"
+            )
         return results
 
-    def _close(self, trainer: Trainer, results: dict[str, float], seconds: float, best: str | None) -> None:
+    def _close(self, trainer: Trainer, results: dict[str, float], seconds: float, tested: Path) -> None:
         shown = _relative(self.folder)
         lines = [(name, f"{value:.4f}") for name, value in sorted(results.items(), reverse=True)]
         lines += [("training took", f"{seconds:.0f} s"), ("run directory", shown)]
@@ -173,8 +179,8 @@ class Run:
         if (self.folder / "config.yaml").exists() and trainer.max_epochs != 0:  # a script's has none; 0: not trained
             more = "" if trainer.max_epochs is None else f" --trainer.max_epochs {2 * trainer.max_epochs}"
             lines.append(("train on", f"zoo fit --resume {shlex.quote(shown)}{more}"))
-        if best:
-            lines.append(("export", f"zoo export {shlex.quote(_relative(Path(best)))} --format pt2"))
+        if tested.exists():
+            lines.append(("export", f"zoo export {shlex.quote(_relative(tested))} --format pt2"))
         lines += [("W&B", line) for logger in wandb_loggers(trainer) for line in describe_wandb(logger)]
         width = max(len(name) for name, _ in lines)
         print("\n" + "\n".join(f"  {name:<{width}}  {value}" for name, value in lines), flush=True)

@@ -11,6 +11,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchmetrics import Metric, MetricCollection
 
 from zoo.callbacks.plateau import PlateauStep
+from zoo.nn.average import Average
 from zoo.training.optim import Optim, check, configure
 
 T = TypeVar("T")
@@ -43,6 +44,12 @@ def known(name: str, value: T | None) -> T:
     return value
 
 
+def count_parameters(system: nn.Module) -> int:
+    """Numbers that a system learns; an average that it keeps of them is not counted again."""
+    averages = {id(p) for module in system.modules() if isinstance(module, Average) for p in module.parameters()}
+    return sum(parameter.numel() for parameter in system.parameters() if id(parameter) not in averages)
+
+
 class System(LightningModule):
     """Base of every system: a subclass sets `self.net`, and says in `step` what it learns.
 
@@ -55,8 +62,10 @@ class System(LightningModule):
         metrics: what to report of "preds" and "target", by name.
     """
 
-    monitor: ClassVar[tuple[str, Literal["min", "max"]]] = ("val/loss", "min")  # chooses the best checkpoint
-    headline: ClassVar[str] = "test/loss"  # the score that tables show
+    monitor: ClassVar[tuple[str, Literal["min", "max"]] | None] = ("val/loss", "min")  # chooses a checkpoint; None: the last
+    headline: ClassVar[str | tuple[str, ...]] = (
+        "test/loss"  # the score that tables show; of several (with *) the first there is
+    )
     net: nn.Module
 
     def __init__(self, lr: float, optim: Optim | None, metrics: Metrics | None = None) -> None:
@@ -103,8 +112,8 @@ class System(LightningModule):
         # the layout convolutions are fastest in, on CPUs and on GPUs with tensor cores; it changes no value. FSDP
         # takes contiguous parameters only
         sharded = isinstance(self.trainer.strategy, ModelParallelStrategy)
-        if not sharded and any(isinstance(module, nn.Conv2d) for module in self.net.modules()):
-            self.net.to(memory_format=torch.channels_last)
+        if not sharded and any(isinstance(module, nn.Conv2d) for module in self.modules()):
+            self.to(memory_format=torch.channels_last)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         return configure(self, self.lr, self.optim, total_steps=self.total_steps(), monitor="val/loss")
@@ -165,22 +174,27 @@ class System(LightningModule):
     def on_fit_start(self) -> None:
         self._steps = self.total_steps()
 
+    def fraction(self) -> float:
+        """How much of the fit is done, in [0, 1]."""
+        return min(1.0, self.global_step / self._steps)
+
     def _progress(self) -> Tensor:
-        return torch.full((), min(1.0, self.global_step / self._steps), device=self.device)
+        return torch.full((), self.fraction(), device=self.device)
 
     def _log_training(self, loss: Tensor, outputs: Outputs) -> None:
         loss, outputs = loss.detach(), {name: value.detach() for name, value in outputs.items()}
-        optimizer = self.trainer.optimizers[0]
+        optimizer = self.trainer.optimizers[-1]  # of two players the generator's
         self.log("train/lr", optimizer.param_groups[0]["lr"])
-        self.log_dict({"train/loss": loss, **_scalars("train", outputs)})
+        self.log_dict({"train/loss": loss, **scalars("train", outputs)})
         if "preds" in outputs and len(metrics := self._metrics("train")):
             self.log_dict(metrics(*_judged(outputs)))
             metrics.reset()
 
     def _evaluate(self, stage: str, batch: Any) -> Outputs:
         loss, outputs = self.step(batch, torch.ones((), device=self.device))
-        scalars = {f"{stage}/loss": loss, **_scalars(stage, outputs)}
-        self.log_dict(scalars, batch_size=len(batch.x), on_epoch=True, sync_dist=True)
+        self.log_dict(
+            {f"{stage}/loss": loss, **scalars(stage, outputs)}, batch_size=len(batch.x), on_epoch=True, sync_dist=True
+        )
         if "preds" in outputs and len(metrics := self._metrics(stage)):
             metrics.update(*_judged(outputs))
             self.log_dict(metrics, on_epoch=True, batch_size=len(batch.x))
@@ -195,5 +209,6 @@ def _judged(outputs: Outputs) -> tuple[Tensor, Tensor]:
     return outputs["preds"].contiguous(), outputs["target"].contiguous()
 
 
-def _scalars(stage: str, outputs: Outputs) -> Outputs:
+def scalars(stage: str, outputs: Outputs) -> Outputs:
+    """The 0-d tensors of a step, as they are logged."""
     return {f"{stage}/{name}": value for name, value in outputs.items() if value.ndim == 0}

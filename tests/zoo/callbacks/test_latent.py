@@ -15,7 +15,8 @@ from zoo.autoencoders.denoising import DenoisingAutoencoder
 from zoo.autoencoders.vae import VAE
 from zoo.autoencoders.vanilla import Autoencoder
 from zoo.callbacks.anomaly import AnomalyDetection, _ranks
-from zoo.callbacks.frechet import FrechetDistance, _samples
+from zoo.callbacks.evaluation import samples
+from zoo.callbacks.frechet import FrechetDistance
 from zoo.callbacks.latent_pictures import LatentPictures, interpolations, manifold, reconstructions, traversals
 from zoo.callbacks.likelihood import LikelihoodBound
 from zoo.callbacks.predictions import Predictions
@@ -227,9 +228,9 @@ def test_one_image_is_not_drawn_a_way_from(fit: Fit, tmp_path: Path) -> None:
 def test_samples_differ_between_processes_and_not_between_tests(fit: Fit) -> None:
     data, system = digits(), VAE(SHAPE)
     trainer = fit(system, data, max_epochs=0)
-    one, again = (torch.cat(list(_samples(system, trainer, 6, at_once=4))) for _ in range(2))
+    one, again = (torch.cat(list(samples(system, trainer, 6, at_once=4))) for _ in range(2))
     assert torch.equal(one, again)
     assert len(one.flatten(1).unique(dim=0)) == 6
     before = torch.get_rng_state()
-    list(_samples(system, trainer, 6))
+    list(samples(system, trainer, 6))
     assert torch.equal(torch.get_rng_state(), before)

@@ -9,10 +9,12 @@ import torch
 from lightning import Trainer
 from PIL import Image
 
-from datamodules import Digits
+from datamodules import Digits, GaussianMixture
 from zoo.autoencoders.vae import VAE
 from zoo.autoencoders.vanilla import Autoencoder
 from zoo.cli.main import main
+from zoo.gans.conditional import ConditionalGAN
+from zoo.gans.gan import GAN
 from zoo.training.checkpoint import AtomicCheckpointIO, load_system
 from zoo.training.system import System
 
@@ -126,3 +128,24 @@ def test_what_cannot_be_drawn_is_refused(save: Save, tmp_path: Path, capsys: pyt
     assert main(["sample", plain, "-n", "0"]) == 2
     assert "--num must be at least 1, got 0" in capsys.readouterr().err
     assert not (tmp_path / "x.png").exists()
+
+
+def test_a_gan_draws_and_interpolates(save: Save, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    checkpoint, out = save(ConditionalGAN((1, 8, 8), 10, "conv", 4, (4, 4), game={"ema": 0.9})), tmp_path / "s.png"
+    assert main(["sample", checkpoint, "-n", "10", "--label", "4", "--seed", "3", "-o", str(out)]) == 0
+    system = load_system(checkpoint)
+    torch.manual_seed(3)
+    expected = system.sample(10, torch.full((10,), 4))  # type: ignore[operator]
+    assert np.abs(sheet(out, 1, 10)[0] - 255 * expected[:, 0].detach().numpy()).max() <= 1
+    assert main(["interpolate", checkpoint, "-o", str(out)]) == 0
+    assert main(["interpolate", checkpoint, "--images", str(tmp_path)]) == 1
+    assert "ConditionalGAN finds no codes of pictures: leave --images out" in capsys.readouterr().err
+
+
+def test_points_are_no_sheet(fit: Callable[..., Trainer], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    system, path = GAN((2,), 3, (4,)), tmp_path / "model.ckpt"
+    trainer = fit(system, GaussianMixture(num_samples=200), max_steps=1, limit_val_batches=0, plugins=[AtomicCheckpointIO()])
+    trainer.save_checkpoint(path)
+    for command in ("sample", "interpolate"):
+        assert main([command, str(path)]) == 1
+        assert "holds a GAN of points, and a sheet is of images" in capsys.readouterr().err

@@ -114,6 +114,16 @@ def test_mirrored_pictures_are_seen_mirrored(colours: Path, tmp_path: Path) -> N
     assert bright_on_the_left("true") == {True, False}
 
 
+@pytest.mark.parametrize(("recipe", "num"), [("pix2pix_facades", 8), ("cyclegan_mnist_usps", 8)])
+@pytest.mark.usefixtures("mirror")
+def test_two_domains_stand_side_by_side(recipe: str, num: int, tmp_path: Path) -> None:
+    """Four of each in one row, of which x and y are no twins."""
+    assert main(["show", recipe, "--batch", "-o", str(tmp_path / "batch.png"), "--data.batch_size", "4"]) == 0
+    cells = np.split(pixels(tmp_path / "batch.png"), num, axis=1)
+    assert cells[0].shape[1] == 160
+    assert all(np.abs(x - y).mean() > 5 for x, y in zip(cells[::2], cells[1::2], strict=True))
+
+
 def test_workers_decode_the_same_batch(colours: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for number in "02":
         arguments = ["--data.num_workers", number, "-o", str(tmp_path / f"{number}.png")]

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from zoo.nn.norms import Norm, feature_norm
+from zoo.nn.norms import Norm, feature_norm, map_norm
 
 
 @pytest.mark.parametrize(("name", "axis"), [("batch", 0), ("layer", 1)])
@@ -19,6 +19,17 @@ def test_batch_norm_keeps_statistics_for_evaluation() -> None:
         norm(x)
     oracle = (x[:1] - x.mean(0)) / torch.sqrt(x.var(0, correction=1) + 1e-5)  # the running variance is unbiased
     torch.testing.assert_close(norm.eval()(x[:1]), oracle, rtol=1e-4, atol=1e-4)
+
+
+def test_norms_of_maps_are_over_the_batch_or_over_each_map() -> None:
+    x = 5 + 3 * torch.randn(6, 2, 4, 4)
+    torch.testing.assert_close(map_norm("instance", 2)(x).mean((2, 3)), torch.zeros(6, 2), rtol=0, atol=1e-5)
+    by_batch = map_norm("batch", 2)(x)
+    torch.testing.assert_close(by_batch.mean((0, 2, 3)), torch.zeros(2), rtol=0, atol=1e-5)
+    assert by_batch.mean((2, 3)).abs().max() > 0.05
+    assert torch.equal(map_norm("none", 2)(x), x)
+    with pytest.raises(ValueError, match="unknown norm 'layer': choose one of none, batch, instance"):
+        map_norm("layer", 2)  # type: ignore[arg-type]  # wrong on purpose
 
 
 def test_none_changes_nothing() -> None:

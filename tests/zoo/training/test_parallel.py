@@ -123,3 +123,24 @@ def test_a_network_entered_by_other_methods_is_evaluated_alike_by_two_processes_
     # Lightning averages the number of samples over processes as an integer: 359 of them count for 358 (result.py, compute)
     assert two["test/kl"] == pytest.approx(one["test/kl"], rel=0.004)
     assert two["test/nll_iwae_50"] == pytest.approx(one["test/nll_iwae_50"], abs=1.0)  # of other draws
+
+
+@pytest.mark.parametrize(("overlay", "penalty"), [("trainer/ddp", "gradient"), ("trainer/fsdp", None)])
+def test_two_players_play_on_two_processes(tmp_path: Path, overlay: str, penalty: str | None) -> None:
+    """Each player's turn leaves the other without gradients, and every process keeps the same average."""
+    recipe, run = tmp_path / "gan.yaml", tmp_path / "run"
+    game = {"n_critic": 2, "penalty": penalty, "ema": 0.9}
+    model = {"class_path": "zoo.GAN", "init_args": {"latent_dim": 4, "widths": [16, 16], "game": game}}
+    data = {"class_path": "datamodules.GaussianMixture", "init_args": {"num_samples": 1000, "batch_size": 100}}
+    callbacks = [{"class_path": "zoo.callbacks.sample_scores.PointModes", "init_args": {"num_samples": 100}}]
+    trainer = {"max_epochs": 2, "precision": "32-true", "accelerator": "cpu", "callbacks": callbacks}
+    recipe.write_text(yaml.safe_dump({"model": model, "data": data, "trainer": trainer}))
+    command = [sys.executable, "-m", "zoo", "fit", "-c", str(recipe), "-c", overlay, "--run_dir", str(run)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    checkpoint = read_checkpoint(run / "checkpoints" / "last.ckpt")
+    assert checkpoint["global_step"] == 14  # iterations
+    system: Any = load_system(run / "checkpoints" / "last.ckpt")
+    moved = [not torch.equal(a, b) for a, b in zip(system.average.parameters(), system.generator.parameters(), strict=True)]
+    assert all(moved)
+    assert system.sample(3).shape == (3, 2)

@@ -1,0 +1,201 @@
+"""Which remedies against mode collapse find all Gaussians of a ring (Metz et al., 2017; Gulrajani et al., 2017).
+
+python recipes/claims/gans/mode_collapse.py [--full]        a minute on one CPU core, too short to find many; --full ten
+
+The same two networks play as a plain GAN, and with each remedy that the textbook names: Wasserstein loss (with a gradient
+penalty), minibatch discrimination, unrolling. All have as many updates of the generator on batches as large, Adam with falling
+rates, and an average of the generator's weights; each game's settings were chosen on another seed. A mode is found where 40 %
+of an even share of the samples, or more, lie within three deviations of it. Controls with the cause removed: the plain GAN on
+one Gaussian, which leaves nothing to forget; the Wasserstein loss without penalty; minibatch discrimination that reads zero for
+how close samples are; unrolling by no steps, which is a plain GAN at the unrolled one's rates. A fourth remedy of the
+textbook, progressive growing, starts with small images, and points have no size: its row is empty. (Elsewhere the textbook has
+it against instability instead.)
+"""
+
+import math
+import sys
+from typing import Any, NamedTuple
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+from datamodules import GaussianMixture
+from datamodules.batch import Batch
+from zoo.cli.claims import Claim, Row, main
+from zoo.gans.gan import GAN
+from zoo.gans.minibatch_discrimination import MinibatchGAN
+from zoo.gans.unrolled import UnrolledGAN
+from zoo.gans.wgan_gp import WGANGP
+from zoo.metrics.generation import count_modes, modes_of_points, shares
+from zoo.training.adversarial import Adversarial, Game, parts
+
+CLAIM = (
+    "A GAN loses modes of a ring of eight Gaussians; Wasserstein loss, minibatch discrimination and unrolling each find all."
+)
+NUM_MODES, SPREAD, LATENT_DIM, WIDTHS, BATCH_SIZE = 8, 0.05, 16, (128, 128), 64
+REMEDIES = ("Wasserstein loss", "minibatch discrimination", "unrolling")
+WASSERSTEIN: Game = {"n_critic": 2, "penalty": "gradient", "penalty_weight": 1.0}
+UNROLLED = {"unroll": 5, "unroll_lr": 0.01}
+KERNELS = {"num_kernels": 16, "kernel_dim": 4}
+
+
+class Play(NamedTuple):
+    """A game and its rates."""
+
+    system: type[Adversarial]
+    arguments: dict[str, Any]
+    game: Game
+    lr: float
+    d_lr: float
+    betas: tuple[float, float]
+    num_modes: int = NUM_MODES
+    blind: bool = False
+
+
+PLAYS = {
+    "plain": Play(GAN, {}, {}, 3e-3, 3e-3, (0.5, 0.9)),
+    "Wasserstein loss": Play(WGANGP, {}, WASSERSTEIN, 3e-3, 3e-3, (0.5, 0.9)),
+    "minibatch discrimination": Play(MinibatchGAN, KERNELS, {}, 3e-3, 3e-3, (0.5, 0.9)),
+    "unrolling": Play(UnrolledGAN, UNROLLED, {}, 2e-3, 5e-4, (0.5, 0.999)),
+    "plain, one Gaussian": Play(GAN, {}, {}, 3e-3, 3e-3, (0.5, 0.9), num_modes=1),
+    "Wasserstein loss, no penalty": Play(WGANGP, {}, {**WASSERSTEIN, "penalty": None}, 3e-3, 3e-3, (0.5, 0.9)),
+    "minibatch discrimination, blind": Play(MinibatchGAN, KERNELS, {}, 3e-3, 3e-3, (0.5, 0.9), blind=True),
+    "unrolling by no steps": Play(UnrolledGAN, {**UNROLLED, "unroll": 0}, {}, 2e-3, 5e-4, (0.5, 0.999)),
+}
+NOT_APPLICABLE = "progressive growing"
+
+
+class Sizes(NamedTuple):
+    """How much is measured."""
+
+    num_seeds: int
+    num_iterations: int
+    num_samples: int
+
+
+FAST = Sizes(num_seeds=2, num_iterations=600, num_samples=5000)
+FULL = Sizes(num_seeds=3, num_iterations=2500, num_samples=10_000)
+
+
+class Found(NamedTuple):
+    """What a generator draws."""
+
+    modes: int
+    least: float  # share of the samples that the rarest mode has
+    good: float  # share of the samples within three deviations of any
+    samples: Tensor  # (num_samples, 2)
+
+
+class Blind(nn.Module):
+    """Minibatch discrimination that reads zero."""
+
+    def __init__(self, num_kernels: int) -> None:
+        super().__init__()
+        self.num_kernels = num_kernels
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features (B, F) with zeros beside them."""
+        return torch.cat([features, features.new_zeros(len(features), self.num_kernels)], dim=1)
+
+
+def build(play: Play) -> Any:
+    """The system of a game, all with the same two networks."""
+    arguments = play.arguments if play.system is GAN else {"architecture": "mlp", **play.arguments}
+    system: Any = play.system
+    model = system((2,), latent_dim=LATENT_DIM, widths=WIDTHS, game={"ema": 0.99, **play.game}, **arguments)
+    if play.blind:
+        model.discriminator.head[0] = Blind(play.arguments["num_kernels"])
+    return model
+
+
+def draw(data: GaussianMixture, num: int) -> Batch:
+    """Fresh points of the mixture."""
+    y = torch.randint(len(data.centres), (num,))
+    return Batch(data.centres[y] + data.spread * torch.randn(num, 2), y, torch.arange(num))
+
+
+def train(play: Play, num_iterations: int) -> Any:
+    """The system after its game."""
+    data, model = GaussianMixture("ring", play.num_modes, SPREAD), build(play)
+    d_weights, g_weights = (list(net.parameters()) for net in (model.discriminator, model.generator))
+    d = torch.optim.Adam(d_weights, play.d_lr, play.betas, fused=True)
+    g = torch.optim.Adam(g_weights, play.lr, play.betas, fused=True)
+    schedules = [torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, num_iterations) for optimizer in (d, g)]
+    num_updates = model.game["n_critic"]
+    for iteration in range(num_iterations):
+        progress = torch.tensor(iteration / num_iterations)
+        for part in parts(draw(data, num_updates * BATCH_SIZE), num_updates):
+            update(d, d_weights, model.d_step(part, progress)[0])
+        update(g, g_weights, model.g_step(part, progress)[0])
+        model.average.update(model.generator)
+        for schedule in schedules:
+            schedule.step()
+    return model
+
+
+def update(optimizer: torch.optim.Optimizer, weights: list[Tensor], loss: Tensor) -> None:
+    """One step of one player."""
+    optimizer.zero_grad()
+    loss.backward(inputs=weights)  # type: ignore[no-untyped-call]  # torch's
+    optimizer.step()
+
+
+@torch.no_grad()
+def judge(model: Any, num_modes: int, num_samples: int) -> Found:
+    """Modes that samples of a model are drawn from."""
+    data, samples = GaussianMixture("ring", num_modes, SPREAD), model.sample(num_samples)
+    share = shares(modes_of_points(samples, data.centres, data.spread), num_modes)
+    return Found(count_modes(share), share.min().item(), share.sum().item(), samples)
+
+
+def measure(full: bool) -> Claim:
+    """The claim holds where the plain GAN misses modes in every seed, and every remedy finds all in every seed."""
+    sizes = FULL if full else FAST
+    found: dict[str, list[Found]] = {name: [] for name in PLAYS}
+    for seed in range(sizes.num_seeds):
+        for name, play in PLAYS.items():
+            torch.manual_seed(seed)
+            found[name].append(judge(train(play, sizes.num_iterations), play.num_modes, sizes.num_samples))
+    rows = [_row(name, values) for name, values in found.items()]
+    rows.insert(1 + len(REMEDIES), {**dict.fromkeys(rows[0]), "game": NOT_APPLICABLE})
+    modes = {name: [each.modes for each in values] for name, values in found.items()}
+    holds = max(modes["plain"]) < NUM_MODES and all(min(modes[name]) == NUM_MODES for name in REMEDIES)
+    shown = ", ".join(
+        f"{row['game']} {row['modes']:.1f} ({row['high quality']:.0%} good)" for row in rows if row["modes"] is not None
+    )
+    measured = f"modes of {NUM_MODES}: {shown}; progressive growing has no meaning for points"
+    return Claim(CLAIM, measured, holds, list(range(sizes.num_seeds)), rows, _draw(found))
+
+
+def _row(name: str, values: list[Found]) -> Row:
+    modes = torch.tensor([float(each.modes) for each in values])
+    return {
+        "game": name,
+        "of": PLAYS[name].num_modes,
+        "modes": modes.mean().item(),
+        "sd": modes.std().item() if len(modes) > 1 else 0.0,
+        "fewest": int(modes.min()),
+        "least share": sum(each.least for each in values) / len(values),
+        "high quality": sum(each.good for each in values) / len(values),
+    }
+
+
+def _draw(found: dict[str, list[Found]]) -> Figure:
+    """Samples of the last seed, a panel per game; the centres as circles."""
+    columns = math.ceil(len(found) / 2)
+    figure = Figure(figsize=(3 * columns, 6.4), layout="constrained")
+    panels = figure.subplots(2, columns, sharex=True, sharey=True).flatten()
+    for (name, values), axes in zip(found.items(), panels, strict=True):
+        centres, (x, y) = GaussianMixture("ring", PLAYS[name].num_modes, SPREAD).centres.T, values[-1].samples[:3000].T
+        axes.scatter(*centres, s=120, facecolors="none", edgecolors="lightgrey", linewidths=0.8)
+        axes.scatter(x, y, s=1, alpha=0.5)
+        axes.set_title(f"{name}: {values[-1].modes} of {PLAYS[name].num_modes}", fontsize=9)
+        axes.set_xlim(-3, 3)
+        axes.set_ylim(-3, 3)
+        axes.set_aspect("equal")
+    return figure
+
+
+if __name__ == "__main__":
+    sys.exit(main(__file__))

@@ -1,0 +1,92 @@
+"""Scores of samples against closed forms, naive loops and cases whose answer is known."""
+
+import math
+
+import pytest
+import torch
+
+from datamodules import GaussianMixture
+from zoo.metrics.generation import (
+    classifier_score,
+    count_modes,
+    divergence,
+    kernel_distance,
+    modes_of_points,
+    nearest,
+    precision_recall,
+    shares,
+)
+
+
+def test_precision_and_recall_by_loops() -> None:
+    torch.manual_seed(0)
+    real, fake = torch.randn(30, 3), torch.randn(20, 3) + 0.5
+
+    def share_within(x: torch.Tensor, of: torch.Tensor) -> float:
+        radii = [sorted((a - b).norm().item() for b in of)[3] for a in of]  # the 0th neighbour is itself
+        inside = [any((a - b).norm().item() <= r for b, r in zip(of, radii, strict=True)) for a in x]
+        return sum(inside) / len(x)
+
+    found = precision_recall(real, fake)
+    assert found.precision == pytest.approx(share_within(fake, real))
+    assert found.recall == pytest.approx(share_within(real, fake))
+    assert 0 < found.recall < 1
+
+
+def test_a_generator_of_one_good_sample_has_precision_without_recall() -> None:
+    torch.manual_seed(0)
+    real = torch.randn(500, 2)
+    fake = real[:1] + 1e-3 * torch.randn(500, 2)
+    found = precision_recall(real, fake)
+    assert found.precision > 0.95
+    assert found.recall < 0.05
+
+
+def test_the_kernel_distance_is_unbiased_and_grows() -> None:
+    torch.manual_seed(0)
+    a, b = torch.randn(2000, 4), torch.randn(2000, 4)
+    assert kernel_distance(a, b) == pytest.approx(0, abs=0.02)
+    assert kernel_distance(a, b + 1) > 0.5
+    x, y = torch.tensor([[1.0], [2.0]]), torch.tensor([[0.0], [3.0]])
+    # (ab + 1)^3 of different samples: within 27 and 1, between 1, 64, 1, 343
+    assert kernel_distance(x, y) == pytest.approx(27 + 1 - 2 * (1 + 64 + 1 + 343) / 4)
+
+
+def test_the_classifier_score_counts_sure_and_even_classes() -> None:
+    sure = 100 * torch.eye(5).repeat(4, 1)
+    assert classifier_score(sure) == pytest.approx(5)
+    assert classifier_score(sure[:1].repeat(9, 1)) == pytest.approx(1)
+    assert classifier_score(torch.zeros(9, 5)) == pytest.approx(1)
+
+
+def test_shares_count_all_samples() -> None:
+    share = shares(torch.tensor([0, 0, 2, -1, -1]), 4)
+    torch.testing.assert_close(share, torch.tensor([0.4, 0.0, 0.2, 0.0]))
+
+
+def test_a_mode_needs_two_fifths_of_an_even_share() -> None:
+    assert count_modes(torch.tensor([0.05] * 7 + [0.65])) == 8
+    assert count_modes(torch.tensor([0.049] + [0.05] * 6 + [0.651])) == 7
+    assert count_modes(torch.tensor([0.04] * 9 + [0.64])) == 10
+
+
+def test_divergence_by_hand() -> None:
+    even = torch.full((4,), 0.25)
+    assert divergence(torch.tensor([0.5, 0.5, 0.0, 0.0]), even) == pytest.approx(math.log(2))
+    assert divergence(even, even) == pytest.approx(0)
+    assert divergence(even, torch.tensor([0.5, 0.5, 0.0, 0.0])) == math.inf
+
+
+def test_points_belong_to_a_mode_within_three_deviations() -> None:
+    data = GaussianMixture("ring", 8, spread=0.1)
+    x = data.centres[[2, 5, 5]] + torch.tensor([[0.0, 0.29], [0.31, 0.0], [0.2, 0.2]])
+    assert modes_of_points(x, data.centres, data.spread).tolist() == [2, -1, 5]
+    data.setup()
+    (x, y, _), rows = data.splits["test"]
+    found = modes_of_points(x[rows], data.centres, data.spread)
+    assert (found == y[rows]).float().mean().item() == pytest.approx(1 - math.exp(-4.5), abs=0.005)
+
+
+def test_the_nearest_come_first() -> None:
+    among = torch.tensor([[0.0], [1.0], [5.0], [2.0]])
+    assert nearest(torch.tensor([[1.9], [4.0]]), among, 3).tolist() == [[3, 1, 0], [2, 3, 1]]

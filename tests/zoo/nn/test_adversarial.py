@@ -1,0 +1,118 @@
+"""Losses of both players against closed forms, penalties against critics whose gradient is known."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zoo.nn.adversarial import (
+    check_loss,
+    clip_weights,
+    discriminator_loss,
+    generator_loss,
+    gradient_penalty,
+    r1_penalty,
+)
+
+REAL, FAKE = torch.tensor([0.5, 2.0, -1.0]), torch.tensor([-0.5, 1.5, 0.0])
+
+
+@pytest.mark.parametrize("loss", ["minimax", "non_saturating"])
+def test_cross_entropy_is_that_of_labels(loss: Any) -> None:
+    ones, zeros = torch.ones(3), torch.zeros(3)
+    oracle = F.binary_cross_entropy(REAL.sigmoid(), ones) + F.binary_cross_entropy(FAKE.sigmoid(), zeros)
+    torch.testing.assert_close(discriminator_loss(loss, REAL, FAKE), oracle)
+    log_of = torch.log(1 - FAKE.sigmoid()) if loss == "minimax" else -torch.log(FAKE.sigmoid())
+    torch.testing.assert_close(generator_loss(loss, FAKE), log_of.mean())
+
+
+def test_the_other_losses_by_hand() -> None:
+    hinge = ((0.5 + 0 + 2) + (0.5 + 2.5 + 1)) / 3
+    assert discriminator_loss("hinge", REAL, FAKE).item() == pytest.approx(hinge)
+    squares = 0.5 * ((0.25 + 1 + 4) + (0.25 + 2.25 + 0)) / 3
+    assert discriminator_loss("least_squares", REAL, FAKE).item() == pytest.approx(squares)
+    assert generator_loss("least_squares", FAKE).item() == pytest.approx(0.5 * (2.25 + 0.25 + 1) / 3)
+    assert discriminator_loss("wasserstein", REAL, FAKE).item() == pytest.approx(1 / 3 - 0.5)
+    assert generator_loss("hinge", FAKE).item() == generator_loss("wasserstein", FAKE).item() == pytest.approx(-1 / 3)
+
+
+def test_a_sure_discriminator_leaves_minimax_no_gradient() -> None:
+    """At logit -20 the minimax generator learns nothing, the non-saturating one as fast as it can."""
+    slope = {}
+    for loss in ("minimax", "non_saturating"):
+        logit = torch.tensor([-20.0], requires_grad=True)
+        generator_loss(loss, logit).backward()  # type: ignore[arg-type]  # a literal in a loop
+        assert logit.grad is not None
+        slope[loss] = logit.grad.item()
+    assert abs(slope["minimax"]) < 1e-8
+    assert slope["non_saturating"] == pytest.approx(-1, abs=1e-6)
+
+
+def test_an_undecided_game_costs_two_bits() -> None:
+    even = torch.zeros(4)
+    assert discriminator_loss("non_saturating", even, even).item() == pytest.approx(2 * math.log(2))
+
+
+def linear(weight: Tensor) -> Any:
+    return lambda x: x.flatten(1) @ weight
+
+
+def test_penalties_of_a_linear_critic_are_analytic() -> None:
+    weight = torch.randn(12, generator=torch.Generator().manual_seed(0))
+    real, fake = torch.rand(5, 3, 2, 2), torch.rand(5, 3, 2, 2)
+    length = weight.norm()
+    torch.testing.assert_close(gradient_penalty(linear(weight), real, fake), (length - 1) ** 2, atol=1e-5, rtol=0)
+    torch.testing.assert_close(r1_penalty(linear(weight), real), 0.5 * length**2, atol=1e-5, rtol=0)
+
+
+def test_penalties_look_between_the_samples_and_at_the_real_ones() -> None:
+    """A critic of slope |x|: the gradient tells where it was asked."""
+    seen: list[Tensor] = []
+
+    def judge(x: Tensor) -> Tensor:
+        seen.append(x.detach())
+        return 0.5 * x.square().sum(1)
+
+    real, fake = torch.zeros(64, 1), torch.ones(64, 1)
+    gradient_penalty(judge, real, fake)
+    assert 0 < seen[0].min() < 0.2 < 0.8 < seen[0].max() < 1
+    assert seen[0].unique().numel() > 50  # a share for each sample
+    r1_penalty(judge, fake)
+    assert torch.equal(seen[1], fake)
+
+
+def test_penalties_teach_the_critic() -> None:
+    critic = nn.Linear(4, 1)
+    with torch.no_grad():
+        critic.weight.fill_(2.0)
+    optimizer = torch.optim.SGD(critic.parameters(), lr=0.05)
+    for _ in range(200):
+        optimizer.zero_grad()
+        gradient_penalty(critic, torch.rand(8, 4), torch.rand(8, 4)).backward()
+        optimizer.step()
+    assert critic.weight.norm().item() == pytest.approx(1, abs=1e-3)
+
+
+def test_penalties_are_in_full_precision_under_autocast() -> None:
+    """In half precision a gradient of 1e-5 squares to 0."""
+    critic = nn.Linear(4, 1)
+    with torch.no_grad():
+        critic.weight.fill_(1e-5)
+    with torch.autocast("cpu", dtype=torch.float16):
+        penalty = r1_penalty(critic, torch.rand(8, 4).half())
+    assert penalty.dtype == torch.float32
+    assert penalty.item() == pytest.approx(0.5 * 4e-10, rel=1e-3)
+
+
+def test_clipping_bounds_every_weight() -> None:
+    critic = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
+    clip_weights(critic, 0.01)
+    assert max(p.abs().max().item() for p in critic.parameters()) == pytest.approx(0.01)
+
+
+def test_an_unknown_loss_is_named() -> None:
+    with pytest.raises(ValueError, match="unknown loss 'huber': choose one of minimax, non_saturating, hinge"):
+        check_loss("huber")

@@ -1,0 +1,115 @@
+"""How a game goes, in pictures: the same noise at every validation, and what the discriminator says."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+from matplotlib.figure import Figure
+from PIL import Image
+from torch import Tensor
+
+from zoo.callbacks.reporting import log_pictures, writes
+from zoo.callbacks.tiles import save_tiles
+from zoo.nn.interpolation import both_ways
+from zoo.training.adversarial import Adversarial
+
+_ROWS, _COLUMNS, _STEPS = 4, 10, 10
+_POINTS = 1000
+_MILLISECONDS = 150  # of a frame
+
+
+class GamePictures(Callback):
+    """Draws into `folder`, and sends to W&B, what two players do.
+
+    At every validation `samples.png` of the same noise (points as a scatter over real ones), and `logits.png`, histograms of
+    what the discriminator says of real and of drawn samples. `training.gif` shows the samples of all validations, of a
+    resumed run's earlier ones too. After test, of images: `interpolation.png`, straight and on the sphere.
+
+    Args:
+        folder: of the run's pictures.
+        most_frames: of the film; of more validations an even choice is shown.
+    """
+
+    def __init__(self, folder: Path, most_frames: int = 60) -> None:
+        self.folder, self.most_frames = folder, most_frames
+
+    def on_validation_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        if batch_idx or trainer.sanity_checking or not isinstance(pl_module, Adversarial):
+            return
+        model, num = pl_module, _ROWS * _COLUMNS if batch.x.ndim == 4 else _POINTS
+        z, *given = model.example_inputs(num)
+        z = torch.randn(z.shape, generator=torch.Generator().manual_seed(0))
+        x = model(*(value.to(model.device) for value in (z, *given)))  # every process: a sharded network needs them all
+        told = model.given(batch)
+        real = model.discriminator(model.real(batch), *told)
+        fake = model.discriminator(model.generator(model.noise(len(batch.x)), *told), *told)
+        if not writes(trainer):
+            return
+        frame = self.folder / "frames" / f"{trainer.global_step:08d}.png"
+        frame.parent.mkdir(parents=True, exist_ok=True)
+        if x.ndim == 4:
+            save_tiles(x.unflatten(0, (_ROWS, _COLUMNS)), frame)
+        else:
+            points_figure(batch.x.cpu(), x.cpu()).savefig(frame, dpi=80)
+        shutil.copyfile(frame, self.folder / "samples.png")
+        logits_figure(real.float().cpu().flatten(), fake.float().cpu().flatten()).savefig(self.folder / "logits.png", dpi=100)
+        for name in ("samples", "logits"):
+            log_pictures(trainer, f"val/{name}", [str(self.folder / f"{name}.png")])
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if isinstance(pl_module, Adversarial) and writes(trainer):
+            film(sorted((self.folder / "frames").glob("*.png")), self.folder / "training.gif", self.most_frames)
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        model: Any = pl_module
+        if not isinstance(model, Adversarial) or len(model.hparams["input_shape"]) != 3:
+            return
+        z, *given = model.example_inputs(2 * _ROWS)
+        rows = zip(both_ways(z, _STEPS), *(value.repeat_interleave(2)[::2] for value in given), strict=True)
+        with torch.no_grad():
+            sheet = [
+                model(row.to(model.device), *(value.expand(_STEPS).to(model.device) for value in label)) for row, *label in rows
+            ]
+        if not writes(trainer):
+            return
+        save_tiles(torch.stack(sheet), self.folder / "interpolation.png")
+        log_pictures(trainer, "test/interpolation", [str(self.folder / "interpolation.png")])
+
+
+def points_figure(real: Tensor, fake: Tensor) -> Figure:
+    """Points (N, 2) and (M, 2), the drawn ones in colour over the real ones; the frame is that of the real ones."""
+    figure = Figure(figsize=(4, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.scatter(real[:, 0], real[:, 1], s=3, color="lightgrey", label="real")
+    axes.scatter(fake[:, 0], fake[:, 1], s=3, color="C0", alpha=0.5, label="drawn")
+    reach = 1.3 * real.abs().max().item()
+    axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+    axes.legend(fontsize=7, loc="upper right")
+    return figure
+
+
+def logits_figure(real: Tensor, fake: Tensor) -> Figure:
+    """Histograms of what the discriminator says: (N,) and (M,)."""
+    figure = Figure(figsize=(4, 2.5), layout="constrained")
+    axes = figure.subplots()
+    low, high = torch.cat([real, fake]).aminmax()
+    bins = torch.linspace(float(low), float(high) + 1e-6, 41).tolist()
+    axes.hist(real.tolist(), bins=bins, alpha=0.6, label="real")
+    axes.hist(fake.tolist(), bins=bins, alpha=0.6, label="drawn")
+    axes.set_xlabel("logit")
+    axes.legend(fontsize=7, loc="upper left")
+    return figure
+
+
+def film(frames: list[Path], path: Path, most: int) -> None:
+    """A GIF of pictures of one size, of `most` at most, the last for longer."""
+    if not frames:
+        return
+    places = torch.linspace(0, len(frames) - 1, min(most, len(frames))).round().long().tolist()
+    pictures = [Image.open(frames[place]).convert("P") for place in places]
+    durations = [_MILLISECONDS] * (len(pictures) - 1) + [10 * _MILLISECONDS]
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=durations, loop=0)

@@ -1,0 +1,44 @@
+"""A small classifier of images, trained on the spot, that judges images which nobody labelled.
+
+Shapes: N samples, C H W image in [0, 1], K classes.
+"""
+
+import torch
+import torch.nn.functional as F
+from lightning.pytorch.utilities.seed import isolate_rng
+from torch import Tensor, nn
+
+_WIDTHS, _BATCH, _LR = (32, 64, 128), 128, 2e-3
+
+
+def image_probe(x: Tensor, y: Tensor, num_classes: int, epochs: int = 5) -> nn.Module:
+    """Train three convolutions on images (N, C, H, W) and classes (N,), always from the same weights; in evaluation mode.
+
+    Also within Lightning's evaluation loops, where nothing has gradients.
+    """
+    with isolate_rng(), torch.inference_mode(False), torch.enable_grad():
+        torch.manual_seed(0)
+        x, y = x.detach().clone(), y.clone()  # what was made in inference mode takes no part in a backward pass
+        layers: list[nn.Module] = []
+        for fan_in, fan_out in zip((x.shape[1], *_WIDTHS), _WIDTHS, strict=False):
+            layers += [nn.Conv2d(fan_in, fan_out, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(fan_out), nn.ReLU()]
+        probe = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(_WIDTHS[-1], num_classes)).to(x.device)
+        num_batches = -(-len(x) // _BATCH)
+        optimizer = torch.optim.AdamW(probe.parameters(), lr=_LR)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _LR, total_steps=epochs * num_batches)
+        for _ in range(epochs):
+            # of equal size: batch norm takes no single image
+            for rows in torch.tensor_split(torch.randperm(len(x), device=x.device), num_batches):
+                loss: Tensor = F.cross_entropy(probe(x[rows]), y[rows])
+                optimizer.zero_grad()
+                torch.autograd.backward(loss)
+                optimizer.step()
+                schedule.step()
+    return probe.eval()
+
+
+@torch.no_grad()
+def share_called(probe: nn.Module, x: Tensor, y: Tensor | int) -> float:
+    """Of images (N, C, H, W), the share that a probe says are of the classes y, (N,) or one for all."""
+    said = torch.cat([probe(x[row : row + 500]).argmax(1) for row in range(0, len(x), 500)])
+    return (said == y).float().mean().item()

@@ -1,0 +1,37 @@
+"""An exponential moving average of a network's weights, which draws and judges better than the network of the moment."""
+
+import copy
+from typing import Any
+
+import torch
+from torch import nn
+
+
+class Average(nn.Module):
+    """Starts as a copy; called as the network is. In the state of a checkpoint its weights stand under `module`.
+
+    torch's `AveragedModel` asks the device for a counter at every update, which waits for a GPU; timm's `ModelEmaV3` holds a
+    random generator, which neither `deepcopy` nor the meta device takes.
+
+    Args:
+        network: to be averaged.
+        decay: how much of its past the average keeps at an update, in [0, 1).
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        super().__init__()
+        self.module, self.decay = copy.deepcopy(network).requires_grad_(False), decay
+
+    @torch.no_grad()
+    def update(self, network: nn.Module) -> None:
+        """Keep `decay` of the average, and take the rest from the network; buffers as parameters, but counters are copied."""
+        mine, its = ([*net.parameters(), *net.buffers()] for net in (self.module, network))
+        pairs = list(zip(mine, its, strict=True))
+        numbers = [pair for pair in pairs if pair[0].is_floating_point()]
+        torch._foreach_lerp_([a for a, _ in numbers], [b for _, b in numbers], 1 - self.decay)
+        for a, b in pairs:
+            if not a.is_floating_point():
+                a.copy_(b)
+
+    def forward(self, *inputs: Any, **options: Any) -> Any:
+        return self.module(*inputs, **options)
