@@ -216,7 +216,7 @@ class TwoPlayers(System):
 class Adversarial(TwoPlayers):
     """Base of every GAN that draws from noise: `generator` is of noise (B, Z), and of `given`, to samples."""
 
-    headline = ("test/modes", "test/fd_*_samples")
+    headline = ("test/fd_*_samples", "test/modes")
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Noise (B, Z), and `given`, to samples: images in [0, 1]."""
