@@ -12,12 +12,11 @@ from torch import Tensor
 from datamodules.base import Arrays, DataModule, Split
 from datamodules.batch import Batch
 from datamodules.image_folder import PARTS, Paths, find_folder, picture_paths
-from datamodules.pictures import open_picture
+from datamodules.pictures import FULL_SIZE, open_picture
 from datamodules.randomness import uniform
 from datamodules.splits import hold_out, without_lone_validation
 
 Direction = Literal["left_to_right", "right_to_left"]
-_ANY = 1 << 16  # pixels: the JPEG decoder is to reduce nothing, since halves are cut at full size
 
 
 class PairTransform:
@@ -128,7 +127,7 @@ class PairedImages(DataModule):
         if not paths:
             raise ValueError(f"{folder} holds no pictures: fill it, or name another with data.root")
         files = Paths(paths)
-        halves = [self._halves(open_picture(files, place, _ANY), files.name(place), size) for place in range(len(files))]
+        halves = [self._halves(open_picture(files, place, FULL_SIZE), files.name(place), size) for place in range(len(files))]
         left, right = (torch.stack(side) for side in zip(*halves, strict=True))
         return Arrays(left, right) if self.direction == "left_to_right" else Arrays(right, left)
 

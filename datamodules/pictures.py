@@ -91,6 +91,9 @@ class Reader:
         return left, top, left + width, top + height
 
 
+FULL_SIZE = 1 << 16  # pixels, more than a side has: for `open_picture`, to have a JPEG decoded as it is
+
+
 def open_picture(files: Files, position: int, smallest: int) -> Image.Image:
     """Decode a picture and turn it upright; a JPEG only as finely as `smallest` pixels of its shorter side need.
 

@@ -19,13 +19,12 @@ from datamodules.image_folder import Paths, find_folder, picture_paths
 from datamodules.images import ImageTransform
 from datamodules.loader import BatchOrder, Loader
 from datamodules.paired_images import pixels
-from datamodules.pictures import open_picture
+from datamodules.pictures import FULL_SIZE, open_picture
 from datamodules.randomness import uniform
 from datamodules.splits import stratified_split
 
 Domain = Literal["A", "B"]
 Part = Literal["train", "test"]
-_ANY = 1 << 16  # pixels: the JPEG decoder is to reduce nothing
 
 
 class UnpairedBatch(NamedTuple):
@@ -160,7 +159,7 @@ class UnpairedImages(Unpaired):
 
     def domain(self, name: Domain, part: Part) -> Arrays:
         files = self._paths[self.folder / f"{part}{name}"]
-        pictures = (open_picture(files, place, _ANY) for place in range(len(files)))
+        pictures = (open_picture(files, place, FULL_SIZE) for place in range(len(files)))
         x = torch.stack([pixels(picture, self.size, self.rgb) for picture in pictures])
         return Arrays(x, torch.full((len(x),), -1))
 

@@ -10,12 +10,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
+from zoo.callbacks.latent_pictures import interpolations
 from zoo.callbacks.reporting import log_pictures, writes
 from zoo.callbacks.tiles import save_tiles
-from zoo.nn.interpolation import both_ways
 from zoo.training.adversarial import Adversarial
 
-_ROWS, _COLUMNS, _STEPS = 4, 10, 10
+_ROWS, _COLUMNS = 4, 10
 _POINTS = 1000
 _MILLISECONDS = 150  # of a frame
 
@@ -41,9 +41,9 @@ class GamePictures(Callback):
         if batch_idx or trainer.sanity_checking or not isinstance(pl_module, Adversarial):
             return
         model, num = pl_module, _ROWS * _COLUMNS if batch.x.ndim == 4 else _POINTS
-        z, *given = model.example_inputs(num)
-        z = torch.randn(z.shape, generator=torch.Generator().manual_seed(0))
-        x = model(*(value.to(model.device) for value in (z, *given)))  # every process: a sharded network needs them all
+        x = model(
+            *(value.to(model.device) for value in model.example_inputs(num))
+        )  # every process: a sharded network needs them all
         told = model.given(batch)
         real = model.discriminator(model.real(batch), *told)
         fake = model.discriminator(model.generator(model.noise(len(batch.x)), *told), *told)
@@ -69,14 +69,11 @@ class GamePictures(Callback):
         if not isinstance(model, Adversarial) or len(model.hparams["input_shape"]) != 3:
             return
         z, *given = model.example_inputs(2 * _ROWS)
-        rows = zip(both_ways(z, _STEPS), *(value.repeat_interleave(2)[::2] for value in given), strict=True)
         with torch.no_grad():
-            sheet = [
-                model(row.to(model.device), *(value.expand(_STEPS).to(model.device) for value in label)) for row, *label in rows
-            ]
+            sheet = interpolations(model, z, given[0] if given else torch.zeros(len(z)))
         if not writes(trainer):
             return
-        save_tiles(torch.stack(sheet), self.folder / "interpolation.png")
+        save_tiles(sheet, self.folder / "interpolation.png")
         log_pictures(trainer, "test/interpolation", [str(self.folder / "interpolation.png")])
 
 

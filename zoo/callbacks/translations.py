@@ -44,10 +44,13 @@ class Translations(Callback):
                 save_tiles(image[None, None], path, least_width=1)
 
     def _draw(self, trainer: Trainer, model: Any, batch: Any, stage: str) -> None:
-        if not hasattr(model, "strips") or not writes(trainer):
+        if not hasattr(model, "strips"):
             return
         first = batch._replace(**{name: value[: self.num_images] for name, value in batch._asdict().items()})
-        for name, rows in model.strips(first).items():
+        sheets = model.strips(first)  # every process: a sharded network needs them all
+        if not writes(trainer):
+            return
+        for name, rows in sheets.items():
             path = self.run_dir / "pictures" / (f"{name}.png" if stage == "val" else f"{stage}_{name}.png")
             save_tiles(rows, path)
             log_pictures(trainer, f"{stage}/{name}", [str(path)])

@@ -15,10 +15,10 @@ from zoo.gans.pix2pix import PATCH_WIDTHS, PatchDiscriminator, check_halves
 from zoo.nn.adversarial import discriminator_loss, generator_loss
 from zoo.nn.image_buffer import ImageBuffer
 from zoo.nn.norms import MapNorm
-from zoo.training.adversarial import Game, as_images
+from zoo.training.adversarial import Game, as_images, as_signed
 from zoo.training.optim import Optim
 from zoo.training.system import Outputs, known
-from zoo.training.translator import Translator, as_signed
+from zoo.training.translator import Translator
 
 
 class ResidualBlock(nn.Module):

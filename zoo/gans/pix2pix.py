@@ -15,10 +15,10 @@ from zoo.gans.dcgan import initialise
 from zoo.gans.gan import SLOPE
 from zoo.nn.adversarial import generator_loss
 from zoo.nn.norms import MapNorm, map_norm
-from zoo.training.adversarial import Game
+from zoo.training.adversarial import Game, as_signed
 from zoo.training.optim import Optim
 from zoo.training.system import Outputs, known
-from zoo.training.translator import Translator, as_signed
+from zoo.training.translator import Translator
 
 WIDTHS = (64, 128, 256, 512, 512, 512, 512, 512)
 PATCH_WIDTHS = (64, 128, 256, 512)

@@ -105,7 +105,7 @@ class TwoPlayers(System):
 
     def real(self, batch: Any) -> Tensor:
         """Samples as the discriminator sees them: images in [-1, 1], others as they are."""
-        return 2 * batch.x - 1 if batch.x.ndim == 4 else batch.x
+        return as_signed(batch.x)
 
     def fake(self, batch: Any) -> Tensor:
         """What the generator makes of, or for, a batch, as the discriminator sees it."""
@@ -262,10 +262,8 @@ def check_game(game: Game) -> Game:
             raise ValueError(f"game.{name} must be at least 1, got {game[name]}")
     if not 0 <= game["ema"] < 1:
         raise ValueError(f"game.ema must lie in [0, 1), got {game['ema']}")
-    positive: tuple[Literal["d_lr", "clip", "weight_clip", "penalty_weight"], ...] = (
-        *("d_lr", "clip"),
-        *("weight_clip", "penalty_weight"),
-    )
+    positive: tuple[Literal["d_lr", "clip", "weight_clip", "penalty_weight"], ...]
+    positive = ("d_lr", "clip", "weight_clip", "penalty_weight")
     for key in positive:
         if (value := game[key]) is not None and not value > 0:
             raise ValueError(f"game.{key} must be positive, got {value}")
@@ -276,6 +274,11 @@ def parts(batch: Any, num: int) -> Iterator[Any]:
     """A batch in `num` parts, as equal as can be; in fewer if it has fewer samples."""
     pieces = [value.tensor_split(min(num, len(batch.x))) for value in batch]
     return (type(batch)(*piece) for piece in zip(*pieces, strict=True))
+
+
+def as_signed(x: Tensor) -> Tensor:
+    """Images from [0, 1] to [-1, 1], as players see them; other samples as they are."""
+    return 2 * x - 1 if x.ndim == 4 else x
 
 
 def as_images(x: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from zoo.nn.checks import check_range
-from zoo.training.adversarial import TwoPlayers, as_images
+from zoo.training.adversarial import TwoPlayers, as_images, as_signed
 from zoo.training.system import Outputs
 
 
@@ -35,8 +35,3 @@ class Translator(TwoPlayers):
             )
         check_range(batch.x)
         check_range(batch.y)
-
-
-def as_signed(x: Tensor) -> Tensor:
-    """Images from [0, 1] to [-1, 1], as players see them."""
-    return 2 * x - 1
