@@ -7,6 +7,9 @@ import sys
 import time
 from pathlib import Path
 
+import torch
+import yaml
+
 from zoo.cli.names import find_recipe, recipe_paths
 from zoo.cli.results import Result, current_results, results_path, settings_checksum
 
@@ -21,14 +24,23 @@ def reproduce(recipe: str, num_seeds: int) -> int:
 
 
 def reproduce_missing(num_seeds: int) -> int:
-    """Run every recipe and seed that has no result for the recipe as it stands."""
+    """Run every recipe and seed that has no result for the recipe as it stands; what needs a GPU only where there is one."""
     for path in recipe_paths().values():
+        if wants_gpu(path) and not torch.cuda.is_available():
+            print(f"{path.stem}: left out, it needs a GPU")
+            continue
         done = {result["seed"] for result in current_results(path)}
         for seed in range(min(num_seeds, most_seeds(path))):
             if seed not in done:
                 _measure(path, seed)
     _regenerate()
     return 0
+
+
+def wants_gpu(recipe: Path) -> bool:
+    """Whether the recipe is too large for a machine without a GPU, and says so."""
+    accelerator: str | None = yaml.safe_load(recipe.read_text())["trainer"].get("accelerator")
+    return accelerator == "gpu"
 
 
 def most_seeds(recipe: Path) -> int:
