@@ -8,9 +8,10 @@ from lightning import Callback, LightningModule, Trainer
 
 
 class NonFiniteGuard(Callback):
-    """Ends training on a NaN or infinite loss.
+    """Ends training on a NaN or infinite loss, and keeps weights that are either from being written over good ones.
 
-    It looks at steps that log, where the loss is read anyway, and at each epoch's last: a look per step would synchronise.
+    It looks at the loss of steps that log, where it is read anyway, and of each epoch's last: a look per step would
+    synchronise. At weights it looks before a checkpoint is written, since a step's loss is that of the weights before it.
 
     Raises:
         FloatingPointError: naming the step and the learning rate.
@@ -23,8 +24,14 @@ class NonFiniteGuard(Callback):
             return
         loss = outputs["loss"] if isinstance(outputs, Mapping) else outputs
         if loss is not None and not torch.isfinite(loss):
-            lr = trainer.optimizers[0].param_groups[0]["lr"]
-            clip = "trainer.gradient_clip_val" if pl_module.automatic_optimization else "model.game.clip"
-            raise FloatingPointError(
-                f"the loss is {loss.item()} at step {trainer.global_step} (lr {lr:.2g}): lower model.lr, or set {clip}"
-            )
+            raise FloatingPointError(f"the loss is {loss.item()} {_where(trainer, pl_module)}")
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        if trainer.optimizers and not all(bool(weight.isfinite().all()) for weight in pl_module.parameters()):
+            raise FloatingPointError(f"a weight is not finite {_where(trainer, pl_module)}; the checkpoint before is kept")
+
+
+def _where(trainer: Trainer, model: LightningModule) -> str:
+    lr = trainer.optimizers[0].param_groups[0]["lr"]
+    clip = "trainer.gradient_clip_val" if model.automatic_optimization else "model.game.clip"
+    return f"at step {trainer.global_step} (lr {lr:.2g}): lower model.lr, or set {clip}"

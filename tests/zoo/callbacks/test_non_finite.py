@@ -1,13 +1,20 @@
 """A run that has lost its numbers ends, and says where."""
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
-from lightning import Trainer
+import torch
+from lightning import Callback, LightningModule, Trainer
 
+from datamodules import GaussianMixture
 from datamodules.base import DataModule
 from zoo.callbacks.non_finite import NonFiniteGuard
+from zoo.callbacks.regular_checkpoint import RegularCheckpoint
+from zoo.gans.gan import GAN
 from zoo.mlp.mlp import MLPClassifier
+from zoo.training.checkpoint import read_checkpoint
 
 Fit = Callable[..., Trainer]
 Blobs = Callable[..., DataModule]
@@ -30,3 +37,27 @@ def test_without_the_guard_it_goes_on(fit: Fit, blobs: Blobs) -> None:
 
 def test_a_finite_loss_is_left_alone(fit: Fit, blobs: Blobs) -> None:
     assert fit(MLPClassifier((4,), 3), blobs(), callbacks=[NonFiniteGuard()]).global_step == 10
+
+
+class Overflow(Callback):
+    """One weight of the generator becomes infinite after the last step of the third epoch, whose loss knows nothing of it."""
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        if trainer.current_epoch == 2 and trainer.is_last_batch:
+            next(pl_module.generator.parameters()).data.view(-1)[0] = torch.inf
+
+
+def test_a_game_that_overflows_ends_and_names_its_own_clip(fit: Fit) -> None:
+    data, guard = GaussianMixture(num_samples=400, batch_size=50), NonFiniteGuard()
+    with pytest.raises(FloatingPointError, match=r"the loss is (nan|inf) at step 2 .*set model.game.clip"):
+        fit(GAN((2,), latent_dim=3, widths=[8], lr=1e30), data, callbacks=[guard], log_every_n_steps=2)
+
+
+def test_weights_that_overflowed_do_not_replace_good_ones(fit: Fit, tmp_path: Path) -> None:
+    data, keep = GaussianMixture(num_samples=400, batch_size=50), RegularCheckpoint(tmp_path)
+    system = GAN((2,), latent_dim=3, widths=[8])
+    with pytest.raises(FloatingPointError, match=r"a weight is not finite at step 15 .*the checkpoint before is kept"):
+        fit(system, data, max_epochs=4, callbacks=[NonFiniteGuard(), Overflow(), keep], enable_checkpointing=True)
+    kept = read_checkpoint(tmp_path / "last.ckpt")
+    assert kept["global_step"] == 10
+    assert all(value.isfinite().all() for value in kept["state_dict"].values())
