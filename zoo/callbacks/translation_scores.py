@@ -32,7 +32,6 @@ class PairScores(Callback):
         if stage in ("fit", "test"):
             require(self, pl_module, "strips")
             self._metric = frechet_distance(self.extractor)  # before training, so that a name that is none costs no run
-            self._network = extractor_of(self.extractor)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         model, num = pl_module, self.num_images // trainer.world_size
@@ -43,7 +42,8 @@ class PairScores(Callback):
         if min(len(targets), len(train)) == 1:  # of a `fast_dev_run`: one image has no distribution
             model.log_dict({f"test/{key}": value for key, value in scores.items()}, sync_dist=True)
             return
-        metric, network = self._metric.to(model.device), self._network.to(model.device)
+        metric = self._metric.to(model.device)
+        network = metric.inception
         seen = in_parts(network, targets)
         name = distance_name(self.extractor)
         kernel_name = "kid" if name == "fid" else name.replace("fd_", "kd_", 1)

@@ -28,7 +28,8 @@ class ImageBuffer(nn.Module):
         if size < 0:
             raise ValueError(f"a buffer's size must be 0 or more images, got {size}")
         self.size = size
-        self.register_buffer("images", torch.zeros(size, *image_shape))
+        # one more, of which -1 is the place: what belongs nowhere goes there, and nobody has to ask the device where to
+        self.register_buffer("images", torch.zeros(size + 1, *image_shape))
         self.register_buffer("count", torch.zeros((), dtype=torch.long))
 
     def query(self, new: Tensor) -> tuple[Tensor, Tensor]:
@@ -50,7 +51,5 @@ class ImageBuffer(nn.Module):
     @torch.no_grad()
     def store(self, new: Tensor, place: Tensor) -> None:
         """Put new images (B, C, H, W) where `query` said."""
-        for image, at in zip(new, place.tolist(), strict=True):
-            if at >= 0:
-                self.images[at] = image
+        self.images[place] = new.to(self.images.dtype)
         self.count.add_((place >= 0).sum()).clamp_(max=self.size)
