@@ -32,8 +32,9 @@ class SampleScores(Callback):
     `test/precision`, `recall`, the kernel distance `kd` and the classifier score `cs`, each with the network's name and
     "samples", and beside it what real images reach, those of training: "real". With Inception they are called `kid` and `is`,
     without its name. `test/modes`: how many classes have 40 % of an even share of the samples or more; `test/least_share`:
-    the rarest class's; `test/class_kl`: from the samples' classes to the test images', in nats. Stacked images have a class
-    for each channel. `neighbours.png`: samples, each above the training images whose features are nearest.
+    the rarest class's; `test/class_kl`: from the samples' classes to the test images', in nats; `test/modes_real` and so on
+    are of training images. Stacked images have a class for each channel, and their classifier score is that of the channels.
+    `neighbours.png`: samples, each above the training images whose features are nearest.
 
     Args:
         extractor: "inception", or the name of published weights of a classifier.
@@ -80,14 +81,15 @@ class SampleScores(Callback):
         names = ("precision", "recall", *(("kid", "is") if inception else ("kd", "cs")))
         scores: dict[str, float] = {}
         for kind, of in (("samples", "samples"), ("real", "train")):
-            distance, varied = kernel_distance(features["test"], features[of]), classifier_score(logits[of])
+            distance, varied = kernel_distance(features["test"], features[of]), classifier_score(logits[of].flatten(0, -2))
             for name, value in zip(names, (*precision_recall(features["test"], features[of]), distance, varied), strict=True):
                 scores[f"{name}_{kind}" if inception else f"{name}_{self.extractor}_{kind}"] = value
         if not inception:  # whose classes are not ours
-            num_modes = logits["test"].shape[1] ** (pictures["test"].shape[1] if stacked else 1)
-            share = shares(labels["samples"], num_modes)
-            scores |= {"modes": float(count_modes(share)), "least_share": share.min().item()}
-            scores["class_kl"] = divergence(share, shares(labels["test"], num_modes))
+            num_modes = logits["test"].shape[-1] ** (pictures["test"].shape[1] if stacked else 1)
+            for end, of in (("", "samples"), ("_real", "train")):
+                share = shares(labels[of], num_modes)
+                scores |= {f"modes{end}": float(count_modes(share)), f"least_share{end}": share.min().item()}
+                scores[f"class_kl{end}"] = divergence(share, shares(labels["test"], num_modes))
         pl_module.log_dict({f"test/{key}": value for key, value in scores.items()}, sync_dist=True)
         if writes(trainer):
             path = Path(trainer.default_root_dir) / "pictures" / "neighbours.png"
@@ -105,14 +107,14 @@ class SampleScores(Callback):
         parts = [self._network(channel[:, None]) for channel in x.unbind(1)]
         logits = torch.stack([self._network.last(part) for part in parts])  # (C, B, K)
         label = sum(channel.argmax(1) * logits.shape[2] ** place for place, channel in enumerate(logits))
-        return torch.cat(parts, dim=1).cpu(), logits.mean(0).cpu(), torch.as_tensor(label).cpu(), x.cpu()
+        return torch.cat(parts, dim=1).cpu(), logits.transpose(0, 1).cpu(), torch.as_tensor(label).cpu(), x.cpu()
 
 
 class PointModes(Callback):
     """Logs how many of a mixture's Gaussians a system that has `sample(n)` draws from, at every validation and after test.
 
-    `modes`: those with at least 40 % of an even share of the samples within three deviations; `least_share`: of the rarest;
-    `high_quality`: the share of samples that lie so near to any.
+    `high_quality`: the share of samples within three deviations of any. Of those, `least_share` is what the rarest Gaussian
+    has, and `modes` are those with at least 40 % of an even share.
 
     Args:
         num_samples: that are drawn, over all processes.
@@ -140,6 +142,7 @@ class PointModes(Callback):
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         num = max(1, self.num_samples // trainer.world_size)
         x = torch.cat(gathered(trainer, [part.cpu() for part in samples(model, trainer, num, at_once=num)]))
-        share = shares(modes_of_points(x, data.centres, data.spread), len(data.centres))
-        found = {"modes": float(count_modes(share)), "least_share": share.min().item(), "high_quality": share.sum().item()}
+        label = modes_of_points(x, data.centres, data.spread)
+        share, high_quality = shares(label, len(data.centres)), (label >= 0).float().mean().item()
+        found = {"modes": float(count_modes(share)), "least_share": share.min().item(), "high_quality": high_quality}
         model.log_dict({f"{stage}/{name}": value for name, value in found.items()}, sync_dist=True)

@@ -151,7 +151,7 @@ class CycleGAN(Translator):
 
     def d_step(self, batch: Any, progress: Tensor, penalise: bool = True) -> tuple[Tensor, Outputs]:
         """The sum of both discriminators' losses; `new_*` and `place_*` are what the buffers are to keep."""
-        generator = self._generator()
+        generator = self.player
         a, b = as_signed(batch.x), as_signed(batch.y)
         with torch.no_grad():
             new = {"new_a": generator(b, True), "new_b": generator(a)}
@@ -168,7 +168,7 @@ class CycleGAN(Translator):
 
     def g_step(self, batch: Any, progress: Tensor) -> tuple[Tensor, Outputs]:
         """Both generators' losses: to deceive, to come back, and to leave alone what is of the domain already."""
-        generator = self._generator()
+        generator = self.player
         a, b = as_signed(batch.x), as_signed(batch.y)
         fake_a, fake_b = generator(b, True), generator(a)
         of_a, of_b = self.discriminator(fake_a, fake_b)
@@ -193,10 +193,6 @@ class CycleGAN(Translator):
             "a_to_b_to_a": torch.stack([batch.x, there, self.back(there)], dim=1),
             "b_to_a_to_b": torch.stack([batch.y, back, self(back)], dim=1),
         }
-
-    def _generator(self) -> nn.Module:
-        """The player that learns; in evaluation its average, if there is one."""
-        return self.generator if self.training else self.net
 
     def _buffer(self, domain: str) -> ImageBuffer:
         return self.past[domain]  # type: ignore[return-value]

@@ -165,8 +165,7 @@ class Pix2Pix(Translator):
         return as_signed(batch.y)
 
     def fake(self, batch: Any) -> Tensor:
-        """The translation, in evaluation by the generator's average, if there is one."""
-        return (self.generator if self.training else self.net)(as_signed(batch.x))
+        return self.player(as_signed(batch.x))
 
     def g_step(self, batch: Any, progress: Tensor) -> tuple[Tensor, Outputs]:
         fake = self.fake(batch)

@@ -112,6 +112,13 @@ class ProgressiveDiscriminator(Growing):
             EqualizedLinear(dims[0] * math.prod(self.sizes[0]), 1, gain=1.0),
         )
 
+    def fade(self, x: Tensor) -> Tensor:
+        """Images (B, C, H, W) between what the resolution before shows of them and what the one under way does."""
+        if self.top == 0:
+            return x
+        x, smaller = (F.adaptive_avg_pool2d(x, size) for size in (self.sizes[self.top], self.sizes[self.top - 1]))
+        return _resize(torch.lerp(_resize(smaller, self.sizes[self.top]), x, self.share().to(x.dtype)), self.sizes[-1])
+
     def forward(self, x: Tensor) -> Tensor:
         check_shape(x, self.input_shape)
         x = F.adaptive_avg_pool2d(x, self.sizes[self.top])
@@ -125,13 +132,15 @@ class ProgressiveDiscriminator(Growing):
 
 
 class ProgressiveGAN(Adversarial):
-    """Trains the smallest images first, then fades in what is twice as large.
+    """Trains the smallest images first, then fades in what is twice as large. Without the paper's drift term (appendix A.1).
 
     Args:
         widths: channels at each resolution, from the largest to the smallest; as many resolutions as there are widths.
         growth: share of the training in which the images grow: each resolution is faded in, then kept as long. The rest is
             at full size.
     """
+
+    discriminator: ProgressiveDiscriminator
 
     def __init__(
         self,
@@ -152,6 +161,10 @@ class ProgressiveGAN(Adversarial):
         super().__init__(*nets, lr, optim or adam, game, rules)
         self.save_hyperparameters(logger=False)
         self.growth, self.num_levels = growth, len(widths)
+
+    def real(self, batch: Any) -> Tensor:
+        """Real images, as blurred as those that the generator makes while a resolution fades in (figure 2)."""
+        return self.discriminator.fade(super().real(batch))
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         super().on_train_batch_start(batch, batch_idx)

@@ -82,7 +82,7 @@ class InceptionFeatures(nn.Module):
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
-        return self.net((255 * x.expand(-1, 3, -1, -1)).byte())
+        return self.net((255 * x.expand(-1, 3, -1, -1)).round().byte())  # cut off, samples alone would be darker
 
     def last(self, features: Tensor) -> Tensor:
         """Logits without bias, as the Inception Score takes them: (B, 1008)."""

@@ -52,8 +52,9 @@ def classifier_score(logits: Tensor) -> float:
 
 
 def shares(labels: Tensor, num_modes: int) -> Tensor:
-    """Which part of all samples each mode has: labels (M,), of which those below 0 are no mode's, to (K,)."""
-    return torch.bincount(labels[labels >= 0], minlength=num_modes) / len(labels)
+    """Each mode's part of the samples that are of any: labels (M,), below 0 for none, to (K,), all 0 if no sample is."""
+    of_any = labels[labels >= 0]
+    return torch.bincount(of_any, minlength=num_modes) / max(1, len(of_any))
 
 
 def count_modes(share: Tensor) -> int:

@@ -80,7 +80,7 @@ def clip_weights(critic: nn.Module, bound: float) -> None:
 
 
 def _gradient(judge: Judge, x: Tensor) -> Tensor:
-    """Of the logits with respect to each sample: (B, everything else), which a backward pass can go through.
+    """Of each sample's mean logit with respect to it: (B, everything else), which a backward pass can go through.
 
     Its square would underflow in half precision, so that it is computed without.
     """
@@ -88,5 +88,5 @@ def _gradient(judge: Judge, x: Tensor) -> Tensor:
     full_precision = torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
     with torch.enable_grad(), full_precision:
         x = x.detach().requires_grad_()
-        (gradient,) = torch.autograd.grad(judge(x).sum(), x, create_graph=True)
+        (gradient,) = torch.autograd.grad(judge(x).reshape(len(x), -1).mean(1).sum(), x, create_graph=True)
     return gradient.flatten(1)

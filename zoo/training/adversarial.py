@@ -99,6 +99,11 @@ class TwoPlayers(System):
         """The generator that a user wants: the average, if there is one."""
         return self.generator if self.average is None else self.average
 
+    @property
+    def player(self) -> nn.Module:
+        """The generator that plays; in evaluation the one that a user wants."""
+        return self.generator if self.training else self.net
+
     def given(self, batch: Any) -> tuple[Tensor, ...]:
         """What of a batch both players are told."""
         return ()
@@ -239,7 +244,7 @@ class Adversarial(TwoPlayers):
         return torch.randn(num, self.hparams["latent_dim"], device=self.device)
 
     def fake(self, batch: Any) -> Tensor:
-        return self.generator(self.noise(len(batch.x)), *self.given(batch))
+        return self.player(self.noise(len(batch.x)), *self.given(batch))
 
     def example_inputs(self, batch_size: int) -> tuple[Tensor, ...]:
         return (torch.randn(batch_size, self.hparams["latent_dim"], generator=torch.Generator().manual_seed(0)),)

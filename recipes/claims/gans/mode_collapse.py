@@ -4,12 +4,12 @@ python recipes/claims/gans/mode_collapse.py [--full]        a minute on one CPU 
 
 The same two networks play as a plain GAN, and with each remedy that the textbook names: Wasserstein loss (with a gradient
 penalty), minibatch discrimination, unrolling. All have as many updates of the generator on batches as large, Adam with falling
-rates, and an average of the generator's weights; each game's settings were chosen on another seed. A mode is found where 40 %
-of an even share of the samples, or more, lie within three deviations of it. Controls with the cause removed: the plain GAN on
-one Gaussian, which leaves nothing to forget; the Wasserstein loss without penalty; minibatch discrimination that reads zero for
-how close samples are; unrolling by no steps, which is a plain GAN at the unrolled one's rates. A fourth remedy of the
-textbook, progressive growing, starts with small images, and points have no size: its row is empty. (Elsewhere the textbook has
-it against instability instead.)
+rates, and an average of the generator's weights; each game's settings were chosen on another seed. A sample is good within
+three deviations of a Gaussian; a mode is found where it has 40 % of an even share of the good samples, or more. Controls with
+the cause removed: the plain GAN on one Gaussian, which leaves nothing to forget; the Wasserstein loss without penalty;
+minibatch discrimination that reads zero for how close samples are; unrolling by no steps, which is a plain GAN at the unrolled
+one's rates. A fourth remedy of the textbook, progressive growing, starts with small images, and points have no size: its row is
+empty. (Elsewhere the textbook has it against instability instead.)
 """
 
 import math
@@ -82,7 +82,7 @@ class Found(NamedTuple):
     """What a generator draws."""
 
     modes: int
-    least: float  # share of the samples that the rarest mode has
+    least: float  # what the rarest mode has of the good samples
     good: float  # share of the samples within three deviations of any
     samples: Tensor  # (num_samples, 2)
 
@@ -145,8 +145,9 @@ def update(optimizer: torch.optim.Optimizer, weights: list[Tensor], loss: Tensor
 def judge(model: Any, num_modes: int, num_samples: int) -> Found:
     """Modes that samples of a model are drawn from."""
     data, samples = GaussianMixture("ring", num_modes, SPREAD), model.sample(num_samples)
-    share = shares(modes_of_points(samples, data.centres, data.spread), num_modes)
-    return Found(count_modes(share), share.min().item(), share.sum().item(), samples)
+    label = modes_of_points(samples, data.centres, data.spread)
+    share = shares(label, num_modes)
+    return Found(count_modes(share), share.min().item(), (label >= 0).float().mean().item(), samples)
 
 
 def measure(full: bool) -> Claim:

@@ -59,9 +59,11 @@ def test_the_classifier_score_counts_sure_and_even_classes() -> None:
     assert classifier_score(torch.zeros(9, 5)) == pytest.approx(1)
 
 
-def test_shares_count_all_samples() -> None:
-    share = shares(torch.tensor([0, 0, 2, -1, -1]), 4)
-    torch.testing.assert_close(share, torch.tensor([0.4, 0.0, 0.2, 0.0]))
+def test_shares_are_of_samples_near_a_mode_however_many_are_near_none() -> None:
+    expected = torch.tensor([2 / 3, 0.0, 1 / 3, 0.0])
+    torch.testing.assert_close(shares(torch.tensor([0, 0, 2, -1, -1]), 4), expected)
+    torch.testing.assert_close(shares(torch.tensor([0, 0, 2] + [-1] * 97), 4), expected)
+    assert not shares(torch.tensor([-1, -1]), 4).any()
 
 
 def test_a_mode_needs_two_fifths_of_an_even_share() -> None:
