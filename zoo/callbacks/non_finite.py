@@ -11,7 +11,8 @@ class NonFiniteGuard(Callback):
     """Ends training on a NaN or infinite loss, and keeps weights that are either from being written over good ones.
 
     It looks at the loss of steps that log, where it is read anyway, and of each epoch's last: a look per step would
-    synchronise. At weights it looks before a checkpoint is written, since a step's loss is that of the weights before it.
+    synchronise. At weights and buffers it looks before a checkpoint is written, since a step's loss is that of the weights
+    before it, and BatchNorm's averages keep what a scaler of gradients has skipped.
 
     Raises:
         FloatingPointError: naming the step and the learning rate.
@@ -27,8 +28,12 @@ class NonFiniteGuard(Callback):
             raise FloatingPointError(f"the loss is {loss.item()} {_where(trainer, pl_module)}")
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        if trainer.optimizers and not all(bool(weight.isfinite().all()) for weight in pl_module.parameters()):
-            raise FloatingPointError(f"a weight is not finite {_where(trainer, pl_module)}; the checkpoint before is kept")
+        if not trainer.optimizers:  # not in training
+            return
+        values = {**dict(pl_module.named_parameters()), **dict(pl_module.named_buffers())}
+        lost = [name for name, value in values.items() if not value.isfinite().all()]
+        if lost:
+            raise FloatingPointError(f"{lost[0]} is not finite {_where(trainer, pl_module)}; the checkpoint before is kept")
 
 
 def _where(trainer: Trainer, model: LightningModule) -> str:

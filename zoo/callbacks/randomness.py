@@ -44,7 +44,8 @@ class Randomness(Callback):
 
     Lightning's checkpoints hold none, so that a resumed run drew other dropout masks. A restored state is set when the
     first batch is about to be trained: whatever drew since the start has no effect. A run resumed on another number of
-    processes keeps the state of the ranks it shares.
+    processes keeps the state of the ranks it shares. In a run that starts, every process but the first moves to a seed of its
+    own: Lightning gives all of them one, so that they would draw the same noise and the same dropout masks.
     """
 
     def __init__(self) -> None:
@@ -63,6 +64,10 @@ class Randomness(Callback):
         states = checkpoint.get("random_states", [])
         if trainer.training or trainer.state.fn == "fit":
             self._restored = states[trainer.global_rank] if trainer.global_rank < len(states) else None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._restored is None and trainer.global_rank > 0:
+            torch.manual_seed(torch.initial_seed() + trainer.global_rank)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         if self._restored is not None:

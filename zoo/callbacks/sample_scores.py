@@ -95,7 +95,7 @@ class SampleScores(Callback):
             path = Path(trainer.default_root_dir) / "pictures" / "neighbours.png"
             places = nearest(features["samples"][:_COLUMNS], features["train"], _NEIGHBOURS)
             rows = [pictures["samples"][:_COLUMNS], *pictures["train"][places].unbind(1)]
-            save_tiles(torch.stack(rows), path)
+            save_tiles(torch.stack(rows) / 255, path)
             log_pictures(trainer, "test/neighbours", [str(path)])
 
     def _see(self, x: Tensor, stacked: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -103,11 +103,16 @@ class SampleScores(Callback):
         if not stacked:
             features = self._network(x)
             logits = self._network.last(features)
-            return features.cpu(), logits.cpu(), logits.argmax(1).cpu(), x.cpu()
+            return features.cpu(), logits.cpu(), logits.argmax(1).cpu(), _as_bytes(x)
         parts = [self._network(channel[:, None]) for channel in x.unbind(1)]
         logits = torch.stack([self._network.last(part) for part in parts])  # (C, B, K)
         label = sum(channel.argmax(1) * logits.shape[2] ** place for place, channel in enumerate(logits))
-        return torch.cat(parts, dim=1).cpu(), logits.transpose(0, 1).cpu(), torch.as_tensor(label).cpu(), x.cpu()
+        return torch.cat(parts, dim=1).cpu(), logits.transpose(0, 1).cpu(), torch.as_tensor(label).cpu(), _as_bytes(x)
+
+
+def _as_bytes(x: Tensor) -> Tensor:
+    """Images in [0, 1] as they are kept, on the CPU."""
+    return (255 * x).round().byte().cpu()
 
 
 class PointModes(Callback):

@@ -69,8 +69,8 @@ class CycleScores(Callback):
 
     Args:
         classifier: the name of published weights, whose classes are those of the domains; none without one.
-        num_images: of each domain's test images.
-        num_train: of each domain's training images that judges learn from.
+        num_images: of each domain's test images, at most: no more than the smaller one has.
+        num_train: of each domain's training images that judges learn from, likewise.
         epochs: that they learn for.
     """
 
@@ -112,10 +112,16 @@ class CycleScores(Callback):
         model.log_dict({f"test/{key}": value for key, value in scores.items()}, sync_dist=True)
 
     def _read(self, trainer: Trainer, split: str, num: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Images of A and of B, and the classes of each; every image once, although the smaller domain is served repeatedly."""
+        """Images of A, as many of B, and the classes of each.
+
+        Every image once, although the smaller domain is served repeatedly; as many, since a judge of domains that has seen
+        more of one leans to it.
+        """
         found = list(batches(trainer, split, num=num // trainer.world_size))
         x, y, position, y_position, label, y_label = (torch.cat(parts) for parts in zip(*found, strict=True))
         first_x, first_y = _first_of_each(position), _first_of_each(y_position)
+        num = min(len(first_x), len(first_y))
+        first_x, first_y = first_x[:num], first_y[:num]
         return x[first_x], y[first_y], label[first_x], y_label[first_y]
 
 
@@ -130,7 +136,7 @@ class _Classes(nn.Module):
         return self.features.last(self.features(x))
 
 
-def in_parts(network: Any, x: Tensor, at_once: int = 500) -> Tensor:
+def in_parts(network: Any, x: Tensor, at_once: int = 50) -> Tensor:
     """A network's answer to many images, some at a time."""
     with torch.no_grad():
         return torch.cat([network(x[row : row + at_once]) for row in range(0, len(x), at_once)])

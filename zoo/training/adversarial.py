@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
@@ -183,6 +183,12 @@ class TwoPlayers(System):
         if isinstance(self.trainer.strategy, DDPStrategy):  # each player's loss leaves the other's parameters without gradient
             self.trainer.strategy._ddp_kwargs["find_unused_parameters"] = True
 
+    def on_validation_start(self) -> None:
+        self._share_buffers()
+
+    def on_test_start(self) -> None:
+        self._share_buffers()
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
         total, d_lr = self.total_steps(), self.game["d_lr"]
         d = configure(self, self.lr if d_lr is None else d_lr, self.optim, total, monitor="", part=self.discriminator)
@@ -198,6 +204,13 @@ class TwoPlayers(System):
         """Clip: here gradients are unscaled, at any precision."""
         if self.game["clip"] is not None:
             clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], self.game["clip"])
+
+    def _share_buffers(self) -> None:
+        """Evaluate what the checkpoint holds, rank 0's averages of BatchNorm: DDP shares none in manual optimization."""
+        if isinstance(self.trainer.strategy, DDPStrategy):
+            for network in (self.generator, self.discriminator, self.average):
+                for buffer in network.buffers() if network is not None else ():
+                    distributed.broadcast(buffer, src=0)
 
     def _turn(self, optimizer: LightningOptimizer, step: Step, batch: Any, progress: Tensor) -> tuple[Tensor, Outputs]:
         """One player's gradients, and nobody else's; loss and outputs of the last part."""

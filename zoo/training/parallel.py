@@ -36,7 +36,7 @@ class FSDP2(ModelParallelStrategy):
         system.configure_model = configure_model  # type: ignore[method-assign]
 
     def on_validation_start(self) -> None:
-        """Evaluate with rank 0's buffers everywhere, as DDP does and as the checkpoint holds them (BatchNorm's averages)."""
+        """Evaluate with rank 0's buffers everywhere, as with DDP and as the checkpoint holds them (BatchNorm's averages)."""
         assert self.model is not None
         for buffer in self.model.buffers():
             distributed.broadcast(buffer, src=0)

@@ -4,10 +4,10 @@ python recipes/claims/gans/minimax_gradient.py [--full]        seconds on one CP
 
 A generator of Digits is held still, as it starts or after a game, and a fresh discriminator learns to tell its images from real
 ones. On the way the norm of the gradient of the generator's weights is taken for two losses: minimax, log(1 - D), and
-non-saturating, -log D; and for the mean logit, which nothing squashes, since a discriminator also gets steeper as it learns.
-Each is told as a share of what it was before the discriminator had learnt anything. Controls: the same discriminators with the
-mean over generated images taken off their logits, so that they rank images as before and are sure of nothing; and ones that
-learnt as long to tell real images from real ones, and are undecided.
+non-saturating, -log D. A discriminator also gets steeper as it learns, so that both are measured by the gradient of the mean
+logit, which nothing squashes, and told as a share of what that was before the discriminator had learnt anything. Controls: the
+same discriminators with the mean over generated images taken off their logits, so that they rank images as before and are sure
+of nothing; and ones that learnt as long to tell real images from real ones, and are undecided.
 """
 
 import sys
@@ -124,8 +124,9 @@ def course(model: GAN, real: Tensor, others: bool, sizes: Sizes) -> tuple[list[i
 
 
 def left(moments: list[Moment], loss: str) -> float:
-    """The last moment's gradient as a share of the first's."""
-    return moments[-1].norms[loss] / moments[0].norms[loss]
+    """The last moment's gradient as a share of the first's, each by the mean logit's."""
+    first, last = (moment.norms[loss] / moment.norms["logit"] for moment in (moments[0], moments[-1]))
+    return last / first
 
 
 def measure(full: bool) -> Claim:
@@ -159,7 +160,7 @@ def measure(full: bool) -> Claim:
 
     def told(loss: Loss) -> str:
         taken_off = "sure, mean taken off"
-        parts = (f"{start} {means[start, 'sure', loss]:.0e} ({means[start, taken_off, loss]:.0f})" for start in STARTS)
+        parts = (f"{start} {means[start, 'sure', loss]:.1e} ({means[start, taken_off, loss]:.1f})" for start in STARTS)
         return f"{loss}, generator {', '.join(parts)}"
 
     ratios = [
@@ -167,7 +168,10 @@ def measure(full: bool) -> Claim:
     ]
     weaker = " and ".join(f"{sum(ratio) / len(ratio):.0e}" for ratio in ratios)
     parts = "; ".join(map(told, LOSSES))
-    measured = f"share of the gradient left (with the mean of logits taken off): {parts}; minimax by non_saturating {weaker}"
+    measured = (
+        "share left of the loss's gradient by the logit's (with the mean of logits taken off): "
+        f"{parts}; minimax by non_saturating {weaker}"
+    )
     return Claim(CLAIM, measured, holds, list(range(sizes.num_seeds)), rows, _draw(when, found))
 
 
@@ -207,7 +211,7 @@ def _draw(when: list[int], found: dict[tuple[str, str], list[tuple[list[Moment],
         axes.set_yscale("log")
         axes.set_title(f"Generator {start}", fontsize=11)
         axes.set_xlabel("updates of the discriminator")
-    panels[0].set_ylabel("gradient for the generator, share of the first")
+    panels[0].set_ylabel("gradient for the generator by the logit's, share of the first")
     panels[0].legend(fontsize=8)
     return figure
 

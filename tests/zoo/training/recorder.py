@@ -1,4 +1,4 @@
-"""A user's own callback, named in a configuration: writes what each process trained on, and its gradients."""
+"""A user's own callbacks, named in a configuration: they write what each process trained on, its gradients, its buffers."""
 
 from pathlib import Path
 
@@ -27,3 +27,11 @@ class Recorder(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         record = {"positions": self.positions, "gradients": self.gradients}
         torch.save(record, self.folder / f"rank{trainer.global_rank}of{trainer.world_size}.pt")
+
+
+class BufferRecorder(Callback):
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        torch.save(dict(pl_module.named_buffers()), self.folder / f"rank{trainer.global_rank}of{trainer.world_size}.pt")

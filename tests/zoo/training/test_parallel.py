@@ -125,22 +125,46 @@ def test_a_network_entered_by_other_methods_is_evaluated_alike_by_two_processes_
     assert two["test/nll_iwae_50"] == pytest.approx(one["test/nll_iwae_50"], abs=1.0)  # of other draws
 
 
-@pytest.mark.parametrize(("overlay", "penalty"), [("trainer/ddp", "gradient"), ("trainer/fsdp", None)])
-def test_two_players_play_on_two_processes(tmp_path: Path, overlay: str, penalty: str | None) -> None:
-    """Each player's turn leaves the other without gradients, and every process keeps the same average."""
-    recipe, run = tmp_path / "gan.yaml", tmp_path / "run"
-    game = {"n_critic": 2, "penalty": penalty, "ema": 0.9}
-    model = {"class_path": "zoo.GAN", "init_args": {"latent_dim": 4, "widths": [16, 16], "game": game}}
-    data = {"class_path": "datamodules.GaussianMixture", "init_args": {"num_samples": 1000, "batch_size": 100}}
-    callbacks = [{"class_path": "zoo.callbacks.sample_scores.PointModes", "init_args": {"num_samples": 100}}]
-    trainer = {"max_epochs": 2, "precision": "32-true", "accelerator": "cpu", "callbacks": callbacks}
+POINTS = {"class_path": "datamodules.GaussianMixture", "init_args": {"num_samples": 1000, "batch_size": 100}}
+DIGITS = {"class_path": "datamodules.Digits", "init_args": {"normalize": False}}
+MODES = {"class_path": "zoo.callbacks.sample_scores.PointModes", "init_args": {"num_samples": 100}}
+
+
+def play(folder: Path, overlay: str, model: dict[str, Any], data: dict[str, Any], *callbacks: dict[str, Any]) -> Path:
+    """A game of two epochs on two processes; the run's directory."""
+    recipe, run = folder / "gan.yaml", folder / "run"
+    trainer = {"max_epochs": 2, "precision": "32-true", "accelerator": "cpu", "callbacks": list(callbacks)}
     recipe.write_text(yaml.safe_dump({"model": model, "data": data, "trainer": trainer}))
     command = [sys.executable, "-m", "zoo", "fit", "-c", str(recipe), "-c", overlay, "--run_dir", str(run)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])}
+    environment["ZOO_IMPORTS"] = "recorder"
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
-    checkpoint = read_checkpoint(run / "checkpoints" / "last.ckpt")
-    assert checkpoint["global_step"] == 14  # iterations
+    return run
+
+
+def test_two_players_play_sharded(tmp_path: Path) -> None:
+    game = {"n_critic": 2, "ema": 0.9}
+    model = {"class_path": "zoo.GAN", "init_args": {"latent_dim": 4, "widths": [16, 16], "game": game}}
+    run = play(tmp_path, "trainer/fsdp", model, POINTS, MODES)
+    assert read_checkpoint(run / "checkpoints" / "last.ckpt")["global_step"] == 14  # iterations
     system: Any = load_system(run / "checkpoints" / "last.ckpt")
-    moved = [not torch.equal(a, b) for a, b in zip(system.average.parameters(), system.generator.parameters(), strict=True)]
-    assert all(moved)
+    for a, b in zip(system.average.parameters(), system.generator.parameters(), strict=True):
+        assert not torch.equal(a, b)
     assert system.sample(3).shape == (3, 2)
+
+
+def test_two_processes_draw_their_own_noise_and_evaluate_one_network(tmp_path: Path) -> None:
+    """The one of the checkpoint: BatchNorm's averages, which each process took of its own samples, are rank 0's."""
+    game = {"n_critic": 2, "penalty": "gradient", "ema": 0.9}
+    model = {"class_path": "zoo.DCGAN", "init_args": {"latent_dim": 4, "widths": [8, 16], "game": game}}
+    recorder = {"class_path": "recorder.BufferRecorder", "init_args": {"folder": str(tmp_path)}}
+    run = play(tmp_path, "trainer/ddp", model, DIGITS, recorder)
+    checkpoint = read_checkpoint(run / "checkpoints" / "last.ckpt")
+    first, second = (states["torch"] for states in checkpoint["random_states"])
+    assert not torch.equal(first, second)
+    of_ranks = [torch.load(tmp_path / f"rank{rank}of2.pt", weights_only=True) for rank in (0, 1)]
+    assert any("running_mean" in name for name in of_ranks[0])
+    for name, value in of_ranks[0].items():
+        assert torch.equal(of_ranks[1][name], value), name
+        torch.testing.assert_close(checkpoint["state_dict"][name], value)
