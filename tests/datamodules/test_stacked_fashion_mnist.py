@@ -21,7 +21,7 @@ def test_channels_are_pictures_and_the_class_is_theirs() -> None:
 
 
 @pytest.mark.usefixtures("mirror")
-def test_training_and_test_pictures_are_not_the_same() -> None:
+def test_batches_have_three_channels_and_a_thousand_classes() -> None:
     data = StackedFashionMNIST(normalize=False, batch_size=4)
     data.setup()
     batch = next(iter(data.loader("train")))

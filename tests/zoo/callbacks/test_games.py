@@ -12,7 +12,7 @@ from lightning import Callback, Trainer
 from PIL import Image
 from torch import Tensor
 
-from datamodules import Digits, FashionMNIST, GaussianMixture
+from datamodules import Digits, FashionMNIST, GaussianMixture, StackedFashionMNIST
 from zoo.autoencoders.vanilla import Autoencoder
 from zoo.callbacks.frechet import FrechetDistance
 from zoo.callbacks.game_pictures import GamePictures, film
@@ -74,6 +74,22 @@ def test_memory_has_the_scores_of_real_images_and_one_image_has_none(fit: Fit, t
     assert alone[f"test/recall_{CLOTHES}_samples"] < 0.05
     assert alone[f"test/kd_{CLOTHES}_samples"] > 10 * abs(memory[f"test/kd_{CLOTHES}_samples"])
     assert alone["test/class_kl"] == pytest.approx(math.log(10), abs=0.3)
+
+
+@pytest.mark.usefixtures("mirror")
+def test_stacked_images_have_three_classes_in_one_and_the_score_of_their_channels(fit: Fit, tmp_path: Path) -> None:
+    data = StackedFashionMNIST(normalize=False, batch_size=100, seed=0)
+    data.setup()
+    images, rows = data.splits["train"].arrays.x, data.splits["train"].rows
+    real, callback = images[rows[:600]].float() / 255, SampleScores(CLOTHES, num_images=600)
+    found = scores(fit, Memory((3, 28, 28), 4, (4, 4)).remember(real), data, callback, tmp_path)
+    expected = 1000 * (1 - 0.999**600)  # classes met by so many draws
+    assert found["test/modes_real"] == pytest.approx(expected, rel=0.05)
+    assert found["test/modes"] == pytest.approx(found["test/modes_real"], rel=0.1)
+    assert found[f"test/cs_{CLOTHES}_real"] == pytest.approx(5.4, abs=0.3)  # as of single pictures
+    alone = scores(fit, Memory((3, 28, 28), 4, (4, 4)).remember(real[:1]), data, callback, tmp_path)
+    assert alone["test/modes"] == 1
+    assert 1 < alone[f"test/cs_{CLOTHES}_samples"] <= 3.1  # of three channels
 
 
 @pytest.mark.usefixtures("mirror")

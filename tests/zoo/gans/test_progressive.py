@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from lightning import Callback, LightningModule, Trainer
 
 from datamodules import Digits
+from datamodules.batch import Batch
 from zoo.gans.progressive import ProgressiveDiscriminator, ProgressiveGAN, ProgressiveGenerator, level_at
 from zoo.training.checkpoint import AtomicCheckpointIO, load_system
 
@@ -45,6 +46,16 @@ def test_each_level_draws_images_of_its_own_resolution() -> None:
         small = F.adaptive_avg_pool2d(x, size)
         torch.testing.assert_close(F.interpolate(small, (28, 28)), x)
         assert small.unique().numel() > size**2 / 2
+
+
+def test_real_images_fade_in_as_drawn_ones_do() -> None:
+    """Half way up to 14 x 14 pixels, real images are half what 7 x 7 pixels show of them."""
+    system = ProgressiveGAN((1, 28, 28), latent_dim=5, widths=WIDTHS)
+    x = torch.rand(4, 1, 28, 28)
+    coarse, fine = (F.interpolate(F.adaptive_avg_pool2d(2 * x - 1, size), (28, 28)) for size in (7, 14))
+    for level, expected in ((0, 2 * x - 1), (0.5, (coarse + fine) / 2), (1, fine)):
+        system.discriminator.grow_to(level)
+        torch.testing.assert_close(system.real(Batch(x, x, x)), expected)
 
 
 def test_a_level_looks_at_no_finer_detail() -> None:

@@ -116,3 +116,12 @@ def test_clipping_bounds_every_weight() -> None:
 def test_an_unknown_loss_is_named() -> None:
     with pytest.raises(ValueError, match="unknown loss 'huber': choose one of minimax, non_saturating, hinge"):
         check_loss("huber")
+
+
+def test_penalties_of_patches_are_of_their_mean() -> None:
+    """A critic of 3 x 3 patches whose mean logit is steep by 1 costs nothing, and half by R1."""
+    critic = nn.Conv2d(1, 1, 2, stride=2, bias=False)
+    nn.init.constant_(critic.weight, 9 / 6)  # of 36 pixels each has a ninth of that: 6 x (1.5 / 9) = 1
+    x, y = torch.randn(5, 1, 6, 6), torch.randn(5, 1, 6, 6)
+    assert gradient_penalty(critic, x, y).item() == pytest.approx(0, abs=1e-6)
+    assert r1_penalty(critic, x).item() == pytest.approx(0.5)

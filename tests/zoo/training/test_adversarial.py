@@ -106,34 +106,40 @@ def test_a_short_last_batch_is_played_too(fit: Fit) -> None:
     assert trainer.global_step == 2
 
 
-def test_parts_add_up_to_the_whole_batch() -> None:
-    """Gradients of a batch computed in uneven parts are those of the batch: both players' losses are means."""
-    system = small()
-    x = torch.randn(7, 2)
-    batch = Batch(x, torch.zeros(7), torch.arange(7))
+class OfItsBatch(GAN):
+    """Whose samples are a function of the batch, so that parts of it make up what the whole does."""
 
-    def logits_mean(b: Batch) -> Tensor:
-        return system.discriminator(b.x).mean()
-
-    logits_mean(batch).backward()
-    whole = [p.grad.clone() for p in system.discriminator.parameters() if p.grad is not None]
-    system.zero_grad()
-    for part in parts(batch, 3):
-        (logits_mean(part) * (len(part.x) / 7)).backward()
-    torch.testing.assert_close([p.grad for p in system.discriminator.parameters()], whole)
+    def fake(self, batch: Any) -> Tensor:
+        return self.player(torch.cat([batch.x, batch.x[:, :1]], dim=1))
 
 
-def test_accumulation_takes_one_step_of_the_same_size(fit: Fit) -> None:
-    class Counts(Callback):
-        backward = 0
+def test_accumulation_takes_one_step_with_the_gradient_of_the_whole(fit: Fit) -> None:
+    """Also of uneven parts: both players' losses are means."""
+
+    class Gradients(Callback):
+        def __init__(self) -> None:
+            self.seen: list[list[Tensor]] = []
+            self.backward = 0
 
         def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
             self.backward += 1
 
-    counts = Counts()
-    trainer = fit(small(game={"accumulate": 5}), points(), max_steps=2, callbacks=[counts])
-    assert counts.backward == 2 * 2 * 5
-    assert {int(s["step"]) for optimizer in trainer.optimizers for s in optimizer.state.values()} == {2}
+        def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Any) -> None:
+            self.seen.append([p.grad.clone() for group in optimizer.param_groups for p in group["params"]])
+
+    found = []
+    for accumulate in (1, 3):
+        torch.manual_seed(0)
+        system = OfItsBatch((2,), latent_dim=3, widths=[8], lr=0.01, game={"accumulate": accumulate})
+        gradients = Gradients()
+        trainer = fit(system, points(), max_steps=2, callbacks=[gradients])  # batches of 50: 17, 17, 16
+        assert gradients.backward == 2 * 2 * accumulate
+        assert {int(s["step"]) for optimizer in trainer.optimizers for s in optimizer.state.values()} == {2}
+        found.append(gradients.seen)
+    whole, in_parts = found
+    assert len(whole) == len(in_parts) == 4
+    for a, b in zip(whole[0] + whole[1], in_parts[0] + in_parts[1], strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-7)
 
 
 def test_the_average_is_an_exponential_one(fit: Fit) -> None:
