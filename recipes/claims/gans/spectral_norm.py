@@ -27,7 +27,7 @@ from zoo.nn.adversarial import discriminator_loss, generator_loss
 from zoo.nn.codecs import Architecture
 
 CLAIM = "Spectral norm bounds the Lipschitz constant of every layer, and so of the discriminator, by 1."
-WITHIN = 0.05  # of 1: the norm that a layer is divided by is an estimate, one power iteration per pass
+WITHIN = 0.05  # of 1: the norm that a layer is divided by is an estimate, three power iterations per pass
 SHAPE, LATENT_DIM, BATCH_SIZE = (1, 8, 8), 16, 64
 ARCHITECTURES: dict[Architecture, tuple[int, ...]] = {"mlp": (128, 128), "conv": (16, 32)}  # widths
 NORMS = {"spectral": "spectral norm", "none": "none"}
