@@ -24,17 +24,18 @@ def reproduce(recipe: str, num_seeds: int) -> int:
 
 
 def reproduce_missing(num_seeds: int) -> int:
-    """Run every recipe and seed that has no result for the recipe as it stands; what needs a GPU only where there is one."""
-    for path in recipe_paths().values():
-        if wants_gpu(path) and not torch.cuda.is_available():
-            print(f"{path.stem}: left out, it needs a GPU")
-            continue
-        done = {result["seed"] for result in current_results(path)}
-        for seed in range(min(num_seeds, most_seeds(path))):
-            if seed not in done:
-                _measure(path, seed)
+    """Run every recipe and seed that has no result for the recipe as it stands."""
+    for path, seed in missing(num_seeds):
+        _measure(path, seed)
     _regenerate()
     return 0
+
+
+def missing(num_seeds: int) -> list[tuple[Path, int]]:
+    """Recipes and seeds without a result; those that want a GPU only where there is one."""
+    here = [path for path in recipe_paths().values() if torch.cuda.is_available() or not wants_gpu(path)]
+    done = {path: {result["seed"] for result in current_results(path)} for path in here}
+    return [(path, seed) for path in here for seed in range(min(num_seeds, most_seeds(path))) if seed not in done[path]]
 
 
 def wants_gpu(recipe: Path) -> bool:
