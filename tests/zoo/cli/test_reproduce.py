@@ -13,7 +13,7 @@ def test_what_is_measured_is_not_missing_and_a_header_says_how_many_seeds_there_
     recipe = find_recipe("dcgan_fashion_mnist")
     assert most_seeds(recipe) == 1
     measured = {json.loads(line)["seed"] for line in results_path(recipe).read_text().splitlines()}
-    assert measured == {0}
+    assert 0 in measured
     assert recipe not in [path for path, _ in missing(num_seeds=3)]
     digits = find_recipe("mlp_digits")
     known = {json.loads(line)["seed"] for line in results_path(digits).read_text().splitlines()}
