@@ -1,6 +1,6 @@
 """Which remedies against mode collapse find all Gaussians of a ring (Metz et al., 2017; Gulrajani et al., 2017).
 
-python recipes/claims/gans/mode_collapse.py [--full]        a minute on one CPU core, too short to find many; --full ten
+python recipes/claims/gans/mode_collapse.py [--full]        a minute on one CPU core, too short to find many; --full fifteen
 
 The same two networks play as a plain GAN, and with each remedy that the textbook names: Wasserstein loss (with a gradient
 penalty), minibatch discrimination, unrolling. All have as many updates of the generator on batches as large, Adam with falling
@@ -56,12 +56,12 @@ class Play(NamedTuple):
 PLAYS = {
     "plain": Play(GAN, {}, {}, 3e-3, 3e-3, (0.5, 0.9)),
     "Wasserstein loss": Play(WGANGP, {}, WASSERSTEIN, 3e-3, 3e-3, (0.5, 0.9)),
-    "minibatch discrimination": Play(MinibatchGAN, KERNELS, {}, 3e-3, 3e-3, (0.5, 0.9)),
-    "unrolling": Play(UnrolledGAN, UNROLLED, {}, 2e-3, 5e-4, (0.5, 0.999)),
+    "minibatch discrimination": Play(MinibatchGAN, KERNELS, {}, 1e-3, 2e-4, (0.5, 0.999)),
+    "unrolling": Play(UnrolledGAN, UNROLLED, {}, 1e-3, 1e-4, (0.5, 0.999)),
     "plain, one Gaussian": Play(GAN, {}, {}, 3e-3, 3e-3, (0.5, 0.9), num_modes=1),
     "Wasserstein loss, no penalty": Play(WGANGP, {}, {**WASSERSTEIN, "penalty": None}, 3e-3, 3e-3, (0.5, 0.9)),
-    "minibatch discrimination, blind": Play(MinibatchGAN, KERNELS, {}, 3e-3, 3e-3, (0.5, 0.9), blind=True),
-    "unrolling by no steps": Play(UnrolledGAN, {**UNROLLED, "unroll": 0}, {}, 2e-3, 5e-4, (0.5, 0.999)),
+    "minibatch discrimination, blind": Play(MinibatchGAN, KERNELS, {}, 1e-3, 2e-4, (0.5, 0.999), blind=True),
+    "unrolling by no steps": Play(UnrolledGAN, {**UNROLLED, "unroll": 0}, {}, 1e-3, 1e-4, (0.5, 0.999)),
 }
 NOT_APPLICABLE = "progressive growing"
 
@@ -75,7 +75,7 @@ class Sizes(NamedTuple):
 
 
 FAST = Sizes(num_seeds=2, num_iterations=600, num_samples=5000)
-FULL = Sizes(num_seeds=3, num_iterations=2500, num_samples=10_000)
+FULL = Sizes(num_seeds=3, num_iterations=3000, num_samples=10_000)
 
 
 class Found(NamedTuple):
