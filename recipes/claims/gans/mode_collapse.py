@@ -33,7 +33,7 @@ from zoo.training.adversarial import Adversarial, Game, parts
 CLAIM = (
     "A GAN loses modes of a ring of eight Gaussians; Wasserstein loss, minibatch discrimination and unrolling each find all."
 )
-NUM_MODES, SPREAD, LATENT_DIM, WIDTHS, BATCH_SIZE = 8, 0.05, 16, (128, 128), 64
+NUM_MODES, SPREAD, LATENT_DIM, WIDTHS, BATCH_SIZE = 8, 0.05, 2, (128, 128), 64
 REMEDIES = ("Wasserstein loss", "minibatch discrimination", "unrolling")
 WASSERSTEIN: Game = {"n_critic": 2, "penalty": "gradient", "penalty_weight": 1.0}
 UNROLLED = {"unroll": 5, "unroll_lr": 0.01}
