@@ -184,10 +184,11 @@ class TwoPlayers(System):
             self.trainer.strategy._ddp_kwargs["find_unused_parameters"] = True
 
     def on_validation_start(self) -> None:
-        self._share_buffers()
-
-    def on_test_start(self) -> None:
-        self._share_buffers()
+        """Judge what the checkpoint holds, rank 0's averages of BatchNorm: DDP shares none in manual optimization."""
+        if isinstance(self.trainer.strategy, DDPStrategy):
+            for network in (self.generator, self.discriminator, self.average):
+                for buffer in network.buffers() if network is not None else ():
+                    distributed.broadcast(buffer, src=0)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         total, d_lr = self.total_steps(), self.game["d_lr"]
@@ -204,13 +205,6 @@ class TwoPlayers(System):
         """Clip: here gradients are unscaled, at any precision."""
         if self.game["clip"] is not None:
             clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], self.game["clip"])
-
-    def _share_buffers(self) -> None:
-        """Evaluate what the checkpoint holds, rank 0's averages of BatchNorm: DDP shares none in manual optimization."""
-        if isinstance(self.trainer.strategy, DDPStrategy):
-            for network in (self.generator, self.discriminator, self.average):
-                for buffer in network.buffers() if network is not None else ():
-                    distributed.broadcast(buffer, src=0)
 
     def _turn(self, optimizer: LightningOptimizer, step: Step, batch: Any, progress: Tensor) -> tuple[Tensor, Outputs]:
         """One player's gradients, and nobody else's; loss and outputs of the last part."""

@@ -33,5 +33,11 @@ class BufferRecorder(Callback):
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
 
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._save(trainer, pl_module, "val")
+
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        torch.save(dict(pl_module.named_buffers()), self.folder / f"rank{trainer.global_rank}of{trainer.world_size}.pt")
+        self._save(trainer, pl_module, "test")
+
+    def _save(self, trainer: Trainer, model: LightningModule, stage: str) -> None:
+        torch.save(dict(model.named_buffers()), self.folder / f"{stage}{trainer.global_rank}of{trainer.world_size}.pt")

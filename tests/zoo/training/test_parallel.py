@@ -163,8 +163,9 @@ def test_two_processes_draw_their_own_noise_and_evaluate_one_network(tmp_path: P
     checkpoint = read_checkpoint(run / "checkpoints" / "last.ckpt")
     first, second = (states["torch"] for states in checkpoint["random_states"])
     assert not torch.equal(first, second)
-    of_ranks = [torch.load(tmp_path / f"rank{rank}of2.pt", weights_only=True) for rank in (0, 1)]
-    assert any("running_mean" in name for name in of_ranks[0])
-    for name, value in of_ranks[0].items():
-        assert torch.equal(of_ranks[1][name], value), name
-        torch.testing.assert_close(checkpoint["state_dict"][name], value)
+    for stage in ("val", "test"):
+        first, second = (torch.load(tmp_path / f"{stage}{rank}of2.pt", weights_only=True) for rank in (0, 1))
+        assert any("running_mean" in name for name in first)
+        for name, value in first.items():
+            assert torch.equal(second[name], value), (stage, name)
+            torch.testing.assert_close(checkpoint["state_dict"][name], value)
