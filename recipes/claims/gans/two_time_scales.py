@@ -41,7 +41,7 @@ class Sizes(NamedTuple):
     num_iterations: int
 
 
-FAST = Sizes(num_seeds=2, means=(2e-3,), num_iterations=800)
+FAST = Sizes(num_seeds=2, means=(2e-3,), num_iterations=400)
 FULL = Sizes(num_seeds=3, means=(1.5e-3, 3e-3), num_iterations=4000)
 
 
