@@ -14,7 +14,7 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +29,8 @@ from datamodules import FashionMNIST
 from zoo import DCGAN
 from zoo.gans.dcgan import DCDiscriminator, DCGenerator
 from zoo.training.run import Run, hardware
+
+Precision = Literal["32-true", "bf16-mixed"]
 
 SHAPE, LATENT_DIM, BATCH_SIZE, LR, BETAS = (1, 28, 28), 64, 128, 2e-4, (0.5, 0.999)
 
@@ -100,7 +102,7 @@ class TakeTurns(Callback):
             self.start = time.perf_counter()
 
 
-def measure(num_steps: int, num_rounds: int, precision: Literal["32-true", "bf16-mixed"]) -> dict[str, object]:
+def measure(num_steps: int, num_rounds: int, precision: Precision) -> dict[str, object]:
     """Milliseconds per iteration of both, and their ratio; the precision is the zoo's."""
     turns = TakeTurns(num_steps)
     model = DCGAN(SHAPE, LATENT_DIM, lr=LR, optim={"name": "adam", "betas": list(BETAS), "schedule": "constant"})
@@ -128,5 +130,5 @@ def measure(num_steps: int, num_rounds: int, precision: Literal["32-true", "bf16
 
 if __name__ == "__main__":
     arguments = parse_arguments(__file__, __doc__, batches=30, rounds=7)
-    precisions: tuple[Literal["32-true", "bf16-mixed"], ...] = ("32-true", "bf16-mixed")
-    keep([measure(arguments.batches, arguments.rounds, precision) for precision in precisions], __file__, arguments.output)
+    results = [measure(arguments.batches, arguments.rounds, precision) for precision in get_args(Precision)]
+    keep(results, __file__, arguments.output)

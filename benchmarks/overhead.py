@@ -11,7 +11,9 @@ faster.
 import argparse
 import csv
 import json
+import shlex
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -197,7 +199,7 @@ def keep(results: list[dict[str, object]], script: str, output: Path) -> None:
     about = {
         "torch": torch.__version__.split("+")[0],
         "date": time.strftime("%Y-%m-%d"),
-        "command": f"python benchmarks/{Path(script).name}",
+        "command": shlex.join(["python", f"benchmarks/{Path(script).name}", *sys.argv[1:]]),
     }
     for result in results:
         print(json.dumps({**result, **about}, indent=1))

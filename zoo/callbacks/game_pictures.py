@@ -41,9 +41,8 @@ class GamePictures(Callback):
         if batch_idx or trainer.sanity_checking or not isinstance(pl_module, Adversarial):
             return
         model, num = pl_module, _ROWS * _COLUMNS if batch.x.ndim == 4 else _POINTS
-        x = model(
-            *(value.to(model.device) for value in model.example_inputs(num))
-        )  # every process: a sharded network needs them all
+        inputs = (value.to(model.device) for value in model.example_inputs(num))
+        x = model(*inputs)  # in every process: a sharded network needs them all
         told = model.given(batch)
         real = model.discriminator(model.real(batch), *told)
         fake = model.discriminator(model.generator(model.noise(len(batch.x)), *told), *told)

@@ -85,7 +85,7 @@ class SampleScores(Callback):
             for name, value in zip(names, (*precision_recall(features["test"], features[of]), distance, varied), strict=True):
                 scores[f"{name}_{kind}" if inception else f"{name}_{self.extractor}_{kind}"] = value
         if not inception:  # whose classes are not ours
-            num_modes = logits["test"].shape[-1] ** (pictures["test"].shape[1] if stacked else 1)
+            num_modes = logits["test"].shape[-1] ** (logits["test"].shape[1] if stacked else 1)
             for end, of in (("", "samples"), ("_real", "train")):
                 share = shares(labels[of], num_modes)
                 scores |= {f"modes{end}": float(count_modes(share)), f"least_share{end}": share.min().item()}

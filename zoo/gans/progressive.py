@@ -42,9 +42,10 @@ class Growing(nn.Module):
         self.level.fill_(level)
         self.top = math.ceil(level)
 
-    def share(self) -> Tensor:
-        """How much of the resolution under way is there: 0-d, 1 when it has come."""
-        return self.level - (self.top - 1)
+    def blend(self, before: Tensor, under_way: Tensor) -> Tensor:
+        """Maps or images of the resolution under way, as much as has come of it; the rest is of the one before, enlarged."""
+        share = self.level - (self.top - 1)  # 0-d, 1 when it has come
+        return torch.lerp(_resize(before, under_way.shape[2:]), under_way, share.to(under_way.dtype))
 
 
 def _grow_to_its_level(network: Growing, keys: object) -> None:
@@ -79,7 +80,7 @@ class ProgressiveGenerator(Growing):
             before, maps = maps, self.blocks[place](_resize(maps, self.sizes[place]))
         x = self.to_image[self.top](maps)
         if self.top > 0:
-            x = torch.lerp(_resize(self.to_image[self.top - 1](before), self.sizes[self.top]), x, self.share().to(x.dtype))
+            x = self.blend(self.to_image[self.top - 1](before), x)
         return torch.tanh(_resize(x, self.sizes[-1]))
 
 
@@ -116,8 +117,8 @@ class ProgressiveDiscriminator(Growing):
         """Images (B, C, H, W) between what the resolution before shows of them and what the one under way does."""
         if self.top == 0:
             return x
-        x, smaller = (F.adaptive_avg_pool2d(x, size) for size in (self.sizes[self.top], self.sizes[self.top - 1]))
-        return _resize(torch.lerp(_resize(smaller, self.sizes[self.top]), x, self.share().to(x.dtype)), self.sizes[-1])
+        smaller, larger = (F.adaptive_avg_pool2d(x, self.sizes[place]) for place in (self.top - 1, self.top))
+        return _resize(self.blend(smaller, larger), self.sizes[-1])
 
     def forward(self, x: Tensor) -> Tensor:
         check_shape(x, self.input_shape)
@@ -127,7 +128,7 @@ class ProgressiveDiscriminator(Growing):
             maps = F.adaptive_avg_pool2d(self.blocks[place - 1](maps), self.sizes[place - 1])
             if place == self.top:
                 smaller = self.from_image[place - 1](F.adaptive_avg_pool2d(x, self.sizes[place - 1]))
-                maps = torch.lerp(smaller, maps, self.share().to(maps.dtype))
+                maps = self.blend(smaller, maps)
         return self.end(maps).squeeze(1)
 
 
@@ -197,6 +198,6 @@ def _convolutions(fan_in: int, fan_out: int) -> nn.Sequential:
     return nn.Sequential(EqualizedConv2d(fan_in, fan_out, 3), nn.LeakyReLU(SLOPE), PixelNorm())
 
 
-def _resize(x: Tensor, size: tuple[int, int]) -> Tensor:
+def _resize(x: Tensor, size: Sequence[int]) -> Tensor:
     """Each pixel as often as it takes."""
-    return x if tuple(x.shape[2:]) == size else F.interpolate(x, size, mode="nearest")
+    return x if list(x.shape[2:]) == list(size) else F.interpolate(x, list(size), mode="nearest")

@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
@@ -24,6 +24,7 @@ from zoo.nn.adversarial import (
 from zoo.nn.average import Average
 from zoo.nn.checks import check_range
 from zoo.training.optim import Optim, configure
+from zoo.training.parallel import share_buffers
 from zoo.training.system import Outputs, System, scalars
 
 Step = Callable[[Any, Tensor], tuple[Tensor, Outputs]]
@@ -187,8 +188,8 @@ class TwoPlayers(System):
         """Judge what the checkpoint holds, rank 0's averages of BatchNorm: DDP shares none in manual optimization."""
         if isinstance(self.trainer.strategy, DDPStrategy):
             for network in (self.generator, self.discriminator, self.average):
-                for buffer in network.buffers() if network is not None else ():
-                    distributed.broadcast(buffer, src=0)
+                if network is not None:
+                    share_buffers(network)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         total, d_lr = self.total_steps(), self.game["d_lr"]

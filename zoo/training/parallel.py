@@ -38,8 +38,13 @@ class FSDP2(ModelParallelStrategy):
     def on_validation_start(self) -> None:
         """Evaluate with rank 0's buffers everywhere, as with DDP and as the checkpoint holds them (BatchNorm's averages)."""
         assert self.model is not None
-        for buffer in self.model.buffers():
-            distributed.broadcast(buffer, src=0)
+        share_buffers(self.model)
+
+
+def share_buffers(network: nn.Module) -> None:
+    """Give every process the buffers of rank 0, which are those that a checkpoint holds."""
+    for buffer in network.buffers():
+        distributed.broadcast(buffer, src=0)
 
 
 def shard(system: LightningModule, mesh: DeviceMesh) -> None:

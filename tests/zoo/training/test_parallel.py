@@ -17,22 +17,23 @@ from zoo.training.checkpoint import load_system, read_checkpoint
 HERE = Path(__file__).parent
 
 
+def zoo(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """`python -m zoo`, with the callbacks beside this file at hand; it has to succeed."""
+    path = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "PYTHONPATH": path, "ZOO_IMPORTS": "recorder"}
+    command = [sys.executable, "-m", "zoo", *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
 def fit(folder: Path, *more: str, records: bool = True) -> Path:
     folder.mkdir()
     recorder = f"{{class_path: recorder.Recorder, init_args: {{folder: '{folder}'}}}}"
     same_work = ["--model.norm", "none", "--model.dropout", "0", "--model.optim.name", "sgd", "--model.lr", "0.1"]
-    command = [sys.executable, "-m", "zoo", "fit", "-c", "mlp_digits", *more, "--run_dir", str(folder / "run"), *same_work]
-    command += [
-        "--trainer.max_epochs",
-        "2",
-        "--trainer.accelerator",
-        "cpu",
-        *(["--trainer.callbacks+", recorder] if records else []),
-    ]
-    path = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
-    environment = {**os.environ, "PYTHONPATH": path, "ZOO_IMPORTS": "recorder"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
+    short = ["--trainer.max_epochs", "2", "--trainer.accelerator", "cpu"]
+    callbacks = ["--trainer.callbacks+", recorder] if records else []
+    zoo("fit", "-c", "mlp_digits", *more, "--run_dir", str(folder / "run"), *same_work, *short, *callbacks)
     return folder
 
 
@@ -78,9 +79,7 @@ def test_a_sharded_run_resumes_in_one_process(tmp_path: Path) -> None:
     """Its single-file checkpoint is nobody's shard: weights and optimizer state go on elsewhere."""
     run = fit(tmp_path / "two", "-c", "trainer/fsdp", records=False) / "run"
     arguments = ["--trainer.strategy", "auto", "--trainer.devices", "1", "--trainer.max_epochs", "3"]
-    command = [sys.executable, "-m", "zoo", "fit", "--resume", str(run), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
+    zoo("fit", "--resume", str(run), *arguments)
     assert read_checkpoint(run / "checkpoints" / "last.ckpt")["global_step"] == 60
     assert load_system(run / "checkpoints" / "best.ckpt")(torch.zeros(1, 1, 8, 8)).shape == (1, 10)
 
@@ -93,10 +92,7 @@ def test_a_network_with_convolutions_trains_and_is_tested_on_two_processes(tmp_p
     trainer = {"max_epochs": 2, "precision": "32-true", "accelerator": "cpu"}
     recipe.write_text(yaml.safe_dump({"model": model, "data": {"class_path": "datamodules.Digits"}, "trainer": trainer}))
     run = tmp_path / "run"
-    command = [sys.executable, "-m", "zoo", "fit", "-c", str(recipe), "-c", overlay, "--run_dir", str(run)]
-    command += ["--trainer.accelerator", "cpu"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
+    zoo("fit", "-c", str(recipe), "-c", overlay, "--run_dir", str(run), "--trainer.accelerator", "cpu")
     assert json.loads((run / "run.json").read_text())["results"]["test/acc"] > 0.3
     assert (run / "pictures" / "filters.png").stat().st_size > 0
     assert load_system(run / "checkpoints" / "best.ckpt")(torch.zeros(1, 1, 8, 8)).shape == (1, 10)
@@ -107,9 +103,7 @@ def test_a_network_entered_by_other_methods_is_evaluated_alike_by_two_processes_
     run = tmp_path / "run"
 
     def scores(*arguments: str) -> dict[str, float]:
-        command = [sys.executable, "-m", "zoo", *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-        assert done.returncode == 0, done.stderr
+        done = zoo(*arguments)
         assert "sync_dist" not in done.stderr
         rows = [line.split() for line in done.stdout.splitlines()]
         return {row[0]: float(row[1]) for row in rows if row and row[0].startswith("test/")}
@@ -135,11 +129,7 @@ def play(folder: Path, overlay: str, model: dict[str, Any], data: dict[str, Any]
     recipe, run = folder / "gan.yaml", folder / "run"
     trainer = {"max_epochs": 2, "precision": "32-true", "accelerator": "cpu", "callbacks": list(callbacks)}
     recipe.write_text(yaml.safe_dump({"model": model, "data": data, "trainer": trainer}))
-    command = [sys.executable, "-m", "zoo", "fit", "-c", str(recipe), "-c", overlay, "--run_dir", str(run)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])}
-    environment["ZOO_IMPORTS"] = "recorder"
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
+    zoo("fit", "-c", str(recipe), "-c", overlay, "--run_dir", str(run))
     return run
 
 
