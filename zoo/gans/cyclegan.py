@@ -141,6 +141,8 @@ class CycleGAN(Translator):
         super().__init__(translators, judges, lr, optim, game, rules={"loss": "least_squares"})
         if self.game["penalty"] is not None:
             raise ValueError(f"CycleGAN's discriminators have no penalty, got {self.game['penalty']!r}: leave game.penalty out")
+        if not self.game["redraw"]:
+            raise ValueError("CycleGAN's generators translate anew in their own turn: leave game.redraw out")
         self.save_hyperparameters(logger=False)
         self.cycle, self.identity = cycle, identity
         self.past = nn.ModuleDict({domain: ImageBuffer(shape, buffer_size) for domain in "ab"})
@@ -149,7 +151,7 @@ class CycleGAN(Translator):
         """Images of B (B, C, H, W) in [0, 1] to images of A."""
         return as_images(self.net(as_signed(y), True))
 
-    def d_step(self, batch: Any, progress: Tensor, penalise: bool = True) -> tuple[Tensor, Outputs]:
+    def d_step(self, batch: Any, progress: Tensor, penalise: bool = True, fake: Tensor | None = None) -> tuple[Tensor, Outputs]:
         """The sum of both discriminators' losses; `new_*` and `place_*` are what the buffers are to keep."""
         generator = self.player
         a, b = as_signed(batch.x), as_signed(batch.y)
@@ -166,7 +168,7 @@ class CycleGAN(Translator):
         means = (torch.stack([logits.mean() for logits in pair]).mean() for pair in (real, fake))
         return loss, {"d_loss": loss, **dict(zip(("d_real", "d_fake"), means, strict=True)), **new}
 
-    def g_step(self, batch: Any, progress: Tensor) -> tuple[Tensor, Outputs]:
+    def g_step(self, batch: Any, progress: Tensor, fake: Tensor | None = None) -> tuple[Tensor, Outputs]:
         """Both generators' losses: to deceive, to come back, and to leave alone what is of the domain already."""
         generator = self.player
         a, b = as_signed(batch.x), as_signed(batch.y)

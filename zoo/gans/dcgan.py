@@ -92,12 +92,12 @@ class DCDiscriminator(nn.Module):
         self.num_features = widths[-1] * height * width
         self.head: nn.Module = nn.Linear(self.num_features, 1)
         self.of_class = nn.Embedding(num_classes, self.num_features) if num_classes else None
-        if norm != "spectral":
-            self.apply(initialise)
-            return
-        for module in list(self.modules()):  # whose weights keep torch's scale: beside tiny ones every step would be a leap
-            if isinstance(module, nn.Conv2d | nn.Linear | nn.Embedding):
-                spectral(module)
+        if norm == "batch":
+            self.apply(initialise)  # BatchNorm makes up for tiny weights; without it they keep torch's scale
+        if norm == "spectral":
+            for module in list(self.modules()):
+                if isinstance(module, nn.Conv2d | nn.Linear | nn.Embedding):
+                    spectral(module)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         check_shape(x, self.input_shape)

@@ -167,8 +167,8 @@ class Pix2Pix(Translator):
     def fake(self, batch: Any) -> Tensor:
         return self.player(as_signed(batch.x))
 
-    def g_step(self, batch: Any, progress: Tensor) -> tuple[Tensor, Outputs]:
-        fake = self.fake(batch)
+    def g_step(self, batch: Any, progress: Tensor, fake: Tensor | None = None) -> tuple[Tensor, Outputs]:
+        fake = self.fake(batch) if fake is None else fake
         distance = F.l1_loss(fake, self.real(batch))
         outputs, loss = {"l1": distance / 2}, self.l1 * distance
         if self.adversarial:

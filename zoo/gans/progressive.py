@@ -103,7 +103,11 @@ class ProgressiveDiscriminator(Growing):
             nn.Sequential(EqualizedConv2d(input_shape[0], dim, 1), nn.LeakyReLU(SLOPE)) for dim in dims
         )
         self.blocks = nn.ModuleList(
-            nn.Sequential(EqualizedConv2d(fan_in, fan_out, 3), nn.LeakyReLU(SLOPE)) for fan_out, fan_in in pairwise(dims)
+            nn.Sequential(
+                *(EqualizedConv2d(fan_in, fan_in, 3), nn.LeakyReLU(SLOPE)),
+                *(EqualizedConv2d(fan_in, fan_out, 3), nn.LeakyReLU(SLOPE)),
+            )
+            for fan_out, fan_in in pairwise(dims)
         )
         self.end = nn.Sequential(
             MinibatchStd(),
@@ -195,7 +199,10 @@ def check_growth(shape: Sequence[int], widths: Sequence[int]) -> None:
 
 
 def _convolutions(fan_in: int, fan_out: int) -> nn.Sequential:
-    return nn.Sequential(EqualizedConv2d(fan_in, fan_out, 3), nn.LeakyReLU(SLOPE), PixelNorm())
+    return nn.Sequential(
+        *(EqualizedConv2d(fan_in, fan_out, 3), nn.LeakyReLU(SLOPE), PixelNorm()),
+        *(EqualizedConv2d(fan_out, fan_out, 3), nn.LeakyReLU(SLOPE), PixelNorm()),
+    )
 
 
 def _resize(x: Tensor, size: Sequence[int]) -> Tensor:

@@ -44,10 +44,10 @@ class UnrolledGAN(Adversarial):
         self.save_hyperparameters(logger=False)
         self.unroll, self.unroll_lr = unroll, unroll_lr
 
-    def g_step(self, batch: Any, progress: Tensor) -> tuple[Tensor, Outputs]:
+    def g_step(self, batch: Any, progress: Tensor, fake: Tensor | None = None) -> tuple[Tensor, Outputs]:
         if not self.training:  # where nothing has gradients: judged by the discriminator as it is
-            return super().g_step(batch, progress)
-        fake = self.fake(batch)
+            return super().g_step(batch, progress, fake)
+        fake = self.fake(batch) if fake is None else fake
         weights = self.unrolled(self.real(batch), fake)
         loss = generator_loss(self.game["loss"], functional_call(self.discriminator, weights, (fake,)))
         return loss, {"g_loss": loss}

@@ -1,6 +1,7 @@
 """What every GAN shares: two players, an iteration of the game per batch, and an average of the generator's weights."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Literal, TypedDict, get_args
 
 import torch
@@ -36,6 +37,7 @@ class Game(TypedDict, total=False):
     loss: Loss  # non_saturating
     n_critic: int  # discriminator updates before one of the generator: a batch is dealt out to them; 1
     accumulate: int  # parts that each update computes one after the other, to fit into memory; 1
+    redraw: bool  # the generator answers for samples of its own turn, else for those just judged, which saves a pass; true
     d_lr: float | None  # learning rate of the discriminator; lr
     ema: float  # how much of its past the average of the generator keeps per iteration, 0 takes no average; 0
     clip: float | None  # largest norm of a player's gradient; none
@@ -49,6 +51,7 @@ _DEFAULTS: Game = {
     "loss": "non_saturating",
     "n_critic": 1,
     "accumulate": 1,
+    "redraw": True,
     "d_lr": None,
     "ema": 0.0,
     "clip": None,
@@ -117,11 +120,15 @@ class TwoPlayers(System):
         """What the generator makes of, or for, a batch, as the discriminator sees it."""
         raise NotImplementedError(f"{type(self).__name__} has to define fake(batch) -> samples")
 
-    def d_step(self, batch: Any, progress: Tensor, penalise: bool = True) -> tuple[Tensor, Outputs]:
-        """The discriminator's loss, and means of what it says; with the penalty of the game if so wanted."""
+    def d_step(self, batch: Any, progress: Tensor, penalise: bool = True, fake: Tensor | None = None) -> tuple[Tensor, Outputs]:
+        """The discriminator's loss, and means of what it says; with the penalty of the game if so wanted.
+
+        `fake`, without its graph, is what the generator made of the batch, if it has already.
+        """
         real, given = self.real(batch), self.given(batch)
-        with torch.no_grad():
-            fake = self.fake(batch)
+        if fake is None:
+            with torch.no_grad():
+                fake = self.fake(batch)
         real_logits, fake_logits = self.discriminator(real, *given), self.discriminator(fake, *given)
         loss = discriminator_loss(self.game["loss"], real_logits, fake_logits)
         outputs = {"d_loss": loss, "d_real": real_logits.mean(), "d_fake": fake_logits.mean()}
@@ -130,9 +137,10 @@ class TwoPlayers(System):
             loss = loss + self.game["penalty_weight"] * self.game["penalty_every"] * outputs["penalty"]
         return loss, outputs
 
-    def g_step(self, batch: Any, progress: Tensor) -> tuple[Tensor, Outputs]:
-        """The generator's loss."""
-        loss = generator_loss(self.game["loss"], self.discriminator(self.fake(batch), *self.given(batch)))
+    def g_step(self, batch: Any, progress: Tensor, fake: Tensor | None = None) -> tuple[Tensor, Outputs]:
+        """The generator's loss; `fake`, with its graph, is what it made of the batch, if it has already."""
+        fake = self.fake(batch) if fake is None else fake
+        loss = generator_loss(self.game["loss"], self.discriminator(fake, *self.given(batch)))
         return loss, {"g_loss": loss}
 
     def keep(self, outputs: Outputs) -> None:
@@ -150,13 +158,16 @@ class TwoPlayers(System):
         progress, game, iteration = self._progress(), self.game, self.global_step
         d_optimizer, g_optimizer = self.players()
         penalise = iteration % game["penalty_every"] == 0
-        for part in parts(batch, game["n_critic"]):
-            d_loss, d_outputs = self._turn(d_optimizer, lambda b, p: self.d_step(b, p, penalise), part, progress)
+        *others, last = parts(batch, game["n_critic"])
+        fake = None if game["redraw"] else self.fake(last)  # here, where no turn has switched off gradients
+        for part in (*others, last):
+            judged = fake.detach() if fake is not None and part is last else None
+            d_loss, d_outputs = self._turn(d_optimizer, partial(self.d_step, penalise=penalise, fake=judged), part, progress)
             # through the strategy, since Lightning counts steps of its own optimizers: an iteration is one, the generator's
             self.trainer.strategy.optimizer_step(d_optimizer.optimizer, _nothing)
             if game["weight_clip"] is not None:
                 clip_weights(self.discriminator, game["weight_clip"])
-        g_loss, g_outputs = self._turn(g_optimizer, self.g_step, part, progress)
+        g_loss, g_outputs = self._turn(g_optimizer, partial(self.g_step, fake=fake), last, progress)
         g_optimizer.step()
         if self.average is not None:
             self.average.update(self.generator)
@@ -273,6 +284,11 @@ def check_game(game: Game) -> Game:
     for name in counts:
         if game[name] < 1:
             raise ValueError(f"game.{name} must be at least 1, got {game[name]}")
+    if not game["redraw"] and game["accumulate"] > 1:
+        raise ValueError(
+            f"game.redraw false keeps one graph of the whole batch for both players, game.accumulate {game['accumulate']} "
+            "is there to have none: choose one of them"
+        )
     if not 0 <= game["ema"] < 1:
         raise ValueError(f"game.ema must lie in [0, 1), got {game['ema']}")
     positive: tuple[Literal["d_lr", "clip", "weight_clip", "penalty_weight"], ...]

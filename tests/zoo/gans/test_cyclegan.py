@@ -166,6 +166,7 @@ def test_generators_keep_every_size_that_halves(size: tuple[int, int]) -> None:
         ({"cycle": -1.0}, "cycle and identity are weights of 0 or more, got -1.0 and 0.5"),
         ({"buffer_size": -1}, "a buffer's size must be 0 or more images, got -1"),
         ({"game": {"penalty": "r1"}}, "CycleGAN's discriminators have no penalty, got 'r1': leave game.penalty out"),
+        ({"game": {"redraw": False}}, "CycleGAN's generators translate anew in their own turn: leave game.redraw out"),
     ],
 )
 def test_what_cannot_be_built_is_refused(arguments: dict[str, Any], message: str) -> None:

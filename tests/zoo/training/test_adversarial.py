@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -189,6 +190,32 @@ def test_gradients_are_clipped_for_each_player(fit: Fit) -> None:
     assert after.norms == pytest.approx([1e-3, 1e-3], rel=1e-3)
 
 
+def test_without_redrawing_an_iteration_is_that_of_tutorials(fit: Fit) -> None:
+    """One batch of fakes for both players, to the bit: weights after three iterations are those of the loop written out."""
+    batches = [Batch(torch.randn(20, 2), torch.zeros(20), torch.arange(20)) for _ in range(3)]
+    torch.manual_seed(0)
+    system, twin = (OfItsBatch((2,), latent_dim=3, widths=[8], lr=0.01, game={"redraw": again}) for again in (False, True))
+    twin.load_state_dict(system.state_dict())
+    passes: list[int] = []
+    system.generator.register_forward_hook(lambda *_: passes.append(1))
+    loader = DataLoader(batches, batch_size=None)  # type: ignore[arg-type]  # a list will do
+    fit(system, None, loader, loader, limit_val_batches=0)
+    assert len(passes) == 3
+    players = twin.discriminator, twin.generator
+    d, g = (torch.optim.Adam(net.parameters(), lr=0.01, betas=(0.5, 0.999), fused=True) for net in players)
+    for batch in batches:
+        fake = twin.fake(batch)
+        loss = F.softplus(-twin.discriminator(batch.x)).mean() + F.softplus(twin.discriminator(fake.detach())).mean()
+        d.zero_grad()
+        loss.backward()
+        d.step()
+        loss = F.softplus(-twin.discriminator(fake)).mean()
+        g.zero_grad()
+        loss.backward()
+        g.step()
+    assert same(system.state_dict(), twin.state_dict())
+
+
 def test_a_lazy_penalty_weighs_as_much(fit: Fit) -> None:
     system = small(game={"penalty": "r1", "penalty_weight": 2.0, "penalty_every": 4})
     batch = Batch(torch.randn(9, 2), torch.zeros(9), torch.arange(9))
@@ -200,7 +227,7 @@ def test_a_lazy_penalty_weighs_as_much(fit: Fit) -> None:
     torch.testing.assert_close(without, outputs["d_loss"])
     asked: list[int] = []
     play = system.d_step
-    system.d_step = lambda b, p, penalise=True: asked.append(penalise) or play(b, p, penalise)  # type: ignore[method-assign, func-returns-value]
+    system.d_step = lambda b, p, penalise=True, fake=None: asked.append(penalise) or play(b, p, penalise)  # type: ignore[method-assign, func-returns-value]
     fit(system, points(), max_steps=5, limit_val_batches=0)
     assert asked == [True, False, False, False, True]
 
@@ -229,6 +256,7 @@ def test_a_resumed_game_ends_as_the_uninterrupted_one(fit: Fit, tmp_path: Path) 
         ({"critic": 5}, "game has no 'critic': choose from loss, n_critic"),
         ({"n_critic": 0}, "game.n_critic must be at least 1, got 0"),
         ({"penalty": "r2"}, "unknown penalty 'r2': choose one of gradient, r1"),
+        ({"redraw": False, "accumulate": 2}, "game.redraw false keeps one graph"),
         ({"ema": 1.0}, r"game.ema must lie in \[0, 1\), got 1.0"),
         ({"weight_clip": -0.1}, "game.weight_clip must be positive, got -0.1"),
     ],
