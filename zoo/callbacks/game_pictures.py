@@ -53,7 +53,7 @@ class GamePictures(Callback):
         if x.ndim == 4:
             save_tiles(x.unflatten(0, (_ROWS, _COLUMNS)), frame)
         else:
-            points_figure(batch.x.cpu(), x.cpu()).savefig(frame, dpi=80)
+            points_figure(x.cpu(), batch.x.cpu()).savefig(frame, dpi=80)
         shutil.copyfile(frame, self.folder / "samples.png")
         logits_figure(real.float().cpu().flatten(), fake.float().cpu().flatten()).savefig(self.folder / "logits.png", dpi=100)
         for name in ("samples", "logits"):
@@ -76,13 +76,14 @@ class GamePictures(Callback):
         log_pictures(trainer, "test/interpolation", [str(self.folder / "interpolation.png")])
 
 
-def points_figure(real: Tensor, fake: Tensor) -> Figure:
-    """Points (N, 2) and (M, 2), the drawn ones in colour over the real ones; the frame is that of the real ones."""
+def points_figure(drawn: Tensor, real: Tensor | None = None) -> Figure:
+    """Points (N, 2), over real ones (M, 2) where there are some: then the frame is theirs."""
     figure = Figure(figsize=(4, 4), layout="constrained")
     axes = figure.subplots()
-    axes.scatter(real[:, 0], real[:, 1], s=3, color="lightgrey", label="real")
-    axes.scatter(fake[:, 0], fake[:, 1], s=3, color="C0", alpha=0.5, label="drawn")
-    reach = 1.3 * real.abs().max().item()
+    if real is not None:
+        axes.scatter(real[:, 0], real[:, 1], s=3, color="lightgrey", label="real")
+    axes.scatter(drawn[:, 0], drawn[:, 1], s=3, color="C0", alpha=0.5, label="drawn")
+    reach = 1.3 * (drawn if real is None else real).abs().max().item()
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
     axes.legend(fontsize=7, loc="upper right")
     return figure

@@ -94,7 +94,9 @@ def build_parser() -> argparse.ArgumentParser:
             instead.add_argument("--text", metavar="FILE", help="a text per line of a file, or of standard input (-)")
 
     sample = commands.add_parser("sample", help="write images that a trained model makes up")
-    sample.add_argument("-n", "--num", type=int, default=40, help="images (default: 40)")
+    sample.add_argument("-n", "--num", type=int, default=40, help="images, or points (default: 40)")
+    sample.add_argument("--images", type=Path, help="a picture, or a folder of them, for a model that translates")
+    sample.add_argument("--back", action="store_true", help="translate them from CycleGAN's second domain to its first")
     interpolate = commands.add_parser("interpolate", help="write images on the way from one code to another")
     interpolate.add_argument("--pairs", type=int, default=4, help="of codes (default: 4)")
     interpolate.add_argument("--steps", type=int, default=10, help="images on the way, both ends included (default: 10)")
@@ -181,7 +183,8 @@ def _dispatch(argv: list[str]) -> int:
             from zoo.cli.sample import sample
 
             _at_least(1, num=args.num)
-            return sample(find_checkpoint(args.checkpoint), args.num, args.label, args.seed, args.output)
+            checkpoint = find_checkpoint(args.checkpoint)
+            return sample(checkpoint, args.num, args.images, args.back, args.label, args.seed, args.output)
         case "interpolate":
             from zoo.cli.sample import interpolate
 

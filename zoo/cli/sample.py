@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from zoo.callbacks.game_pictures import points_figure
 from zoo.callbacks.tiles import save_tiles
 from zoo.nn.interpolation import both_ways
 from zoo.training.checkpoint import load_system
@@ -16,24 +17,40 @@ _COLUMNS = 10
 
 
 @torch.no_grad()
-def sample(checkpoint: Path, num: int, label: int | None, seed: int, output: Path | None) -> int:
+def sample(
+    checkpoint: Path, num: int, images: Path | None, back: bool, label: int | None, seed: int, output: Path | None
+) -> int:
     """Write a sheet of `num` samples, ten to a row; of class `label` only, for a conditional model.
 
+    Of a model of points in the plane it is a scatter. A model that translates is given pictures, the first `num` of `images`,
+    and each row of them stands above a row of translations, `back` from the second domain to the first.
+
     Raises:
-        ValueError: if the checkpoint holds no model that samples, or knows no such class.
+        ValueError: if the checkpoint holds no model that samples or translates, or knows no such class.
     """
     keep_quiet()
     system: Any = load_system(checkpoint)
-    if not hasattr(system, "sample"):
-        raise ValueError(
-            f"{checkpoint} holds a {type(system).__name__}, which cannot make up images: choose a VAE's or a GAN's"
-        )
-    _check_images(system, checkpoint)
+    name, given = type(system).__name__, _given(system, label, num)
     torch.manual_seed(seed)
-    images = system.sample(num, *_given(system, label, num))
-    missing = -len(images) % min(_COLUMNS, num)
-    images = torch.cat([images, images.new_ones(missing, *images.shape[1:])])
-    return _write(images.view(-1, min(_COLUMNS, num), *images.shape[1:]), output or _beside(checkpoint, "samples.png"))
+    if hasattr(system, "strips"):
+        if images is None:
+            raise ValueError(f"{name} translates pictures: give some by --images FOLDER")
+        if back and not hasattr(system, "back"):
+            raise ValueError(f"{name} has one direction: leave --back out")
+        x = _pictures(system, images, num)
+        rows = torch.stack([_rows(x), _rows(system.back(x) if back else system(x))], dim=1)
+        return _write(rows.flatten(0, 1), output or _beside(checkpoint, "translations.png"))
+    if not hasattr(system, "sample"):
+        raise ValueError(f"{checkpoint} holds a {name}, which cannot make up images: choose a VAE's or a GAN's")
+    if images is not None or back:
+        raise ValueError(f"{name} makes up samples of its own: leave {'--back' if images is None else '--images'} out")
+    path, samples = output or _beside(checkpoint, "samples.png"), system.sample(num, *given)
+    if samples.ndim == 4:
+        return _write(_rows(samples), path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    points_figure(samples).savefig(path, dpi=150)
+    print(path)
+    return 0
 
 
 @torch.no_grad()
@@ -53,25 +70,24 @@ def interpolate(
         raise ValueError(
             f"{checkpoint} holds a {type(system).__name__}, which has no codes: choose an autoencoder's or a GAN's"
         )
-    _check_images(system, checkpoint)
+    if len(system.hparams["input_shape"]) != 3:
+        raise ValueError(f"{checkpoint} holds a {type(system).__name__} of points, and a sheet is of images: see zoo sample")
     given = _given(system, label, 1)
     if images is not None:
         if not hasattr(system, "encode"):
             raise ValueError(f"{type(system).__name__} finds no codes of pictures: leave --images out")
-        z = _codes(system, images, 2 * num_pairs, given)
+        x = _pictures(system, images, 2 * num_pairs)
+        if len(x) < 2 * num_pairs:
+            raise ValueError(
+                f"{images} holds {len(x)} pictures, but {num_pairs} pairs need {2 * num_pairs}: give more, or fewer --pairs"
+            )
+        z = system.encode(x, *(value.expand(len(x)) for value in given))
     elif hasattr(system, "sample"):
         z = torch.randn(2 * num_pairs, system.hparams["latent_dim"], generator=torch.Generator().manual_seed(seed))
     else:
         raise ValueError(f"{type(system).__name__} has no distribution of codes to draw from: give pictures by --images")
     sheet = [system.decode(row, *(value.expand(num_steps) for value in given)) for row in both_ways(z, num_steps)]
     return _write(torch.stack(sheet), output or _beside(checkpoint, "interpolation.png"))
-
-
-def _check_images(system: Any, checkpoint: Path) -> None:
-    if len(system.hparams["input_shape"]) != 3:
-        raise ValueError(
-            f"{checkpoint} holds a {type(system).__name__} of points, and a sheet is of images: see its run's pictures"
-        )
 
 
 def _given(system: Any, label: int | None, num: int) -> tuple[Tensor, ...]:
@@ -88,21 +104,24 @@ def _given(system: Any, label: int | None, num: int) -> tuple[Tensor, ...]:
     return (torch.full((num,), label),)
 
 
-def _codes(system: Any, images: Path, num: int, given: tuple[Tensor, ...]) -> Tensor:
+def _pictures(system: Any, images: Path, most: int) -> Tensor:
+    """The first pictures of a folder in the order of their names, as the model takes them: (N, C, H, W) in [0, 1]."""
     channels, height, width = system.hparams["input_shape"]
     if height != width:
         raise ValueError(f"the model wants images of {height}x{width} pixels: only square ones can be prepared")
     data = import_class("datamodules.ImageFiles")(
-        root=str(images), size=height, rgb=channels == 3, crop=1.0, mean=[0.0] * channels, std=[1.0] * channels, batch_size=num
+        root=str(images), size=height, rgb=channels == 3, crop=1.0, mean=[0.0] * channels, std=[1.0] * channels, batch_size=most
     )
     data.setup()
-    batch = data.transform(next(iter(data.loader("test"))), 0, False)
-    if len(batch.x) < num:
-        raise ValueError(
-            f"{images} holds {len(batch.x)} pictures, but {num // 2} pairs need {num}: give more, or fewer --pairs"
-        )
-    z: Tensor = system.encode(batch.x, *(value.expand(num) for value in given))
-    return z
+    x: Tensor = data.transform(next(iter(data.loader("test"))), 0, False).x
+    return x
+
+
+def _rows(images: Tensor) -> Tensor:
+    """Images (N, C, H, W), ten to a row: (R, 10, C, H, W), white where a row is not full."""
+    columns = min(_COLUMNS, len(images))
+    missing = images.new_ones(-len(images) % columns, *images.shape[1:])
+    return torch.cat([images, missing]).unflatten(0, (-1, columns))
 
 
 def _beside(checkpoint: Path, name: str) -> Path:

@@ -8,12 +8,15 @@ import pytest
 import torch
 from lightning import Trainer
 from PIL import Image
+from torch.utils.data import DataLoader
 
 from datamodules import Digits, GaussianMixture
+from datamodules.batch import Batch
 from zoo.autoencoders.vae import VAE
 from zoo.autoencoders.vanilla import Autoencoder
 from zoo.cli.main import main
 from zoo.gans.conditional import ConditionalGAN
+from zoo.gans.cyclegan import CycleGAN
 from zoo.gans.gan import GAN
 from zoo.training.checkpoint import AtomicCheckpointIO, load_system
 from zoo.training.system import System
@@ -142,10 +145,52 @@ def test_a_gan_draws_and_interpolates(save: Save, tmp_path: Path, capsys: pytest
     assert "ConditionalGAN finds no codes of pictures: leave --images out" in capsys.readouterr().err
 
 
-def test_points_are_no_sheet(fit: Callable[..., Trainer], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_points_are_scattered(fit: Callable[..., Trainer], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The picture shows as many points as were asked for, where the model draws them."""
     system, path = GAN((2,), 3, (4,)), tmp_path / "model.ckpt"
     trainer = fit(system, GaussianMixture(num_samples=200), max_steps=1, limit_val_batches=0, plugins=[AtomicCheckpointIO()])
     trainer.save_checkpoint(path)
-    for command in ("sample", "interpolate"):
-        assert main([command, str(path)]) == 1
-        assert "holds a GAN of points, and a sheet is of images" in capsys.readouterr().err
+    few, many = (tmp_path / f"{num}.png" for num in (1, 500))
+    for num, out in ((1, few), (500, many)):
+        assert main(["sample", str(path), "-n", str(num), "-o", str(out)]) == 0
+    few_coloured, many_coloured = (
+        int((np.asarray(Image.open(each).convert("HSV"))[..., 1] > 80).sum()) for each in (few, many)
+    )
+    assert many_coloured > 5 * few_coloured > 0
+    assert main(["interpolate", str(path)]) == 1
+    assert "holds a GAN of points, and a sheet is of images: see zoo sample" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options", [[], ["--back"]])
+def test_pictures_are_translated(
+    options: list[str], fit: Callable[..., Trainer], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A row of pictures above a row of translations, there or back."""
+    checkpoint, out = str(tmp_path / "model.ckpt"), tmp_path / "s.png"
+    system = CycleGAN((1, 8, 8), width=4, num_halvings=1, num_blocks=1, d_widths=[8, 8])
+    loader = DataLoader([Batch(torch.rand(2, 1, 8, 8), torch.rand(2, 1, 8, 8), torch.arange(2))], batch_size=None)  # type: ignore[arg-type]
+    trainer = fit(system, None, loader, loader, max_steps=1, limit_val_batches=0, plugins=[AtomicCheckpointIO()])
+    trainer.save_checkpoint(checkpoint)
+    assert main(["sample", checkpoint, *options, "-o", str(out)]) == 1
+    assert "CycleGAN translates pictures: give some by --images FOLDER" in capsys.readouterr().err
+    assert not out.exists()
+    (tmp_path / "mine").mkdir()
+    pictures = torch.randint(256, (12, 8, 8), dtype=torch.uint8)
+    for number, picture in enumerate(pictures):
+        Image.fromarray(picture.numpy()).save(tmp_path / "mine" / f"{number:02d}.png")
+    assert main(["sample", checkpoint, "--images", str(tmp_path / "mine"), *options, "-o", str(out)]) == 0
+    drawn = sheet(out, 4, 10)
+    assert (drawn[[0, 2]].reshape(20, 8, 8)[:12] == pictures.numpy()).all()
+    system = load_system(checkpoint)  # type: ignore[assignment]
+    x = pictures[:, None] / 255
+    expected = 255 * (system.back(x) if options else system(x)).detach().clamp(0, 1)
+    assert np.abs(drawn[[1, 3]].reshape(20, 8, 8)[:12] - expected[:, 0].numpy()).max() <= 1
+    assert main(["sample", checkpoint, "--label", "1", "--images", str(tmp_path / "mine")]) == 1
+    assert "this CycleGAN knows no classes" in capsys.readouterr().err
+
+
+def test_noise_needs_no_pictures(save: Save, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    checkpoint = save(VAE((1, 8, 8), latent_dim=2))
+    for option in (["--images", str(tmp_path)], ["--back"]):
+        assert main(["sample", checkpoint, *option]) == 1
+        assert f"VAE makes up samples of its own: leave {option[0]} out" in capsys.readouterr().err
