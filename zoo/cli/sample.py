@@ -121,7 +121,7 @@ def _rows(images: Tensor) -> Tensor:
     """Images (N, C, H, W), ten to a row: (R, 10, C, H, W), white where a row is not full."""
     columns = min(_COLUMNS, len(images))
     missing = images.new_ones(-len(images) % columns, *images.shape[1:])
-    return torch.cat([images, missing]).unflatten(0, (-1, columns))
+    return torch.cat([images, missing]).view(-1, columns, *images.shape[1:])
 
 
 def _beside(checkpoint: Path, name: str) -> Path:

@@ -28,6 +28,7 @@ from zoo.training.optim import Optim, configure
 from zoo.training.parallel import share_buffers
 from zoo.training.system import Outputs, System, scalars
 
+_NUM_SETTLING, _AT_ONCE = 2560, 128  # samples that the average's statistics are of
 Step = Callable[[Any, Tensor], tuple[Tensor, Outputs]]
 
 
@@ -241,6 +242,7 @@ class Adversarial(TwoPlayers):
     """Base of every GAN that draws from noise: `generator` is of noise (B, Z), and of `given`, to samples."""
 
     headline = ("test/fd_*_samples", "test/modes")
+    _settled_at = -1
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Noise (B, Z), and `given`, to samples: images in [0, 1]."""
@@ -267,6 +269,24 @@ class Adversarial(TwoPlayers):
 
     def example_inputs(self, batch_size: int) -> tuple[Tensor, ...]:
         return (torch.randn(batch_size, self.hparams["latent_dim"], generator=torch.Generator().manual_seed(0)),)
+
+    def on_validation_start(self) -> None:
+        super().on_validation_start()
+        if self.trainer.state.fn == "fit":
+            self._settle()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint)
+        self._settle()
+        if self.average is not None and (state := checkpoint["state_dict"]):  # a copy, if it was put together from shards
+            state |= {name: value for name, value in self.named_buffers() if name.startswith("average.") and name in state}
+
+    def _settle(self) -> None:
+        """Give the average statistics of its own, of the same noise every time."""
+        if self.average is not None and self._settled_at != self.global_step:
+            self._settled_at = self.global_step
+            inputs = (torch.split(value.to(self.device), _AT_ONCE) for value in self.example_inputs(_NUM_SETTLING))
+            self.average.settle(zip(*inputs, strict=True))
 
 
 def check_game(game: Game) -> Game:

@@ -34,3 +34,26 @@ def test_it_shares_nothing_and_is_not_learned() -> None:
     assert torch.equal(average(x), before)
     assert not any(parameter.requires_grad for parameter in average.parameters())
     assert torch.equal(copy.deepcopy(average)(x), before)
+
+
+def test_statistics_are_those_of_the_average() -> None:
+    """Of two opposite networks the average makes nothing of its input: it has no variance, whatever theirs was."""
+    network, x = nn.Sequential(nn.Linear(3, 4, bias=False), nn.BatchNorm1d(4)), 5 * torch.randn(200, 3)
+    average = Average(network, decay=0.5)
+    with torch.no_grad():
+        network[0].weight.neg_()  # type: ignore[union-attr, operator]
+    network(x)
+    average.update(network)
+    assert average.module[1].running_var.min() > 0.5  # type: ignore[index, union-attr]
+    average.settle([(x[:100],), (x[100:],)])
+    norm = average.module[1]  # type: ignore[index]
+    assert torch.equal(norm.running_mean, torch.zeros(4))
+    assert torch.equal(norm.running_var, torch.zeros(4))
+    assert norm.momentum == 0.1
+    with torch.no_grad():
+        average.module[0].weight.copy_(torch.randn(4, 3))  # type: ignore[index, union-attr, operator]
+    average.settle([(x[:100],), (x[100:],)])
+    maps = average.module[0](x)  # type: ignore[index, operator]
+    expected = torch.stack([maps[:100].var(0), maps[100:].var(0)]).mean(0)
+    torch.testing.assert_close(norm.running_var, expected)
+    torch.testing.assert_close(norm.running_mean, maps.mean(0))

@@ -12,13 +12,14 @@ from lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from datamodules import GaussianMixture
+from datamodules import Digits, GaussianMixture
 from datamodules.batch import Batch
 from zoo.callbacks.randomness import Randomness
 from zoo.callbacks.regular_checkpoint import RegularCheckpoint
+from zoo.gans.dcgan import DCGAN
 from zoo.gans.gan import GAN
 from zoo.training.adversarial import parts
-from zoo.training.checkpoint import AtomicCheckpointIO
+from zoo.training.checkpoint import AtomicCheckpointIO, load_system
 
 Fit = Callable[..., Trainer]
 
@@ -163,6 +164,24 @@ def test_the_average_is_an_exponential_one(fit: Fit) -> None:
     z = torch.randn(5, 3)
     torch.testing.assert_close(system(z), system.net(z))
     assert not torch.equal(system(z), system.generator(z))
+
+
+def test_a_checkpoint_holds_statistics_of_the_average_itself(fit: Fit, tmp_path: Path) -> None:
+    """In the middle of an epoch too: BatchNorm passes on maps of unit variance, as it does in training."""
+    torch.manual_seed(0)
+    system = DCGAN((1, 8, 8), latent_dim=4, widths=(8, 16), lr=0.01, game={"ema": 0.99})
+    kept = {"enable_checkpointing": True, "plugins": [AtomicCheckpointIO()], "limit_val_batches": 0}
+    keep = RegularCheckpoint(tmp_path, every_n_steps=30)
+    fit(system, Digits(normalize=False, batch_size=64), callbacks=[keep], max_steps=40, max_epochs=-1, **kept)
+    generator = load_system(tmp_path / "step=30.ckpt").average.module.eval()  # type: ignore[union-attr, union-attr]
+    norm = next(layer for layer in generator.modules() if isinstance(layer, nn.BatchNorm2d))
+    norm.weight.data.fill_(1)
+    norm.bias.data.zero_()
+    maps: list[Tensor] = []
+    norm.register_forward_hook(lambda layer, inputs, output: maps.append(output))
+    generator(torch.randn(500, 4))
+    assert maps[0].mean((0, 2, 3)).abs().max() < 0.2
+    torch.testing.assert_close(maps[0].var((0, 2, 3)), torch.ones(16), atol=0.2, rtol=0)
 
 
 def test_gradients_are_clipped_for_each_player(fit: Fit) -> None:
