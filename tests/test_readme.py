@@ -41,6 +41,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             picture = Image.new("RGB", (40 + number, 50), tuple(value + number for value in colour))
             picture.save(folder / "PICTURES" / name / f"{number}.jpg")
     (folder / "NEW_PICTURES").symlink_to(folder / "PICTURES" / "red")
+    for part, num in {"train": 20, "test": 5}.items():
+        (folder / "PAIRS" / part).mkdir(parents=True)
+        for number in range(num):
+            pair = Image.new("RGB", (128, 64), (30, 30, 220))
+            pair.paste((220, 30 + number, 30), (64, 0, 128, 64))
+            pair.save(folder / "PAIRS" / part / f"{number}.png")
     lines = [f"{word} {i},{word}" for i in range(30) for word in ("praise", "blame")]
     (folder / "TEXTS.csv").write_text("\n".join(["text,label", *lines]) + "\n")
     (folder / "NEW_TEXTS.txt").write_text("praise for this\nblame for that\n")
