@@ -27,13 +27,15 @@ class Average(nn.Module):
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
         """Keep `decay` of the average, and take the rest from the network; buffers as parameters, but counters are copied."""
-        mine, its = ([*net.parameters(), *net.buffers()] for net in (self.module, network))
-        pairs = list(zip(mine, its, strict=True))
-        numbers = [pair for pair in pairs if pair[0].is_floating_point()]
-        torch._foreach_lerp_([a for a, _ in numbers], [b for _, b in numbers], 1 - self.decay)
-        for a, b in pairs:
-            if not a.is_floating_point():
-                a.copy_(b)
+        for mine, its in ((self.module.parameters(), network.parameters()), (self.module.buffers(), network.buffers())):
+            numbers = []  # parameters may be sharded where buffers are not, so that one call cannot do both
+            for a, b in zip(mine, its, strict=True):
+                if a.is_floating_point():
+                    numbers.append((a, b))
+                else:
+                    a.copy_(b)
+            if numbers:
+                torch._foreach_lerp_([a for a, _ in numbers], [b for _, b in numbers], 1 - self.decay)
 
     @torch.no_grad()
     def settle(self, batches: Iterable[tuple[Tensor, ...]]) -> None:

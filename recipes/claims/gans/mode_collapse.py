@@ -1,6 +1,7 @@
 """Which remedies against mode collapse find all Gaussians of a ring (Metz et al., 2017; Gulrajani et al., 2017).
 
-python recipes/claims/gans/mode_collapse.py [--full]        a minute on one CPU core, too short to find many; --full fifteen
+python recipes/claims/gans/mode_collapse.py [--full]        two minutes on one CPU core, too short to find many; --full
+half an hour
 
 The same two networks play as a plain GAN, and with each remedy that the textbook names: Wasserstein loss (with a gradient
 penalty), minibatch discrimination, unrolling. All have as many updates of the generator on batches as large, Adam with falling
@@ -33,7 +34,7 @@ from zoo.training.adversarial import Adversarial, Game, parts
 CLAIM = (
     "A GAN loses modes of a ring of eight Gaussians; Wasserstein loss, minibatch discrimination and unrolling each find all."
 )
-NUM_MODES, SPREAD, LATENT_DIM, WIDTHS, BATCH_SIZE = 8, 0.05, 2, (128, 128), 64
+NUM_MODES, SPREAD, LATENT_DIM, WIDTHS, BATCH_SIZE = 8, 0.05, 2, (128, 128, 128, 128), 64
 REMEDIES = ("Wasserstein loss", "minibatch discrimination", "unrolling")
 WASSERSTEIN: Game = {"n_critic": 2, "penalty": "gradient", "penalty_weight": 1.0}
 UNROLLED = {"unroll": 5, "unroll_lr": 0.01}
@@ -75,7 +76,7 @@ class Sizes(NamedTuple):
 
 
 FAST = Sizes(num_seeds=2, num_iterations=600, num_samples=5000)
-FULL = Sizes(num_seeds=3, num_iterations=3000, num_samples=10_000)
+FULL = Sizes(num_seeds=3, num_iterations=4000, num_samples=10_000)
 
 
 class Found(NamedTuple):

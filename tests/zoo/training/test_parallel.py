@@ -144,6 +144,17 @@ def test_two_players_play_sharded(tmp_path: Path) -> None:
     assert system.sample(3).shape == (3, 2)
 
 
+def test_the_average_of_a_sharded_generator_has_statistics_of_its_own(tmp_path: Path) -> None:
+    model = {"class_path": "zoo.DCGAN", "init_args": {"latent_dim": 4, "widths": [8, 16], "game": {"ema": 0.9}}}
+    run = play(tmp_path, "trainer/fsdp", model, DIGITS)
+    system: Any = load_system(run / "checkpoints" / "last.ckpt")
+    kept = {name: value.clone() for name, value in system.average.named_buffers()}
+    (z,) = system.example_inputs(2560)
+    system.average.settle((part,) for part in z.split(128))
+    for name, value in system.average.named_buffers():
+        torch.testing.assert_close(value, kept[name])
+
+
 def test_two_processes_draw_their_own_noise_and_evaluate_one_network(tmp_path: Path) -> None:
     """The one of the checkpoint: BatchNorm's averages, which each process took of its own samples, are rank 0's."""
     game = {"n_critic": 2, "penalty": "gradient", "ema": 0.9}
