@@ -76,7 +76,7 @@ class Sizes(NamedTuple):
 
 
 FAST = Sizes(num_seeds=2, num_iterations=600, num_samples=5000)
-FULL = Sizes(num_seeds=3, num_iterations=4000, num_samples=10_000)
+FULL = Sizes(num_seeds=2, num_iterations=3000, num_samples=10_000)
 
 
 class Found(NamedTuple):
