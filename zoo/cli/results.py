@@ -55,11 +55,17 @@ def current_results(recipe: Path) -> list[Result]:
 
 
 def summarise(recipe: Path, headline: str | tuple[str, ...], settings: dict[str, Any]) -> Score:
-    """Mean and sample deviation over seeds of the headline metric, the first of several that was measured."""
+    """Mean and sample deviation over seeds of the headline metric, the first of several that was measured.
+
+    Raises:
+        ValueError: if none was.
+    """
     results = current_results(recipe)
     patterns = (headline,) if isinstance(headline, str) else headline
     names = results[0]["metrics"] if results else patterns
-    metric = next(name for pattern in patterns for name in names if fnmatch.fnmatch(name, pattern))
+    metric = next((name for pattern in patterns for name in names if fnmatch.fnmatch(name, pattern)), None)
+    if metric is None:
+        raise ValueError(f"{recipe} was measured without {' or '.join(patterns)}: name a callback there that reports it")
     values = [result["metrics"][metric] for result in results]
     data = settings["data"]["class_path"].rsplit(".", 1)[-1]
     source = settings["data"].get("init_args", {}).get("source")
