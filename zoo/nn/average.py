@@ -45,9 +45,9 @@ class Average(nn.Module):
         short run were grey, and four times as far from real ones (Brock et al., 2019, arXiv:1809.11096: standing statistics).
         """
         norms = [layer for layer in self.module.modules() if isinstance(layer, _BatchNorm)]
-        before = [(norm.momentum, norm.training) for norm in norms]
         if not norms:
             return
+        before = [(norm.momentum, norm.training) for norm in norms]
         for norm in norms:
             norm.reset_running_stats()
             norm.momentum = None  # an even mean

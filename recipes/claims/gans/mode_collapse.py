@@ -1,7 +1,6 @@
 """Which remedies against mode collapse find all Gaussians of a ring (Metz et al., 2017; Gulrajani et al., 2017).
 
-python recipes/claims/gans/mode_collapse.py [--full]        two minutes on one CPU core, too short to find many; --full
-half an hour
+python recipes/claims/gans/mode_collapse.py [--full]        two minutes on one CPU core, too short to find many; --full eight
 
 The same two networks play as a plain GAN, and with each remedy that the textbook names: Wasserstein loss (with a gradient
 penalty), minibatch discrimination, unrolling. All have as many updates of the generator on batches as large, Adam with falling
