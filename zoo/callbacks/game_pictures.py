@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from zoo.callbacks.latent_pictures import interpolations
-from zoo.callbacks.reporting import log_pictures, writes
+from zoo.callbacks.reporting import log_film, log_pictures, writes
 from zoo.callbacks.tiles import save_tiles
 from zoo.training.adversarial import Adversarial
 
@@ -23,9 +23,9 @@ _MILLISECONDS = 150  # of a frame
 class GamePictures(Callback):
     """Draws into `folder`, and sends to W&B, what two players do.
 
-    At every validation `samples.png` of the same noise (points as a scatter over real ones), and `logits.png`, histograms of
-    what the discriminator says of real and of drawn samples. `training.gif` shows the samples of all validations, of a
-    resumed run's earlier ones too. After test, of images: `interpolation.png`, straight and on the sphere.
+    At every validation `samples.png` of the same noise (points in the plane as a scatter over real ones), and `logits.png`,
+    histograms of what the discriminator says of real and of drawn samples. `training.gif` shows the samples of all
+    validations, of a resumed run's earlier ones too. After test, of images: `interpolation.png`, straight and on the sphere.
 
     Args:
         folder: of the run's pictures.
@@ -45,23 +45,29 @@ class GamePictures(Callback):
         x = model(*inputs)  # in every process: a sharded network needs them all
         told = model.given(batch)
         real = model.discriminator(model.real(batch), *told)
-        fake = model.discriminator(model.generator(model.noise(len(batch.x)), *told), *told)
+        fake = model.discriminator(model.fake(batch), *told)
         if not writes(trainer):
             return
-        frame = self.folder / "frames" / f"{trainer.global_step:08d}.png"
-        frame.parent.mkdir(parents=True, exist_ok=True)
-        if x.ndim == 4:
-            save_tiles(x.unflatten(0, (_ROWS, _COLUMNS)), frame)
-        else:
-            points_figure(x.cpu(), batch.x.cpu()).savefig(frame, dpi=80)
-        shutil.copyfile(frame, self.folder / "samples.png")
+        frames, pictures = self.folder / "frames", ["logits"]
+        frames.mkdir(parents=True, exist_ok=True)
         logits_figure(real.float().cpu().flatten(), fake.float().cpu().flatten()).savefig(self.folder / "logits.png", dpi=100)
-        for name in ("samples", "logits"):
+        if x.ndim == 4 or x.shape[1] == 2:  # points of other spaces have no picture
+            frame = frames / f"{trainer.global_step:08d}.png"
+            if x.ndim == 4:
+                save_tiles(x.unflatten(0, (_ROWS, _COLUMNS)), frame)
+            else:
+                points_figure(x.cpu(), batch.x.cpu()).savefig(frame, dpi=80)
+            shutil.copyfile(frame, self.folder / "samples.png")
+            pictures.append("samples")
+        for name in pictures:
             log_pictures(trainer, f"val/{name}", [str(self.folder / f"{name}.png")])
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if isinstance(pl_module, Adversarial) and writes(trainer):
-            film(sorted((self.folder / "frames").glob("*.png")), self.folder / "training.gif", self.most_frames)
+            path = self.folder / "training.gif"
+            film(sorted((self.folder / "frames").glob("*.png")), path, self.most_frames)
+            if path.exists():
+                log_film(trainer, "val/film", str(path))
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         model: Any = pl_module

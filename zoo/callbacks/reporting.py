@@ -35,6 +35,12 @@ def log_table(trainer: Trainer, name: str, header: list[str], rows: list[list[An
         logger.log_table(name, columns=header, data=rows, step=trainer.global_step)
 
 
+def log_film(trainer: Trainer, name: str, path: str) -> None:
+    """Send a GIF to W&B."""
+    for logger in wandb_loggers(trainer):
+        logger.log_video(name, videos=[path], step=trainer.global_step, format=["gif"])
+
+
 def log_pictures(trainer: Trainer, name: str, images: list[Any], caption: Sequence[str] | None = None) -> None:
     """Send arrays, or the paths of files, to W&B, each with its caption where there is one."""
     captions = {} if caption is None else {"caption": list(caption)}

@@ -13,6 +13,7 @@ from zoo.callbacks.tiles import save_tiles
 from zoo.metrics.features import INCEPTION, extractor_of
 from zoo.metrics.generation import (
     classifier_score,
+    combined,
     count_modes,
     divergence,
     kernel_distance,
@@ -33,7 +34,8 @@ class SampleScores(Callback):
     "samples", and beside it what real images reach, those of training: "real". With Inception they are called `kid` and `is`,
     without its name. `test/modes`: how many classes have 40 % of an even share of the samples or more; `test/least_share`:
     the rarest class's; `test/class_kl`: from the samples' classes to the test images', in nats; `test/modes_real` and so on
-    are of training images. Stacked images have a class for each channel, and their classifier score is that of the channels.
+    are of training images. Stacked images have a class for each channel, and their classifier score is that of the channels;
+    their `class_kl` is to what the channels' shares make of every combination, some of which no test image is.
     `neighbours.png`: samples, each above the training images whose features are nearest.
 
     Args:
@@ -85,11 +87,15 @@ class SampleScores(Callback):
             for name, value in zip(names, (*precision_recall(features["test"], features[of]), distance, varied), strict=True):
                 scores[f"{name}_{kind}" if inception else f"{name}_{self.extractor}_{kind}"] = value
         if not inception:  # whose classes are not ours
-            num_modes = logits["test"].shape[-1] ** (logits["test"].shape[1] if stacked else 1)
+            num_classes = logits["test"].shape[-1]
+            if stacked:
+                of_test = combined(torch.stack([shares(part, num_classes) for part in logits["test"].argmax(2).T]))
+            else:
+                of_test = shares(labels["test"], num_classes)
             for end, of in (("", "samples"), ("_real", "train")):
-                share = shares(labels[of], num_modes)
+                share = shares(labels[of], len(of_test))
                 scores |= {f"modes{end}": float(count_modes(share)), f"least_share{end}": share.min().item()}
-                scores[f"class_kl{end}"] = divergence(share, shares(labels["test"], num_modes))
+                scores[f"class_kl{end}"] = divergence(share, of_test)
         pl_module.log_dict({f"test/{key}": value for key, value in scores.items()}, sync_dist=True)
         if writes(trainer):
             path = Path(trainer.default_root_dir) / "pictures" / "neighbours.png"

@@ -47,6 +47,8 @@ def sample(
     path, samples = output or _beside(checkpoint, "samples.png"), system.sample(num, *given)
     if samples.ndim == 4:
         return _write(_rows(samples), path)
+    if samples.shape[1] != 2:
+        raise ValueError(f"{name} makes points of {samples.shape[1]} numbers, and a scatter shows two: see its sample(num)")
     path.parent.mkdir(parents=True, exist_ok=True)
     points_figure(samples).savefig(path, dpi=150)
     print(path)

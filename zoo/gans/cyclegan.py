@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.gans.dcgan import initialise
-from zoo.gans.pix2pix import PATCH_WIDTHS, PatchDiscriminator, check_halves
+from zoo.gans.pix2pix import PATCH_WIDTHS, PatchDiscriminator
 from zoo.nn.adversarial import discriminator_loss, generator_loss
+from zoo.nn.checks import check_halves
 from zoo.nn.image_buffer import ImageBuffer
 from zoo.nn.norms import MapNorm
 from zoo.training.adversarial import Game, as_images, as_signed

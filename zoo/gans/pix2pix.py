@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from zoo.gans.dcgan import initialise
 from zoo.gans.gan import SLOPE
 from zoo.nn.adversarial import generator_loss
+from zoo.nn.checks import check_halves
 from zoo.nn.norms import MapNorm, map_norm
 from zoo.training.adversarial import Game, as_signed
 from zoo.training.optim import Optim
@@ -155,6 +156,10 @@ class Pix2Pix(Translator):
             raise ValueError(f"l1 and adversarial are weights of 0 or more, not both 0, got {l1} and {adversarial}")
         generator, discriminator = UNet(shape, widths, norm, dropout), PatchDiscriminator(shape, 2, d_widths, norm)
         super().__init__(generator, discriminator, lr, optim, game)
+        if self.average is not None and norm == "batch":
+            raise ValueError(
+                f"game.ema {self.game['ema']} averages weights, to which no statistics of BatchNorm belong: set norm: instance"
+            )
         self.save_hyperparameters(logger=False)
         self.l1, self.adversarial = l1, adversarial
 
@@ -175,18 +180,3 @@ class Pix2Pix(Translator):
             outputs["g_loss"] = generator_loss(self.game["loss"], self.discriminator(fake, *self.given(batch)))
             loss = loss + self.adversarial * outputs["g_loss"]
         return loss, outputs
-
-
-def check_halves(input_shape: Sequence[int], times: int) -> None:
-    """Refuse images that do not halve evenly.
-
-    Raises:
-        ValueError: naming the size.
-    """
-    if len(input_shape) != 3:
-        raise ValueError(f"images (C, H, W) are translated, got {tuple(input_shape)}")
-    if any(size < 2**times or size % 2**times for size in input_shape[1:]):
-        raise ValueError(
-            f"the generator halves images {times} times, so that sides must be multiples of {2**times} pixels, "
-            f"got {input_shape[1]}x{input_shape[2]}: halve fewer times, or set data.size"
-        )

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.gans.gan import SLOPE, check_sizes
-from zoo.nn.checks import check_shape
+from zoo.nn.checks import check_halves, check_shape
 from zoo.nn.codecs import check_codec, halvings
 from zoo.nn.equalized import EqualizedConv2d, EqualizedLinear, MinibatchStd, PixelNorm
 from zoo.training.adversarial import Adversarial, Game
@@ -126,7 +126,14 @@ class ProgressiveDiscriminator(Growing):
 
     def forward(self, x: Tensor) -> Tensor:
         check_shape(x, self.input_shape)
-        x = F.adaptive_avg_pool2d(x, self.sizes[self.top])
+        return self.judge(self.reduce(x))
+
+    def reduce(self, x: Tensor) -> Tensor:
+        """Images (B, C, H, W) at the resolution under way."""
+        return F.adaptive_avg_pool2d(x, self.sizes[self.top])
+
+    def judge(self, x: Tensor) -> Tensor:
+        """Images of the resolution under way to logits (B,)."""
         maps = self.from_image[self.top](x)
         for place in range(self.top, 0, -1):
             maps = F.adaptive_avg_pool2d(self.blocks[place - 1](maps), self.sizes[place - 1])
@@ -145,6 +152,7 @@ class ProgressiveGAN(Adversarial):
             at full size.
     """
 
+    generator: ProgressiveGenerator
     discriminator: ProgressiveDiscriminator
 
     def __init__(
@@ -163,7 +171,7 @@ class ProgressiveGAN(Adversarial):
         nets = ProgressiveGenerator(latent_dim, shape, widths), ProgressiveDiscriminator(shape, widths)
         adam: Optim = {"name": "adam", "betas": [0.0, 0.99], "schedule": "constant"}
         rules: Game = {"loss": "wasserstein", "penalty": "gradient", "ema": 0.999}
-        super().__init__(*nets, lr, optim or adam, game, rules)
+        super().__init__(*nets, lr, optim, game, rules, adam)
         self.save_hyperparameters(logger=False)
         self.growth, self.num_levels = growth, len(widths)
 
@@ -171,9 +179,18 @@ class ProgressiveGAN(Adversarial):
         """Real images, as blurred as those that the generator makes while a resolution fades in (figure 2)."""
         return self.discriminator.fade(super().real(batch))
 
+    def penalty(self, real: Tensor, fake: Tensor, *given: Tensor) -> Tensor:
+        """Of images at the resolution under way: a pixel that stands for sixteen has sixteen times their gradient."""
+        judge, reduce = self.discriminator.judge, self.discriminator.reduce
+        return self.penalty_of(judge, reduce(real), reduce(fake))
+
+    def on_train_start(self) -> None:
+        super().on_train_start()
+        self._come_to = float(self.generator.level) if self.global_step else 0.0
+
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         super().on_train_batch_start(batch, batch_idx)
-        level = level_at(self.fraction(), self.growth, self.num_levels)
+        level = max(self._come_to, level_at(self.fraction(), self.growth, self.num_levels))  # a longer fit shrinks nothing
         for network in self.modules():
             if isinstance(network, Growing):
                 network.grow_to(level)
@@ -196,6 +213,7 @@ def check_growth(shape: Sequence[int], widths: Sequence[int]) -> None:
     """
     check_sizes(1, widths)
     check_codec("conv", shape, widths)
+    check_halves(shape, len(widths) - 1)  # of 7 pixels there are neither two times 3.5 nor 28 by fours of the same
 
 
 def _convolutions(fan_in: int, fan_out: int) -> nn.Sequential:

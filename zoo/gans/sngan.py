@@ -27,5 +27,5 @@ class SNGAN(Adversarial):
     ) -> None:
         nets = players(architecture, known("input_shape", input_shape), latent_dim, widths, norm="spectral")
         adam: Optim = {"name": "adam", "betas": [0.0, 0.9], "schedule": "constant"}
-        super().__init__(*nets, lr, optim or adam, game, rules={"loss": "hinge", "d_lr": 4 * lr})
+        super().__init__(*nets, lr, optim, game, {"loss": "hinge", "d_lr": 4 * lr}, adam)
         self.save_hyperparameters(logger=False)

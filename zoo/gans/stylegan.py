@@ -235,7 +235,7 @@ class StyleGAN(Adversarial):
         generator = StyleGenerator(latent_dim, shape, widths, style_dim, num_mapping, mixing)
         adam: Optim = {"name": "adam", "betas": [0.0, 0.99], "schedule": "constant"}
         rules: Game = {"penalty": "r1", "penalty_weight": 1.0, "penalty_every": 16, "ema": 0.999}
-        super().__init__(generator, StyleDiscriminator(shape, widths), lr, optim or adam, game, rules)
+        super().__init__(generator, StyleDiscriminator(shape, widths), lr, optim, game, rules, adam)
         self.save_hyperparameters(logger=False)
         self.truncation = truncation
 
@@ -244,11 +244,13 @@ class StyleGAN(Adversarial):
         return (self.net(*inputs, truncation=self.truncation) + 1) / 2
 
     @torch.no_grad()
-    def on_train_epoch_end(self) -> None:
-        """Find the mean style, which only truncation reads, once for every epoch."""
+    def settle(self) -> None:
+        """Find the mean style, which only truncation reads."""
+        super().settle()
+        (z,) = self.example_inputs(10_000)
         for network in self.modules():
             if isinstance(network, StyleGenerator):
-                network.mean_style.copy_(network.mapping(self.noise(10_000)).mean(0))
+                network.mean_style.copy_(network.mapping(z.to(self.device)).mean(0))
 
 
 def _enlarge(x: Tensor, size: Sequence[int]) -> Tensor:

@@ -41,6 +41,9 @@ class UnrolledGAN(Adversarial):
             raise ValueError(f"unroll_lr must be positive, got {unroll_lr}")
         nets = players(architecture, known("input_shape", input_shape), latent_dim, widths)
         super().__init__(*nets, lr, optim, game)
+        for rule in ("penalty", "weight_clip"):
+            if self.game[rule] is not None:
+                raise ValueError(f"the steps ahead know no game.{rule}, got {self.game[rule]}: leave it out")
         self.save_hyperparameters(logger=False)
         self.unroll, self.unroll_lr = unroll, unroll_lr
 

@@ -28,5 +28,5 @@ class WGAN(Adversarial):
         nets = players(architecture, known("input_shape", input_shape), latent_dim, widths, norm="batch")
         rmsprop: Optim = {"name": "rmsprop", "schedule": "constant"}
         rules: Game = {"loss": "wasserstein", "n_critic": 5, "weight_clip": 0.01}
-        super().__init__(*nets, lr, optim or rmsprop, game, rules)
+        super().__init__(*nets, lr, optim, game, rules, rmsprop)
         self.save_hyperparameters(logger=False)

@@ -25,5 +25,5 @@ class WGANGP(Adversarial):
         nets = players(architecture, known("input_shape", input_shape), latent_dim, widths)
         adam: Optim = {"name": "adam", "betas": [0.0, 0.9], "schedule": "constant"}
         rules: Game = {"loss": "wasserstein", "n_critic": 5, "penalty": "gradient", "penalty_weight": 10.0}
-        super().__init__(*nets, lr, optim or adam, game, rules)
+        super().__init__(*nets, lr, optim, game, rules, adam)
         self.save_hyperparameters(logger=False)

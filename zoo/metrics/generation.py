@@ -67,6 +67,14 @@ def divergence(share: Tensor, of_real: Tensor) -> float:
     return torch.xlogy(share, share / of_real)[share > 0].sum().item()
 
 
+def combined(share: Tensor) -> Tensor:
+    """Shares of the combinations of C independent parts of K modes each: (C, K) to (K^C,), the first part's the last digit."""
+    of_all = torch.ones(1)
+    for part in share:
+        of_all = torch.outer(part, of_all).flatten()
+    return of_all
+
+
 def modes_of_points(x: Tensor, centres: Tensor, spread: float, within: float = 3.0) -> Tensor:
     """The nearest centre of each point, -1 where it is more than `within` deviations away: (M, F), (K, F) to (M,)."""
     distance, label = torch.cdist(x, centres).min(1)

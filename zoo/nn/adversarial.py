@@ -33,6 +33,7 @@ def discriminator_loss(loss: Loss, real: Tensor, fake: Tensor) -> Tensor:
     arXiv:1705.02894); "least_squares" with targets 1 and 0 (Mao et al., 2017, arXiv:1611.04076); "wasserstein": the
     difference of means, for a critic that something keeps Lipschitz (Arjovsky et al., 2017, arXiv:1701.07875).
     """
+    real, fake = _exact(real), _exact(fake)
     match loss:
         case "minimax" | "non_saturating":
             return F.softplus(-real).mean() + F.softplus(fake).mean()
@@ -49,6 +50,7 @@ def generator_loss(loss: Loss, fake: Tensor) -> Tensor:
 
     "minimax" is log(1 - D), whose gradient vanishes where the discriminator is sure; "non_saturating" is -log D.
     """
+    fake = _exact(fake)
     match loss:
         case "minimax":
             return -F.softplus(fake).mean()
@@ -90,3 +92,8 @@ def _gradient(judge: Judge, x: Tensor) -> Tensor:
         x = x.detach().requires_grad_()
         (gradient,) = torch.autograd.grad(judge(x).reshape(len(x), -1).mean(1).sum(), x, create_graph=True)
     return gradient.flatten(1)
+
+
+def _exact(logits: Tensor) -> Tensor:
+    """Of autocast's half precision none is left: a difference of large means would drown in it."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))

@@ -1,5 +1,7 @@
 """Checks that networks and systems share."""
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
 
@@ -35,3 +37,18 @@ def check_range(x: Tensor) -> None:
     low, high = x.aminmax()
     if not (low >= 0 and high <= 1):  # not a number is neither
         raise ValueError(f"images must lie in [0, 1], found {low:.2f}..{high:.2f}: set data.normalize to false")
+
+
+def check_halves(input_shape: Sequence[int], times: int) -> None:
+    """Refuse images that do not halve evenly.
+
+    Raises:
+        ValueError: naming the size.
+    """
+    if len(input_shape) != 3:
+        raise ValueError(f"images (C, H, W) are halved, got {tuple(input_shape)}")
+    if any(size < 2**times or size % 2**times for size in input_shape[1:]):
+        raise ValueError(
+            f"images are halved {times} times, so that sides must be multiples of {2**times} pixels, "
+            f"got {input_shape[1]}x{input_shape[2]}: halve fewer times, or set data.size"
+        )

@@ -42,10 +42,10 @@ class ImageBuffer(nn.Module):
         if self.size == 0:
             return new, torch.full((num,), -1, device=new.device)
         free = self.count + torch.arange(num, device=new.device)
-        drawn = torch.randperm(max(num, self.size), device=new.device)[:num] % self.size
-        # what this very batch brings is not there yet
+        drawn = torch.randperm(max(num, self.size), device=new.device)[:num]
+        # of a batch larger than the buffer some draw no place, and what this very batch brings is not there yet
         swap = (torch.rand(num, device=new.device) < 0.5) & (free >= self.size) & (drawn < self.count)
-        shown = torch.where(swap.view(-1, 1, 1, 1), self.images[drawn].to(new.dtype), new)
+        shown = torch.where(swap.view(-1, 1, 1, 1), self.images[drawn.clamp(max=self.size)].to(new.dtype), new)
         return shown, torch.where(free < self.size, free, torch.where(swap, drawn, -1))
 
     @torch.no_grad()

@@ -13,6 +13,7 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
 from zoo.nn.adversarial import (
+    Judge,
     Loss,
     Penalty,
     check_loss,
@@ -75,6 +76,7 @@ class TwoPlayers(System):
         generator: makes samples.
         discriminator: of samples, and of `given`, to logits (B,), or of patches (B, 1, H, W).
         lr: of both players, unless `game` has another for the discriminator.
+        optim: what is left out is as the class says in `own_optim`; another optimizer than its own brings betas of its own.
         rules: what the class changes of a game's defaults; `game` comes after.
     """
 
@@ -91,8 +93,9 @@ class TwoPlayers(System):
         optim: Optim | None,
         game: Game | None,
         rules: Game | None = None,
+        own_optim: Optim = OPTIM,
     ) -> None:
-        super().__init__(lr, optim if optim is not None else OPTIM)
+        super().__init__(lr, changed(own_optim, optim or Optim()))
         if self.optim.get("schedule") == "plateau":
             raise ValueError("schedule 'plateau' waits for a loss to fall, and a game's does not: choose another")
         self.game: Game = check_game({**_DEFAULTS, **(rules or {}), **(game or {})})
@@ -132,7 +135,7 @@ class TwoPlayers(System):
                 fake = self.fake(batch)
         real_logits, fake_logits = self.discriminator(real, *given), self.discriminator(fake, *given)
         loss = discriminator_loss(self.game["loss"], real_logits, fake_logits)
-        outputs = {"d_loss": loss, "d_real": real_logits.mean(), "d_fake": fake_logits.mean()}
+        outputs = {"d_loss": loss, "d_real": real_logits.float().mean(), "d_fake": fake_logits.float().mean()}
         if penalise and self.game["penalty"]:
             outputs["penalty"] = self.penalty(real, fake, *given)
             loss = loss + self.game["penalty_weight"] * self.game["penalty_every"] * outputs["penalty"]
@@ -149,10 +152,10 @@ class TwoPlayers(System):
 
     def penalty(self, real: Tensor, fake: Tensor, *given: Tensor) -> Tensor:
         """The game's penalty on the discriminator's gradient, 0-d."""
+        return self.penalty_of(lambda x: self.discriminator(x, *given), real, fake)
 
-        def judge(x: Tensor) -> Tensor:
-            return self.discriminator(x, *given)
-
+    def penalty_of(self, judge: Judge, real: Tensor, fake: Tensor) -> Tensor:
+        """The same for whoever judges samples: a function of them to logits (B,)."""
         return r1_penalty(judge, real) if self.game["penalty"] == "r1" else gradient_penalty(judge, real, fake)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
@@ -177,6 +180,7 @@ class TwoPlayers(System):
         loss = d_loss + g_loss
         if self.global_step % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             self._log_training(loss, {**d_outputs, **g_outputs})
+            self.log("train/d_lr", d_optimizer.param_groups[0]["lr"])
         return loss
 
     def validation_step(self, batch: Any, batch_idx: int) -> Outputs:
@@ -270,23 +274,43 @@ class Adversarial(TwoPlayers):
     def example_inputs(self, batch_size: int) -> tuple[Tensor, ...]:
         return (torch.randn(batch_size, self.hparams["latent_dim"], generator=torch.Generator().manual_seed(0)),)
 
+    def on_fit_start(self) -> None:
+        super().on_fit_start()
+        self._settled_at = -1
+
     def on_validation_start(self) -> None:
         super().on_validation_start()
         if self.trainer.state.fn == "fit":
             self._settle()
 
+    def on_train_end(self) -> None:
+        self._settle()
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
         self._settle()
-        if self.average is not None and (state := checkpoint["state_dict"]):  # a copy, if it was put together from shards
-            state |= {name: value for name, value in self.named_buffers() if name.startswith("average.") and name in state}
+        if state := checkpoint["state_dict"]:  # a copy, if it was put together from shards
+            state |= {name: value for name, value in self.named_buffers() if name in state}
 
-    def _settle(self) -> None:
-        """Give the average statistics of its own, of the same noise every time."""
-        if self.average is not None and self._settled_at != self.global_step:
-            self._settled_at = self.global_step
+    def settle(self) -> None:
+        """Find what belongs to the weights of the moment but is not learned, of the same noise every time.
+
+        Here the average's statistics of BatchNorm; called before anybody judges or saves.
+        """
+        if self.average is not None:
             inputs = (torch.split(value.to(self.device), _AT_ONCE) for value in self.example_inputs(_NUM_SETTLING))
             self.average.settle(zip(*inputs, strict=True))
+
+    def _settle(self) -> None:
+        if self._settled_at != self.global_step:
+            self._settled_at = self.global_step
+            self.settle()
+
+
+def changed(own: Optim, optim: Optim) -> Optim:
+    """A class's optimizer with what a user has otherwise; betas go with the optimizer that they are of."""
+    same = optim.get("name", own["name"]) == own["name"]
+    return {**own, **optim} if same else {"schedule": own["schedule"], **optim}
 
 
 def check_game(game: Game) -> Game:

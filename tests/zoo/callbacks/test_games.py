@@ -11,8 +11,10 @@ import torch
 from lightning import Callback, Trainer
 from PIL import Image
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from datamodules import Digits, FashionMNIST, GaussianMixture, StackedFashionMNIST
+from datamodules.batch import Batch
 from zoo.autoencoders.vanilla import Autoencoder
 from zoo.callbacks.frechet import FrechetDistance
 from zoo.callbacks.game_pictures import GamePictures, film
@@ -86,6 +88,7 @@ def test_stacked_images_have_three_classes_in_one_and_the_score_of_their_channel
     expected = 1000 * (1 - 0.999**600)  # classes met by so many draws
     assert found["test/modes_real"] == pytest.approx(expected, rel=0.05)
     assert found["test/modes"] == pytest.approx(found["test/modes_real"], rel=0.1)
+    assert found["test/class_kl"] == pytest.approx(found["test/class_kl_real"], rel=0.1)  # finite, though modes are missing
     assert found[f"test/cs_{CLOTHES}_real"] == pytest.approx(5.4, abs=0.3)  # as of single pictures
     alone = scores(fit, Memory((3, 28, 28), 4, (4, 4)).remember(real[:1]), data, callback, tmp_path)
     assert alone["test/modes"] == 1
@@ -140,6 +143,13 @@ def test_pictures_of_images_are_drawn(fit: Fit, tmp_path: Path, system: Callable
 def test_pictures_of_points_are_drawn(fit: Fit, tmp_path: Path) -> None:
     scores(fit, GAN((2,), 4, [8]), GaussianMixture(num_samples=800), GamePictures(tmp_path), tmp_path, max_epochs=1)
     assert {path.name for path in tmp_path.glob("*.*")} == {"samples.png", "logits.png", "training.gif"}
+
+
+def test_points_of_space_have_no_picture_but_logits(fit: Fit, tmp_path: Path) -> None:
+    loader = DataLoader([Batch(torch.randn(3), torch.tensor(0), torch.tensor(0)) for _ in range(40)], batch_size=20)
+    system = GAN((3,), 4, [8])
+    fit(system, None, loader, loader, callbacks=[GamePictures(tmp_path)])
+    assert [path.name for path in tmp_path.glob("*.*")] == ["logits.png"]
 
 
 def test_the_same_noise_is_drawn_from_every_time(fit: Fit, tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_the_discriminator_judges_output_and_input_together() -> None:
 
 
 def test_evaluation_is_of_the_average() -> None:
-    system, given = small(game={"ema": 0.9}), batch()
+    system, given = small(norm="instance", game={"ema": 0.9}), batch()
     with torch.no_grad():
         for parameter in system.generator.parameters():
             parameter.mul_(3)
@@ -111,12 +111,13 @@ def test_every_norm_reaches_a_single_pixel(norm: Any) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"input_shape": (1, 20, 16)}, "halves images 3 times, so that sides must be multiples of 8 pixels, got 20x16"),
+        ({"input_shape": (1, 20, 16)}, "images are halved 3 times, so that sides must be multiples of 8 pixels, got 20x16"),
         ({"d_widths": [8, 8, 8, 8]}, r"4 d_widths need images of 24x24 pixels or more, got \(1, 16, 16\)"),
         ({"d_widths": []}, "d_widths must be one or more positive numbers"),
         ({"widths": [8, 0]}, "widths must be one or more positive numbers"),
         ({"l1": 0.0, "adversarial": 0.0}, "not both 0"),
         ({"dropout": 1.0}, "dropout must lie in"),
+        ({"norm": "batch", "game": {"ema": 0.9}}, "game.ema 0.9 averages weights, to which no statistics of BatchNorm belong"),
         ({"norm": "layer"}, "unknown norm 'layer': choose one of none, batch, instance"),
         ({"input_shape": None}, "input_shape is not known"),
     ],

@@ -103,8 +103,31 @@ def test_training_grows_the_players_and_a_checkpoint_knows_how_far(fit: Fit, tmp
     torch.testing.assert_close(F.interpolate(F.adaptive_avg_pool2d(x, 4), (8, 8)), x)
 
 
+def test_a_longer_fit_shrinks_nothing(fit: Fit, tmp_path: Path) -> None:
+    """A run that came to full size goes on at full size, though by now it has done less than half of its steps."""
+    data = Digits(normalize=False, batch_size=130)
+    trainer = fit(ProgressiveGAN((1, 8, 8), 4, (4, 6), growth=0.8), data, max_epochs=1)
+    trainer.save_checkpoint(tmp_path / "full.ckpt")
+    longer = ProgressiveGAN((1, 8, 8), 4, (4, 6), growth=0.8)
+    fit(longer, data, max_epochs=2, limit_train_batches=10, ckpt_path=tmp_path / "full.ckpt")
+    assert float(longer.generator.level) == float(longer.discriminator.level) == 1
+
+
+def test_a_penalty_is_of_images_at_the_resolution_under_way() -> None:
+    """Half the squared gradient by 2 x 2 pixels, not by the 8 x 8 that show them."""
+    system = ProgressiveGAN((1, 8, 8), 4, WIDTHS, game={"penalty": "r1"})
+    system.discriminator.grow_to(0)
+    x = torch.rand(4, 1, 8, 8)
+    small = F.adaptive_avg_pool2d(x, 2).requires_grad_()
+    logits = system.discriminator(F.interpolate(small, (8, 8)))
+    (gradient,) = torch.autograd.grad(logits.sum(), small)
+    torch.testing.assert_close(system.penalty(x, x), 0.5 * gradient.square().sum((1, 2, 3)).mean())
+
+
 def test_what_cannot_grow_is_refused() -> None:
     with pytest.raises(ValueError, match=r"growth is a share of the training, in \[0, 1\), got 1"):
         ProgressiveGAN((1, 8, 8), growth=1.0)
     with pytest.raises(ValueError, match="5 widths halve an image 5 times, which needs 32x32 pixels or more"):
         ProgressiveGAN((1, 28, 28), widths=(4,) * 5)
+    with pytest.raises(ValueError, match="halved 3 times, so that sides must be multiples of 8 pixels, got 28x28"):
+        ProgressiveGAN((1, 28, 28), widths=(4,) * 4)

@@ -133,6 +133,8 @@ def test_looking_ahead_leaves_the_discriminator_as_it_was() -> None:
     [
         (lambda: UnrolledGAN((2,), unroll=-1), "unroll must be 0 or more, got -1"),
         (lambda: UnrolledGAN((2,), unroll_lr=0.0), "unroll_lr must be positive, got 0.0"),
+        (lambda: UnrolledGAN((2,), game={"penalty": "r1"}), "the steps ahead know no game.penalty, got r1"),
+        (lambda: UnrolledGAN((2,), game={"weight_clip": 0.1}), "the steps ahead know no game.weight_clip, got 0.1"),
         (lambda: MinibatchGAN((2,), "mlp", num_kernels=0), "num_kernels and kernel_dim must be at least 1, got 0 and 8"),
     ],
 )

@@ -4,9 +4,10 @@ from importlib.util import find_spec
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import zoo
+from zoo.metrics import features
 from zoo.metrics.features import ClassifierFeatures, distance_name, frechet_distance
 
 NAME = "simple_cnn_fashion_mnist"
@@ -56,6 +57,36 @@ def test_weights_that_classify_no_images_are_refused() -> None:
         ClassifierFeatures("bilstm_sms_spam")
     with pytest.raises(ValueError, match="no published weights 'inception_v9': there is"):
         ClassifierFeatures("inception_v9")
+
+
+class TinyInception(nn.Module):
+    """What is asked of Inception, whose weights are a download: bytes in three colours to features, and a last layer."""
+
+    def __init__(self, name: str, features_list: list[str]) -> None:
+        super().__init__()
+        assert (name, features_list) == ("inception-v3-compat", ["2048"])
+        torch.manual_seed(0)
+        self.fc = nn.Linear(2048, 1008)
+        self.colours = nn.Parameter(torch.randn(2048, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert x.dtype == torch.uint8
+        assert x.shape[1] == 3
+        return x.float().mean((2, 3)) @ self.colours.T
+
+
+def test_inceptions_path_is_that_of_bytes_in_three_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features, "NoTrainInceptionV3", TinyInception)
+    extractor, x = features.extractor_of("inception"), torch.rand(5, 1, 8, 8)
+    seen = extractor(x)
+    bytes_of = (255 * x).round().expand(-1, 3, -1, -1)
+    torch.testing.assert_close(seen, bytes_of.mean((2, 3)) @ extractor.net.colours.T)
+    torch.testing.assert_close(extractor.last(seen), seen @ extractor.net.fc.weight.T)  # without bias
+    real, fake = torch.rand(40, 1, 8, 8), torch.rand(40, 1, 8, 8) ** 2
+    metric = frechet_distance("inception")
+    metric.update(real, real=True)
+    metric.update(fake, real=False)
+    assert metric.compute().item() == pytest.approx(frechet(extractor(real), extractor(fake)), rel=1e-2)
 
 
 @pytest.mark.skipif(find_spec("torch_fidelity") is not None, reason="torch-fidelity is installed")

@@ -8,6 +8,7 @@ import torch
 from datamodules import GaussianMixture
 from zoo.metrics.generation import (
     classifier_score,
+    combined,
     count_modes,
     divergence,
     kernel_distance,
@@ -70,6 +71,12 @@ def test_a_mode_needs_two_fifths_of_an_even_share() -> None:
     assert count_modes(torch.tensor([0.05] * 7 + [0.65])) == 8
     assert count_modes(torch.tensor([0.049] + [0.05] * 6 + [0.651])) == 7
     assert count_modes(torch.tensor([0.04] * 9 + [0.64])) == 10
+
+
+def test_combinations_of_independent_parts() -> None:
+    """The first part is the last digit."""
+    found = combined(torch.tensor([[0.2, 0.8], [0.5, 0.5], [0.9, 0.1]]))
+    assert found.tolist() == pytest.approx([0.09, 0.36, 0.09, 0.36, 0.01, 0.04, 0.01, 0.04])
 
 
 def test_divergence_by_hand() -> None:

@@ -107,6 +107,13 @@ def test_penalties_are_in_full_precision_under_autocast() -> None:
     assert penalty.item() == pytest.approx(0.5 * 4e-10, rel=1e-3)
 
 
+@pytest.mark.parametrize("loss", ["minimax", "non_saturating", "hinge", "least_squares", "wasserstein"])
+def test_losses_of_half_precision_are_in_full(loss: Any) -> None:
+    real, fake = REAL.bfloat16() + 300, FAKE.bfloat16() + 300
+    torch.testing.assert_close(discriminator_loss(loss, real, fake), discriminator_loss(loss, real.float(), fake.float()))
+    torch.testing.assert_close(generator_loss(loss, fake), generator_loss(loss, fake.float()))
+
+
 def test_clipping_bounds_every_weight() -> None:
     critic = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
     clip_weights(critic, 0.01)

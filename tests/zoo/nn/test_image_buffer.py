@@ -70,6 +70,11 @@ def test_a_batch_may_be_larger_than_the_buffer() -> None:
     assert shown[:8] == came[:8]
     assert shown[8:] != came[8:]
     assert buffer.count == 3
+    for _ in range(50):
+        shown, place = buffer.query(images(0, 8))
+        taken = place[place >= 0].tolist()
+        assert len(set(taken)) == len(taken)  # no image of the past is shown twice, no place given twice
+        assert shown.shape == (8, 1, 2, 2)
 
 
 def test_without_room_the_new_are_shown() -> None:

@@ -1,5 +1,6 @@
 """The rules of the game: who learns when, what counts as an iteration, and that a stopped game goes on as it was."""
 
+import shutil
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -18,7 +19,10 @@ from zoo.callbacks.randomness import Randomness
 from zoo.callbacks.regular_checkpoint import RegularCheckpoint
 from zoo.gans.dcgan import DCGAN
 from zoo.gans.gan import GAN
-from zoo.training.adversarial import parts
+from zoo.gans.progressive import ProgressiveGAN
+from zoo.gans.stylegan import StyleGAN
+from zoo.gans.wgan_gp import WGANGP
+from zoo.training.adversarial import Adversarial, parts
 from zoo.training.checkpoint import AtomicCheckpointIO, load_system
 
 Fit = Callable[..., Trainer]
@@ -266,6 +270,60 @@ def test_a_resumed_game_ends_as_the_uninterrupted_one(fit: Fit, tmp_path: Path) 
     for a, b in zip(whole.optimizers, resumed.optimizers, strict=True):
         for mine, its in zip(a.state.values(), b.state.values(), strict=True):
             assert same(mine, its)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: DCGAN((1, 8, 8), 4, (4, 4), game={"ema": 0.9}),
+        lambda: StyleGAN((1, 8, 8), 4, (4, 8), 6, 2),
+        lambda: ProgressiveGAN((1, 8, 8), 4, (4, 6)),
+    ],
+    ids=["DCGAN", "StyleGAN", "ProgressiveGAN"],
+)
+def test_a_game_of_images_goes_on_from_the_end_of_an_epoch(fit: Fit, tmp_path: Path, make: Callable[[], Adversarial]) -> None:
+    """From what stands in `last.ckpt` then, which is written when the epoch's validation is over."""
+
+    class Copy(Callback):
+        def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+            if trainer.current_epoch == 0:
+                shutil.copyfile(tmp_path / "last.ckpt", tmp_path / "first.ckpt")
+
+    def play(system: Adversarial, *others: Callback, **settings: Any) -> None:
+        callbacks = [Randomness(), RegularCheckpoint(tmp_path), *others]
+        data, kept = Digits(normalize=False, batch_size=130), {"enable_checkpointing": True, "plugins": [AtomicCheckpointIO()]}
+        fit(system, data, callbacks=callbacks, max_epochs=2, **kept, **settings)
+
+    torch.manual_seed(0)
+    system, twin = make(), make()
+    play(system, Copy())
+    assert same(system.state_dict(), load_system(tmp_path / "last.ckpt").state_dict())
+    torch.manual_seed(123)  # must not matter
+    play(twin, ckpt_path=tmp_path / "first.ckpt")
+    assert same(system.state_dict(), twin.state_dict())
+
+
+def test_the_average_is_settled_when_training_ends_and_in_every_fit(fit: Fit) -> None:
+    """Also where nobody validates or saves, and when the same system is trained again for as many steps."""
+    system = DCGAN((1, 8, 8), 4, (4, 4), game={"ema": 0.9})
+    for _ in range(2):
+        fit(system, Digits(normalize=False, batch_size=130), max_steps=3, limit_val_batches=0)
+        kept = state(system)
+        system.settle()
+        assert same(system.state_dict(), kept)
+
+
+def test_what_is_left_out_of_optim_is_as_the_class_says() -> None:
+    assert small(optim={"schedule": "cosine"}).optim == {"name": "adam", "betas": [0.5, 0.999], "schedule": "cosine"}
+    assert small(optim={}).optim == small().optim
+    assert WGANGP((2,), "mlp", optim={"warmup_steps": 3}).optim["betas"] == [0.0, 0.9]
+    assert small(optim={"name": "sgd"}).optim == {"name": "sgd", "schedule": "constant"}
+
+
+def test_both_rates_are_logged(fit: Fit) -> None:
+    trainer = fit(small(game={"d_lr": 0.03}), points(), max_steps=2, limit_val_batches=0, log_every_n_steps=1)
+    assert trainer.logged_metrics["train/lr"].item() == pytest.approx(0.01)
+    assert trainer.logged_metrics["train/d_lr"].item() == pytest.approx(0.03)
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ def run(arguments: list[str], folder: Path, **environment: str) -> subprocess.Co
     return subprocess.run(arguments, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False)
 
 
-def fit(folder: Path, *more: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "zoo", "fit", "-c", "mlp_digits", "--trainer.max_epochs", "3", "--run_dir", "run", *more]
+def fit(folder: Path, *more: str, recipe: str = "mlp_digits", **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "zoo", "fit", "-c", recipe, "--trainer.max_epochs", "3", "--run_dir", "run", *more]
     done = run(command, folder, **environment)
     assert done.returncode == 0, done.stderr
     return done
@@ -90,6 +90,15 @@ def test_one_fixed_batch_of_images_per_validation(records: list[dict[str, Any]])
     assert len(pictures[0]) == 16
     assert pictures[0] == pictures[1] == pictures[2]
     assert all(len(captions) == 16 for captions in history(records, "val/samples.captions"))
+
+
+def test_a_games_samples_and_their_film(tmp_path: Path) -> None:
+    fit(tmp_path, "--trainer.max_epochs", "2", "--data.num_samples", "2000", recipe="gan_ring")
+    records = [json.loads(line) for line in inspect(tmp_path).splitlines()]
+    assert len(history(records, "val/samples.filenames")) == 2
+    assert history(records, "val/film.count") == [1]
+    (film,) = (tmp_path / "run" / "wandb").glob("offline-run-*/files/media/videos/val/*.gif")
+    assert film.read_bytes() == (tmp_path / "run" / "pictures" / "training.gif").read_bytes()
 
 
 def test_after_the_test_a_table_and_a_confusion_matrix(offline: tuple[Path, str], summary: dict[str, Any]) -> None:
