@@ -1,0 +1,43 @@
+"""The judge that is trained on the spot: it learns what can be learned, and leaves the random state alone."""
+
+import torch
+from torch import Tensor
+
+from datamodules import Digits
+from zoo.metrics.image_probe import image_probe, share_called
+
+
+def digits() -> tuple[Tensor, Tensor]:
+    data = Digits(normalize=False, batch_size=1293, seed=0)
+    data.setup("fit")
+    (batch,) = data.loader("train")
+    batch = data.transform(batch, 0, False)
+    return batch.x, batch.y
+
+
+def test_it_learns_classes_but_not_those_that_were_shuffled() -> None:
+    x, y = digits()
+    probe = image_probe(x[:900], y[:900], 10, epochs=5)
+    assert not probe.training
+    assert share_called(probe, x[900:], y[900:]) > 0.9
+    shuffled = image_probe(x[:900], y[:900].roll(7), 10, epochs=5)
+    assert share_called(shuffled, x[900:], y[900:]) < 0.3
+    assert share_called(probe, x[900:], 3) < 0.2  # one class for all
+
+
+def test_it_is_the_same_whatever_was_drawn_before_and_changes_nothing_that_is_drawn_after() -> None:
+    x, y = digits()
+    torch.manual_seed(1)
+    first, then = image_probe(x[:200], y[:200], 10, epochs=1), torch.rand(3)
+    second = image_probe(x[:200], y[:200], 10, epochs=1)
+    torch.manual_seed(1)
+    assert torch.equal(torch.rand(3), then)
+    for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_it_can_be_trained_where_nothing_has_gradients() -> None:
+    x, y = digits()
+    with torch.inference_mode():
+        probe = image_probe(x[:300], y[:300], 10, epochs=15)
+        assert share_called(probe, x[:300], y[:300]) > 0.5
