@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning import Callback, LightningModule, Trainer
+from torch import Tensor
 
 from zoo.callbacks.reporting import log_pictures, writes
 from zoo.callbacks.tiles import save_tiles
@@ -12,7 +14,7 @@ from zoo.callbacks.tiles import save_tiles
 class Translations(Callback):
     """Draws into `run_dir`/pictures, and sends to W&B, the strips of a system that has `strips(batch)`.
 
-    Of the first images of the first batch, at every validation and again in the test, as `test_*.png`. After predict every
+    Of the first images, at every validation and again in the test, as `test_*.png`. After predict every
     translation lies in `run_dir`/predictions/translations, named by its image's place.
 
     Args:
@@ -22,18 +24,24 @@ class Translations(Callback):
 
     def __init__(self, run_dir: Path, num_images: int = 8) -> None:
         self.run_dir, self.num_images = run_dir, num_images
+        self._rows: dict[str, list[Tensor]] = {}
 
     def on_validation_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        if batch_idx == 0 and not trainer.sanity_checking:
-            self._draw(trainer, pl_module, batch, "val")
+        if not trainer.sanity_checking:
+            self._collect(pl_module, batch)
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._draw(trainer, "val")
 
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        if batch_idx == 0:
-            self._draw(trainer, pl_module, batch, "test")
+        self._collect(pl_module, batch)
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._draw(trainer, "test")
 
     def on_predict_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
@@ -43,14 +51,21 @@ class Translations(Callback):
                 path = self.run_dir / "predictions" / "translations" / f"{place:06d}.png"
                 save_tiles(image[None, None], path, least_width=1)
 
-    def _draw(self, trainer: Trainer, model: Any, batch: Any, stage: str) -> None:
+    def _collect(self, model: Any, batch: Any) -> None:
+        """Keep a batch's strips, as long as more are wanted; in every process, since a sharded network needs them all."""
         if not hasattr(model, "strips"):
             return
-        first = batch._replace(**{name: value[: self.num_images] for name, value in batch._asdict().items()})
-        sheets = model.strips(first)  # every process: a sharded network needs them all
+        wanted = self.num_images - sum(map(len, next(iter(self._rows.values()), [])))
+        if wanted > 0:
+            first = batch._replace(**{name: value[:wanted] for name, value in batch._asdict().items()})
+            for name, rows in model.strips(first).items():
+                self._rows.setdefault(name, []).append(rows)
+
+    def _draw(self, trainer: Trainer, stage: str) -> None:
+        collected, self._rows = self._rows, {}
         if not writes(trainer):
             return
-        for name, rows in sheets.items():
+        for name, rows in collected.items():
             path = self.run_dir / "pictures" / (f"{name}.png" if stage == "val" else f"{stage}_{name}.png")
-            save_tiles(rows, path)
+            save_tiles(torch.cat(rows), path)
             log_pictures(trainer, f"{stage}/{name}", [str(path)])

@@ -133,16 +133,18 @@ def test_counts_are_at_least_one(name: Literal["num_images", "num_train", "epoch
         CycleScores(**{name: 0})
 
 
-def test_strips_are_drawn_at_validation_and_in_the_test(fit: Fit, tmp_path: Path) -> None:
-    system, data = cycle(), Negatives()
+@pytest.mark.parametrize("batch_size", [50, 2])
+def test_strips_are_drawn_at_validation_and_in_the_test(fit: Fit, tmp_path: Path, batch_size: int) -> None:
+    """Of as many images as are wanted, however few a batch has."""
+    system, data = cycle(), Negatives(batch_size)
     trainer = fit(
         system, data, callbacks=[Translations(tmp_path, num_images=5)], limit_train_batches=1, default_root_dir=tmp_path
     )
     for name in ("a_to_b_to_a", "b_to_a_to_b"):
         sheet = np.asarray(Image.open(tmp_path / "pictures" / f"{name}.png").convert("L"))
         cells = sheet[:: sheet.shape[0] // 44, :: sheet.shape[1] // 26][:44, :26]  # five rows of three 8x8 tiles, lines between
-        batch = data.transform(next(iter(data.loader("val"))), 0, False)
-        first = (batch.x if name == "a_to_b_to_a" else batch.y)[:5, 0]
+        batches = [data.transform(batch, 0, False) for batch, _ in zip(data.loader("val"), range(3), strict=False)]
+        first = torch.cat([batch.x if name == "a_to_b_to_a" else batch.y for batch in batches])[:5, 0]
         shown = np.stack([cells[9 * row : 9 * row + 8, :8] for row in range(5)])
         assert np.abs(shown - (255 * first).round().numpy()).max() <= 1
     trainer.test(system, data, verbose=False)
