@@ -48,11 +48,12 @@ class GamePictures(Callback):
         fake = model.discriminator(model.fake(batch), *told)
         if not writes(trainer):
             return
-        frames, pictures = self.folder / "frames", ["logits"]
-        frames.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        pictures = ["logits"]
         logits_figure(real.float().cpu().flatten(), fake.float().cpu().flatten()).savefig(self.folder / "logits.png", dpi=100)
         if x.ndim == 4 or x.shape[1] == 2:  # points of other spaces have no picture
-            frame = frames / f"{trainer.global_step:08d}.png"
+            frame = self.folder / "frames" / f"{trainer.global_step:08d}.png"
+            frame.parent.mkdir(exist_ok=True)
             if x.ndim == 4:
                 save_tiles(x.unflatten(0, (_ROWS, _COLUMNS)), frame)
             else:
@@ -63,11 +64,11 @@ class GamePictures(Callback):
             log_pictures(trainer, f"val/{name}", [str(self.folder / f"{name}.png")])
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if isinstance(pl_module, Adversarial) and writes(trainer):
+        frames = sorted((self.folder / "frames").glob("*.png"))
+        if frames and isinstance(pl_module, Adversarial) and writes(trainer):
             path = self.folder / "training.gif"
-            film(sorted((self.folder / "frames").glob("*.png")), path, self.most_frames)
-            if path.exists():
-                log_film(trainer, "val/film", str(path))
+            film(frames, path, self.most_frames)
+            log_film(trainer, "val/film", str(path))
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         model: Any = pl_module
@@ -109,9 +110,7 @@ def logits_figure(real: Tensor, fake: Tensor) -> Figure:
 
 
 def film(frames: list[Path], path: Path, most: int) -> None:
-    """A GIF of pictures of one size, of `most` at most, the last for longer."""
-    if not frames:
-        return
+    """A GIF of one or more pictures of one size, of `most` at most, the last for longer."""
     places = torch.linspace(0, len(frames) - 1, min(most, len(frames))).round().long().tolist()
     pictures = [Image.open(frames[place]).convert("P") for place in places]
     durations = [_MILLISECONDS] * (len(pictures) - 1) + [10 * _MILLISECONDS]

@@ -87,11 +87,8 @@ class SampleScores(Callback):
             for name, value in zip(names, (*precision_recall(features["test"], features[of]), distance, varied), strict=True):
                 scores[f"{name}_{kind}" if inception else f"{name}_{self.extractor}_{kind}"] = value
         if not inception:  # whose classes are not ours
-            num_classes = logits["test"].shape[-1]
-            if stacked:
-                of_test = combined(torch.stack([shares(part, num_classes) for part in logits["test"].argmax(2).T]))
-            else:
-                of_test = shares(labels["test"], num_classes)
+            parts = logits["test"].argmax(-1).reshape(len(labels["test"]), -1).T  # a class for each channel, if stacked
+            of_test = combined(torch.stack([shares(part, logits["test"].shape[-1]) for part in parts]))
             for end, of in (("", "samples"), ("_real", "train")):
                 share = shares(labels[of], len(of_test))
                 scores |= {f"modes{end}": float(count_modes(share)), f"least_share{end}": share.min().item()}

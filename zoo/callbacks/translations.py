@@ -14,8 +14,8 @@ from zoo.callbacks.tiles import save_tiles
 class Translations(Callback):
     """Draws into `run_dir`/pictures, and sends to W&B, the strips of a system that has `strips(batch)`.
 
-    Of the first images, at every validation and again in the test, as `test_*.png`. After predict every
-    translation lies in `run_dir`/predictions/translations, named by its image's place.
+    Of the first images, at every validation and again in the test, as `test_*.png`. After predict every translation lies in
+    `run_dir`/predictions/translations, named by its image's place.
 
     Args:
         run_dir: of the run.

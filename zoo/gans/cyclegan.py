@@ -166,7 +166,7 @@ class CycleGAN(Translator):
         real, fake = self.discriminator(a, b), self.discriminator(fake_a, fake_b)
         losses = [discriminator_loss(self.game["loss"], r, f) for r, f in zip(real, fake, strict=True)]
         loss = losses[0] + losses[1]
-        means = (torch.stack([logits.mean() for logits in pair]).mean() for pair in (real, fake))
+        means = (torch.stack([logits.float().mean() for logits in pair]).mean() for pair in (real, fake))
         return loss, {"d_loss": loss, **dict(zip(("d_real", "d_fake"), means, strict=True)), **new}
 
     def g_step(self, batch: Any, progress: Tensor, fake: Tensor | None = None) -> tuple[Tensor, Outputs]:

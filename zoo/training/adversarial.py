@@ -281,14 +281,14 @@ class Adversarial(TwoPlayers):
     def on_validation_start(self) -> None:
         super().on_validation_start()
         if self.trainer.state.fn == "fit":
-            self._settle()
+            self._settle_once()
 
     def on_train_end(self) -> None:
-        self._settle()
+        self._settle_once()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
-        self._settle()
+        self._settle_once()
         if state := checkpoint["state_dict"]:  # a copy, if it was put together from shards
             state |= {name: value for name, value in self.named_buffers() if name in state}
 
@@ -301,7 +301,7 @@ class Adversarial(TwoPlayers):
             inputs = (torch.split(value.to(self.device), _AT_ONCE) for value in self.example_inputs(_NUM_SETTLING))
             self.average.settle(zip(*inputs, strict=True))
 
-    def _settle(self) -> None:
+    def _settle_once(self) -> None:
         if self._settled_at != self.global_step:
             self._settled_at = self.global_step
             self.settle()
