@@ -27,11 +27,11 @@ from timm.optim import create_optimizer_v2
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from datamodules.base import Arrays, DataModule
-from datamodules.images import ImageTransform
+from datamodules.core.base import Arrays, DataModule
+from datamodules.images.transform import ImageTransform
 from zoo import VAE, Autoencoder, MLPClassifier
+from zoo.autoencoders.autoencoder import AutoencoderNet
 from zoo.autoencoders.vae import VAENet
-from zoo.autoencoders.vanilla import AutoencoderNet
 from zoo.mlp.mlp import MLPNet
 from zoo.training.run import Run, hardware
 from zoo.training.system import System

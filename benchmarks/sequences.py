@@ -24,7 +24,7 @@ from overhead import keep, parse_arguments
 from torch import Tensor, nn
 
 from datamodules import SST2
-from datamodules.batch import SequenceBatch
+from datamodules.core.batch import SequenceBatch
 from zoo import RNNClassifier
 from zoo.cli.names import recipe_paths
 from zoo.nn.recurrent import LSTMCell, scan

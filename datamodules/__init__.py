@@ -1,79 +1,84 @@
 """What the zoo learns from: one file per kind of data, one shared base, one shared loader."""
 
 import importlib
+import os
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from datamodules.adding import Adding as Adding
-    from datamodules.ag_news import AGNews as AGNews
-    from datamodules.char_text import CharText as CharText
-    from datamodules.cifar10 import CIFAR10 as CIFAR10
-    from datamodules.colour_mnist import ColourMNIST as ColourMNIST
-    from datamodules.digits import Digits as Digits
-    from datamodules.fashion_mnist import FashionMNIST as FashionMNIST
-    from datamodules.gaussian_mixture import GaussianMixture as GaussianMixture
-    from datamodules.hub_images import HubImages as HubImages
-    from datamodules.hub_text import HubText as HubText
-    from datamodules.image_files import ImageFiles as ImageFiles
-    from datamodules.image_folder import ImageFolder as ImageFolder
-    from datamodules.imdb import IMDb as IMDb
-    from datamodules.mnist import MNIST as MNIST
-    from datamodules.names import Names as Names
-    from datamodules.paired_images import PairedImages as PairedImages
-    from datamodules.python_manual import PythonManual as PythonManual
-    from datamodules.rows import DigitRows as DigitRows
-    from datamodules.rows import FashionMNISTRows as FashionMNISTRows
-    from datamodules.series import Series as Series
-    from datamodules.sms_spam import SMSSpam as SMSSpam
-    from datamodules.sst2 import SST2 as SST2
-    from datamodules.stacked_fashion_mnist import StackedFashionMNIST as StackedFashionMNIST
-    from datamodules.tabular import Tabular as Tabular
-    from datamodules.text_file import TextFile as TextFile
-    from datamodules.text_lines import TextLines as TextLines
-    from datamodules.trec import TREC as TREC
-    from datamodules.ucr import UCR as UCR
-    from datamodules.unpaired_images import UnpairedImages as UnpairedImages
-    from datamodules.unpaired_images import UnpairedSets as UnpairedSets
-    from datamodules.usps import USPS as USPS
+# Before torch is loaded: idle OpenMP threads sleep instead of spinning, unless the user's environment says otherwise. Spinning
+# makes training 10 to 50 times slower beside another busy process (https://gcc.gnu.org/onlinedocs/libgomp/OMP_005fWAIT_005fPOLICY.html).
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-_HOMES = {
-    "AGNews": "ag_news",
-    "Adding": "adding",
-    "CIFAR10": "cifar10",
-    "CharText": "char_text",
-    "ColourMNIST": "colour_mnist",
-    "DigitRows": "rows",
-    "Digits": "digits",
-    "FashionMNIST": "fashion_mnist",
-    "FashionMNISTRows": "rows",
-    "GaussianMixture": "gaussian_mixture",
-    "HubImages": "hub_images",
-    "HubText": "hub_text",
-    "IMDb": "imdb",
-    "ImageFiles": "image_files",
-    "ImageFolder": "image_folder",
-    "MNIST": "mnist",
-    "Names": "names",
-    "PairedImages": "paired_images",
-    "PythonManual": "python_manual",
-    "SMSSpam": "sms_spam",
-    "SST2": "sst2",
-    "Series": "series",
-    "StackedFashionMNIST": "stacked_fashion_mnist",
-    "TREC": "trec",
-    "Tabular": "tabular",
-    "TextFile": "text_file",
-    "TextLines": "text_lines",
-    "UCR": "ucr",
-    "USPS": "usps",
-    "UnpairedImages": "unpaired_images",
-    "UnpairedSets": "unpaired_images",
+if TYPE_CHECKING:
+    from datamodules.images.cifar10 import CIFAR10 as CIFAR10
+    from datamodules.images.colour_mnist import ColourMNIST as ColourMNIST
+    from datamodules.images.digits import Digits as Digits
+    from datamodules.images.fashion_mnist import FashionMNIST as FashionMNIST
+    from datamodules.images.hub_images import HubImages as HubImages
+    from datamodules.images.image_files import ImageFiles as ImageFiles
+    from datamodules.images.image_folder import ImageFolder as ImageFolder
+    from datamodules.images.mnist import MNIST as MNIST
+    from datamodules.images.paired_images import PairedImages as PairedImages
+    from datamodules.images.rows import DigitRows as DigitRows
+    from datamodules.images.rows import FashionMNISTRows as FashionMNISTRows
+    from datamodules.images.stacked_fashion_mnist import StackedFashionMNIST as StackedFashionMNIST
+    from datamodules.images.unpaired_images import UnpairedImages as UnpairedImages
+    from datamodules.images.unpaired_images import UnpairedSets as UnpairedSets
+    from datamodules.images.usps import USPS as USPS
+    from datamodules.series.adding import Adding as Adding
+    from datamodules.series.series import Series as Series
+    from datamodules.series.ucr import UCR as UCR
+    from datamodules.tables.gaussian_mixture import GaussianMixture as GaussianMixture
+    from datamodules.tables.tabular import Tabular as Tabular
+    from datamodules.text.ag_news import AGNews as AGNews
+    from datamodules.text.char_text import CharText as CharText
+    from datamodules.text.hub_text import HubText as HubText
+    from datamodules.text.imdb import IMDb as IMDb
+    from datamodules.text.names import Names as Names
+    from datamodules.text.python_manual import PythonManual as PythonManual
+    from datamodules.text.sms_spam import SMSSpam as SMSSpam
+    from datamodules.text.sst2 import SST2 as SST2
+    from datamodules.text.text_file import TextFile as TextFile
+    from datamodules.text.text_lines import TextLines as TextLines
+    from datamodules.text.trec import TREC as TREC
+
+HOMES = {
+    "AGNews": "text.ag_news",
+    "Adding": "series.adding",
+    "CIFAR10": "images.cifar10",
+    "CharText": "text.char_text",
+    "ColourMNIST": "images.colour_mnist",
+    "DigitRows": "images.rows",
+    "Digits": "images.digits",
+    "FashionMNIST": "images.fashion_mnist",
+    "FashionMNISTRows": "images.rows",
+    "GaussianMixture": "tables.gaussian_mixture",
+    "HubImages": "images.hub_images",
+    "HubText": "text.hub_text",
+    "IMDb": "text.imdb",
+    "ImageFiles": "images.image_files",
+    "ImageFolder": "images.image_folder",
+    "MNIST": "images.mnist",
+    "Names": "text.names",
+    "PairedImages": "images.paired_images",
+    "PythonManual": "text.python_manual",
+    "SMSSpam": "text.sms_spam",
+    "SST2": "text.sst2",
+    "Series": "series.series",
+    "StackedFashionMNIST": "images.stacked_fashion_mnist",
+    "TREC": "text.trec",
+    "Tabular": "tables.tabular",
+    "TextFile": "text.text_file",
+    "TextLines": "text.text_lines",
+    "UCR": "series.ucr",
+    "USPS": "images.usps",
+    "UnpairedImages": "images.unpaired_images",
+    "UnpairedSets": "images.unpaired_images",
 }
-__all__ = list(_HOMES)  # read by name below
+__all__ = list(HOMES)  # read by name below
 
 
 def __getattr__(name: str) -> object:
     """Import a datamodule when it is first asked for: `import datamodules` stays instant."""
-    if name not in _HOMES:
-        raise AttributeError(f"datamodules has no {name!r}: it has {', '.join(_HOMES)}")
-    return getattr(importlib.import_module(f"datamodules.{_HOMES[name]}"), name)
+    if name not in HOMES:
+        raise AttributeError(f"datamodules has no {name!r}: it has {', '.join(HOMES)}")
+    return getattr(importlib.import_module(f"datamodules.{HOMES[name]}"), name)

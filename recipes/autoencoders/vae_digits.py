@@ -10,8 +10,8 @@ from lightning import Trainer, seed_everything
 
 from datamodules import Digits
 from zoo import VAE
-from zoo.callbacks.likelihood import LikelihoodBound
-from zoo.callbacks.probe import LinearProbe
+from zoo.tasks.reconstruction.likelihood import LikelihoodBound
+from zoo.tasks.reconstruction.probe import LinearProbe
 from zoo.training.run import Run, new_run_dir
 
 

@@ -10,7 +10,7 @@ from lightning import Trainer, seed_everything
 
 from datamodules import GaussianMixture
 from zoo import GAN
-from zoo.callbacks.sample_scores import PointModes
+from zoo.tasks.generation.sample_scores import PointModes
 from zoo.training.run import Run, new_run_dir
 
 

@@ -15,7 +15,7 @@ import torch
 import yaml
 from PIL import Image
 
-from datamodules.batch import Batch
+from datamodules.core.batch import Batch
 from zoo.cli.main import main
 from zoo.cli.names import ROOT, overlay_paths, recipe_paths
 from zoo.cli.reproduce import wants_gpu

@@ -10,8 +10,8 @@ import torchvision
 from lightning import LightningDataModule, LightningModule, Trainer
 
 from datamodules import Digits
-from datamodules.base import Arrays, DataModule
-from datamodules.batch import Batch
+from datamodules.core.base import Arrays, DataModule
+from datamodules.core.batch import Batch
 from zoo.training.quiet import keep_quiet
 
 

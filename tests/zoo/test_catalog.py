@@ -20,11 +20,11 @@ from torch.utils.data import DataLoader
 
 import datamodules
 import zoo
-from datamodules.batch import Batch, SequenceBatch
-from datamodules.char_text import StreamBatch
+from datamodules.core.batch import Batch, SequenceBatch
+from datamodules.text.char_text import StreamBatch
 from zoo.cli.catalog import Entry, entries
 from zoo.cli.export import Format, export
-from zoo.training.adversarial import Step, TwoPlayers
+from zoo.tasks.adversarial.base import Step, TwoPlayers
 from zoo.training.checkpoint import AtomicCheckpointIO, load_system
 from zoo.training.links import import_class
 from zoo.training.system import System, count_parameters
@@ -334,7 +334,7 @@ def test_what_chooses_the_checkpoint_and_what_is_shown_are_logged(entry: Entry) 
 
 
 def test_the_catalog_and_the_package_hold_the_same_models() -> None:
-    assert {entry["class_path"] for entry in entries()} == {f"zoo.{name}" for name in zoo._HOMES}
+    assert {entry["class_path"] for entry in entries()} == {f"zoo.{name}" for name in zoo.HOMES}
 
 
 def test_a_task_nobody_made_a_batch_for_is_named() -> None:
@@ -343,17 +343,17 @@ def test_a_task_nobody_made_a_batch_for_is_named() -> None:
         made_up_batch(entry)
 
 
-@pytest.mark.parametrize(("package", "name"), [(package, name) for package in (zoo, datamodules) for name in package._HOMES])
+@pytest.mark.parametrize(("package", "name"), [(package, name) for package in (zoo, datamodules) for name in package.HOMES])
 def test_every_name_imports_from_its_home(package: types.ModuleType, name: str) -> None:
     found = getattr(package, name)
-    assert (found.__name__, found.__module__) == (name, f"{package.__name__}.{package._HOMES[name]}")
+    assert (found.__name__, found.__module__) == (name, f"{package.__name__}.{package.HOMES[name]}")
 
 
 @pytest.mark.parametrize("package", [zoo, datamodules])
 def test_an_unknown_name_is_answered_with_those_there_are(package: types.ModuleType) -> None:
-    with pytest.raises(AttributeError, match=rf"{package.__name__} has no 'Nothing': it has .*{sorted(package._HOMES)[-1]}"):
+    with pytest.raises(AttributeError, match=rf"{package.__name__} has no 'Nothing': it has .*{sorted(package.HOMES)[-1]}"):
         _ = package.Nothing
-    assert package.__all__ == [*sorted(package._HOMES), *(["load"] if package is zoo else [])]
+    assert package.__all__ == [*sorted(package.HOMES), *(["load"] if package is zoo else [])]
 
 
 @pytest.mark.parametrize(

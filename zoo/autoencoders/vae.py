@@ -15,12 +15,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from zoo.errors import ZooError
 from zoo.nn.activations import Activation
 from zoo.nn.checks import check_labels, check_shape
 from zoo.nn.codecs import Architecture, decoder, trunk
 from zoo.nn.likelihoods import Likelihood, bits_per_dim, check_likelihood, mean_image, negative_log_likelihood
+from zoo.tasks.reconstruction.base import Reconstructor
 from zoo.training.optim import Optim
-from zoo.training.reconstructor import Reconstructor
 from zoo.training.system import Batch, Outputs, known
 
 WIDTHS = (256,)
@@ -64,7 +65,7 @@ class VAENet(nn.Module):
         num_classes: K, for a conditional VAE.
 
     Raises:
-        ValueError: for arguments that cannot work.
+        ZooError: for arguments that cannot work.
     """
 
     def __init__(
@@ -82,9 +83,9 @@ class VAENet(nn.Module):
         super().__init__()
         check_likelihood(likelihood)
         if latent_dim < 1:
-            raise ValueError(f"latent_dim must be at least 1, got {latent_dim}")
+            raise ZooError(f"latent_dim must be at least 1, got {latent_dim}")
         if variance is not None and not variance > 0:
-            raise ValueError(f"variance must be positive, got {variance}")
+            raise ZooError(f"variance must be positive, got {variance}")
         self.input_shape, self.latent_dim, self.likelihood = tuple(input_shape), latent_dim, likelihood
         self.num_classes = num_classes
         self.encoder, num_features = trunk(architecture, input_shape, widths, hidden, activation)
@@ -124,7 +125,7 @@ class VAENet(nn.Module):
         if self.num_classes is None:
             return x
         if y is None:
-            raise ValueError("a conditional VAE needs the classes of its images")
+            raise ZooError("a conditional VAE needs the classes of its images")
         return torch.cat([x, F.one_hot(y, self.num_classes).to(x.dtype)], dim=1)
 
 
@@ -164,9 +165,9 @@ class VAE(Reconstructor):
         optim: Optim | None = None,
     ) -> None:
         if beta < 0 or free_bits < 0:
-            raise ValueError(f"beta and free_bits must be 0 or more, got {beta} and {free_bits}")
+            raise ZooError(f"beta and free_bits must be 0 or more, got {beta} and {free_bits}")
         if not 0 <= warmup <= 1:
-            raise ValueError(f"warmup is a share of training, in [0, 1], got {warmup}")
+            raise ZooError(f"warmup is a share of training, in [0, 1], got {warmup}")
         super().__init__(lr, optim)
         self.save_hyperparameters(logger=False)
         self.beta, self.free_bits, self.warmup, self.conditional = beta, free_bits, warmup, conditional

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
-from zoo.cli.names import UsageError, nearest
+from zoo.cli.names import nearest
+from zoo.errors import UsageError
 
 ZOO = Path(__file__).resolve().parents[1]
 INDEX = ZOO / "catalog.json"

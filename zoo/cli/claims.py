@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zoo.cli.catalog import print_columns
-from zoo.cli.names import ROOT, UsageError, nearest
+from zoo.cli.names import ROOT, nearest
+from zoo.errors import UsageError, ZooError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,12 +50,12 @@ def sentence(script: Path) -> str:
     """What a script claims, read without running it.
 
     Raises:
-        ValueError: if it states no `CLAIM`.
+        ZooError: if it states no `CLAIM`.
     """
     for node in ast.parse(script.read_text()).body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "CLAIM":
             return str(ast.literal_eval(node.value))
-    raise ValueError(f'{script} states no claim: give it a line CLAIM = "..." with the sentence that it measures')
+    raise ZooError(f'{script} states no claim: give it a line CLAIM = "..." with the sentence that it measures')
 
 
 def print_claims() -> int:

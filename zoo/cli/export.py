@@ -9,9 +9,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from zoo.cli.names import UsageError
-from zoo.nn.initial_weights import without_initial_weights
+from zoo.errors import UsageError, ZooError
 from zoo.training.checkpoint import read_checkpoint, system_of
+from zoo.training.initial_weights import without_initial_weights
 from zoo.training.quiet import keep_quiet
 from zoo.training.system import System
 
@@ -35,7 +35,7 @@ def export(checkpoint: Path, format: Format, output: Path | None = None) -> int:
     """Write the exported file, reload it, compare it on two batch sizes; a file that fails the comparison is not kept.
 
     Raises:
-        ValueError: if the reloaded file answers differently.
+        ZooError: if the reloaded file answers differently.
     """
     keep_quiet()
     recorded = read_checkpoint(checkpoint)
@@ -79,7 +79,7 @@ def _compare(system: System, other: Callable[..., Tensor]) -> float:
             expected = system(*inputs)
             actual = other(*inputs)
         if not torch.allclose(actual, expected, rtol=_TOLERANCE, atol=_TOLERANCE):
-            raise ValueError(
+            raise ZooError(
                 f"the exported network differs by {(actual - expected).abs().max():.2g} on a batch of {batch_size}: not kept"
             )
         largest = max(largest, (actual - expected).abs().max().item())

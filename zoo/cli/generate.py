@@ -16,9 +16,10 @@ from zoo.cli.catalog import INDEX, ZOO, Entry, LayerSees, Score, Weights, params
 from zoo.cli.claims import claim_paths, results_path
 from zoo.cli.names import WEIGHTS, find_recipe, recipe_paths
 from zoo.cli.results import current_results, summarise
-from zoo.nn.initial_weights import without_initial_weights
+from zoo.errors import ZooError
 from zoo.nn.receptive_field import receptive_fields
 from zoo.training.checkpoint import read_checkpoint
+from zoo.training.initial_weights import without_initial_weights
 from zoo.training.links import import_class
 from zoo.training.run import write_text
 from zoo.training.system import count_parameters
@@ -45,14 +46,14 @@ def generated_files() -> dict[Path, str]:
     recipes = {path: yaml.safe_load(path.read_text()) for path in recipe_paths().values()}
     models = [entry for card in cards for entry in _entries(card, recipes)]
     if len({entry["name"] for entry in models}) < len(models):
-        raise ValueError(f"two cards share a name: {sorted(entry['name'] for entry in models)}")
+        raise ZooError(f"two cards share a name: {sorted(entry['name'] for entry in models)}")
     recorded = {path: read_checkpoint(path) for path in sorted(WEIGHTS.glob("*.safetensors"))}
     trained = [_weights(path, checkpoint, recipes) for path, checkpoint in recorded.items()]
     files = {INDEX: json.dumps({"models": models, "weights": trained}, indent=1) + "\n"}
     for card in cards:
         text, of_card = card.read_text(), [entry for entry in models if ZOO / entry["card"] == card]
         if "<!-- scores -->\n" not in text or "<!-- /scores -->" not in text:
-            raise ValueError(f"{card} has no lines <!-- scores --> and <!-- /scores -->: its scores go between them")
+            raise ZooError(f"{card} has no lines <!-- scores --> and <!-- /scores -->: its scores go between them")
         files[card] = _fill(text, "scores", _table([score for entry in of_card for score in entry["scores"]]))
         files[card] = _fill(files[card], "variants", _variants_table(of_card))
     for item, checkpoint in zip(trained, recorded.values(), strict=True):
@@ -74,16 +75,16 @@ def _entries(card: Path, recipes: Recipes) -> list[Entry]:
     """A card's models, built without memory for their weights: one, or one for each of its `variants` of an argument.
 
     Raises:
-        ValueError: naming the card and what is wrong with it.
+        ZooError: naming the card and what is wrong with it.
     """
     front = yaml.safe_load(card.read_text().split("---\n", 2)[1])
     if missing := [name for name in ("name", "class_path", "task", "counted_at") if name not in front]:
-        raise ValueError(f"{card}: its front matter has no {missing[0]!r} (see zoo/mlp/mlp.md)")
+        raise ZooError(f"{card}: its front matter has no {missing[0]!r} (see zoo/mlp/mlp.md)")
     variants, argument = front.get("variants", {front["name"]: {}}), front.get("argument")
     if "variants" in front and argument is None:
-        raise ValueError(f"{card}: its variants need an `argument` in the front matter, the one that recipes are told by")
+        raise ZooError(f"{card}: its variants need an `argument` in the front matter, the one that recipes are told by")
     if lacking := [name for name, arguments in variants.items() if argument and argument not in arguments]:
-        raise ValueError(f"{card}: its variant {lacking[0]} has no {argument!r}, the argument that recipes are told by")
+        raise ZooError(f"{card}: its variant {lacking[0]} has no {argument!r}, the argument that recipes are told by")
     return [_entry(card, front, name, {**front["counted_at"], **given}, recipes) for name, given in variants.items()]
 
 
@@ -93,11 +94,9 @@ def _entry(card: Path, front: dict[str, Any], name: str, arguments: dict[str, An
         with torch.device("meta"):
             model = model_class(**arguments)
     except (AttributeError, ImportError) as error:
-        raise ValueError(
-            f"{card}: cannot import {front['class_path']} ({error}): is it in _HOMES of zoo/__init__.py?"
-        ) from error
+        raise ZooError(f"{card}: cannot import {front['class_path']} ({error}): is it in HOMES of zoo/__init__.py?") from error
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{card}: cannot build {front['class_path']} with its counted_at ({error})") from error
+        raise ZooError(f"{card}: cannot build {front['class_path']} with its counted_at ({error})") from error
     # of two players the one that looks, if it looks by layers in a row
     net = getattr(model.discriminator, "features", None) if hasattr(model, "discriminator") else model.net
     return Entry(
@@ -127,14 +126,14 @@ def _weights(path: Path, recorded: dict[str, Any], recipes: Recipes) -> Weights:
     """What a published file says of itself.
 
     Raises:
-        ValueError: if it has no card, or was not exported from a finished run of a recipe of the zoo.
+        ZooError: if it has no card, or was not exported from a finished run of a recipe of the zoo.
     """
     run, card = recorded["run"], path.with_suffix(".md")
     if not card.exists() or not run.get("results"):
-        raise ValueError(f"{path}: expected a card {card.name} beside it, and an export of a finished run's checkpoint")
+        raise ZooError(f"{path}: expected a card {card.name} beside it, and an export of a finished run's checkpoint")
     settings = {recipe.stem: settings for recipe, settings in recipes.items()}
     if (recipe := run.get("recipe")) not in settings:
-        raise ValueError(f"{path}: the zoo has no recipe {recipe!r}, so nobody could train these weights again")
+        raise ZooError(f"{path}: the zoo has no recipe {recipe!r}, so nobody could train these weights again")
     with torch.device("meta"), without_initial_weights():
         model = import_class(recorded["class_path"])(**recorded["hyper_parameters"])
     return Weights(

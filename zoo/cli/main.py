@@ -4,13 +4,11 @@ import argparse
 import os
 import re
 import sys
-import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
-from zoo.cli.names import ROOT, UsageError, find_checkpoint, find_config, find_shown, nearest, overlay_paths, recipe_paths
-
-_OWN = (ROOT.parent / "zoo", ROOT.parent / "datamodules")
+from zoo.cli.names import find_checkpoint, find_config, find_shown, nearest, overlay_paths, recipe_paths
+from zoo.errors import UsageError, ZooError
 
 _RUN_EPILOG = """\
 every setting of the recipe can be given by its path:
@@ -143,11 +141,9 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # `zoo list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (ValueError, OSError, ImportError, FloatingPointError) as error:
-        # what our own code raises is written for the user, and so is what names a file; the rest is a bug, with its traceback
-        raised_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename).resolve()
-        names_file = isinstance(error, OSError) and error.filename
-        if os.environ.get("ZOO_TRACEBACK") or not (names_file or any(raised_in.is_relative_to(folder) for folder in _OWN)):
+    except (ZooError, OSError) as error:
+        written_for_a_user = isinstance(error, ZooError) or error.filename  # the system's own errors name the user's file
+        if os.environ.get("ZOO_TRACEBACK") or not written_for_a_user:
             raise
         print(f"zoo: {error}", file=sys.stderr)
         return 1

@@ -4,15 +4,12 @@ import difflib
 from pathlib import Path
 
 import recipes
+from zoo.errors import UsageError
 
 ROOT = Path(recipes.__file__).parent
-WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
+WEIGHTS = Path(__file__).resolve().parents[1] / "pretrained" / "weights"
 OVERLAYS = ("trainer", "debug")
 _NOT_RECIPES = (*OVERLAYS, "sweeps", "claims")
-
-
-class UsageError(Exception):
-    """What the user typed can't be understood; the message is one line, and the exit code 2."""
 
 
 def recipe_paths() -> dict[str, Path]:

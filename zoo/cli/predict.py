@@ -6,10 +6,11 @@ from typing import Any
 
 from lightning import LightningDataModule, Trainer
 
-from zoo.callbacks.predictions import Predictions
-from zoo.callbacks.progress import LineProgress
+from zoo.errors import ZooError
 from zoo.training.checkpoint import read_checkpoint, system_of
 from zoo.training.links import import_class
+from zoo.training.predictions import Predictions
+from zoo.training.progress import LineProgress
 from zoo.training.quiet import keep_quiet
 from zoo.training.system import System
 
@@ -23,18 +24,16 @@ def predict_images(checkpoint: Path, images: Path, folder: Path) -> int:
     Pictures are prepared as the checkpoint says its training data were for evaluation: size, colour, crop and normalisation.
 
     Raises:
-        ValueError: if the checkpoint holds no classifier of pictures, or a picture can't be read.
+        ZooError: if the checkpoint holds no classifier of pictures, or a picture can't be read.
     """
     system, facts = _loaded(checkpoint)
     shape = tuple(system.hparams.get("input_shape", ()))
     if hasattr(system, "decode"):
-        raise ValueError(
-            f"{checkpoint} holds a {type(system).__name__}, which has no classes: for codes, zoo predict -c CONFIG"
-        )
+        raise ZooError(f"{checkpoint} holds a {type(system).__name__}, which has no classes: for codes, zoo predict -c CONFIG")
     if len(shape) != 3 or shape[1] != shape[2] or not facts.get("class_names"):
-        raise ValueError(f"{checkpoint} holds no classifier of square pictures: its inputs are of shape {shape}")
+        raise ZooError(f"{checkpoint} holds no classifier of square pictures: its inputs are of shape {shape}")
     if "mean" not in facts or "std" not in facts:
-        raise ValueError(f"{checkpoint} does not say how its pictures were normalised: train again")
+        raise ZooError(f"{checkpoint} does not say how its pictures were normalised: train again")
     data = import_class("datamodules.ImageFiles")(
         root=str(images),
         class_names=facts["class_names"],
@@ -53,12 +52,12 @@ def predict_texts(checkpoint: Path, source: str, folder: Path) -> int:
     Texts become tokens as the checkpoint says its training texts did.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if the checkpoint holds no classifier of texts, or a line is empty or no UTF-8.
+        MissingFileError: if there is no such file.
+        ZooError: if the checkpoint holds no classifier of texts, or a line is empty or no UTF-8.
     """
     system, facts = _loaded(checkpoint)
     if lacking := [thing for name, thing in _OF_TEXTS.items() if not facts.get(name)]:
-        raise ValueError(f"{checkpoint} holds no classifier of texts: it has no {' and no '.join(lacking)}")
+        raise ZooError(f"{checkpoint} holds no classifier of texts: it has no {' and no '.join(lacking)}")
     data = import_class("datamodules.TextLines")(
         source=source,
         class_names=facts["class_names"],

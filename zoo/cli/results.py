@@ -10,6 +10,7 @@ from typing import Any, TypedDict
 import yaml
 
 from zoo.cli.catalog import Score
+from zoo.errors import ZooError
 
 
 class Result(TypedDict):
@@ -35,10 +36,24 @@ def results_path(recipe: Path) -> Path:
     return recipe.with_suffix(".results.jsonl")
 
 
+# trainer settings that change what is shown or kept, and no number
+_NO_NUMBERS = {"logger", "profiler", "log_every_n_steps", "enable_progress_bar", "enable_model_summary", "enable_checkpointing"}
+
+
 def settings_checksum(recipe: Path) -> str:
-    """Short SHA-256 of what a recipe sets, whatever its comments say."""
-    settings = yaml.safe_load(recipe.read_text())
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
+    """Short SHA-256 of the settings that decide a recipe's score: model, data, and the trainer's numeric settings.
+
+    Comments, reports, the seed (each result states its own) and what the trainer only shows do not count.
+    """
+    text = json.dumps(scored_settings(yaml.safe_load(recipe.read_text())), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def scored_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """The part of a recipe's settings that its score depends on."""
+    trainer = {name: value for name, value in settings["trainer"].items() if name not in _NO_NUMBERS}
+    own = [callback for callback in trainer.pop("callbacks", []) if not callback["class_path"].startswith("zoo.reports.")]
+    return {"model": settings["model"], "data": settings["data"], "trainer": {**trainer, "callbacks": own}}
 
 
 def current_results(recipe: Path) -> list[Result]:
@@ -58,14 +73,14 @@ def summarise(recipe: Path, headline: str | tuple[str, ...], settings: dict[str,
     """Mean and sample deviation over seeds of the headline metric, the first of several that was measured.
 
     Raises:
-        ValueError: if none was.
+        ZooError: if none was.
     """
     results = current_results(recipe)
     patterns = (headline,) if isinstance(headline, str) else headline
     names = results[0]["metrics"] if results else patterns
     metric = next((name for pattern in patterns for name in names if fnmatch.fnmatch(name, pattern)), None)
     if metric is None:
-        raise ValueError(f"{recipe} was measured without {' or '.join(patterns)}: name a callback there that reports it")
+        raise ZooError(f"{recipe} was measured without {' or '.join(patterns)}: name a callback there that reports it")
     values = [result["metrics"][metric] for result in results]
     data = settings["data"]["class_path"].rsplit(".", 1)[-1]
     source = settings["data"].get("init_args", {}).get("source")

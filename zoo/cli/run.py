@@ -1,6 +1,7 @@
 """fit, validate, test and predict: LightningCLI behind the front."""
 
 import os
+import re
 import shlex
 import sys
 from contextlib import nullcontext
@@ -19,14 +20,16 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-from zoo.callbacks.reporting import writes
-from zoo.cli.names import UsageError, overlay_paths, recipe_paths
+from zoo.cli.names import overlay_paths, recipe_paths
 from zoo.cli.predict import predict_images, predict_texts
 from zoo.cli.settings import check_against_checkpoint, check_classes, explain, read_settings
-from zoo.nn.initial_weights import without_initial_weights
+from zoo.errors import MissingFileError, UsageError, ZooError
+from zoo.public import current_name
 from zoo.training.checkpoint import latest_checkpoint, read_checkpoint
+from zoo.training.initial_weights import without_initial_weights
 from zoo.training.links import import_class, resolve_links
 from zoo.training.precision import default_precision
+from zoo.training.reporting import writes
 from zoo.training.run import Run, new_run_dir, write_text
 from zoo.training.system import count_parameters
 from zoo.training.tracking import Wandb
@@ -185,7 +188,7 @@ class ZooCLI(LightningCLI):
     def build_trainer(self, run: Run) -> None:
         """Make the trainer from the recipe's settings and the run's parts."""
         if self.config.trainer.default_root_dir is not None:
-            raise ValueError("trainer.default_root_dir is the run directory here: give --run_dir")
+            raise ZooError("trainer.default_root_dir is the run directory here: give --run_dir")
         settings = self.parser.instantiate(Namespace(trainer=self.config.trainer)).trainer.as_dict()  # type: ignore[no-untyped-call]
         own = _as_list(settings.pop("callbacks"))
         parts = run.trainer_arguments(self.model, self.config.checkpoint_every_n_steps, own)
@@ -210,11 +213,12 @@ class ZooCLI(LightningCLI):
         try:
             self.trainer = self.trainer_class(**settings)
         except MisconfigurationException as error:  # a GPU asked for where there is none, settings that exclude each other
-            raise ValueError(f"the trainer's settings do not fit this machine, or each other: {error}") from error
+            raise ZooError(f"the trainer's settings do not fit this machine, or each other: {error}") from error
 
     def config_text(self) -> str:
         """The whole resolved configuration as YAML that `-c` reads again."""
-        return self.parser.dump(self.config, skip_unset=False)
+        text = self.parser.dump(self.config, skip_unset=False)
+        return re.sub(r"(?<=class_path: )\S+", lambda found: current_name(found[0]), text)
 
     def plain_config(self) -> dict[str, Any]:
         """The same as a nested dict, without what was left at None."""
@@ -240,7 +244,7 @@ def _resumed(path: Path) -> tuple[Path, Path]:
     """The run directory and the checkpoint that `--resume` means."""
     folder = path.resolve().parent.parent if path.is_file() else path
     if not (folder / "config.yaml").is_file():
-        raise FileNotFoundError(f"{folder} is no run directory: it has no config.yaml")
+        raise MissingFileError(f"{folder} is no run directory: it has no config.yaml")
     if path.suffix == ".safetensors":
         raise UsageError(f"{path} holds a model, but no optimizer to go on with: --resume {folder}")
     return folder, path if path.is_file() else latest_checkpoint(folder)

@@ -6,9 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo.callbacks.game_pictures import points_figure
-from zoo.callbacks.tiles import save_tiles
+from zoo.errors import ZooError
 from zoo.nn.interpolation import both_ways
+from zoo.tasks.adversarial.pictures import points_figure
+from zoo.tasks.tiles import save_tiles
 from zoo.training.checkpoint import load_system
 from zoo.training.links import import_class
 from zoo.training.quiet import keep_quiet
@@ -26,7 +27,7 @@ def sample(
     and each row of them stands above a row of translations, `back` from the second domain to the first.
 
     Raises:
-        ValueError: if the checkpoint holds no model that samples or translates, or knows no such class.
+        ZooError: if the checkpoint holds no model that samples or translates, or knows no such class.
     """
     keep_quiet()
     system: Any = load_system(checkpoint)
@@ -34,21 +35,21 @@ def sample(
     torch.manual_seed(seed)
     if hasattr(system, "strips"):
         if images is None:
-            raise ValueError(f"{name} translates pictures: give some by --images FOLDER")
+            raise ZooError(f"{name} translates pictures: give some by --images FOLDER")
         if back and not hasattr(system, "back"):
-            raise ValueError(f"{name} has one direction: leave --back out")
+            raise ZooError(f"{name} has one direction: leave --back out")
         x = _pictures(system, images, num)
         rows = torch.stack([_rows(x), _rows(system.back(x) if back else system(x))], dim=1)
         return _write(rows.flatten(0, 1), output or _beside(checkpoint, "translations.png"))
     if not hasattr(system, "sample"):
-        raise ValueError(f"{checkpoint} holds a {name}, which cannot make up images: choose a VAE's or a GAN's")
+        raise ZooError(f"{checkpoint} holds a {name}, which cannot make up images: choose a VAE's or a GAN's")
     if images is not None or back:
-        raise ValueError(f"{name} makes up samples of its own: leave {'--back' if images is None else '--images'} out")
+        raise ZooError(f"{name} makes up samples of its own: leave {'--back' if images is None else '--images'} out")
     path, samples = output or _beside(checkpoint, "samples.png"), system.sample(num, *given)
     if samples.ndim == 4:
         return _write(_rows(samples), path)
     if samples.shape[1] != 2:
-        raise ValueError(f"{name} makes points of {samples.shape[1]} numbers, and a scatter shows two: see its sample(num)")
+        raise ZooError(f"{name} makes points of {samples.shape[1]} numbers, and a scatter shows two: see its sample(num)")
     path.parent.mkdir(parents=True, exist_ok=True)
     points_figure(samples).savefig(path, dpi=150)
     print(path)
@@ -64,30 +65,28 @@ def interpolate(
     Codes are drawn, or those of pictures: the first two of `images` in the order of their names, the next two, and so on.
 
     Raises:
-        ValueError: if the checkpoint holds no model with codes to draw or to find, or there are too few pictures.
+        ZooError: if the checkpoint holds no model with codes to draw or to find, or there are too few pictures.
     """
     keep_quiet()
     system: Any = load_system(checkpoint)
     if not hasattr(system, "decode"):
-        raise ValueError(
-            f"{checkpoint} holds a {type(system).__name__}, which has no codes: choose an autoencoder's or a GAN's"
-        )
+        raise ZooError(f"{checkpoint} holds a {type(system).__name__}, which has no codes: choose an autoencoder's or a GAN's")
     if len(system.hparams["input_shape"]) != 3:
-        raise ValueError(f"{checkpoint} holds a {type(system).__name__} of points, and a sheet is of images: see zoo sample")
+        raise ZooError(f"{checkpoint} holds a {type(system).__name__} of points, and a sheet is of images: see zoo sample")
     given = _given(system, label, 1)
     if images is not None:
         if not hasattr(system, "encode"):
-            raise ValueError(f"{type(system).__name__} finds no codes of pictures: leave --images out")
+            raise ZooError(f"{type(system).__name__} finds no codes of pictures: leave --images out")
         x = _pictures(system, images, 2 * num_pairs)
         if len(x) < 2 * num_pairs:
-            raise ValueError(
+            raise ZooError(
                 f"{images} holds {len(x)} pictures, but {num_pairs} pairs need {2 * num_pairs}: give more, or fewer --pairs"
             )
         z = system.encode(x, *(value.expand(len(x)) for value in given))
     elif hasattr(system, "sample"):
         z = torch.randn(2 * num_pairs, system.hparams["latent_dim"], generator=torch.Generator().manual_seed(seed))
     else:
-        raise ValueError(f"{type(system).__name__} has no distribution of codes to draw from: give pictures by --images")
+        raise ZooError(f"{type(system).__name__} has no distribution of codes to draw from: give pictures by --images")
     sheet = [system.decode(row, *(value.expand(num_steps) for value in given)) for row in both_ways(z, num_steps)]
     return _write(torch.stack(sheet), output or _beside(checkpoint, "interpolation.png"))
 
@@ -97,12 +96,12 @@ def _given(system: Any, label: int | None, num: int) -> tuple[Tensor, ...]:
     if label is None and not getattr(system, "conditional", False):
         return ()
     if not getattr(system, "conditional", False):
-        raise ValueError(f"this {type(system).__name__} knows no classes: leave --label out, or train with model.conditional")
+        raise ZooError(f"this {type(system).__name__} knows no classes: leave --label out, or train with model.conditional")
     num_classes = system.hparams["num_classes"]
     if label is None:
         return (torch.arange(num) % num_classes,)
     if not 0 <= label < num_classes:
-        raise ValueError(f"--label must lie in 0..{num_classes - 1}, got {label}")
+        raise ZooError(f"--label must lie in 0..{num_classes - 1}, got {label}")
     return (torch.full((num,), label),)
 
 
@@ -110,7 +109,7 @@ def _pictures(system: Any, images: Path, most: int) -> Tensor:
     """The first pictures of a folder in the order of their names, as the model takes them: (N, C, H, W) in [0, 1]."""
     channels, height, width = system.hparams["input_shape"]
     if height != width:
-        raise ValueError(f"the model wants images of {height}x{width} pixels: only square ones can be prepared")
+        raise ZooError(f"the model wants images of {height}x{width} pixels: only square ones can be prepared")
     data = import_class("datamodules.ImageFiles")(
         root=str(images), size=height, rgb=channels == 3, crop=1.0, mean=[0.0] * channels, std=[1.0] * channels, batch_size=most
     )

@@ -10,7 +10,9 @@ from jsonargparse import Namespace
 from lightning import LightningDataModule
 from lightning.pytorch.cli import LightningArgumentParser
 
-from zoo.cli.names import UsageError, nearest
+from zoo.cli.names import nearest
+from zoo.errors import UsageError, ZooError
+from zoo.public import public_name
 from zoo.training.links import import_class
 from zoo.training.optim import Optim
 from zoo.training.tracking import Wandb
@@ -39,12 +41,12 @@ def check_against_checkpoint(model_class: type, arguments: Namespace, checkpoint
     Lightning would load the weights into it, or take the checkpoint's values in silence (lightning #21455).
 
     Raises:
-        ValueError: naming the class, or every differing argument.
+        ZooError: naming the class, or every differing argument.
     """
-    wanted = f"{model_class.__module__}.{model_class.__qualname__}"
+    wanted = public_name(model_class)
     held = checkpoint.get("class_path", wanted)
     if held != wanted:
-        raise ValueError(
+        raise ZooError(
             f"{path} holds a {held}, but the configuration asks for a {wanted}: use the config.yaml of the checkpoint's run"
         )
     recorded = checkpoint.get("hyper_parameters", {})
@@ -55,7 +57,7 @@ def check_against_checkpoint(model_class: type, arguments: Namespace, checkpoint
         if name in given and _plain(given[name]) != _plain(value)
     ]
     if differing:
-        raise ValueError(
+        raise ZooError(
             f"the model differs from {path}: {'; '.join(differing)}. Use the config.yaml of the checkpoint's run, or train anew"
         )
 
@@ -64,13 +66,13 @@ def check_classes(data: LightningDataModule, checkpoint: dict[str, Any], path: s
     """Refuse data with other classes than the checkpoint's model knows, or the same in another order.
 
     Raises:
-        ValueError: naming the first that differs.
+        ZooError: naming the first that differs.
     """
     known, found = checkpoint.get("data", {}).get("class_names", []), list(getattr(data, "class_names", ()))
     if known and found and known != found:
         number = next((i for i, (a, b) in enumerate(zip(known, found, strict=False)) if a != b), min(len(known), len(found)))
         was, now = (names[number] if number < len(names) else "missing" for names in (known, found))
-        raise ValueError(
+        raise ZooError(
             f"{path} knows {len(known)} classes, {type(data).__name__} has {len(found)}: class {number} is {now}, was {was}. "
             "Use the data it was trained on, or train anew"
         )

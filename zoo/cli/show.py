@@ -9,11 +9,11 @@ from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from datamodules.batch import SequenceBatch
-from zoo.callbacks.images import grid
-from zoo.cli.names import UsageError
+from datamodules.core.batch import SequenceBatch
 from zoo.cli.run import ZooCLI, allow_imports
+from zoo.errors import UsageError
 from zoo.nn.recurrent import valid_steps
+from zoo.tasks.classification.image_samples import grid
 
 
 def show_batch(recipe: Path, overrides: list[str], output: Path | None = None, num_images: int = 32) -> int:

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from zoo.errors import ZooError
 from zoo.nn.checks import check_shape
-from zoo.nn.initial_weights import load_weights
-from zoo.training.classifier import Classifier
+from zoo.tasks.classification.base import Classifier
+from zoo.training.initial_weights import load_weights
 from zoo.training.optim import Optim
 from zoo.training.system import known
 
@@ -49,9 +50,9 @@ class CIFARResNet(nn.Module):
     def __init__(self, input_shape: Sequence[int], num_classes: int, depth: int = 20, width: int = 16) -> None:
         super().__init__()
         if depth < 8 or depth % 6 != 2:
-            raise ValueError(f"depth must be 6n + 2 (8, 14, 20, 32, 44, 56, 110, ...), got {depth}")
+            raise ZooError(f"depth must be 6n + 2 (8, 14, 20, 32, 44, 56, 110, ...), got {depth}")
         if width < 1:
-            raise ValueError(f"width must be at least 1 channel, got {width}")
+            raise ZooError(f"width must be at least 1 channel, got {width}")
         self.input_shape = tuple(input_shape)
         num_blocks = (depth - 2) // 6
         self.conv1 = nn.Conv2d(self.input_shape[0], width, 3, padding=1, bias=False)

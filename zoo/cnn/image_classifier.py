@@ -5,9 +5,10 @@ Shapes: B batch, C channels, H height, W width, K classes.
 
 from torch import Tensor
 
-from zoo.nn.backbone import Stem, build_backbone, pretrained_statistics
-from zoo.nn.initial_weights import load_weights
-from zoo.training.classifier import Classifier
+from zoo.errors import ZooError
+from zoo.pretrained.backbone import Stem, build_backbone, pretrained_statistics
+from zoo.tasks.classification.base import Classifier
+from zoo.training.initial_weights import load_weights
 from zoo.training.optim import Optim
 from zoo.training.system import Batch, Outputs, known
 
@@ -66,7 +67,7 @@ class ImageClassifier(Classifier):
         for name, wanted in zip(("mean", "std"), pretrained_statistics(backbone), strict=True):
             given = getattr(data, name, wanted)
             if len(given) == len(wanted) and any(abs(a - b) > 0.01 for a, b in zip(given, wanted, strict=True)):
-                raise ValueError(
+                raise ZooError(
                     f"the pretrained weights of {backbone} expect data.{name} {list(wanted)}, got {list(given)}: "
                     f"give --data.{name} '{list(wanted)}'"
                 )

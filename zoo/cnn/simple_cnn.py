@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from zoo.errors import ZooError
 from zoo.nn.checks import check_shape
-from zoo.training.classifier import Classifier
+from zoo.tasks.classification.base import Classifier
 from zoo.training.optim import Optim
 from zoo.training.system import known
 
@@ -29,14 +30,12 @@ class SimpleCNN(nn.Module):
     ) -> None:
         super().__init__()
         if not widths or not all(width >= 1 for width in widths):
-            raise ValueError(f"widths must be positive, at least one, got {list(widths)}")
+            raise ZooError(f"widths must be positive, at least one, got {list(widths)}")
         if not 0 <= dropout < 1:
-            raise ValueError(f"dropout must lie in [0, 1), got {dropout}")
+            raise ZooError(f"dropout must lie in [0, 1), got {dropout}")
         self.input_shape = tuple(input_shape)
         if min(self.input_shape[1:]) < (smallest := 2 ** (len(widths) - 1)):
-            raise ValueError(
-                f"{len(widths)} widths need images of {smallest}x{smallest} pixels or more, got {self.input_shape}"
-            )
+            raise ZooError(f"{len(widths)} widths need images of {smallest}x{smallest} pixels or more, got {self.input_shape}")
         layers: list[nn.Module] = []
         fan_in = self.input_shape[0]
         for width in widths:

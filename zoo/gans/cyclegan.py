@@ -10,16 +10,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from zoo.errors import ZooError
 from zoo.gans.dcgan import initialise
 from zoo.gans.pix2pix import PATCH_WIDTHS, PatchDiscriminator
 from zoo.nn.adversarial import discriminator_loss, generator_loss
 from zoo.nn.checks import check_halves
 from zoo.nn.image_buffer import ImageBuffer
 from zoo.nn.norms import MapNorm
-from zoo.training.adversarial import Game, as_images, as_signed
+from zoo.tasks.adversarial.base import Game, as_images, as_signed
+from zoo.tasks.translation.base import Translator
 from zoo.training.optim import Optim
 from zoo.training.system import Outputs, known
-from zoo.training.translator import Translator
 
 
 class ResidualBlock(nn.Module):
@@ -49,18 +50,18 @@ class ResNetGenerator(nn.Module):
         num_blocks: of two convolutions each.
 
     Raises:
-        ValueError: for sizes that do not halve so often.
+        ZooError: for sizes that do not halve so often.
     """
 
     def __init__(self, input_shape: Sequence[int], width: int = 64, num_halvings: int = 2, num_blocks: int = 9) -> None:
         super().__init__()
         if min(width, num_blocks) < 1 or num_halvings < 0:
-            raise ValueError(
+            raise ZooError(
                 f"width and num_blocks must be 1 or more and num_halvings 0 or more, got {width}, {num_blocks}, {num_halvings}"
             )
         check_halves(input_shape, num_halvings)
         if min(input_shape[1:]) // 2**num_halvings < 2:
-            raise ValueError(f"the residual blocks need maps of 2x2 or more: {tuple(input_shape)} halves fewer times")
+            raise ZooError(f"the residual blocks need maps of 2x2 or more: {tuple(input_shape)} halves fewer times")
         channels, widest = input_shape[0], width * 2**num_halvings
         layers: list[nn.Module] = [nn.Conv2d(channels, width, 7, padding=3, padding_mode="reflect", bias=False)]
         layers += [nn.InstanceNorm2d(width), nn.ReLU()]
@@ -136,14 +137,14 @@ class CycleGAN(Translator):
     ) -> None:
         shape = known("input_shape", input_shape)
         if not (cycle >= 0 and identity >= 0):
-            raise ValueError(f"cycle and identity are weights of 0 or more, got {cycle} and {identity}")
+            raise ZooError(f"cycle and identity are weights of 0 or more, got {cycle} and {identity}")
         translators = Translators(*(ResNetGenerator(shape, width, num_halvings, num_blocks) for _ in range(2)))
         judges = Judges(*(PatchDiscriminator(shape, 1, d_widths, d_norm) for _ in range(2)))
         super().__init__(translators, judges, lr, optim, game, rules={"loss": "least_squares"})
         if self.game["penalty"] is not None:
-            raise ValueError(f"CycleGAN's discriminators have no penalty, got {self.game['penalty']!r}: leave game.penalty out")
+            raise ZooError(f"CycleGAN's discriminators have no penalty, got {self.game['penalty']!r}: leave game.penalty out")
         if not self.game["redraw"]:
-            raise ValueError("CycleGAN's generators translate anew in their own turn: leave game.redraw out")
+            raise ZooError("CycleGAN's generators translate anew in their own turn: leave game.redraw out")
         self.save_hyperparameters(logger=False)
         self.cycle, self.identity = cycle, identity
         self.past = nn.ModuleDict({domain: ImageBuffer(shape, buffer_size) for domain in "ab"})

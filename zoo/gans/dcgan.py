@@ -10,10 +10,11 @@ from typing import Literal, get_args
 
 from torch import Tensor, nn
 
+from zoo.errors import ZooError
 from zoo.gans.gan import SLOPE, check_sizes, judged, spectral, with_class
 from zoo.nn.checks import check_shape
 from zoo.nn.codecs import check_codec, halvings
-from zoo.training.adversarial import Adversarial, Game
+from zoo.tasks.adversarial.base import Adversarial, Game
 from zoo.training.optim import Optim
 from zoo.training.system import known
 
@@ -34,7 +35,7 @@ class DCGenerator(nn.Module):
         num_classes: K, for images of a class.
 
     Raises:
-        ValueError: for arguments that cannot work.
+        ZooError: for arguments that cannot work.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class DCDiscriminator(nn.Module):
         num_classes: K, for images of a class.
 
     Raises:
-        ValueError: for arguments that cannot work.
+        ZooError: for arguments that cannot work.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class DCDiscriminator(nn.Module):
         super().__init__()
         check_codec("conv", input_shape, widths)
         if norm not in get_args(DiscriminatorNorm):
-            raise ValueError(f"unknown norm {norm!r}: choose one of {', '.join(get_args(DiscriminatorNorm))}")
+            raise ZooError(f"unknown norm {norm!r}: choose one of {', '.join(get_args(DiscriminatorNorm))}")
         self.input_shape = tuple(input_shape)
         layers: list[nn.Module] = []
         for number, (fan_in, fan_out) in enumerate(pairwise([input_shape[0], *widths])):

@@ -12,8 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from zoo.errors import ZooError
 from zoo.nn.checks import check_shape
-from zoo.training.adversarial import Adversarial, Game
+from zoo.tasks.adversarial.base import Adversarial, Game
 from zoo.training.optim import Optim
 from zoo.training.system import known
 
@@ -31,7 +32,7 @@ class MLPGenerator(nn.Module):
         num_classes: K, for samples of a class.
 
     Raises:
-        ValueError: for arguments that cannot work.
+        ZooError: for arguments that cannot work.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class MLPDiscriminator(nn.Module):
         super().__init__()
         check_sizes(1, widths)
         if norm not in ("none", "spectral"):
-            raise ValueError(f"unknown norm {norm!r} of a dense discriminator: choose one of none, spectral")
+            raise ZooError(f"unknown norm {norm!r} of a dense discriminator: choose one of none, spectral")
         self.input_shape, self.num_features = tuple(input_shape), widths[0]
         wrap = spectral if norm == "spectral" else nn.Identity()
         dims = [math.prod(input_shape), *reversed(widths)]
@@ -110,12 +111,12 @@ def with_class(z: Tensor, y: Tensor | None, num_classes: int | None) -> Tensor:
     """Noise (B, Z) with the class beside it as one of `num_classes` ones and zeros: (B, Z + K).
 
     Raises:
-        ValueError: if a class is wanted and none was given.
+        ZooError: if a class is wanted and none was given.
     """
     if num_classes is None:
         return z
     if y is None:
-        raise ValueError("a conditional generator needs the classes to draw from")
+        raise ZooError("a conditional generator needs the classes to draw from")
     return torch.cat([z, F.one_hot(y, num_classes).to(z.dtype)], dim=1)
 
 
@@ -123,13 +124,13 @@ def judged(features: Tensor, head: nn.Module, of_class: nn.Module | None, y: Ten
     """Features (B, F) to logits (B,), with what the class y (B,) adds.
 
     Raises:
-        ValueError: if a class is wanted and none was given.
+        ZooError: if a class is wanted and none was given.
     """
     logits: Tensor = head(features).squeeze(1)
     if of_class is None:
         return logits
     if y is None:
-        raise ValueError("a conditional discriminator needs the classes of its samples")
+        raise ZooError("a conditional discriminator needs the classes of its samples")
     return logits + (of_class(y) * features).sum(1)
 
 
@@ -137,9 +138,9 @@ def check_sizes(latent_dim: int, widths: Sequence[int]) -> None:
     """Refuse a network that cannot be built.
 
     Raises:
-        ValueError: naming the argument.
+        ZooError: naming the argument.
     """
     if latent_dim < 1:
-        raise ValueError(f"latent_dim must be at least 1, got {latent_dim}")
+        raise ZooError(f"latent_dim must be at least 1, got {latent_dim}")
     if not widths or min(widths) < 1:
-        raise ValueError(f"widths must be one or more positive numbers, got {list(widths)}")
+        raise ZooError(f"widths must be one or more positive numbers, got {list(widths)}")

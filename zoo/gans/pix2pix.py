@@ -11,15 +11,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from zoo.errors import ZooError
 from zoo.gans.dcgan import initialise
 from zoo.gans.gan import SLOPE
 from zoo.nn.adversarial import generator_loss
 from zoo.nn.checks import check_halves
 from zoo.nn.norms import MapNorm, map_norm
-from zoo.training.adversarial import Game, as_signed
+from zoo.tasks.adversarial.base import Game, as_signed
+from zoo.tasks.translation.base import Translator
 from zoo.training.optim import Optim
 from zoo.training.system import Outputs, known
-from zoo.training.translator import Translator
 
 WIDTHS = (64, 128, 256, 512, 512, 512, 512, 512)
 PATCH_WIDTHS = (64, 128, 256, 512)
@@ -38,7 +39,7 @@ class UNet(nn.Module):
         dropout: in the first three layers of the way up; it is all the noise there is.
 
     Raises:
-        ValueError: for sizes that do not halve so often.
+        ZooError: for sizes that do not halve so often.
     """
 
     def __init__(
@@ -47,9 +48,9 @@ class UNet(nn.Module):
         super().__init__()
         check_halves(input_shape, len(widths))
         if not widths or min(widths) < 1:
-            raise ValueError(f"widths must be one or more positive numbers, got {list(widths)}")
+            raise ZooError(f"widths must be one or more positive numbers, got {list(widths)}")
         if not 0 <= dropout < 1:
-            raise ValueError(f"dropout must lie in [0, 1), got {dropout}")
+            raise ZooError(f"dropout must lie in [0, 1), got {dropout}")
         channels, innermost = input_shape[0], len(widths) - 1
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         for level, (fan_in, fan_out) in enumerate(pairwise([channels, *widths])):
@@ -89,7 +90,7 @@ class PatchDiscriminator(nn.Module):
         norm: after all convolutions but the first and the last.
 
     Raises:
-        ValueError: for images without a patch.
+        ZooError: for images without a patch.
     """
 
     def __init__(
@@ -101,10 +102,10 @@ class PatchDiscriminator(nn.Module):
     ) -> None:
         super().__init__()
         if not widths or min(widths) < 1:
-            raise ValueError(f"d_widths must be one or more positive numbers, got {list(widths)}")
+            raise ZooError(f"d_widths must be one or more positive numbers, got {list(widths)}")
         num_halvings = len(widths) - 1
         if min(input_shape[1:]) // 2**num_halvings < 3:  # each convolution of stride 1 takes a pixel away
-            raise ValueError(
+            raise ZooError(
                 f"{len(widths)} d_widths need images of {3 * 2**num_halvings}x{3 * 2**num_halvings} pixels or more, "
                 f"got {tuple(input_shape)}: give fewer"
             )
@@ -153,11 +154,11 @@ class Pix2Pix(Translator):
     ) -> None:
         shape = known("input_shape", input_shape)
         if not (l1 >= 0 and adversarial >= 0 and l1 + adversarial > 0):
-            raise ValueError(f"l1 and adversarial are weights of 0 or more, not both 0, got {l1} and {adversarial}")
+            raise ZooError(f"l1 and adversarial are weights of 0 or more, not both 0, got {l1} and {adversarial}")
         generator, discriminator = UNet(shape, widths, norm, dropout), PatchDiscriminator(shape, 2, d_widths, norm)
         super().__init__(generator, discriminator, lr, optim, game)
         if self.average is not None and norm == "batch":
-            raise ValueError(
+            raise ZooError(
                 f"game.ema {self.game['ema']} averages weights, to which no statistics of BatchNorm belong: set norm: instance"
             )
         self.save_hyperparameters(logger=False)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple, get_args
 
+from zoo.errors import ZooError
 from zoo.gans.dcgan import DCDiscriminator, DCGenerator, DiscriminatorNorm
 from zoo.gans.gan import MLPDiscriminator, MLPGenerator
 from zoo.nn.codecs import Architecture
@@ -26,10 +27,10 @@ def players(
     """Those of the first GAN ("mlp"), or of DCGAN ("conv"). A dense discriminator takes "batch" for none.
 
     Raises:
-        ValueError: for arguments that cannot work.
+        ZooError: for arguments that cannot work.
     """
     if architecture not in get_args(Architecture):
-        raise ValueError(f"unknown architecture {architecture!r}: choose one of {', '.join(get_args(Architecture))}")
+        raise ZooError(f"unknown architecture {architecture!r}: choose one of {', '.join(get_args(Architecture))}")
     if architecture == "mlp":
         dense = MLPDiscriminator(input_shape, widths, "spectral" if norm == "spectral" else "none", num_classes)
         return Players(MLPGenerator(latent_dim, input_shape, widths, num_classes), dense)

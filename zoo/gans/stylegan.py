@@ -13,11 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from zoo.errors import ZooError
 from zoo.gans.gan import SLOPE, check_sizes
 from zoo.nn.checks import check_shape
 from zoo.nn.codecs import check_codec, halvings
 from zoo.nn.equalized import EqualizedConv2d, EqualizedLinear, MinibatchStd, PixelNorm
-from zoo.training.adversarial import Adversarial, Game
+from zoo.tasks.adversarial.base import Adversarial, Game
 from zoo.training.optim import Optim
 from zoo.training.system import known
 
@@ -97,7 +98,7 @@ class StyleGenerator(nn.Module):
         mixing: probability that in training a sample gets the styles of another noise from some layer on.
 
     Raises:
-        ValueError: for arguments that cannot work.
+        ZooError: for arguments that cannot work.
     """
 
     mean_style: Tensor
@@ -115,7 +116,7 @@ class StyleGenerator(nn.Module):
         check_sizes(latent_dim, [*widths, style_dim, num_mapping])
         check_codec("conv", output_shape, widths)
         if not 0 <= mixing <= 1:
-            raise ValueError(f"mixing is a probability, got {mixing}")
+            raise ZooError(f"mixing is a probability, got {mixing}")
         self.mixing, dims = mixing, [*reversed(widths)]
         sizes = halvings(output_shape, len(widths) - 1)[::-1]
         mapping = [
@@ -230,7 +231,7 @@ class StyleGAN(Adversarial):
         game: Game | None = None,
     ) -> None:
         if not 0 <= truncation <= 1:
-            raise ValueError(f"truncation must lie in [0, 1], got {truncation}")
+            raise ZooError(f"truncation must lie in [0, 1], got {truncation}")
         shape = known("input_shape", input_shape)
         generator = StyleGenerator(latent_dim, shape, widths, style_dim, num_mapping, mixing)
         adam: Optim = {"name": "adam", "betas": [0.0, 0.99], "schedule": "constant"}

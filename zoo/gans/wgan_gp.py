@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from zoo.gans.players import players
 from zoo.nn.codecs import Architecture
-from zoo.training.adversarial import Adversarial, Game
+from zoo.tasks.adversarial.base import Adversarial, Game
 from zoo.training.optim import Optim
 from zoo.training.system import known
 

@@ -9,6 +9,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from zoo.errors import ZooError
+
 
 def importance_weighted_bound(log_weights: Callable[[int], Tensor], num_samples: int, at_once: int = 100) -> Tensor:
     """Log (1/K) sum_k p(x, z_k) / q(z_k|x), a lower bound on log p(x) that rises with K: (B,), in nats.
@@ -21,10 +23,10 @@ def importance_weighted_bound(log_weights: Callable[[int], Tensor], num_samples:
         at_once: samples per call; memory, not the result's law, depends on it.
 
     Raises:
-        ValueError: if a number is not positive.
+        ZooError: if a number is not positive.
     """
     if num_samples < 1 or at_once < 1:
-        raise ValueError(f"num_samples and at_once must be at least 1, got {num_samples} and {at_once}")
+        raise ZooError(f"num_samples and at_once must be at least 1, got {num_samples} and {at_once}")
     total: Tensor | None = None
     for start in range(0, num_samples, at_once):
         part = log_weights(min(at_once, num_samples - start)).logsumexp(0)

@@ -11,14 +11,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from zoo.errors import ZooError
 from zoo.metrics.tasks import binary_classification
 from zoo.nn.activations import Activation, activation
 from zoo.nn.checks import check_labels, check_shape
 from zoo.nn.init import Init, initialise
 from zoo.nn.norms import Norm, feature_norm
-from zoo.training.classifier import Classifier
+from zoo.tasks.classification.base import Classifier
+from zoo.tasks.regression.base import Regressor
 from zoo.training.optim import Optim
-from zoo.training.regressor import Regressor
 from zoo.training.system import Batch, Outputs, System, known
 
 HIDDEN_DIMS = (256, 256)
@@ -39,9 +40,9 @@ class MLPNet(nn.Module):
     ) -> None:
         super().__init__()
         if not all(dim >= 1 for dim in hidden_dims):
-            raise ValueError(f"hidden_dims must be positive, got {list(hidden_dims)}")
+            raise ZooError(f"hidden_dims must be positive, got {list(hidden_dims)}")
         if not 0 <= dropout < 1:
-            raise ValueError(f"dropout must lie in [0, 1), got {dropout}")
+            raise ZooError(f"dropout must lie in [0, 1), got {dropout}")
         self.input_shape = tuple(input_shape)
         widths = [math.prod(input_shape), *hidden_dims]
         layers: list[nn.Module] = []
@@ -104,9 +105,7 @@ class MLPBinaryClassifier(System):
     ) -> None:
         input_shape = known("input_shape", input_shape)
         if known("num_classes", num_classes) != 2:
-            raise ValueError(
-                f"a binary classifier needs 2 classes, the data has {num_classes}: for more, use zoo.MLPClassifier"
-            )
+            raise ZooError(f"a binary classifier needs 2 classes, the data has {num_classes}: for more, use zoo.MLPClassifier")
         super().__init__(lr, optim, binary_classification())
         self.save_hyperparameters(logger=False)
         self.net = MLPNet(input_shape, 1, hidden_dims, activation, norm=norm, dropout=dropout, init=init)

@@ -8,8 +8,9 @@ from typing import Literal, get_args
 
 from torch import Tensor, nn
 
+from zoo.errors import ZooError
 from zoo.nn.checks import check_shape
-from zoo.training.classifier import Classifier
+from zoo.tasks.classification.base import Classifier
 from zoo.training.optim import Optim
 from zoo.training.system import known
 
@@ -56,7 +57,7 @@ class Perceptron(Classifier):
     ) -> None:
         input_shape, num_classes = known("input_shape", input_shape), known("num_classes", num_classes)
         if rule not in get_args(Rule):
-            raise ValueError(f"unknown rule {rule!r}: choose one of {', '.join(get_args(Rule))}")
+            raise ZooError(f"unknown rule {rule!r}: choose one of {', '.join(get_args(Rule))}")
         super().__init__(num_classes, 0.0, lr, optim)
         self.save_hyperparameters(logger=False)
         self.rule = rule

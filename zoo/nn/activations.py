@@ -5,6 +5,8 @@ from typing import Literal, get_args
 
 from torch import nn
 
+from zoo.errors import ZooError
+
 Activation = Literal["relu", "leaky_relu", "gelu", "sigmoid", "tanh", "swish", "identity"]
 
 _MODULES: dict[str, Callable[[], nn.Module]] = {
@@ -22,8 +24,8 @@ def activation(name: Activation) -> nn.Module:
     """A new module that applies the function to every element.
 
     Raises:
-        ValueError: for an unknown name.
+        ZooError: for an unknown name.
     """
     if name not in _MODULES:
-        raise ValueError(f"unknown activation {name!r}: choose one of {', '.join(get_args(Activation))}")
+        raise ZooError(f"unknown activation {name!r}: choose one of {', '.join(get_args(Activation))}")
     return _MODULES[name]()

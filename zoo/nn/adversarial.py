@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from zoo.errors import ZooError
+
 Loss = Literal["minimax", "non_saturating", "hinge", "least_squares", "wasserstein"]
 Penalty = Literal["gradient", "r1"]
 Judge = Callable[[Tensor], Tensor]  # samples to logits
@@ -20,10 +22,10 @@ def check_loss(loss: str) -> None:
     """Refuse the name of no loss.
 
     Raises:
-        ValueError: naming those there are.
+        ZooError: naming those there are.
     """
     if loss not in get_args(Loss):
-        raise ValueError(f"unknown loss {loss!r}: choose one of {', '.join(get_args(Loss))}")
+        raise ZooError(f"unknown loss {loss!r}: choose one of {', '.join(get_args(Loss))}")
 
 
 def discriminator_loss(loss: Loss, real: Tensor, fake: Tensor) -> Tensor:

@@ -4,16 +4,18 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from zoo.errors import ZooError
+
 
 def check_labels(y: Tensor, num_classes: int) -> None:
     """Refuse labels outside 0..num_classes - 1.
 
     Raises:
-        ValueError: naming the range found.
+        ZooError: naming the range found.
     """
     low, high = y.aminmax()
     if low < 0 or high >= num_classes:
-        raise ValueError(
+        raise ZooError(
             f"labels must lie in 0..{num_classes - 1}, found {int(low)}..{int(high)}: set num_classes or mend the data"
         )
 
@@ -22,33 +24,33 @@ def check_shape(x: Tensor, input_shape: tuple[int, ...]) -> None:
     """Refuse inputs (B, ...) of another shape than the network was built for; costs no synchronisation.
 
     Raises:
-        ValueError: naming both shapes.
+        ZooError: naming both shapes.
     """
     if tuple(x.shape[1:]) != tuple(input_shape):
-        raise ValueError(f"the network was built for inputs of shape {tuple(input_shape)}, got {tuple(x.shape[1:])}")
+        raise ZooError(f"the network was built for inputs of shape {tuple(input_shape)}, got {tuple(x.shape[1:])}")
 
 
 def check_range(x: Tensor) -> None:
     """Refuse images outside [0, 1].
 
     Raises:
-        ValueError: naming the range found.
+        ZooError: naming the range found.
     """
     low, high = x.aminmax()
     if not (low >= 0 and high <= 1):  # not a number is neither
-        raise ValueError(f"images must lie in [0, 1], found {low:.2f}..{high:.2f}: set data.normalize to false")
+        raise ZooError(f"images must lie in [0, 1], found {low:.2f}..{high:.2f}: set data.normalize to false")
 
 
 def check_halves(input_shape: Sequence[int], times: int) -> None:
     """Refuse images that do not halve evenly.
 
     Raises:
-        ValueError: naming the size.
+        ZooError: naming the size.
     """
     if len(input_shape) != 3:
-        raise ValueError(f"images (C, H, W) are halved, got {tuple(input_shape)}")
+        raise ZooError(f"images (C, H, W) are halved, got {tuple(input_shape)}")
     if any(size < 2**times or size % 2**times for size in input_shape[1:]):
-        raise ValueError(
+        raise ZooError(
             f"images are halved {times} times, so that sides must be multiples of {2**times} pixels, "
             f"got {input_shape[1]}x{input_shape[2]}: halve fewer times, or set data.size"
         )

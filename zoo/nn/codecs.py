@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple, get_args
 
 from torch import nn
 
+from zoo.errors import ZooError
 from zoo.nn.activations import Activation
 from zoo.nn.activations import activation as nonlinearity
 
@@ -36,7 +37,7 @@ def trunk(
     halves the picture (rounded up), with so many channels; then, if given, a dense layer with `hidden` units.
 
     Raises:
-        ValueError: as `check_codec`.
+        ZooError: as `check_codec`.
     """
     check_codec(architecture, input_shape, widths, hidden)
     if architecture == "mlp":
@@ -60,7 +61,7 @@ def decoder(
     """The way back, arguments as for the encoder, `widths` read from their end: codes (B, Z) to images (B, C, H, W), any range.
 
     Raises:
-        ValueError: as `check_codec`.
+        ZooError: as `check_codec`.
     """
     check_codec(architecture, output_shape, widths, hidden)
     if architecture == "mlp":
@@ -82,21 +83,21 @@ def check_codec(architecture: str, input_shape: Sequence[int], widths: Sequence[
     """Refuse an architecture that cannot be built.
 
     Raises:
-        ValueError: naming the argument.
+        ZooError: naming the argument.
     """
     if architecture not in get_args(Architecture):
-        raise ValueError(f"unknown architecture {architecture!r}: choose one of {', '.join(get_args(Architecture))}")
+        raise ZooError(f"unknown architecture {architecture!r}: choose one of {', '.join(get_args(Architecture))}")
     if not all(width >= 1 for width in widths):
-        raise ValueError(f"widths must be positive, got {list(widths)}")
+        raise ZooError(f"widths must be positive, got {list(widths)}")
     if hidden is not None and (hidden < 1 or architecture == "mlp"):
-        raise ValueError(f"hidden is the width of a dense layer after convolutions, 1 or more, got {hidden} ({architecture})")
+        raise ZooError(f"hidden is the width of a dense layer after convolutions, 1 or more, got {hidden} ({architecture})")
     if len(input_shape) != 3:
-        raise ValueError(f"an autoencoder needs images (C, H, W), got {tuple(input_shape)}")
+        raise ZooError(f"an autoencoder needs images (C, H, W), got {tuple(input_shape)}")
     if architecture == "conv":
         if not widths:
-            raise ValueError("a convolutional autoencoder needs at least one of widths")
+            raise ZooError("a convolutional autoencoder needs at least one of widths")
         if min(input_shape[1:]) < (smallest := 2 ** len(widths)):
-            raise ValueError(
+            raise ZooError(
                 f"{len(widths)} widths halve an image {len(widths)} times, which needs {smallest}x{smallest} pixels or more, "
                 f"got {tuple(input_shape)}: give fewer widths"
             )

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from zoo.errors import ZooError
+
 
 class ImageBuffer(nn.Module):
     """`size` generated images, a part of checkpoints. Reading it changes nothing: `store` is a call of its own.
@@ -17,7 +19,7 @@ class ImageBuffer(nn.Module):
         size: how many it holds; 0 for none, so that every image is shown at once.
 
     Raises:
-        ValueError: for a negative size.
+        ZooError: for a negative size.
     """
 
     images: Tensor
@@ -26,7 +28,7 @@ class ImageBuffer(nn.Module):
     def __init__(self, image_shape: Sequence[int], size: int = 50) -> None:
         super().__init__()
         if size < 0:
-            raise ValueError(f"a buffer's size must be 0 or more images, got {size}")
+            raise ZooError(f"a buffer's size must be 0 or more images, got {size}")
         self.size = size
         # one more, of which -1 is the place: what belongs nowhere goes there, and nobody has to ask the device where to
         self.register_buffer("images", torch.zeros(size + 1, *image_shape))

@@ -4,6 +4,7 @@ from typing import Literal, get_args
 
 from torch import nn
 
+from zoo.errors import ZooError
 from zoo.nn.activations import Activation
 
 Init = Literal["default", "he", "xavier", "lecun"]
@@ -18,10 +19,10 @@ def initialise(module: nn.Module, name: Init, activation: Activation = "relu") -
     - default: left as PyTorch draws them, with 0.41 of He's deviation
 
     Raises:
-        ValueError: for an unknown name.
+        ZooError: for an unknown name.
     """
     if name not in get_args(Init):
-        raise ValueError(f"unknown init {name!r}: choose one of {', '.join(get_args(Init))}")
+        raise ZooError(f"unknown init {name!r}: choose one of {', '.join(get_args(Init))}")
     if name == "default":
         return
     gained = {"leaky_relu": "leaky_relu", "tanh": "tanh", "sigmoid": "sigmoid", "identity": "linear"}

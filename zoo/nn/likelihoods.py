@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from zoo.errors import ZooError
+
 Likelihood = Literal["bernoulli", "continuous_bernoulli", "gaussian"]
 
 
@@ -21,10 +23,10 @@ def check_likelihood(likelihood: str) -> None:
     """Refuse the name of no likelihood.
 
     Raises:
-        ValueError: naming those there are.
+        ZooError: naming those there are.
     """
     if likelihood not in get_args(Likelihood):
-        raise ValueError(f"unknown likelihood {likelihood!r}: choose one of {', '.join(get_args(Likelihood))}")
+        raise ZooError(f"unknown likelihood {likelihood!r}: choose one of {', '.join(get_args(Likelihood))}")
 
 
 def negative_log_likelihood(likelihood: Likelihood, output: Tensor, x: Tensor, logvar: Tensor | None = None) -> Tensor:

@@ -4,6 +4,8 @@ from typing import Literal, get_args
 
 from torch import nn
 
+from zoo.errors import ZooError
+
 Norm = Literal["none", "batch", "layer"]
 MapNorm = Literal["none", "batch", "instance"]
 
@@ -12,7 +14,7 @@ def feature_norm(name: Norm, num_features: int) -> nn.Module:
     """A norm for (B, F): over the batch per feature (Ioffe & Szegedy, 2015) or over features per sample (Ba et al., 2016).
 
     Raises:
-        ValueError: for an unknown name.
+        ZooError: for an unknown name.
     """
     match name:
         case "none":
@@ -22,7 +24,7 @@ def feature_norm(name: Norm, num_features: int) -> nn.Module:
         case "layer":
             return nn.LayerNorm(num_features)
         case _:
-            raise ValueError(f"unknown norm {name!r}: choose one of {', '.join(get_args(Norm))}")
+            raise ZooError(f"unknown norm {name!r}: choose one of {', '.join(get_args(Norm))}")
 
 
 def map_norm(name: MapNorm, num_channels: int) -> nn.Module:
@@ -31,7 +33,7 @@ def map_norm(name: MapNorm, num_channels: int) -> nn.Module:
     The latter is instance normalisation without a scale of its own (Ulyanov, Vedaldi & Lempitsky, 2016, arXiv:1607.08022).
 
     Raises:
-        ValueError: for an unknown name.
+        ZooError: for an unknown name.
     """
     match name:
         case "none":
@@ -41,4 +43,4 @@ def map_norm(name: MapNorm, num_channels: int) -> nn.Module:
         case "instance":
             return nn.InstanceNorm2d(num_channels)
         case _:
-            raise ValueError(f"unknown norm {name!r}: choose one of {', '.join(get_args(MapNorm))}")
+            raise ZooError(f"unknown norm {name!r}: choose one of {', '.join(get_args(MapNorm))}")

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from zoo.errors import ZooError
 from zoo.nn.recurrent import valid_steps
 
 Pooling = Literal["last", "mean", "max", "concat", "attention"]
@@ -45,7 +46,7 @@ def check_pooling(pooling: str) -> None:
     """Refuse the name of no pooling.
 
     Raises:
-        ValueError: naming those there are.
+        ZooError: naming those there are.
     """
     if pooling not in get_args(Pooling):
-        raise ValueError(f"unknown pooling {pooling!r}: choose one of {', '.join(get_args(Pooling))}")
+        raise ZooError(f"unknown pooling {pooling!r}: choose one of {', '.join(get_args(Pooling))}")

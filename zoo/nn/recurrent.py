@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from zoo.errors import ZooError
+
 Kind = Literal["rnn", "lstm", "gru"]
 Backend = Literal["loop", "torch"]
 _DENSE = 0.5  # share of steps that count above which packing costs more than it saves
@@ -94,7 +96,7 @@ class GRUCell(Cell):
 
     def __init__(self, input_dim: int, hidden_dim: int, variant: Literal["torch", "paper"] = "torch") -> None:
         if variant not in ("torch", "paper"):
-            raise ValueError(f"unknown variant of the GRU {variant!r}: choose torch or paper")
+            raise ZooError(f"unknown variant of the GRU {variant!r}: choose torch or paper")
         super().__init__(input_dim, hidden_dim)
         self.variant = variant
 
@@ -121,10 +123,10 @@ def check_kind(kind: str) -> None:
     """Refuse the name of no cell.
 
     Raises:
-        ValueError: naming those there are.
+        ZooError: naming those there are.
     """
     if kind not in get_args(Kind):
-        raise ValueError(f"unknown cell {kind!r}: choose one of {', '.join(get_args(Kind))}")
+        raise ZooError(f"unknown cell {kind!r}: choose one of {', '.join(get_args(Kind))}")
 
 
 def scan(
@@ -152,10 +154,10 @@ def scan(
         backend: "loop" is the equations, step by step; "torch" its fused kernels, on packed sequences.
 
     Raises:
-        ValueError: for an unknown backend, or what torch's kernels don't do.
+        ZooError: for an unknown backend, or what torch's kernels don't do.
     """
     if backend not in get_args(Backend):
-        raise ValueError(f"unknown backend {backend!r}: choose one of {', '.join(get_args(Backend))}")
+        raise ZooError(f"unknown backend {backend!r}: choose one of {', '.join(get_args(Backend))}")
     if reverse:
         order = _reversal(x, lengths)
         outputs, final = scan(cell, take(x, order), lengths, state, truncate=truncate, backend=backend)
@@ -163,7 +165,7 @@ def scan(
     state = state or cell.initial_state(x)
     if backend == "torch":
         if truncate or (isinstance(cell, GRUCell) and cell.variant != "torch"):
-            raise ValueError("torch has no kernel that truncates, nor one for the GRU of the paper: use the backend loop")
+            raise ZooError("torch has no kernel that truncates, nor one for the GRU of the paper: use the backend loop")
         return _kernel(cell, x, lengths, state)
     return _loop(cell, x, lengths, state, truncate)
 
@@ -269,11 +271,11 @@ class Recurrent(nn.Module):
         super().__init__()
         check_kind(kind)
         if hidden_dim < 1 or num_layers < 1:
-            raise ValueError(f"hidden_dim and num_layers must be at least 1, got {hidden_dim} and {num_layers}")
+            raise ZooError(f"hidden_dim and num_layers must be at least 1, got {hidden_dim} and {num_layers}")
         if not 0 <= dropout < 1 or (dropout and num_layers == 1):
-            raise ValueError(f"dropout lies in [0, 1) and works between layers, got {dropout} with {num_layers} layer(s)")
+            raise ZooError(f"dropout lies in [0, 1) and works between layers, got {dropout} with {num_layers} layer(s)")
         if truncate is not None and truncate < 1:
-            raise ValueError(f"truncate must be at least 1 step, got {truncate}")
+            raise ZooError(f"truncate must be at least 1 step, got {truncate}")
         self.kind, self.truncate, self.output_dim = kind, truncate, hidden_dim * (2 if bidirectional else 1)
         module = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}[kind]
         self.layers: nn.RNNBase = module(

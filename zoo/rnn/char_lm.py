@@ -13,11 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.callbacks.reporting import gathered
+from zoo.errors import ZooError
 from zoo.metrics.language import BitsPerToken, Perplexity
 from zoo.nn.recurrent import Kind, Recurrent
 from zoo.rnn.rnn import PADDING, UNKNOWN
 from zoo.training.optim import Optim
+from zoo.training.reporting import gathered
 from zoo.training.system import Outputs, System, known
 
 
@@ -48,7 +49,7 @@ class CharLMNet(nn.Module):
         head_dropout: before the last layer.
 
     Raises:
-        ValueError: for arguments that do not fit together.
+        ZooError: for arguments that do not fit together.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class CharLMNet(nn.Module):
     ) -> None:
         super().__init__()
         if vocab_size <= UNKNOWN + 1:
-            raise ValueError(f"vocab_size counts padding and unknown: it must be at least {UNKNOWN + 2}, got {vocab_size}")
+            raise ZooError(f"vocab_size counts padding and unknown: it must be at least {UNKNOWN + 2}, got {vocab_size}")
         self.embedding = nn.Embedding(vocab_size, embed_dim, padding_idx=PADDING)
         self.embed_dropout = nn.Dropout(embed_dropout)
         self.recurrent = Recurrent(kind, embed_dim, hidden_dim, num_layers=num_layers, dropout=dropout)
@@ -106,7 +107,7 @@ class CharLM(System):
     ) -> None:
         input_shape, vocab_size = known("input_shape", input_shape), known("vocab_size", vocab_size)
         if len(input_shape) != 1 or input_shape[0] < 1:
-            raise ValueError(f"input_shape is (T,), the characters of a chunk, got {tuple(input_shape)}")
+            raise ZooError(f"input_shape is (T,), the characters of a chunk, got {tuple(input_shape)}")
         super().__init__(lr, optim, {"bits_per_char": BitsPerToken(), "perplexity": Perplexity()})
         self.save_hyperparameters(logger=False)
         self.net = CharLMNet(
@@ -155,7 +156,7 @@ class CharLM(System):
     def check_batch(self, batch: Any) -> None:
         vocab_size = self.hparams["vocab_size"]
         if (highest := int(torch.maximum(batch.x.max(), batch.y.max()))) >= vocab_size:
-            raise ValueError(f"found token {highest}, but vocab_size is {vocab_size}: the text is of another vocabulary")
+            raise ZooError(f"found token {highest}, but vocab_size is {vocab_size}: the text is of another vocabulary")
 
     def example_inputs(self, batch_size: int) -> tuple[Tensor, ...]:
         shape = (batch_size, *self.hparams["input_shape"])
@@ -173,10 +174,10 @@ class CharLM(System):
         """Go on from prompts (B, P), P at least 1, by `num` tokens each: (B, num). Arguments are those of `sample`.
 
         Raises:
-            ValueError: for an empty prompt, or what `sample` refuses.
+            ZooError: for an empty prompt, or what `sample` refuses.
         """
         if prompt.ndim != 2 or not prompt.numel():
-            raise ValueError(f"a prompt is (B, P) tokens, at least one, got shape {tuple(prompt.shape)}")
+            raise ZooError(f"a prompt is (B, P) tokens, at least one, got shape {tuple(prompt.shape)}")
         training = self.net.training
         self.net.eval()
         logits, state = self.net(prompt.to(self.device))
@@ -225,10 +226,10 @@ def sample(logits: Tensor, temperature: float, top_k: int | None, generator: tor
         generator: of the CPU; what is drawn is a function of it.
 
     Raises:
-        ValueError: for a negative temperature, or a top_k below 1.
+        ZooError: for a negative temperature, or a top_k below 1.
     """
     if temperature < 0 or (top_k is not None and top_k < 1):
-        raise ValueError(f"temperature must be 0 or more, top_k at least 1 or None, got {temperature} and {top_k}")
+        raise ZooError(f"temperature must be 0 or more, top_k at least 1 or None, got {temperature} and {top_k}")
     logits = logits[:, UNKNOWN + 1 :].float().cpu()
     if temperature == 0:
         return logits.argmax(1) + UNKNOWN + 1

@@ -9,9 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from zoo.errors import ZooError
 from zoo.nn.recurrent import Kind, Recurrent
+from zoo.tasks.regression.base import Regressor
 from zoo.training.optim import Optim
-from zoo.training.regressor import Regressor
 from zoo.training.system import Outputs, known
 
 Strategy = Literal["direct", "recursive"]
@@ -47,7 +48,7 @@ class ForecastNet(nn.Module):
     ) -> None:
         super().__init__()
         if strategy not in get_args(Strategy):
-            raise ValueError(f"unknown strategy {strategy!r}: choose one of {', '.join(get_args(Strategy))}")
+            raise ZooError(f"unknown strategy {strategy!r}: choose one of {', '.join(get_args(Strategy))}")
         self.horizon, self.strategy, self.relative = horizon, strategy, relative
         self.recurrent = Recurrent(kind, num_channels, hidden_dim, num_layers=num_layers, dropout=dropout)
         self.head = nn.Linear(hidden_dim, num_channels * (horizon if strategy == "direct" else 1))
@@ -122,12 +123,12 @@ class RNNForecaster(Regressor):
     ) -> None:
         input_shape, num_targets = known("input_shape", input_shape), known("num_targets", num_targets)
         if len(input_shape) != 2:
-            raise ValueError(f"expected input_shape (T, C), steps and channels of a context, got {tuple(input_shape)}")
+            raise ZooError(f"expected input_shape (T, C), steps and channels of a context, got {tuple(input_shape)}")
         num_steps, num_channels = input_shape
         if num_targets < 1 or num_targets % num_channels:
-            raise ValueError(f"num_targets has to be a multiple of the {num_channels} channel(s), got {num_targets}")
+            raise ZooError(f"num_targets has to be a multiple of the {num_channels} channel(s), got {num_targets}")
         if season is not None and not 1 <= season <= num_steps:
-            raise ValueError(f"season must lie within the context of {num_steps} steps, got {season}")
+            raise ZooError(f"season must lie within the context of {num_steps} steps, got {season}")
         super().__init__(num_targets, lr, optim)
         self.save_hyperparameters(logger=False)
         self.season, self.horizon = season, num_targets // num_channels
@@ -169,9 +170,7 @@ class RNNForecaster(Regressor):
         super().check_batch(batch)
         low, num_steps = int(batch.lengths.min()), batch.x.shape[1]
         if low < num_steps:
-            raise ValueError(
-                f"a forecast starts where a window ends: expected windows of {num_steps} steps, found one of {low}"
-            )
+            raise ZooError(f"a forecast starts where a window ends: expected windows of {num_steps} steps, found one of {low}")
 
     def on_fit_start(self) -> None:
         super().on_fit_start()
@@ -181,7 +180,7 @@ class RNNForecaster(Regressor):
         for name in ("mean", "std"):
             of_inputs, of_targets = getattr(data, name, None), getattr(self, f"target_{name}").unflatten(0, (self.horizon, -1))
             if of_inputs is not None and not torch.allclose(of_targets, of_targets.new_tensor(of_inputs)):
-                raise ValueError(
+                raise ZooError(
                     f"inputs are normalised by the {name} {list(of_inputs)}, targets by {of_targets.tolist()}: "
                     "a forecaster needs the same for both, as datamodules.Series has them"
                 )

@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from zoo.errors import ZooError
 from zoo.nn.pooling import AttentionPooling, Pooling, check_pooling, masked_max, masked_mean
 from zoo.nn.recurrent import Kind, Recurrent, valid_steps
-from zoo.training.classifier import Classifier
+from zoo.tasks.classification.base import Classifier
+from zoo.tasks.regression.base import Regressor
 from zoo.training.optim import Optim
-from zoo.training.regressor import Regressor
 from zoo.training.system import known
 
 PADDING, UNKNOWN = 0, 1  # the token that fills sequences up, and the one for what is not in the vocabulary
@@ -43,7 +44,7 @@ class RNNNet(nn.Module):
         truncate: gradients flow back through at most so many steps.
 
     Raises:
-        ValueError: for arguments that do not fit together.
+        ZooError: for arguments that do not fit together.
     """
 
     def __init__(
@@ -67,12 +68,12 @@ class RNNNet(nn.Module):
     ) -> None:
         super().__init__()
         if len(input_shape) not in (1, 2) or (len(input_shape) == 1) != (vocab_size is not None):
-            raise ValueError(
+            raise ZooError(
                 f"expected input_shape (T,) with a vocab_size, or (T, C) without, got {tuple(input_shape)} and {vocab_size}"
             )
         check_pooling(pooling)
         if not 0 <= word_dropout < 1 or (word_dropout and vocab_size is None):
-            raise ValueError(f"word_dropout lies in [0, 1) and is for tokens only, got {word_dropout}")
+            raise ZooError(f"word_dropout lies in [0, 1) and is for tokens only, got {word_dropout}")
         self.pooling, self.word_dropout = pooling, word_dropout
         self.embedding: nn.Embedding | None = None
         input_dim = input_shape[-1]
@@ -232,13 +233,13 @@ def check_sequences(batch: Any, vocab_size: int | None) -> None:
     """Refuse sequences without a step, and tokens outside the vocabulary.
 
     Raises:
-        ValueError: naming what was found.
+        ZooError: naming what was found.
     """
     low, high = batch.lengths.aminmax()
     if low < 1 or high > batch.x.shape[1]:
-        raise ValueError(f"lengths must lie in 1..{batch.x.shape[1]}, found {int(low)}..{int(high)}: leave empty sequences out")
+        raise ZooError(f"lengths must lie in 1..{batch.x.shape[1]}, found {int(low)}..{int(high)}: leave empty sequences out")
     if vocab_size is not None and (highest := int(batch.x.max())) >= vocab_size:
-        raise ValueError(f"found token {highest}, but vocab_size is {vocab_size}: the tokenizer is of another vocabulary")
+        raise ZooError(f"found token {highest}, but vocab_size is {vocab_size}: the tokenizer is of another vocabulary")
 
 
 def example_sequences(batch_size: int, input_shape: tuple[int, ...], vocab_size: int | None) -> tuple[Tensor, Tensor]:

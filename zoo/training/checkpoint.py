@@ -13,7 +13,9 @@ import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from safetensors import SafetensorError, safe_open
 
-from zoo.nn.initial_weights import without_initial_weights
+from zoo.errors import FileError, MissingFileError, ZooError
+from zoo.public import current_name
+from zoo.training.initial_weights import without_initial_weights
 from zoo.training.links import import_class
 from zoo.training.system import System
 
@@ -24,7 +26,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     Lightning's own is not atomic across file systems and swallows PermissionError (lightning #21800).
 
     Raises:
-        OSError: when a file cannot be written, naming it; nothing half-written stays.
+        FileError: when a file cannot be written, naming it; nothing half-written stays.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
@@ -38,7 +40,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 os.fsync(file.fileno())
             partial.replace(path)
         except (OSError, RuntimeError) as error:  # torch's zip writer turns a full disk into a RuntimeError
-            raise OSError(f"cannot write checkpoint {path}: {error}. Free some space, or choose another --run_dir") from error
+            raise FileError(f"cannot write checkpoint {path}: {error}. Free some space, or choose another --run_dir") from error
         finally:
             if path.parent.is_dir():
                 partial.unlink(missing_ok=True)
@@ -55,13 +57,13 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     A file that `zoo export --format safetensors` wrote does as well: it holds a model, but nothing to go on training with.
 
     Raises:
-        FileNotFoundError: if there is none.
-        ValueError: if the file is cut short, or no checkpoint, or holds code.
+        MissingFileError: if there is none.
+        ZooError: if the file is cut short, or no checkpoint, or holds code.
     """
     path = Path(path)
     if not path.is_file():
         near = sorted(str(found) for found in path.parent.glob("*.ckpt"))
-        raise FileNotFoundError(f"no checkpoint {path}" + (f": there is {', '.join(near)}" if near else ""))
+        raise MissingFileError(f"no checkpoint {path}" + (f": there is {', '.join(near)}" if near else ""))
     if path.suffix == ".safetensors":
         return _read_exported(path)
     try:  # given by hand, weights_only wins over TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD
@@ -72,9 +74,11 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         else:  # what torch says of an unpickler's failure is how to switch safety off
             said = "" if isinstance(error, pickle.UnpicklingError) else str(error).partition("\n")[0]
             reason = f"it is cut short, or no checkpoint ({': '.join(filter(None, [type(error).__name__, said]))})"
-        raise ValueError(f"cannot read checkpoint {path}: {reason}. Use another, or train again") from error
+        raise ZooError(f"cannot read checkpoint {path}: {reason}. Use another, or train again") from error
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
-        raise ValueError(f"{path} is no Lightning checkpoint: it has no state_dict")
+        raise ZooError(f"{path} is no Lightning checkpoint: it has no state_dict")
+    if "class_path" in checkpoint:
+        checkpoint["class_path"] = current_name(checkpoint["class_path"])
     return checkpoint
 
 
@@ -85,9 +89,9 @@ def _read_exported(path: Path) -> dict[str, Any]:
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # safe_open is no mapping
         plain = {name: json.loads(about[name]) for name in ("hyper_parameters", "data")}
         run = json.loads(about.get("run", "{}"))
-        class_path = about["class_path"]
+        class_path = current_name(about["class_path"])
     except (SafetensorError, KeyError, ValueError) as error:
-        raise ValueError(f"cannot read {path}: no file of zoo export --format safetensors ({type(error).__name__})") from error
+        raise ZooError(f"cannot read {path}: no file of zoo export --format safetensors ({type(error).__name__})") from error
     return {
         "class_path": class_path,
         **plain,
@@ -101,7 +105,7 @@ def latest_checkpoint(run_dir: Path) -> Path:
     """The checkpoint of a run that has come furthest, whatever the files' dates say.
 
     Raises:
-        FileNotFoundError: if the run has none.
+        MissingFileError: if the run has none.
     """
     folder = run_dir / "checkpoints"
     by_step = {int(path.stem.removeprefix("step=")): path for path in folder.glob("step=*.ckpt")}
@@ -112,7 +116,7 @@ def latest_checkpoint(run_dir: Path) -> Path:
     found = sorted(folder.glob("*.ckpt"), key=lambda path: path.stat().st_mtime_ns)
     if not found:
         again = f"zoo fit -c {run_dir}/config.yaml"
-        raise FileNotFoundError(f"{run_dir} holds no checkpoint under checkpoints/: start it anew with {again}")
+        raise MissingFileError(f"{run_dir} holds no checkpoint under checkpoints/: start it anew with {again}")
     return found[-1]
 
 
@@ -120,8 +124,8 @@ def load_system(path: str | Path) -> System:
     """The system a checkpoint holds, with its weights, in evaluation mode on the CPU.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it can't be read, or holds a class that is not ours (or of a package in `ZOO_IMPORTS`).
+        MissingFileError: if there is no such file.
+        ZooError: if it can't be read, or holds a class that is not ours (or of a package in `ZOO_IMPORTS`).
     """
     return system_of(read_checkpoint(path), path)
 
@@ -130,15 +134,15 @@ def system_of(checkpoint: dict[str, Any], path: str | Path) -> System:
     """The same, of what `read_checkpoint` gave; `path` is for errors to name.
 
     Raises:
-        ValueError: if it holds a class that is not ours (or of a package in `ZOO_IMPORTS`).
+        ZooError: if it holds a class that is not ours (or of a package in `ZOO_IMPORTS`).
     """
     class_path = checkpoint.get("class_path", "")
     allowed = ("zoo", *filter(None, os.environ.get("ZOO_IMPORTS", "").split(",")))
     if class_path.split(".")[0] not in allowed:
-        raise ValueError(f"{path} holds a {class_path or 'model of unknown class'}: name its package in ZOO_IMPORTS to load it")
+        raise ZooError(f"{path} holds a {class_path or 'model of unknown class'}: name its package in ZOO_IMPORTS to load it")
     system_class = import_class(class_path)
     if not (isinstance(system_class, type) and issubclass(system_class, System)):  # else a file could call any of our functions
-        raise ValueError(f"{path} holds {class_path}, which is no System")
+        raise ZooError(f"{path} holds {class_path}, which is no System")
     with without_initial_weights():
         system = system_class(**checkpoint["hyper_parameters"])
     system.load_state_dict(checkpoint["state_dict"])

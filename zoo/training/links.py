@@ -5,12 +5,15 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+from zoo.errors import ZooError
+from zoo.public import current_name
+
 FACTS = ("input_shape", "num_classes", "num_targets", "vocab_size")
 
 
 def import_class(path: str) -> type:
-    """The class at a dotted path."""
-    module, _, name = path.rpartition(".")
+    """The class at a dotted path; paths that earlier versions stored are understood."""
+    module, _, name = current_name(path).rpartition(".")
     return getattr(importlib.import_module(module), name)
 
 
@@ -20,7 +23,7 @@ def resolve_links(model_class: type, model_args: Mapping[str, Any], data: object
     Plain `link_arguments` replaces what was given by hand in silence, and leaves it out of the saved configuration.
 
     Raises:
-        ValueError: if the user gave a value that contradicts the data.
+        ZooError: if the user gave a value that contradicts the data.
     """
     resolved = {}
     for name in FACTS:
@@ -32,7 +35,7 @@ def resolve_links(model_class: type, model_args: Mapping[str, Any], data: object
         if given is None:
             resolved[name] = list(fact) if isinstance(fact, tuple) else fact
         elif _plain(given) != _plain(fact):
-            raise ValueError(
+            raise ZooError(
                 f"model.{name} is {_plain(given)}, but {type(data).__name__} has {_plain(fact)}: "
                 "leave it out, or change the data"
             )

@@ -15,6 +15,8 @@ from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, OneCycleLR, ReduceLROnPlateau
 
+from zoo.errors import ZooError
+
 Schedule = Literal["constant", "step", "cosine", "one_cycle", "plateau"]
 
 
@@ -59,40 +61,38 @@ def check(optim: Optim | None) -> Optim:
     """Refuse what cannot be built, when the system is built; returns the settings as given.
 
     Raises:
-        ValueError: naming the setting, its value and what is allowed.
+        ZooError: naming the setting, its value and what is allowed.
     """
     optim = optim or Optim()
     if unknown := set(optim) - set(Optim.__annotations__):
-        raise ValueError(f"optim has no {sorted(unknown)[0]!r}: choose from {', '.join(Optim.__annotations__)}")
+        raise ZooError(f"optim has no {sorted(unknown)[0]!r}: choose from {', '.join(Optim.__annotations__)}")
     settings = _with_defaults(optim)
     if settings["schedule"] not in get_args(Schedule):
-        raise ValueError(f"unknown schedule {settings['schedule']!r}: choose one of {', '.join(get_args(Schedule))}")
+        raise ZooError(f"unknown schedule {settings['schedule']!r}: choose one of {', '.join(get_args(Schedule))}")
     if settings["name"] not in list_optimizers():
         names = [str(name) for name in list_optimizers()]
         near = difflib.get_close_matches(settings["name"], names, n=3)
-        raise ValueError(f"unknown optimizer {settings['name']!r}: timm has {', '.join(near or names)}")
+        raise ZooError(f"unknown optimizer {settings['name']!r}: timm has {', '.join(near or names)}")
     info = get_optimizer_info(settings["name"])
     if info.second_order:
-        raise ValueError(
+        raise ZooError(
             f"{settings['name']!r} needs gradients of gradients, which a training step here does not build: choose another"
         )
     for name, has in (("momentum", info.has_momentum), ("betas", info.has_betas), ("eps", info.has_eps)):
         if name in optim and not has:  # timm would drop it in silence
-            raise ValueError(f"optimizer {settings['name']!r} has no {name}: leave optim.{name} out, or choose another")
+            raise ZooError(f"optimizer {settings['name']!r} has no {name}: leave optim.{name} out, or choose another")
     read = _OF_SCHEDULE[settings["schedule"]]
     for name in ("warmup_steps", "final", "step_every", "factor", "patience"):
         if optim.get(name) and name not in read:
             fitting = ", ".join(other for other, names in _OF_SCHEDULE.items() if name in names)
-            raise ValueError(
-                f"optim.{name} goes with the schedules {fitting}, not with {settings['schedule']!r}: 0 takes it out"
-            )
+            raise ZooError(f"optim.{name} goes with the schedules {fitting}, not with {settings['schedule']!r}: 0 takes it out")
     for name in ("warmup_steps", "final", "weight_decay"):
         if optim.get(name, 0) < 0:  # type: ignore[operator]  # a TypedDict's value by a variable name is an object
-            raise ValueError(f"optim.{name} must be 0 or more, got {optim[name]}")  # type: ignore[literal-required]
+            raise ZooError(f"optim.{name} must be 0 or more, got {optim[name]}")  # type: ignore[literal-required]
     if "step_every" in read and (step_every := settings["step_every"]) is not None and step_every < 1:
-        raise ValueError(f"optim.step_every must be at least 1, got {step_every}")
+        raise ZooError(f"optim.step_every must be at least 1, got {step_every}")
     if "factor" in read and not 0 < settings["factor"] < 1:
-        raise ValueError(f"optim.factor must lie between 0 and 1, got {settings['factor']}")
+        raise ZooError(f"optim.factor must lie between 0 and 1, got {settings['factor']}")
     return optim
 
 
@@ -122,7 +122,7 @@ def learning_rate_factor(
             progress = (step - warmup_steps) / max(1, total_steps - warmup_steps)
             return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))
         case _:
-            raise ValueError(f"{schedule!r} is no function of the step alone")
+            raise ZooError(f"{schedule!r} is no function of the step alone")
 
 
 def configure(

@@ -38,5 +38,5 @@ def keep_quiet() -> None:
     warnings.filterwarnings("ignore", message=r"Detected call of `lr_scheduler.step\(\)` before `optimizer.step\(\)`")
     # a run resumed at an epoch's end has no scores before its next validation: lightning/pytorch/callbacks/model_checkpoint.py
     warnings.filterwarnings("ignore", message=r"`ModelCheckpoint\(monitor=.*could not find the monitored key")
-    # the zoo's loaders have no SequentialSampler to recognise, but do not shuffle while overfitting: datamodules/base.py
+    # the zoo's loaders have no SequentialSampler to recognise, but do not shuffle while overfitting: datamodules/core/base.py
     warnings.filterwarnings("ignore", message="You requested to overfit but enabled .* dataloader shuffling")

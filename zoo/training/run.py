@@ -16,30 +16,31 @@ from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar, RichProgre
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-from zoo.callbacks.best_checkpoint import BestCheckpoint
-from zoo.callbacks.filters import FirstFilters
-from zoo.callbacks.forecasts import Forecasts
-from zoo.callbacks.game_pictures import GamePictures
-from zoo.callbacks.hardest_texts import HardestTexts
-from zoo.callbacks.hidden_states import HiddenStates
-from zoo.callbacks.images import ImageSamples
-from zoo.callbacks.latent_pictures import LatentPictures
-from zoo.callbacks.length_buckets import LengthBuckets
-from zoo.callbacks.non_finite import NonFiniteGuard
-from zoo.callbacks.per_class import PerClass
-from zoo.callbacks.predictions import Predictions
-from zoo.callbacks.progress import LineProgress
-from zoo.callbacks.randomness import Randomness
-from zoo.callbacks.regular_checkpoint import RegularCheckpoint
-from zoo.callbacks.reporting import wandb_loggers
-from zoo.callbacks.samples import TextSamples
-from zoo.callbacks.throughput import Throughput
-from zoo.callbacks.translations import Translations
-from zoo.callbacks.worst_errors import WorstErrors
+from zoo.errors import FileError
+from zoo.tasks.adversarial.pictures import GamePictures
+from zoo.tasks.classification.hardest_texts import HardestTexts
+from zoo.tasks.classification.image_samples import ImageSamples
+from zoo.tasks.classification.per_class import PerClass
+from zoo.tasks.classification.worst_errors import WorstErrors
+from zoo.tasks.filters import FirstFilters
+from zoo.tasks.reconstruction.pictures import LatentPictures
+from zoo.tasks.regression.forecasts import Forecasts
+from zoo.tasks.sequences.hidden_states import HiddenStates
+from zoo.tasks.sequences.length_buckets import LengthBuckets
+from zoo.tasks.sequences.text_samples import TextSamples
+from zoo.tasks.translation.pictures import Translations
+from zoo.training.best_checkpoint import BestCheckpoint
 from zoo.training.checkpoint import AtomicCheckpointIO
 from zoo.training.memory import keep_memory
+from zoo.training.non_finite import NonFiniteGuard
+from zoo.training.predictions import Predictions
+from zoo.training.progress import LineProgress
 from zoo.training.quiet import keep_quiet
+from zoo.training.randomness import Randomness
+from zoo.training.regular_checkpoint import RegularCheckpoint
+from zoo.training.reporting import wandb_loggers
 from zoo.training.system import System, count_parameters
+from zoo.training.throughput import Throughput
 from zoo.training.tracking import Wandb, describe_wandb, make_loggers, start_or_go_offline
 
 
@@ -76,13 +77,13 @@ class Run:
         """Create the directory, or say what is in the way.
 
         Raises:
-            OSError: if it cannot be written to.
+            FileError: if it cannot be written to.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=self.folder).close()
         except OSError as error:
-            raise OSError(
+            raise FileError(
                 f"cannot write to the run directory {self.folder} ({error.strerror}): choose another with --run_dir"
             ) from error
 

@@ -10,9 +10,11 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchmetrics import Metric, MetricCollection
 
-from zoo.callbacks.plateau import PlateauStep
+from zoo.errors import ZooError
 from zoo.nn.average import Average
+from zoo.public import public_name
 from zoo.training.optim import Optim, check, configure
+from zoo.training.plateau import PlateauStep
 
 T = TypeVar("T")
 
@@ -37,10 +39,10 @@ def known(name: str, value: T | None) -> T:
     """The value of an argument that the data determines.
 
     Raises:
-        ValueError: if neither the data nor the caller gave it.
+        ZooError: if neither the data nor the caller gave it.
     """
     if value is None:
-        raise ValueError(f"{name} is not known: the data does not state it, so give it by hand (model.{name})")
+        raise ZooError(f"{name} is not known: the data does not state it, so give it by hand (model.{name})")
     return value
 
 
@@ -71,7 +73,7 @@ class System(LightningModule):
     def __init__(self, lr: float, optim: Optim | None, metrics: Metrics | None = None) -> None:
         super().__init__()
         if not lr > 0:
-            raise ValueError(f"lr must be positive, got {lr}")
+            raise ZooError(f"lr must be positive, got {lr}")
         self.lr, self.optim = lr, check(optim)
         self.metrics = nn.ModuleDict(
             {
@@ -141,7 +143,7 @@ class System(LightningModule):
         trainer = self.trainer
         if trainer.max_epochs is None or trainer.max_epochs < 0:
             if trainer.max_steps < 0:
-                raise ValueError("a schedule needs an end: set trainer.max_epochs or trainer.max_steps")
+                raise ZooError("a schedule needs an end: set trainer.max_epochs or trainer.max_steps")
             return trainer.max_steps
         num_batches = getattr(getattr(trainer, "datamodule", None), "num_train_batches", None)
         if num_batches is None:  # a loader of the user's own, which has no place to lose
@@ -164,7 +166,7 @@ class System(LightningModule):
             self.check_batch(batch)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["class_path"] = f"{type(self).__module__}.{type(self).__qualname__}"
+        checkpoint["class_path"] = public_name(type(self))
         data = getattr(self._trainer, "datamodule", None)
         facts = {name: getattr(data, name, None) for name in _FACTS_OF_DATA}
         checkpoint["data"] = {

@@ -11,6 +11,8 @@ import wandb
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from wandb import Settings
 
+from zoo.errors import ZooError
+
 
 class Wandb(TypedDict, total=False):
     """Where a run stands in Weights & Biases; every field may be left out."""
@@ -43,7 +45,7 @@ def wandb_mode() -> Literal["online", "offline", "disabled", "shared"]:
     if mode in ("dryrun", "run"):  # their older names
         return "offline" if mode == "dryrun" else "online"
     if mode:
-        raise ValueError(f"WANDB_MODE is {mode!r}: expected online, offline, shared or disabled")
+        raise ZooError(f"WANDB_MODE is {mode!r}: expected online, offline, shared or disabled")
     return "online" if has_key() else "offline"
 
 

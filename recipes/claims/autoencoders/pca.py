@@ -19,8 +19,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from datamodules import Digits, FashionMNIST
-from datamodules.base import DataModule
-from zoo.autoencoders.vanilla import AutoencoderNet
+from datamodules.core.base import DataModule
+from zoo.autoencoders.autoencoder import AutoencoderNet
 from zoo.cli.claims import Claim, Row, main
 from zoo.metrics.probe import principal_components
 

@@ -21,14 +21,14 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from datamodules import GaussianMixture
-from datamodules.batch import Batch
+from datamodules.core.batch import Batch
 from zoo.cli.claims import Claim, Row, main
 from zoo.gans.gan import GAN
-from zoo.gans.minibatch_discrimination import MinibatchGAN
-from zoo.gans.unrolled import UnrolledGAN
+from zoo.gans.minibatch_gan import MinibatchGAN
+from zoo.gans.unrolled_gan import UnrolledGAN
 from zoo.gans.wgan_gp import WGANGP
 from zoo.metrics.generation import count_modes, modes_of_points, shares
-from zoo.training.adversarial import Adversarial, Game, parts
+from zoo.tasks.adversarial.base import Adversarial, Game, parts
 
 CLAIM = (
     "A GAN loses modes of a ring of eight Gaussians; Wasserstein loss, minibatch discrimination and unrolling each find all."

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from datamodules import GaussianMixture
-from datamodules.batch import Batch
+from datamodules.core.batch import Batch
 from zoo.cli.claims import Claim, Row, main
 from zoo.gans.sngan import SNGAN
 from zoo.metrics.generation import count_modes, modes_of_points, shares

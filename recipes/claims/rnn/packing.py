@@ -29,8 +29,8 @@ from pyarrow.parquet import read_table
 from torch import Tensor
 from torch.nn.utils.rnn import pack_padded_sequence, pad_sequence
 
-from datamodules.loader import BatchOrder
-from datamodules.sources import mirrored
+from datamodules.core.loader import BatchOrder
+from datamodules.core.sources import mirrored
 from zoo.cli.claims import Claim, Row, main
 from zoo.rnn.rnn import RNNNet
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 
-from datamodules.batch import Batch
+from datamodules.core.batch import Batch
 from zoo.autoencoders.vae import VAE, Posterior
 from zoo.metrics.latent import importance_weighted_bound
 

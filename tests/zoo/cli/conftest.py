@@ -77,7 +77,7 @@ def small_zoo(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     for card in ("mlp/perceptron.md", "cnn/cifar_resnet.md"):
         (home / card).parent.mkdir(parents=True)
         shutil.copy(catalog.ZOO / card, home / card)
-    published = home / "weights" / "tiny_digits.safetensors"
+    published = home / "pretrained" / "weights" / "tiny_digits.safetensors"
     assert main(["export", str(run / "checkpoints" / "best.ckpt"), "--format", "safetensors", "-o", str(published)]) == 0
     card_text = "---\nname: tiny_digits\n---\n# Tiny\n\nOf two epochs.\n\n<!-- facts -->\n<!-- /facts -->\n"
     published.with_suffix(".md").write_text(card_text)
@@ -89,7 +89,7 @@ def small_zoo(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
         monkeypatch.setattr(f"zoo.cli.{module}.ZOO", home)
         monkeypatch.setattr(f"zoo.cli.{module}.INDEX", home / "catalog.json")
     for module in ("generate", "names"):
-        monkeypatch.setattr(f"zoo.cli.{module}.WEIGHTS", home / "weights")
+        monkeypatch.setattr(f"zoo.cli.{module}.WEIGHTS", home / "pretrained" / "weights")
     monkeypatch.setattr("zoo.cli.generate.ROOT", root)
-    monkeypatch.setattr("zoo.weights._FOLDER", home / "weights")
+    monkeypatch.setattr("zoo.pretrained.published._FOLDER", home / "pretrained" / "weights")
     return root

@@ -42,7 +42,7 @@ def test_a_second_look_finds_everything_up_to_date(small_zoo: Path, capsys: pyte
     capsys.readouterr()
     assert generate(check_only=False) == 0
     written = {line.removeprefix("wrote ") for line in capsys.readouterr().out.splitlines()}
-    assert {"zoo/catalog.json", "zoo/weights/tiny_digits.md", "README.md", "docs/cnn.md"} <= written
+    assert {"zoo/catalog.json", "zoo/pretrained/weights/tiny_digits.md", "README.md", "docs/cnn.md"} <= written
     assert generate(check_only=True) == 0
     assert generate(check_only=False) == 0
     assert capsys.readouterr() == ("", "")
@@ -53,8 +53,12 @@ def test_a_second_look_finds_everything_up_to_date(small_zoo: Path, capsys: pyte
     [
         ("zoo/cnn/cifar_resnet.md", "| `cifar_resnet32` | 464,154 |", "| `cifar_resnet32` | 464,155 |"),
         ("zoo/cnn/cifar_resnet.md", "| `cifar_resnet56` | 853,018 |\n", ""),
-        ("zoo/weights/tiny_digits.md", "| trained by | `zoo fit ", "| trained by | `zoo guess "),
-        ("README.md", "| [`tiny_digits`](zoo/weights/tiny_digits.md) | Digits |", "| [`tiny_digits`](x.md) | Digits |"),
+        ("zoo/pretrained/weights/tiny_digits.md", "| trained by | `zoo fit ", "| trained by | `zoo guess "),
+        (
+            "README.md",
+            "| [`tiny_digits`](zoo/pretrained/weights/tiny_digits.md) | Digits |",
+            "| [`tiny_digits`](x.md) | Digits |",
+        ),
         ("README.md", "[cifar_resnet20](zoo/cnn/cifar_resnet.md)", "[cifar_resnet20](zoo/cnn/resnet.md)"),
         ("docs/cnn.md", "[cifar_resnet20](../zoo/cnn/cifar_resnet.md)", "cifar_resnet20"),
         ("zoo/catalog.json", '"num_params": 464154', '"num_params": 464155'),
@@ -162,7 +166,10 @@ def test_a_card_without_a_place_for_its_scores_is_named(small_zoo: Path) -> None
 def test_published_weights_say_what_their_run_said(small_zoo: Path, run: Path) -> None:
     generate(check_only=False)
     (item,) = weights()
-    path, facts = small_zoo / "zoo" / "weights" / "tiny_digits.safetensors", json.loads((run / "run.json").read_text())
+    path, facts = (
+        small_zoo / "zoo" / "pretrained" / "weights" / "tiny_digits.safetensors",
+        json.loads((run / "run.json").read_text()),
+    )
     assert item == Weights(
         name="tiny_digits",
         class_path="zoo.mlp.mlp.MLPClassifier",
@@ -190,7 +197,7 @@ def test_published_weights_say_what_their_run_said(small_zoo: Path, run: Path) -
 
 
 def test_weights_without_a_card_are_refused(small_zoo: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (small_zoo / "zoo" / "weights" / "tiny_digits.md").unlink()
+    (small_zoo / "zoo" / "pretrained" / "weights" / "tiny_digits.md").unlink()
     assert main(["generate", "--check"]) == 1
     message = "tiny_digits.safetensors: expected a card tiny_digits.md beside it, and an export of a finished run's checkpoint"
     assert message in capsys.readouterr().err
@@ -198,7 +205,7 @@ def test_weights_without_a_card_are_refused(small_zoo: Path, capsys: pytest.Capt
 
 
 def test_weights_of_no_finished_run_are_refused(small_zoo: Path, run: Path, tmp_path: Path) -> None:
-    alone, published = tmp_path / "alone.ckpt", small_zoo / "zoo" / "weights" / "tiny_digits.safetensors"
+    alone, published = tmp_path / "alone.ckpt", small_zoo / "zoo" / "pretrained" / "weights" / "tiny_digits.safetensors"
     shutil.copy(run / "checkpoints" / "best.ckpt", alone)
     assert main(["export", str(alone), "--format", "safetensors", "-o", str(published)]) == 0
     with pytest.raises(ValueError, match=r"tiny_digits.safetensors: expected .* an export of a finished run's checkpoint"):
@@ -206,7 +213,7 @@ def test_weights_of_no_finished_run_are_refused(small_zoo: Path, run: Path, tmp_
 
 
 def test_weights_of_a_recipe_that_is_not_the_zoos_are_refused(small_zoo: Path, painted: Path) -> None:
-    published = small_zoo / "zoo" / "weights" / "colours.safetensors"
+    published = small_zoo / "zoo" / "pretrained" / "weights" / "colours.safetensors"
     assert main(["export", str(painted / "checkpoints" / "best.ckpt"), "--format", "safetensors", "-o", str(published)]) == 0
     published.with_suffix(".md").write_text("---\nname: colours\n---\n# Colours\n\n<!-- facts -->\n<!-- /facts -->\n")
     with pytest.raises(ValueError, match=r"colours.safetensors: the zoo has no recipe 'colours'"):

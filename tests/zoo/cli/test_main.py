@@ -13,7 +13,7 @@ import pytest
 import torch
 import yaml
 
-from datamodules.base import DataModule
+from datamodules.core.base import DataModule
 from zoo.cli.main import main
 from zoo.cli.names import ROOT, find_checkpoint, recipe_paths
 from zoo.cli.settings import check_classes
@@ -284,7 +284,7 @@ def test_an_exported_file_scores_as_the_checkpoint(
     monkeypatch.chdir(tmp_path)
     recipe = ["-c", "mlp_digits", "--model.optim.warmup_steps", "0", "--trainer.max_epochs", "2"]
     of_run = scores(["test", *recipe, "--ckpt_path", str(run / "checkpoints" / "best.ckpt"), "--run_dir", "a"], capsys)
-    published = small_zoo / "zoo" / "weights" / "tiny_digits.safetensors"
+    published = small_zoo / "zoo" / "pretrained" / "weights" / "tiny_digits.safetensors"
     assert scores(["test", *recipe, "--ckpt_path", str(published), "--run_dir", "b"], capsys) == of_run
     assert scores(["test", *recipe, "--ckpt_path", "tiny_digits"], capsys) == of_run
     assert float(of_run["test/acc"]) == pytest.approx(
@@ -300,7 +300,7 @@ def test_a_file_of_ones_own_hides_published_weights_of_its_name(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     name = Path("tiny_digits")
-    assert find_checkpoint(name) == small_zoo / "zoo" / "weights" / "tiny_digits.safetensors"
+    assert find_checkpoint(name) == small_zoo / "zoo" / "pretrained" / "weights" / "tiny_digits.safetensors"
     assert find_checkpoint(Path("unknown")) == Path("unknown")
     name.touch()
     assert find_checkpoint(name) == name

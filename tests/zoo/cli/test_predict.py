@@ -16,8 +16,8 @@ import zoo
 from datamodules import Digits
 from zoo.cli.main import main
 from zoo.mlp.mlp import MLPClassifier
+from zoo.pretrained.published import published
 from zoo.training.checkpoint import AtomicCheckpointIO, read_checkpoint
-from zoo.weights import published
 
 COLOURS = {"blue": (70, 80, 180), "red": (180, 80, 70)}
 # only the middle tells the class, so that a picture prepared in another way is another picture
@@ -158,7 +158,7 @@ def test_an_exported_file_says_the_same(best: str, pictures: Path, tmp_path: Pat
 
 @pytest.mark.parametrize("name", published())
 def test_published_weights_answer_to_their_name(name: str, tmp_path: Path) -> None:
-    facts = read_checkpoint(Path(zoo.__file__).parent / "weights" / f"{name}.safetensors")["data"]
+    facts = read_checkpoint(Path(zoo.__file__).parent / "pretrained" / "weights" / f"{name}.safetensors")["data"]
     if "tokenizer_json" in facts:
         option, path = "--text", tmp_path / "any.txt"
         path.write_text("WINNER! Claim your prize\n")

@@ -11,11 +11,11 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from datamodules import Digits, GaussianMixture
-from datamodules.batch import Batch
+from datamodules.core.batch import Batch
+from zoo.autoencoders.autoencoder import Autoencoder
 from zoo.autoencoders.vae import VAE
-from zoo.autoencoders.vanilla import Autoencoder
 from zoo.cli.main import main
-from zoo.gans.conditional import ConditionalGAN
+from zoo.gans.conditional_gan import ConditionalGAN
 from zoo.gans.cyclegan import CycleGAN
 from zoo.gans.gan import GAN
 from zoo.training.checkpoint import AtomicCheckpointIO, load_system

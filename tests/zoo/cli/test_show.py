@@ -12,12 +12,12 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
 from datamodules import Digits
-from datamodules.base import Arrays, DataModule
-from datamodules.batch import Batch, SequenceBatch
-from datamodules.images import ImageTransform
-from zoo.callbacks.images import grid
+from datamodules.core.base import Arrays, DataModule
+from datamodules.core.batch import Batch, SequenceBatch
+from datamodules.images.transform import ImageTransform
 from zoo.cli.main import main
 from zoo.cli.show import as_pixels, captions_of, series_figure
+from zoo.tasks.classification.image_samples import grid
 
 
 def pixels(path: Path) -> np.ndarray:

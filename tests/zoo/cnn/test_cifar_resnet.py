@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from datamodules import CIFAR10
-from datamodules.batch import Batch
+from datamodules.core.batch import Batch
 from zoo.cnn.cifar_resnet import Block, CIFARResNet, CIFARResNetClassifier
 
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}

@@ -13,10 +13,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from datamodules import ImageFolder
-from datamodules.batch import Batch
+from datamodules.core.batch import Batch
 from zoo.cnn.image_classifier import ImageClassifier
-from zoo.nn.initial_weights import without_initial_weights
 from zoo.training.checkpoint import load_system
+from zoo.training.initial_weights import without_initial_weights
 
 PROGRESS = torch.zeros(())
 

@@ -10,11 +10,11 @@ from lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
 from datamodules import UnpairedImages
-from datamodules.batch import Batch
-from zoo.callbacks.randomness import Randomness
-from zoo.callbacks.regular_checkpoint import RegularCheckpoint
+from datamodules.core.batch import Batch
 from zoo.gans.cyclegan import CycleGAN, ResNetGenerator
 from zoo.training.checkpoint import AtomicCheckpointIO
+from zoo.training.randomness import Randomness
+from zoo.training.regular_checkpoint import RegularCheckpoint
 
 Fit = Callable[..., Trainer]
 PROGRESS = torch.tensor(0.5)

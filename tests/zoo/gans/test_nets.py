@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from zoo.gans.conditional import ConditionalGAN
+from zoo.gans.conditional_gan import ConditionalGAN
 from zoo.gans.dcgan import DCGAN, DCDiscriminator, DCGenerator
 from zoo.gans.gan import GAN, MLPDiscriminator, MLPGenerator
 from zoo.gans.players import players

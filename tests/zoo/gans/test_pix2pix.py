@@ -11,7 +11,7 @@ from lightning import Trainer
 from torch import nn
 
 from datamodules import Digits, PairedImages
-from datamodules.batch import Batch
+from datamodules.core.batch import Batch
 from zoo.gans.pix2pix import PatchDiscriminator, Pix2Pix, UNet
 
 Fit = Callable[..., Trainer]

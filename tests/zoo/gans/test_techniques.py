@@ -10,10 +10,10 @@ from lightning import Trainer
 from torch import Tensor, nn
 
 from datamodules import Digits, GaussianMixture
-from datamodules.batch import Batch
-from zoo.gans.minibatch_discrimination import MinibatchDiscrimination, MinibatchGAN
+from datamodules.core.batch import Batch
+from zoo.gans.minibatch_gan import MinibatchDiscrimination, MinibatchGAN
 from zoo.gans.sngan import SNGAN
-from zoo.gans.unrolled import UnrolledGAN
+from zoo.gans.unrolled_gan import UnrolledGAN
 from zoo.gans.wgan import WGAN
 from zoo.gans.wgan_gp import WGANGP
 

@@ -11,7 +11,7 @@ from lightning import Trainer
 from torch import Tensor
 
 from datamodules import Tabular
-from datamodules.batch import Batch
+from datamodules.core.batch import Batch
 from zoo.mlp.mlp import MLPBinaryClassifier, MLPClassifier, MLPNet, MLPRegressor
 from zoo.training.system import System
 

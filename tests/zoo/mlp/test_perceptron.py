@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from datamodules.batch import Batch
+from datamodules.core.batch import Batch
 from zoo.mlp.perceptron import Perceptron, perceptron_loss
 from zoo.training.optim import configure
 

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from zoo.cnn.cifar_resnet import CIFARResNet
 from zoo.cnn.simple_cnn import SimpleCNN
-from zoo.nn.backbone import build_backbone
 from zoo.nn.receptive_field import LayerField, receptive_fields
+from zoo.pretrained.backbone import build_backbone
 
 
 def averaging(net: nn.Module) -> nn.Module:

@@ -13,7 +13,7 @@ from lightning import Trainer
 from torch import Tensor
 
 from datamodules import CharText
-from datamodules.char_text import StreamBatch
+from datamodules.text.char_text import StreamBatch
 from zoo.cli.main import main
 from zoo.nn.recurrent import Kind
 from zoo.rnn import char_lm

@@ -10,7 +10,7 @@ from lightning import Trainer
 from torch import Tensor, nn
 
 from datamodules import Series
-from datamodules.batch import SequenceBatch
+from datamodules.core.batch import SequenceBatch
 from zoo.cli.export import Format, export
 from zoo.nn.recurrent import Kind
 from zoo.rnn.forecaster import ForecastNet, RNNForecaster, Strategy

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from datamodules.batch import SequenceBatch
+from datamodules.core.batch import SequenceBatch
 from zoo.nn.pooling import Pooling
 from zoo.nn.recurrent import Kind
 from zoo.rnn.rnn import PADDING, UNKNOWN, RNNClassifier, RNNNet, RNNRegressor, example_sequences

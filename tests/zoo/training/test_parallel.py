@@ -121,7 +121,7 @@ def test_a_network_entered_by_other_methods_is_evaluated_alike_by_two_processes_
 
 POINTS = {"class_path": "datamodules.GaussianMixture", "init_args": {"num_samples": 1000, "batch_size": 100}}
 DIGITS = {"class_path": "datamodules.Digits", "init_args": {"normalize": False}}
-MODES = {"class_path": "zoo.callbacks.sample_scores.PointModes", "init_args": {"num_samples": 100}}
+MODES = {"class_path": "zoo.tasks.generation.sample_scores.PointModes", "init_args": {"num_samples": 100}}
 
 
 def play(folder: Path, overlay: str, model: dict[str, Any], data: dict[str, Any], *callbacks: dict[str, Any]) -> Path:

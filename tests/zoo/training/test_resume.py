@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from zoo.callbacks import randomness
 from zoo.cli.main import main
+from zoo.training import randomness
 from zoo.training.checkpoint import read_checkpoint
 
 # 20 batches an epoch: 12 lies within the first, 20 at its end, 33 within the second

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from datamodules import Digits
-from datamodules.base import DataModule
-from datamodules.batch import Batch
+from datamodules.core.base import DataModule
+from datamodules.core.batch import Batch
 from zoo.cnn.simple_cnn import SimpleCNNClassifier
 from zoo.mlp.mlp import MLPClassifier
 from zoo.training.checkpoint import AtomicCheckpointIO, load_system, read_checkpoint

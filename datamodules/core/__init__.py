@@ -1,0 +1,1 @@
+"""What every datamodule shares: splits, loaders, sources, cache, randomness."""

@@ -1,0 +1,79 @@
+"""Splitting a data set into disjoint parts, the same on every machine."""
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from zoo.errors import ZooError
+
+T = TypeVar("T")
+
+
+def stratified_split(y: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Hold out `fraction` of every class: the rest and the held-out rows, both (N,) sorted.
+
+    Float targets have no classes and are split at random. A class with more than one sample stays on both sides.
+
+    Raises:
+        ZooError: if `fraction` is not in (0, 1) or leaves a side empty.
+    """
+    if not 0 < fraction < 1:
+        raise ZooError(f"a split's fraction must lie between 0 and 1, got {fraction}")
+    held_out = [torch.empty(0, dtype=torch.long)]
+    for group in _shuffled_classes(y, seed):
+        num_held_out = round(len(group) * fraction)
+        if len(group) > 1:
+            num_held_out = min(max(num_held_out, 1), len(group) - 1)
+        held_out.append(group[:num_held_out])
+    chosen = torch.zeros(len(y), dtype=torch.bool)
+    chosen[torch.cat(held_out)] = True
+    if chosen.all() or not chosen.any():
+        raise ZooError(f"cannot hold out {fraction:.0%} of {len(y)} samples: one side would be empty")
+    return (~chosen).nonzero()[:, 0], chosen.nonzero()[:, 0]
+
+
+def stratified_sample(y: Tensor, num: int, seed: int, name: str = "num") -> Tensor:
+    """Exactly `num` rows, sorted: of every class its share, to the next whole number up or down, but at least one.
+
+    Raises:
+        ZooError: if `num`, which errors call `name`, is less than the number of classes, or more than there are rows.
+    """
+    groups = _shuffled_classes(y, seed)
+    if not 0 < len(groups) <= num <= len(y):
+        raise ZooError(f"{name} must lie in {len(groups)}..{len(y)}, from one sample per class to all there are, got {num}")
+    quota = torch.tensor([len(group) for group in groups]).double() * num / len(y)
+    take = quota.long().clamp(min=1)
+    while missing := num - int(take.sum()):
+        if missing > 0:
+            take[(quota - take).argmax()] += 1
+        else:  # small classes got one although their share is less
+            take[torch.where(take > 1, take - quota, -torch.inf).argmax()] -= 1
+    return torch.cat([group[:size] for group, size in zip(groups, take.tolist(), strict=True)]).sort().values
+
+
+def hold_out(y: Tensor, parts: Mapping[str, Tensor], fractions: Mapping[str, float], seed: int) -> dict[str, Tensor]:
+    """Rows of "train", and of every part in `fractions` that `parts` lacks, held out from what is left of "train".
+
+    Raises:
+        ZooError: if a side would be empty.
+    """
+    complete = dict(parts)
+    for name, fraction in fractions.items():
+        if name not in complete and "train" in complete:
+            rest, held_out = stratified_split(y[complete["train"]], fraction, seed)
+            complete["train"], complete[name] = complete["train"][rest], complete["train"][held_out]
+    return complete
+
+
+def _shuffled_classes(y: Tensor, seed: int) -> list[Tensor]:
+    """The rows of each class, or of all where targets are no classes, in random order."""
+    generator = torch.Generator().manual_seed(seed)
+    groups = [torch.arange(len(y))] if y.is_floating_point() else [(y == label).nonzero()[:, 0] for label in torch.unique(y)]
+    return [group[torch.randperm(len(group), generator=generator)] for group in groups]
+
+
+def without_lone_validation(parts: Mapping[str, T]) -> dict[str, T]:
+    """Where a set has two parts, the one that is not for training is the test: its score is of samples that chose nothing."""
+    return {"train": parts["train"], "test": parts["val"]} if parts.keys() == {"train", "val"} else dict(parts)

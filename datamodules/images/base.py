@@ -1,0 +1,254 @@
+"""What sets of pictures of any size share: each is decoded and resized when its turn comes, in worker processes."""
+
+import io
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import numpy as np
+import torch
+from PIL import ExifTags, Image, UnidentifiedImageError
+from torch import Tensor
+
+from datamodules.core.base import Arrays, DataModule, Split
+from datamodules.core.batch import Batch
+from datamodules.core.loader import Loader, WorkerLoader
+from datamodules.core.randomness import uniform
+from datamodules.core.splits import hold_out
+from datamodules.images.transform import ImageTransform, statistics
+from zoo.errors import ZooError
+
+T = TypeVar("T")
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the pictures most pretrained networks saw
+_FIRST_DRAW = 3  # those before it belong to ImageTransform, which mirrors
+_BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+_UNREADABLE = (OSError, SyntaxError, RuntimeError, ValueError, *_BOMBS)  # what Pillow's formats raise for damaged files
+_TURNS = {  # by the EXIF standard's number for how the camera was held
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class Files(Protocol):
+    """Encoded pictures by their place."""
+
+    def __len__(self) -> int: ...
+
+    def name(self, position: int) -> str:
+        """What an error, or a table of predictions, calls the picture."""
+
+    def encoded(self, position: int) -> Path | bytes: ...
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads one picture as the network wants it: (C, size, size) uint8.
+
+    For evaluation the shorter side is resized to size / crop and the centre is cut out. For training, with `min_area` below 1,
+    a random part of the picture is resized (Szegedy et al., 2015, arXiv:1409.4842): between `min_area` and all of the area,
+    between 3:4 and 4:3 in shape, and of that what lies in the picture: a long one gives less.
+    """
+
+    files: Files
+    y: Tensor  # (N,) int64
+    size: int
+    crop: float
+    rgb: bool
+    seed: int
+    min_area: float = 1.0
+
+    def read(self, epoch: int, position: int) -> Batch:
+        picture = open_picture(self.files, position, smallest=self._needed_side())
+        box = self._random_box(picture.size, epoch, position) if self.min_area < 1 else self._centre_box(picture.size)
+        # `reducing_gap` makes a large reduction in two steps, the first a cheap one; at 3 the result is all but the same
+        picture = picture.convert("RGB" if self.rgb else "L")
+        picture = picture.resize((self.size, self.size), Image.Resampling.BILINEAR, box=box, reducing_gap=3.0)
+        pixels = torch.from_numpy(np.array(picture)).view(self.size, self.size, -1)
+        return Batch(pixels.movedim(-1, 0), self.y[position], torch.tensor(position))
+
+    def _needed_side(self) -> int:
+        return round(self.size / (self.min_area**0.5 if self.min_area < 1 else self.crop))
+
+    def _centre_box(self, size: tuple[int, int]) -> tuple[float, float, float, float]:
+        side = self.crop * min(size)
+        left, top = (size[0] - side) / 2, (size[1] - side) / 2
+        return left, top, left + side, top + side
+
+    def _random_box(self, size: tuple[int, int], epoch: int, position: int) -> tuple[float, float, float, float]:
+        draws = uniform(torch.tensor([position]), seed=self.seed, epoch=epoch, num_draws=_FIRST_DRAW + 4)
+        share, shape, right, down = draws[0, _FIRST_DRAW:].tolist()
+        area = size[0] * size[1] * (self.min_area + (1 - self.min_area) * share)
+        ratio = (4 / 3) ** (2 * shape - 1)
+        width, height = min(size[0], (area * ratio) ** 0.5), min(size[1], (area / ratio) ** 0.5)
+        left, top = right * (size[0] - width), down * (size[1] - height)
+        return left, top, left + width, top + height
+
+
+FULL_SIZE = 1 << 16  # pixels, more than a side has: for `open_picture`, to have a JPEG decoded as it is
+
+
+def open_picture(files: Files, position: int, smallest: int) -> Image.Image:
+    """Decode a picture and turn it upright; a JPEG only as finely as `smallest` pixels of its shorter side need.
+
+    Raises:
+        ZooError: naming the picture, if it is empty, cut short, no picture, or of more pixels than Pillow deems safe.
+    """
+    with _readable(files, position) as encoded:
+        # Pillow keeps a file open that is damaged, or holds several pictures
+        content = encoded if isinstance(encoded, bytes) else encoded.read_bytes()
+        picture: Image.Image = Image.open(io.BytesIO(content))
+        picture.draft(None, (smallest, smallest))  # None keeps the mode
+        picture.load()
+        picture = _upright(picture)
+    if picture.mode.startswith("I;16"):  # 16 bits: Pillow's own conversion would clip them
+        picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+    if picture.mode == "P":
+        picture = picture.convert("RGBA")  # a palette may hold transparent colours
+    return picture
+
+
+@contextmanager
+def _readable(files: Files, position: int) -> Iterator[Path | bytes]:
+    """An encoded picture to be opened within; whatever Pillow says against it becomes one line that names it."""
+    encoded = files.encoded(position)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            # damaged notes of the camera, which do no harm: PIL/TiffImagePlugin.py
+            warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin")
+            yield encoded
+    except _UNREADABLE as error:
+        raise ZooError(
+            f"{files.name(position)} holds no readable picture ({_reason(encoded, error)}): mend or remove it"
+        ) from error
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    """Turn a picture as its camera says it was held."""
+    try:
+        orientation = picture.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # damaged notes of the camera, in almost any way: the pixels are sound
+        return picture
+    return picture.transpose(_TURNS[orientation]) if orientation in _TURNS else picture
+
+
+def _reason(encoded: Path | bytes, error: Exception) -> str:
+    if not (len(encoded) if isinstance(encoded, bytes) else encoded.stat().st_size if encoded.is_file() else 1):
+        return "it is empty"
+    if isinstance(error, _BOMBS):
+        return f"{str(error).split(',')[0]}, more than {Image.MAX_IMAGE_PIXELS:,}"
+    return "it is no image" if isinstance(error, UnidentifiedImageError) else str(error)
+
+
+class PictureData(DataModule):
+    """Pictures of any size, by name or number in `files`, with their classes `y` (N,).
+
+    A subclass finds them and their classes when it is made, and calls `serve` with the places of each part that has been
+    split already: "train", and "val" and "test" where they exist. What is missing is held out from the training part, per
+    class: `test_fraction` for the test, `val_fraction` of the rest for validation.
+
+    Workers decode, cut and resize; mirroring and normalising happen on the batch.
+
+    Args:
+        size: pixels a side that the network sees.
+        num_workers: processes that decode; 0 decodes in the training process.
+        rgb: whether pictures become RGB, or grey.
+        crop: share of the shorter side that evaluation sees.
+        min_area: smallest share of a picture's area that training sees; 1: the same centre as evaluation.
+        flip: mirror half of the training pictures.
+        normalize: to mean 0 and deviation 1 by `mean` and `std`; otherwise pixels stay in [0, 1].
+        mean: of the pixels in [0, 1] per channel; by default ImageNet's.
+        std: likewise.
+    """
+
+    files: Files
+    y: Tensor
+
+    def __init__(
+        self,
+        *,
+        size: int,
+        rgb: bool = True,
+        crop: float = 0.875,
+        normalize: bool = True,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        batch_size: int = 32,
+        num_workers: int = 2,
+        min_area: float = 1.0,
+        flip: bool = False,
+        val_fraction: float = 0.1,
+        test_fraction: float = 0.2,
+        seed: int | None = None,
+        split_seed: int = 0,
+    ) -> None:
+        super().__init__(batch_size, val_fraction=val_fraction, test_fraction=test_fraction, seed=seed, split_seed=split_seed)
+        if size < 1 or num_workers < 0:
+            raise ZooError(f"size must be at least 1 and num_workers at least 0, got {size} and {num_workers}")
+        if not 0 < crop <= 1 or not 0 < min_area <= 1:
+            raise ZooError(f"crop and min_area are shares in (0, 1], got {crop} and {min_area}")
+        self.size, self.num_workers, self.rgb, self.crop, self.min_area = size, num_workers, rgb, crop, min_area
+        self.input_shape = (3 if rgb else 1, size, size)
+        usual = (IMAGENET_MEAN, IMAGENET_STD) if rgb else ((sum(IMAGENET_MEAN) / 3,), (sum(IMAGENET_STD) / 3,))
+        self.mean, self.std = statistics(self.input_shape[0], normalize, mean or usual[0], std or usual[1])
+        self.transform = ImageTransform(self.mean, self.std, normalize=normalize, flip=flip, seed=self.seed)
+
+    def serve(self, files: Files, y: Tensor, class_names: Sequence[str], parts: Mapping[str, Tensor]) -> None:
+        """Take the pictures, their classes (N,), and the places of each part."""
+        self.files, self.y, self.class_names, self.num_classes = files, y, tuple(class_names), len(class_names)
+        self._parts = dict(parts)
+
+    def setup(self, stage: str | None = None) -> None:
+        if self.splits:
+            return
+        check_readable(self.files)
+        assert self.test_fraction is not None
+        fractions = {"test": self.test_fraction, "val": self.val_fraction}
+        parts = hold_out(self.y, self._parts, fractions, self.split_seed)
+        arrays = Arrays(torch.empty(len(self.y), 0), self.y)  # the pictures stay where they are
+        self.splits = {name: Split(arrays, rows) for name, rows in parts.items()}
+
+    def loader(self, split: str) -> Loader:
+        """Batches of "train", "val" or "test" before the transform."""
+        reader = Reader(
+            self.files,
+            self.y,
+            self.size,
+            self.crop,
+            self.rgb,
+            self.seed,
+            min_area=self.min_area if split == "train" else 1.0,
+        )
+        return WorkerLoader(reader, self.splits[split].rows, self.order(split), self.num_workers)
+
+
+def check_readable(files: Files) -> None:
+    """Look at the head of every picture: what is empty, no picture or too large is named before the training.
+
+    What is cut short shows when it is decoded.
+
+    Raises:
+        ZooError: naming the first bad ones.
+    """
+
+    def problem(position: int) -> str | None:
+        try:
+            with _readable(files, position) as encoded:
+                Image.open(io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded).close()
+        except ValueError as error:
+            return str(error)
+        return None
+
+    # one after the other: Python's filter of warnings, which `_readable` sets, is shared by all threads
+    problems = [found for position in range(len(files)) if (found := problem(position))]
+    if problems:
+        more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
+        raise ZooError("; ".join(problems[:3]) + more)

@@ -1,0 +1,41 @@
+"""Digits: scikit-learn's copy of UCI's optical recognition set (Alpaydin & Kaynak, 1998), the default without a network."""
+
+from typing import Literal
+
+import torch
+
+from datamodules.core.base import Arrays, DataModule
+from datamodules.images.transform import Binarize, ImageTransform, statistics
+
+
+class Digits(DataModule):
+    """1,797 images of 8x8 pixels: 20 % test, then `val_fraction` of the rest validates, both stratified."""
+
+    input_shape = (1, 8, 8)
+    num_classes = 10
+    class_names = tuple("0123456789")
+    mean: tuple[float, ...] = (0.3053,)  # of all images in [0, 1]
+    std: tuple[float, ...] = (0.3759,)
+
+    def __init__(
+        self,
+        batch_size: int = 64,
+        normalize: bool = True,
+        shift: int = 0,
+        binarize: Binarize | None = None,
+        val_fraction: float = 0.1,
+        seed: int | None = None,
+        split_seed: int = 0,
+    ) -> None:
+        super().__init__(batch_size, val_fraction=val_fraction, test_fraction=0.2, seed=seed, split_seed=split_seed)
+        self.mean, self.std = statistics(1, normalize, self.mean, self.std)
+        self.transform = ImageTransform(
+            self.mean, self.std, normalize=normalize, shift=shift, seed=self.seed, binarize=binarize
+        )
+
+    def load(self, part: Literal["train", "test"]) -> Arrays:
+        from sklearn.datasets import load_digits
+
+        digits = load_digits()
+        x = torch.from_numpy(digits.images / 16 * 255).round().to(torch.uint8)  # ink is counted from 0 to 16
+        return Arrays(x[:, None], torch.from_numpy(digits.target).long())

@@ -1,0 +1,44 @@
+"""Loose pictures without classes, for a trained model to look at."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from datamodules.images.base import PictureData
+from datamodules.images.image_folder import Paths, picture_paths
+from zoo.errors import MissingFileError, ZooError
+
+
+class ImageFiles(PictureData):
+    """The pictures in a folder and the folders in it, or one picture, prepared as a model's own were.
+
+    Args:
+        root: the folder or the file.
+        class_names: what the model calls the classes it may see.
+
+    Raises:
+        MissingFileError: if there is no such folder, or no picture in it.
+        ZooError: naming what cannot be read.
+    """
+
+    def __init__(
+        self,
+        root: str | None = None,
+        class_names: Sequence[str] = (),
+        size: int = 224,
+        rgb: bool = True,
+        crop: float = 0.875,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        batch_size: int = 32,
+        num_workers: int = 0,
+    ) -> None:
+        super().__init__(size=size, rgb=rgb, crop=crop, mean=mean, std=std, batch_size=batch_size, num_workers=num_workers)
+        if root is None:
+            raise ZooError("root is not given: name a picture or a folder of pictures")
+        folder = Path(root)
+        paths = [folder] if folder.is_file() else picture_paths(folder) if folder.is_dir() else []
+        if not paths:
+            raise MissingFileError(f"no pictures at {root}: name a picture, or a folder of pictures")
+        self.serve(Paths(paths), torch.full((len(paths),), -1), class_names, {"test": torch.arange(len(paths))})

@@ -1,0 +1,135 @@
+"""A folder of pictures, a folder for each class."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from datamodules.core.sources import mirror, nearby
+from datamodules.core.splits import without_lone_validation
+from datamodules.images.base import PictureData
+from zoo.errors import MissingFileError, ZooError
+
+PARTS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test",)}
+
+
+class Paths:
+    """Picture files in a folder, named by their path."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self.paths = list(paths)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def name(self, position: int) -> str:
+        return str(self.paths[position])
+
+    def encoded(self, position: int) -> Path:
+        return self.paths[position]
+
+
+class ImageFolder(PictureData):
+    """Pictures under `root`/<class>/, or under `root`/train/<class>/ with `root`/test/<class>/ or `root`/val/<class>/ too.
+
+    Where there are three parts, each is used for what its name says. Where only `val` or only `test` stands beside `train`,
+    it is the test part, and `val_fraction` of the training part validates: the score is of pictures that chose nothing.
+    See `PictureData` for the rest.
+
+    Raises:
+        MissingFileError: if there is no such folder.
+        ZooError: if it holds no class folders, or one of them no pictures, or the parts hold other classes.
+    """
+
+    def __init__(
+        self,
+        root: str | None = None,
+        size: int = 224,
+        rgb: bool = True,
+        crop: float = 0.875,
+        normalize: bool = True,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        batch_size: int = 32,
+        num_workers: int = 2,
+        min_area: float = 0.35,
+        flip: bool = True,
+        val_fraction: float = 0.1,
+        test_fraction: float = 0.2,
+        seed: int | None = None,
+        split_seed: int = 0,
+    ) -> None:
+        super().__init__(
+            size=size,
+            rgb=rgb,
+            crop=crop,
+            normalize=normalize,
+            mean=mean,
+            std=std,
+            batch_size=batch_size,
+            num_workers=num_workers,
+            min_area=min_area,
+            flip=flip,
+            val_fraction=val_fraction,
+            test_fraction=test_fraction,
+            seed=seed,
+            split_seed=split_seed,
+        )
+        if root is None:
+            raise ZooError("root is not given: name the folder with a folder of pictures per class (--data.root FOLDER)")
+        folder = find_folder(root)
+        found = {part: next((folder / n for n in names if (folder / n).is_dir()), None) for part, names in PARTS.items()}
+        if not found["train"] and (alone := found["val"] or found["test"]):
+            raise ZooError(f"{alone} stands without a folder train beside it: add one, or name {alone.name} otherwise")
+        parts = {part: path for part, path in found.items() if path} if found["train"] else {"train": folder}
+        parts = without_lone_validation(parts)
+        names = class_folders(parts["train"])
+        paths: list[Path] = []
+        labels: list[int] = []
+        rows = {}
+        for part, path in parts.items():
+            if other := set(class_folders(path)) ^ set(names):
+                raise ZooError(f"{path} and {parts['train']} hold other classes: {', '.join(sorted(other))} is in one only")
+            first = len(paths)
+            for label, name in enumerate(names):
+                pictures = picture_paths(path / name)
+                if not pictures:
+                    raise ZooError(f"the class folder {path / name} holds no pictures: fill or remove it")
+                paths += pictures
+                labels += [label] * len(pictures)
+            rows[part] = torch.arange(first, len(paths))
+        self.serve(Paths(paths), torch.tensor(labels), names, rows)
+
+
+def find_folder(root: str, holds: str = "class folders") -> Path:
+    """A folder by its path, also relative to the one that `ZOO_DATA` names; an error says what it ought to hold.
+
+    Raises:
+        MissingFileError: if there is none.
+    """
+    if folder := nearby(root, Path.is_dir):
+        return folder
+    raise MissingFileError(f"no folder {root}, here or under ZOO_DATA ({mirror() or 'not set'}): data.root has to hold {holds}")
+
+
+def class_folders(folder: Path) -> list[str]:
+    """The names of the folders in a folder, sorted; hidden ones are none.
+
+    Raises:
+        ZooError: if there are fewer than two.
+    """
+    names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if len(names) < 2:
+        raise ZooError(
+            f"{folder} holds {len(names)} class folder(s), expected two or more; "
+            "for pictures without classes, zoo predict --images FOLDER"
+        )
+    return names
+
+
+def picture_paths(folder: Path) -> list[Path]:
+    """Every picture in a folder and the folders in it, sorted, by the endings Pillow knows; hidden ones are none."""
+    Image.init()
+    paths = (path for path in folder.rglob("*") if path.suffix.lower() in Image.EXTENSION and path.is_file())
+    return sorted(path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts))

@@ -1,0 +1,151 @@
+"""Pairs of pictures, side by side in one file, as Pix2Pix's authors laid them out (Isola et al., 2017, arXiv:1611.07004)."""
+
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from datamodules.core.base import Arrays, DataModule, Split
+from datamodules.core.batch import Batch
+from datamodules.core.randomness import uniform
+from datamodules.core.splits import hold_out, without_lone_validation
+from datamodules.images.base import FULL_SIZE, open_picture
+from datamodules.images.image_folder import PARTS, Paths, find_folder, picture_paths
+from zoo.errors import ZooError
+
+Direction = Literal["left_to_right", "right_to_left"]
+
+
+class PairTransform:
+    """Cuts and in training mirrors both pictures of a pair as one, and brings pixels from 0..255 to [0, 1].
+
+    Args:
+        size: pixels a side of what is cut out of training pairs; in evaluation larger ones are resized.
+        flip: mirror half of the training pairs.
+        seed: of where pairs are cut and which are mirrored.
+    """
+
+    def __init__(self, size: int, flip: bool, seed: int) -> None:
+        self.size, self.flip, self.seed = size, flip, seed
+
+    def __call__(self, batch: Batch, epoch: int, train: bool) -> Batch:
+        both = torch.cat([batch.x, batch.y], dim=1)
+        if train:
+            both = self._move(both, uniform(batch.position, seed=self.seed, epoch=epoch, num_draws=3))
+        elif both.shape[-1] != self.size:  # the training part, as a callback sees it after training: whole, not cut
+            both = F.interpolate(both.float(), (self.size, self.size), mode="bilinear", antialias=True)
+        x, y = (both.float() / 255).chunk(2, dim=1)
+        return batch._replace(x=x, y=y)
+
+    def _move(self, x: Tensor, draw: Tensor) -> Tensor:
+        """Cut and mirror by index: (B, C, H, W), draws (B, 3) in [0, 1)."""
+        start = (draw[:, 1:] * (x.shape[-1] - self.size + 1)).long()
+        place = torch.arange(self.size, device=x.device)
+        row, column = start[:, :1] + place, start[:, 1:] + place
+        if self.flip:
+            column = torch.where(draw[:, :1] < 0.5, column.flip(1), column)
+        sample = torch.arange(len(x), device=x.device)[:, None, None]
+        return x[sample, :, row[:, :, None], column[:, None, :]].movedim(-1, 1)
+
+
+class PairedImages(DataModule):
+    """Files under `root`/train/ and `root`/test/ or `root`/val/, each with two pictures of one size side by side.
+
+    x is one half, y the other, both in [0, 1]. Halves are resized to squares and kept in memory. Where there are three parts,
+    each is used for what its name says; where only `val` or only `test` stands beside `train`, it is the test part, and
+    `val_fraction` of the training part validates.
+
+    Args:
+        root: the folder, also below the one that `ZOO_DATA` names.
+        direction: which half is x: of CMP's facades the photo is left, and "right_to_left" learns photos from label maps.
+        size: pixels a side.
+        rgb: whether pictures become RGB, or grey.
+        jitter: training pairs are cut at random from pictures so many pixels larger a side.
+        flip: mirror half of the training pairs.
+
+    Raises:
+        MissingFileError: if there is no such folder.
+        ZooError: if a part holds no pictures, or a file has no two halves.
+    """
+
+    def __init__(
+        self,
+        root: str | None = None,
+        direction: Direction = "left_to_right",
+        size: int = 64,
+        rgb: bool = True,
+        jitter: int = 0,
+        flip: bool = True,
+        batch_size: int = 16,
+        val_fraction: float = 0.1,
+        seed: int | None = None,
+        split_seed: int = 0,
+    ) -> None:
+        super().__init__(batch_size, val_fraction=val_fraction, seed=seed, split_seed=split_seed)
+        if root is None:
+            raise ZooError("root is not given: name the folder with train/ and test/ (--data.root FOLDER)")
+        if direction not in get_args(Direction):
+            raise ZooError(f"unknown direction {direction!r}: choose one of {', '.join(get_args(Direction))}")
+        if size < 1 or jitter < 0:
+            raise ZooError(f"size must be at least 1 pixel and jitter at least 0, got {size} and {jitter}")
+        folder = find_folder(root, "train/ and test/ with pairs of pictures")
+        found = {part: next((folder / n for n in names if (folder / n).is_dir()), None) for part, names in PARTS.items()}
+        self.parts = without_lone_validation({part: path for part, path in found.items() if path})
+        if "train" not in self.parts or "test" not in self.parts:
+            raise ZooError(
+                f"{folder} holds {', '.join(self.parts) or 'no part'}: expected train/ and test/, or train/ and val/"
+            )
+        self.direction, self.size, self.rgb, self.jitter = direction, size, rgb, jitter
+        self.input_shape = (3 if rgb else 1, size, size)
+        self.mean, self.std = (0.0,) * self.input_shape[0], (1.0,) * self.input_shape[0]
+        self.transform = PairTransform(size, flip, self.seed)
+
+    def setup(self, stage: str | None = None) -> None:
+        if self.splits:
+            return
+        pairs = {part: self.read(path, self.size) for part, path in self.parts.items()}
+        num = len(pairs["train"].x)
+        rows = {"train": torch.arange(num)} | ({"val": torch.arange(len(pairs["val"].x))} if "val" in pairs else {})
+        rows = hold_out(torch.zeros(num), rows, {"val": self.val_fraction}, self.split_seed)  # by no class: pairs have none
+        larger = self.read(self.parts["train"], self.size + self.jitter) if self.jitter else pairs["train"]
+        self.splits = {
+            "train": Split(larger, rows["train"]),
+            "val": Split(pairs.get("val", pairs["train"]), rows["val"]),
+            "test": Split(pairs["test"], torch.arange(len(pairs["test"].x))),
+        }
+
+    def read(self, folder: Path, size: int) -> Arrays:
+        """All pairs of a folder, x and y (N, C, size, size) uint8, in the order of their names.
+
+        Raises:
+            ZooError: naming the folder without pictures, or the file without two halves.
+        """
+        paths = picture_paths(folder)
+        if not paths:
+            raise ZooError(f"{folder} holds no pictures: fill it, or name another with data.root")
+        files = Paths(paths)
+        halves = [self._halves(open_picture(files, place, FULL_SIZE), files.name(place), size) for place in range(len(files))]
+        left, right = (torch.stack(side) for side in zip(*halves, strict=True))
+        return Arrays(left, right) if self.direction == "left_to_right" else Arrays(right, left)
+
+    def _halves(self, picture: Image.Image, name: str, size: int) -> tuple[Tensor, Tensor]:
+        width, height = picture.size
+        if width % 2:
+            raise ZooError(f"{name} is {width} pixels wide, which is no two pictures of one size: mend or remove it")
+        middle = width // 2
+        return (
+            pixels(picture, size, self.rgb, (0, 0, middle, height)),
+            pixels(picture, size, self.rgb, (middle, 0, width, height)),
+        )
+
+
+def pixels(picture: Image.Image, size: int, rgb: bool, box: tuple[int, int, int, int] | None = None) -> Tensor:
+    """A picture, or a box (left, top, right, bottom) of it, as a square (C, size, size) uint8."""
+    # cut out first: a resize of a box sees the pixels beside it, and with them the other picture
+    part = (picture.crop(box) if box else picture).convert("RGB" if rgb else "L")
+    square = part.resize((size, size), Image.Resampling.BILINEAR)
+    return torch.from_numpy(np.array(square)).view(size, size, -1).movedim(-1, 0)

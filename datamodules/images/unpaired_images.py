@@ -1,0 +1,227 @@
+"""Two domains of images without pairs: folders as CycleGAN's authors laid them out, or two sets that the zoo has.
+
+Zhu et al., 2017, arXiv:1703.10593. A is the domain of x, B that of y.
+"""
+
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from datamodules.core.base import Arrays, DataModule, Split
+from datamodules.core.batch import Batch
+from datamodules.core.loader import BatchOrder, Loader
+from datamodules.core.randomness import uniform
+from datamodules.core.splits import stratified_split
+from datamodules.images.base import FULL_SIZE, open_picture
+from datamodules.images.hub_set import HubSet
+from datamodules.images.image_folder import Paths, find_folder, picture_paths
+from datamodules.images.paired_images import pixels
+from datamodules.images.transform import ImageTransform
+from zoo.errors import MissingFileError, ZooError
+
+Domain = Literal["A", "B"]
+Part = Literal["train", "test"]
+
+
+class UnpairedBatch(NamedTuple):
+    """Images of two domains, (B, C, H, W), that have nothing to do with each other. Classes are -1 where there are none."""
+
+    x: Tensor  # of A
+    y: Tensor  # of B
+    position: Tensor  # (B,) int64, place of x in A
+    y_position: Tensor  # (B,) int64, place of y in B
+    label: Tensor  # (B,) int64, class of x, for evaluation alone
+    y_label: Tensor  # (B,) int64, class of y, likewise
+
+
+class UnpairedLoader(Loader):
+    """Serves two splits of one length that live in memory, each sample of A with another of B in every epoch of training.
+
+    The partners are a cycle through all places, a function of (seed, epoch): nobody meets the one at the same place. In
+    evaluation they are those of epoch 0.
+    """
+
+    def __init__(self, a: Split, b: Split, order: BatchOrder) -> None:
+        super().__init__(order)
+        self.a, self.b = a, b
+
+    def _batches(self) -> Iterator[UnpairedBatch]:
+        partner = partners(len(self.a.rows), self.sampler.seed, self.sampler.epoch if self.sampler.shuffle else 0)
+        for chosen in self.sampler:
+            position, y_position = self.a.rows[chosen], self.b.rows[partner[chosen]]
+            (x, label, _), (y, y_label, _) = self.a.arrays, self.b.arrays
+            yield UnpairedBatch(x[position], y[y_position], position, y_position, label[position], y_label[y_position])
+
+
+class UnpairedTransform:
+    """uint8 images of both domains to [0, 1]; in training mirrored each for itself, if so wanted."""
+
+    def __init__(self, num_channels: int, flip: bool, seed: int) -> None:
+        # of another seed for B, where the same place would be mirrored likewise
+        self._of_a, self._of_b = (
+            ImageTransform([0.0] * num_channels, [1.0] * num_channels, normalize=False, flip=flip, seed=seed + domain)
+            for domain in range(2)
+        )
+
+    def __call__(self, batch: UnpairedBatch, epoch: int, train: bool) -> UnpairedBatch:
+        a = self._of_a(Batch(batch.x, batch.label, batch.position), epoch, train)
+        b = self._of_b(Batch(batch.y, batch.y_label, batch.y_position), epoch, train)
+        return batch._replace(x=a.x, y=b.x)
+
+
+class Unpaired(DataModule):
+    """What both sources share. An epoch sees every image of the larger domain, and those of the smaller as often as it takes.
+
+    A subclass gives the images of a domain in `domain`.
+
+    Args:
+        shape: (C, H, W) of both domains.
+    """
+
+    def __init__(
+        self, shape: tuple[int, int, int], flip: bool, batch_size: int, val_fraction: float, seed: int | None, split_seed: int
+    ) -> None:
+        super().__init__(batch_size, val_fraction=val_fraction, seed=seed, split_seed=split_seed)
+        self.input_shape = shape
+        self.mean, self.std = (0.0,) * shape[0], (1.0,) * shape[0]
+        self.transform = UnpairedTransform(shape[0], flip, self.seed)
+        self.others: dict[str, Split] = {}  # of B, beside the splits of A
+
+    def domain(self, name: Domain, part: Part) -> Arrays:
+        """Images (N, C, H, W) uint8 and classes (N,) of one domain."""
+        raise NotImplementedError
+
+    def setup(self, stage: str | None = None) -> None:
+        if self.splits:
+            return
+        a, b = self._domain("A"), self._domain("B")
+        for name in a:
+            longest = torch.arange(max(len(a[name].rows), len(b[name].rows)))
+            for splits, (arrays, rows) in ((self.splits, a[name]), (self.others, b[name])):
+                splits[name] = Split(arrays, rows[longest % len(rows)])
+
+    def loader(self, split: str) -> Loader:
+        """Batches of "train", "val" or "test" before the transform."""
+        return UnpairedLoader(self.splits[split], self.others[split], self.order(split))
+
+    def _domain(self, name: Domain) -> dict[str, Split]:
+        """A domain's splits, the validation one held out from training."""
+        train, test = self.domain(name, "train"), self.domain(name, "test")
+        for arrays in (train, test):
+            if tuple(arrays.x.shape[1:]) != self.input_shape:
+                raise ZooError(f"domain {name} has images of shape {tuple(arrays.x.shape[1:])}, expected {self.input_shape}")
+        fit, val = stratified_split(train.y, self.val_fraction, self.split_seed)
+        return {"train": Split(train, fit), "val": Split(train, val), "test": Split(test, torch.arange(len(test.y)))}
+
+
+class UnpairedImages(Unpaired):
+    """Pictures under `root`/trainA, trainB, testA and testB, resized to squares and kept in memory.
+
+    Args:
+        root: the folder, also below the one that `ZOO_DATA` names.
+        size: pixels a side.
+        rgb: whether pictures become RGB, or grey.
+        flip: mirror half of the training pictures, those of B for themselves.
+
+    Raises:
+        MissingFileError: if there is no such folder, or one of the four is missing.
+        ZooError: if one of them holds no pictures.
+    """
+
+    def __init__(
+        self,
+        root: str | None = None,
+        size: int = 64,
+        rgb: bool = True,
+        flip: bool = True,
+        batch_size: int = 16,
+        val_fraction: float = 0.1,
+        seed: int | None = None,
+        split_seed: int = 0,
+    ) -> None:
+        if root is None:
+            raise ZooError("root is not given: name the folder with trainA, trainB, testA and testB (--data.root FOLDER)")
+        if size < 1:
+            raise ZooError(f"size must be at least 1 pixel, got {size}")
+        super().__init__((3 if rgb else 1, size, size), flip, batch_size, val_fraction, seed, split_seed)
+        self.folder, self.size, self.rgb = find_folder(root, "trainA, trainB, testA and testB"), size, rgb
+        self._paths: dict[Path, Paths] = {}
+        for path in (self.folder / f"{part}{name}" for part in ("train", "test") for name in "AB"):
+            if not path.is_dir():
+                raise MissingFileError(f"no folder {path}: data.root has to hold trainA, trainB, testA and testB")
+            if not (paths := picture_paths(path)):
+                raise ZooError(f"the domain folder {path} holds no pictures: fill it")
+            self._paths[path] = Paths(paths)
+
+    def domain(self, name: Domain, part: Part) -> Arrays:
+        files = self._paths[self.folder / f"{part}{name}"]
+        pictures = (open_picture(files, place, FULL_SIZE) for place in range(len(files)))
+        x = torch.stack([pixels(picture, self.size, self.rgb) for picture in pictures])
+        return Arrays(x, torch.full((len(x),), -1))
+
+
+class UnpairedSets(Unpaired):
+    """Two of the zoo's sets of small images as domains, in one size; their classes are for evaluation alone.
+
+    Args:
+        a: the name of the datamodule that is A.
+        b: of that which is B.
+        size: pixels a side.
+        rgb: turn grey images into RGB, as a coloured other domain wants.
+        margin: black pixels on each side of B's images, which are as much smaller: USPS fills its frame, MNIST leaves 4 free.
+
+    Raises:
+        ZooError: for a set of another kind, domains of unequal channels, or a margin that leaves nothing.
+    """
+
+    def __init__(
+        self,
+        a: str = "MNIST",
+        b: str = "USPS",
+        size: int = 28,
+        rgb: bool = False,
+        margin: int = 0,
+        batch_size: int = 16,
+        val_fraction: float = 0.1,
+        seed: int | None = None,
+        split_seed: int = 0,
+    ) -> None:
+        if not 0 <= 2 * margin < size:
+            raise ZooError(f"margin must be 0 or more and leave pixels of {size}, got {margin}")
+        self.margin = margin
+        self._sets: dict[Domain, Any] = {"A": small_set(a, size, rgb), "B": small_set(b, size - 2 * margin, rgb)}
+        channels = {name: data.input_shape[0] for name, data in self._sets.items()}
+        if channels["A"] != channels["B"]:
+            raise ZooError(f"{a} has {channels['A']} channel(s) and {b} {channels['B']}: set data.rgb, or choose others")
+        super().__init__(self._sets["A"].input_shape, False, batch_size, val_fraction, seed, split_seed)
+        self.class_names = self._sets["A"].class_names
+
+    def domain(self, name: Domain, part: Part) -> Arrays:
+        arrays: Arrays = self._sets[name].load(part)
+        return arrays._replace(x=F.pad(arrays.x, [self.margin] * 4)) if name == "B" and self.margin else arrays
+
+
+def small_set(name: str, size: int, rgb: bool) -> HubSet:
+    """One of the zoo's sets of small images by its name, its pixels in [0, 1].
+
+    Raises:
+        ZooError: if it is none.
+    """
+    found = getattr(importlib.import_module("datamodules"), name, None)
+    if not (isinstance(found, type) and issubclass(found, HubSet)):
+        raise ZooError(f"{name!r} is no set of small images of the zoo: choose MNIST, USPS, ColourMNIST or their like")
+    return found(normalize=False, size=size, rgb=rgb)
+
+
+def partners(num: int, seed: int, epoch: int) -> Tensor:
+    """For each of `num` places another one, each once: (num,), one random cycle by (seed, epoch). One alone has itself."""
+    # a draw that no augmentation of these places uses
+    cycle = uniform(torch.arange(num), seed=seed, epoch=epoch, num_draws=4)[:, 3].argsort(stable=True)
+    partner = torch.empty_like(cycle)
+    partner[cycle] = cycle.roll(-1)
+    return partner

@@ -1,0 +1,307 @@
+"""Forecasting: windows of a series of numbers, its parts cut by time.
+
+Shapes: L values of the series, W windows, B batch, T steps of context, H steps of horizon, C channels.
+"""
+
+import csv
+import re
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from datamodules.core.base import Arrays, DataModule, Split
+from datamodules.core.batch import SequenceBatch, valid_steps
+from datamodules.core.sources import mirror, nearby, utf8
+from zoo.errors import MissingFileError, ZooError
+
+_EMBEDDED = "mackey_glass"
+_NUM_EMBEDDED = 5000
+_MISSING = ("", "na", "nan", "null")  # what a cell without a number holds
+
+
+class StandardizeSteps:
+    """Values to zero mean and unit deviation per channel, (B, T, C) to (B, T, C); steps past a sequence's end stay 0."""
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        self._mean, self._std = torch.tensor(mean), torch.tensor(std)
+
+    def __call__(self, batch: SequenceBatch, epoch: int, train: bool) -> SequenceBatch:
+        x = batch.x
+        if self._mean.device != x.device:
+            self._mean, self._std = self._mean.to(x.device), self._std.to(x.device)
+        return batch._replace(x=torch.where(valid_steps(x, batch.lengths)[:, :, None], (x - self._mean) / self._std, 0))
+
+
+class Series(DataModule):
+    """Windows of one series: `context` values to see, and the `horizon` values after them to forecast.
+
+    `source` is "mackey_glass", 5,000 values of a chaotic equation that need no download, or a CSV file with a header, one
+    row per step: a path, or one below `ZOO_DATA`. Rows have to be in the order of time, which is a year, YYYY-MM,
+    YYYY-MM-DD, YYYYMMDD, or a date with a time of day (in UTC, unless it says otherwise); that they are equally far apart is
+    not checked.
+
+    The last `test_fraction` of the values tests, the last `val_fraction` of the rest validates. All targets of a window lie
+    within its part; its context may reach back into the one before, as it would in use. Everything that scales is measured
+    on the training part: `mean` and `std` per channel, by which inputs are normalised; the same as `target_mean` and
+    `target_std` (H C,) for the targets, which stay in their own units; `naive_mae` (H C,), how much a value differs from the
+    one before on average.
+
+    Targets are flattened, (B, H C): all channels of the first step, then of the second.
+
+    Args:
+        time: the column of times; None: the first.
+        columns: those to see and to forecast; None: all but the time's.
+        fill: "interpolate" draws a line across missing values, from the last value known to the next (so that the last steps
+            of a context may know of a value after it). Otherwise they are refused.
+
+    Raises:
+        MissingFileError: for a file that is not there.
+        ZooError: naming the file and the line or column at fault, or the part that is too short for two windows.
+    """
+
+    num_targets: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __init__(
+        self,
+        source: str = _EMBEDDED,
+        time: str | None = None,
+        columns: Sequence[str] | None = None,
+        context: int = 64,
+        horizon: int = 1,
+        fill: Literal["interpolate"] | None = None,
+        batch_size: int = 64,
+        val_fraction: float = 0.2,
+        test_fraction: float = 0.2,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(batch_size, val_fraction=val_fraction, test_fraction=test_fraction, seed=seed)
+        if context < 1 or horizon < 1:
+            raise ZooError(f"context and horizon must be at least 1 step, got {context} and {horizon}")
+        for name, fraction in (("val_fraction", val_fraction), ("test_fraction", test_fraction)):
+            if not 0 < fraction < 1:
+                raise ZooError(f"{name} must lie between 0 and 1, got {fraction}")
+        if fill not in (None, "interpolate"):
+            raise ZooError(f"fill must be 'interpolate' or left out, got {fill!r}")
+        self.source, self.time, self.context, self.horizon, self.fill = source, time, context, horizon, fill
+        if source == _EMBEDDED:
+            if time is not None or columns is not None or fill is not None:
+                raise ZooError(f"time, columns and fill are for CSV files: {source!r} has one column and no gaps")
+            columns = ("x",)
+        elif columns is None:
+            path = find(source)
+            header = _header(_rows(path), path)
+            columns = [name for name in header if name != (time or header[0])]
+        if not columns:
+            raise ZooError(f"{source} has no column of values: expected one beside the time's")
+        self.columns = tuple(columns)
+        self.input_shape = (context, len(self.columns))
+        self.num_targets = horizon * len(self.columns)
+        self.target_names = tuple(f"{column}+{step}" for step in range(1, horizon + 1) for column in self.columns)
+
+    def setup(self, stage: str | None = None) -> None:
+        if self.splits:
+            return
+        windows = self._checked("train")
+        num_values = len(windows.y) + self.context + self.horizon - 1
+        assert self.test_fraction is not None
+        test = num_values - round(num_values * self.test_fraction)
+        val = test - round(test * self.val_fraction)
+        first = torch.arange(len(windows.y)) + self.context  # a window's first target
+        for part, low, high in (("train", 0, val), ("val", val, test), ("test", test, num_values)):
+            rows = ((first >= low) & (first + self.horizon <= high)).nonzero()[:, 0]
+            if len(rows) < 2:  # of one alone no variance can be explained
+                raise ZooError(
+                    f"{self.source}: the {part} part of {high - low} values is too short for two windows with context "
+                    f"{self.context} and horizon {self.horizon}: shorten them, or change the fractions"
+                )
+            self.splits[part] = Split(windows, rows)
+        seen = self._values[:val]
+        scale = seen.std(0, correction=0)
+        if (constant := (scale == 0).nonzero()).numel():
+            name = self.columns[int(constant[0])]
+            raise ZooError(f"column {name!r} of {self.source} is the same number all through the training part: leave it out")
+        self._normalise(seen.mean(0).tolist(), scale.tolist())
+        self.target_mean, self.target_std = (torch.tensor(values).repeat(self.horizon) for values in (self.mean, self.std))
+        self.naive_mae = seen.diff(dim=0).abs().mean(0).float().repeat(self.horizon)
+
+    def load(self, part: Literal["train", "test"]) -> Arrays:
+        values = torch.from_numpy(mackey_glass(_NUM_EMBEDDED)[:, None] if self.source == _EMBEDDED else self._read())
+        if len(values) < self.context + self.horizon:
+            raise ZooError(
+                f"{self.source} has {len(values)} rows, too few for a window with context {self.context} and horizon "
+                f"{self.horizon}"
+            )
+        self._values = values  # (L, C) float64
+        windows = values.float().unfold(0, self.context + self.horizon, 1).movedim(1, 2)  # (W, T + H, C), a view
+        lengths = torch.full((len(windows),), self.context)
+        return Arrays(windows[:, : self.context], windows[:, self.context :].flatten(1), lengths)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The columns and the scale that a checkpoint's model was trained on."""
+        return {**super().state_dict(), "columns": list(self.columns), "mean": list(self.mean), "std": list(self.std)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with the checkpoint's scale, so that newer values are seen as the training part was.
+
+        Raises:
+            ZooError: if the columns differ.
+        """
+        super().load_state_dict(state_dict)
+        if state_dict["columns"] != list(self.columns):
+            raise ZooError(
+                f"the checkpoint knows the columns {', '.join(state_dict['columns'])}, "
+                f"but {self.source} has {', '.join(self.columns)}: set columns to those of the checkpoint"
+            )
+        self._normalise(state_dict["mean"], state_dict["std"])
+
+    def _normalise(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        self.mean, self.std = tuple(mean), tuple(std)
+        self.transform = StandardizeSteps(self.mean, self.std)
+
+    def _read(self) -> np.ndarray:
+        """The chosen columns (L, C), in the order of time and without gaps."""
+        path = find(self.source)
+        rows = _rows(path)
+        header = _header(rows, path)
+        time = header[0] if self.time is None else self.time
+        for name in (time, *self.columns):
+            if name not in header:
+                raise ZooError(f"{path} has no column {name!r}: it has {', '.join(header)}")
+        places = [header.index(name) for name in self.columns]
+        lines: list[int] = []
+        times: list[tuple[datetime, str]] = []
+        values: list[list[float]] = []
+        for line, cells in rows:
+            if not cells:
+                continue
+            where = f"line {line} of {path}"
+            if len(cells) != len(header):
+                raise ZooError(f"{where} has {len(cells)} cells, expected {len(header)} as in the header")
+            text = cells[header.index(time)].strip()
+            now = instant(text, f"{where}, column {time!r}")
+            if times and now <= times[-1][0]:
+                what = "the same time as" if now == times[-1][0] else "earlier than"
+                raise ZooError(f"{where}: {text} is {what} {times[-1][1]} on line {lines[-1]}: sort by {time!r}, each once")
+            lines.append(line)
+            times.append((now, text))
+            values.append([_number(cells[place], f"{where}, column {header[place]!r}") for place in places])
+        numbers = np.array(values, dtype=np.float64).reshape(-1, len(places))
+        for column, name in zip(numbers.T, self.columns, strict=True):
+            self._fill(column, name, lines, path)
+        return numbers
+
+    def _fill(self, column: np.ndarray, name: str, lines: list[int], path: Path) -> None:
+        """Put numbers where there are none, in place, or refuse."""
+        missing = np.isnan(column)
+        if not missing.any():
+            return
+        line = lines[int(missing.argmax())]
+        if self.fill is None:
+            raise ZooError(
+                f"line {line} of {path}, column {name!r}: no number, as in {missing.sum()} line(s): "
+                "set fill to 'interpolate', or complete them"
+            )
+        if missing[0] or missing[-1]:
+            line = line if missing[0] else lines[-1]
+            raise ZooError(f"line {line} of {path}, column {name!r}: no number on its other side to draw a line to: cut it off")
+        step = np.arange(len(column))
+        column[missing] = np.interp(step[missing], step[~missing], column[~missing])
+
+
+def find(source: str) -> Path:
+    """The file at a path, or below `ZOO_DATA`.
+
+    Raises:
+        MissingFileError: if it is at neither.
+    """
+    if path := nearby(source):
+        return path
+    raise MissingFileError(
+        f"no CSV file {source!r} here or under ZOO_DATA ({mirror() or 'not set'}): give its path, or {_EMBEDDED!r}, "
+        "which needs none"
+    )
+
+
+def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The number of a row's last line, and its cells."""
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.reader(file)
+        try:
+            for cells in reader:
+                yield reader.line_num, cells
+        except UnicodeDecodeError:
+            utf8(path)  # which names the byte
+            raise
+        except csv.Error as error:
+            raise ZooError(f"cannot read line {reader.line_num} of {path} as CSV: {error}") from error
+
+
+def _header(rows: Iterator[tuple[int, list[str]]], path: Path) -> list[str]:
+    """The first of a file's rows."""
+    _, header = next(rows, (0, list[str]()))
+    if len(header) < 2 or len(set(header)) < len(header):
+        raise ZooError(f"{path}: expected a header of a time's and other columns, each named once, got {header}")
+    return header
+
+
+def instant(text: str, where: str) -> datetime:
+    """The moment that a cell names, in UTC.
+
+    Raises:
+        ZooError: if it names none, saying where.
+    """
+    whole = text + {4: "-01-01", 7: "-01"}.get(len(text), "") if re.fullmatch(r"\d{4}(-\d\d)?", text) else text
+    try:
+        moment = datetime.fromisoformat(whole)
+    except ValueError:
+        raise ZooError(
+            f"{where}: {text!r} is no time: expected a year, YYYY-MM, YYYY-MM-DD, YYYYMMDD or YYYY-MM-DD HH:MM:SS"
+        ) from None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+
+
+def _number(text: str, where: str) -> float:
+    """What a cell holds; NaN where that is no number because it is missing."""
+    if text.strip().lower() in _MISSING:
+        return np.nan
+    try:
+        number = float(text)
+    except ValueError:
+        raise ZooError(f"{where}: expected a number, got {text!r}: leave the column out of columns, or encode it") from None
+    if not np.isfinite(number):
+        raise ZooError(f"{where}: expected a finite number, got {text!r}: replace it")
+    return number
+
+
+def mackey_glass(num_values: int, tau: int = 17, seed: int = 0, discard: int = 500) -> np.ndarray:
+    """X' = 0.2 x(t - tau) / (1 + x(t - tau)^10) - 0.1 x(t) (Mackey & Glass, 1977), one value per unit of time: (L,).
+
+    Chaotic from a delay of 17 on. Runge-Kutta of fourth order in steps of 0.1; half a step into the past, where it was not
+    stored, x is the cubic through both ends and their slopes. The past before the start is one value in [0.5, 1.5), drawn by
+    `seed`; the first `discard` units, on which it is still felt, are left out.
+    """
+    per_unit, step = 10, 0.1
+    delay = tau * per_unit
+    start = float(np.random.default_rng(seed).uniform(0.5, 1.5))
+    x, between, slope_before = [start] * (delay + 1), [start] * delay, 0.0
+
+    def slope(now: float, past: float) -> float:
+        return 0.2 * past / (1 + past**10) - 0.1 * now
+
+    for done in range((discard + num_values - 1) * per_unit):
+        now, past, next_past = x[-1], x[done], x[done + 1]
+        k1 = slope(now, past)
+        if done:
+            between.append((x[-2] + now) / 2 + step / 8 * (slope_before - k1))
+        k2 = slope(now + step / 2 * k1, between[done])
+        k3 = slope(now + step / 2 * k2, between[done])
+        k4 = slope(now + step * k3, next_past)
+        x.append(now + step / 6 * (k1 + 2 * k2 + 2 * k3 + k4))
+        slope_before = k1
+    return np.array(x[delay + discard * per_unit :: per_unit])

@@ -1,0 +1,66 @@
+"""Gaussians in the plane, on a ring or a grid: where it is plain to see which of them a generator has forgotten."""
+
+from typing import Literal, get_args
+
+import torch
+
+from datamodules.core.base import Arrays, DataModule
+from datamodules.core.batch import Batch
+from zoo.errors import ZooError
+
+Layout = Literal["ring", "grid"]
+
+
+class GaussianMixture(DataModule):
+    """Points from equal Gaussians, the made-up sets of Metz et al. (2017, arXiv:1611.02163) and Srivastava et al. (2017).
+
+    A ring of radius 2, or a square grid with 2 from one to the next around the origin; y is the Gaussian's number.
+
+    Args:
+        layout: of the centres.
+        num_modes: how many there are; of a grid, a square number.
+        spread: standard deviation in each direction.
+        num_samples: in all; 10 % are for validation, 20 % for test.
+
+    Raises:
+        ZooError: for a layout nobody drew, or numbers that cannot be.
+    """
+
+    input_shape = (2,)
+
+    def __init__(
+        self,
+        layout: Layout = "ring",
+        num_modes: int = 8,
+        spread: float = 0.02,
+        num_samples: int = 50_000,
+        batch_size: int = 256,
+        seed: int | None = None,
+        split_seed: int = 0,
+    ) -> None:
+        super().__init__(batch_size, val_fraction=0.125, test_fraction=0.2, seed=seed, split_seed=split_seed)
+        if layout not in get_args(Layout):
+            raise ZooError(f"unknown layout {layout!r}: choose one of {', '.join(get_args(Layout))}")
+        side = round(num_modes**0.5)
+        if num_modes < 1 or (layout == "grid" and side**2 != num_modes):
+            raise ZooError(f"num_modes must be at least 1, and of a grid a square number, got {num_modes}")
+        if not spread > 0:
+            raise ZooError(f"spread must be positive, got {spread}")
+        if num_samples < 10 * num_modes:
+            raise ZooError(f"num_samples must be at least ten for each of the {num_modes} modes, got {num_samples}")
+        self.spread, self.num_samples, self.num_classes = spread, num_samples, num_modes
+        self.class_names = tuple(map(str, range(num_modes)))
+        if layout == "ring":
+            angles = torch.arange(num_modes) * (2 * torch.pi / num_modes)
+            self.centres = 2 * torch.stack([angles.cos(), angles.sin()], dim=1)  # (K, 2)
+        else:
+            line = 2.0 * torch.arange(side) - (side - 1)
+            self.centres = torch.cartesian_prod(line, line)
+
+    def load(self, part: Literal["train", "test"]) -> Arrays:
+        generator = torch.Generator().manual_seed(0)
+        y = torch.arange(self.num_samples) % len(self.centres)
+        return Arrays(self.centres[y] + self.spread * torch.randn(self.num_samples, 2, generator=generator), y)
+
+    def transform(self, batch: Batch, epoch: int, train: bool) -> Batch:
+        return batch

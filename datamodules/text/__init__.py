@@ -1,0 +1,1 @@
+"""Text data sets, tokenization and text augmentation."""

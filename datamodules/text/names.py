@@ -1,0 +1,32 @@
+"""Names: which of 18 languages does a surname come from (Robertson, 2017, a PyTorch tutorial)."""
+
+from pathlib import Path
+
+from datamodules.core.sources import mirror, mirrored
+from datamodules.text.text_set import TextSet
+from zoo.errors import MissingFileError
+
+
+class Names(TextSet):
+    """20,050 surnames without an official split, 47 % of them Russian; best read character by character.
+
+    `test_fraction` is held out, per class, then `val_fraction` of the rest. Some names belong to several languages, so not all
+    can be told.
+    """
+
+    repo = "names"
+    paths = (("train", "data/train-00000-of-00001.parquet"),)
+    class_names = (
+        *("Arabic", "Chinese", "Czech", "Dutch", "English", "French", "German", "Greek", "Irish"),
+        *("Italian", "Japanese", "Korean", "Polish", "Portuguese", "Russian", "Scottish", "Spanish", "Vietnamese"),
+    )
+    num_classes = 18
+
+    def _path(self, part: str, filename: str) -> Path:
+        path = mirrored(self.repo, filename)
+        if path is None:
+            raise MissingFileError(
+                f"no {self.repo}/{filename} under ZOO_DATA ({mirror() or 'not set'}): the hub has no such set; make it from "
+                "https://download.pytorch.org/tutorial/data.zip, with the columns text and label"
+            )
+        return path

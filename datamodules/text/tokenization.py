@@ -1,0 +1,80 @@
+"""From text to tokens, by the `tokenizers` library: words, byte pairs, or characters."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, get_args
+
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+from zoo.errors import MissingFileError, ZooError
+
+Kind = Literal["word", "bpe", "char"]
+_WORD = "'?\\w+(?:['\u2019]\\w+)*|[^\\w\\s]+"  # words, don't, 's and n't among them; or signs in a row
+PADDING, UNKNOWN = "[PAD]", "[UNK]"  # tokens 0 and 1
+
+
+def train(kind: Kind, texts: Sequence[str], vocab_size: int, lowercase: bool = True, min_frequency: int = 2) -> Tokenizer:
+    """A tokenizer of at most `vocab_size` tokens, padding and unknown among them, made from these texts alone.
+
+    "word" splits into words, numbers and signs; "bpe" merges frequent pairs of bytes (Sennrich et al., 2016,
+    arXiv:1508.07909), so nothing is unknown to it; "char" is one token per character.
+
+    Args:
+        kind: of token.
+        texts: to learn from.
+        vocab_size: the most tokens there may be; the most frequent ones stay.
+        lowercase: whether "The" is "the".
+        min_frequency: what is rarer than this is unknown, which teaches the model something about unknown ones.
+
+    Raises:
+        ZooError: for an unknown kind, or a vocabulary too small for it.
+    """
+    if kind not in get_args(Kind):
+        raise ZooError(f"unknown tokenizer {kind!r}: choose one of {', '.join(get_args(Kind))}")
+    least = 2 + (256 if kind == "bpe" else 1)
+    if vocab_size < least:
+        raise ZooError(f"vocab_size must be at least {least} for the tokenizer {kind}, got {vocab_size}")
+    special = [PADDING, UNKNOWN]
+    trainer: trainers.Trainer
+    if kind == "bpe":
+        tokenizer = Tokenizer(models.BPE())
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+        tokenizer.decoder = decoders.ByteLevel()
+        trainer = trainers.BpeTrainer(
+            vocab_size=vocab_size,
+            min_frequency=min_frequency,
+            special_tokens=special,
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        )
+    else:
+        tokenizer = Tokenizer(models.WordLevel(unk_token=UNKNOWN))
+        pattern = r"[\s\S]" if kind == "char" else _WORD
+        tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(pattern), "removed", invert=True)
+        trainer = trainers.WordLevelTrainer(
+            vocab_size=vocab_size, min_frequency=min_frequency, special_tokens=special, show_progress=False
+        )
+    normal = [normalizers.NFC(), *([normalizers.Lowercase()] if lowercase else [])]
+    tokenizer.normalizer = normalizers.Sequence(normal)
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
+
+
+def load(path: Path) -> Tokenizer:
+    """A tokenizer file of the `tokenizers` library.
+
+    Raises:
+        MissingFileError: if there is none.
+        ZooError: if it is no such file, or keeps no token 0 for padding.
+    """
+    if not path.is_file():
+        raise MissingFileError(f"no tokenizer file {path}: give a tokenizer.json of the tokenizers library")
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises plain Exception
+        raise ZooError(f"cannot read {path} as a tokenizer of the tokenizers library: {error}") from error
+    if tokenizer.id_to_token(0) not in (PADDING, "<pad>"):
+        raise ZooError(f"token 0 of {path} is {tokenizer.id_to_token(0)!r}: expected {PADDING}, which fills sequences up")
+    tokenizer.no_padding()  # many such files ask for both, and a text's length could not be told
+    tokenizer.no_truncation()
+    return tokenizer

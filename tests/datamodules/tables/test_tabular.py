@@ -1,0 +1,185 @@
+"""Tables: standardised by what may be seen, and clear about what is wrong with a file."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
+
+from datamodules import Tabular
+from datamodules.core.batch import Batch
+from datamodules.tables.tabular import Standardize
+
+
+@pytest.fixture
+def csv(tmp_path: Path) -> Callable[[str], str]:
+    def write(text: str) -> str:
+        path = tmp_path / "table.csv"
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+def rows_of(num: int, line: Callable[[int], str], header: str) -> str:
+    return "\n".join([header, *map(line, range(num))]) + "\n"
+
+
+def ready(**arguments: object) -> Tabular:
+    data = Tabular(**arguments)  # type: ignore[arg-type]  # named by the test
+    data.setup()
+    return data
+
+
+@pytest.mark.parametrize(
+    ("source", "load", "num_features", "class_names"),
+    [
+        ("breast_cancer", load_breast_cancer, 30, ("malignant", "benign")),
+        ("wine", load_wine, 13, ("class_0", "class_1", "class_2")),
+    ],
+)
+def test_embedded_classification(source: str, load: Callable, num_features: int, class_names: tuple[str, ...]) -> None:
+    data, original = Tabular(source), load()
+    assert (data.input_shape, data.num_classes, data.num_targets) == ((num_features,), len(class_names), None)
+    assert data.class_names == class_names == tuple(original.target_names)
+    data.setup()
+    x, y, _ = data.splits["train"].arrays
+    assert np.array_equal(x.numpy(), original.data.astype(np.float32))
+    assert np.array_equal(y.numpy(), original.target)
+
+
+def test_embedded_regression_keeps_the_targets_units() -> None:
+    data, original = ready(source="diabetes"), load_diabetes()
+    assert (data.input_shape, data.num_classes, data.num_targets) == ((10,), None, 1)
+    (_, y, _), rows = data.splits["train"]
+    assert (y.shape, y.dtype) == ((442, 1), torch.float32)
+    assert np.array_equal(y[:, 0].numpy(), original.target.astype(np.float32))
+    seen = original.target[rows]
+    assert data.target_mean.item() == pytest.approx(seen.mean(), rel=1e-5)
+    assert data.target_std.item() == pytest.approx(seen.std(), rel=1e-5)
+
+
+@pytest.mark.parametrize("source", ["breast_cancer", "wine", "diabetes"])
+def test_splits_are_disjoint_and_complete(source: str) -> None:
+    data, other_seed, other_split = (ready(source=source, **extra) for extra in ({}, {"seed": 1}, {"split_seed": 1}))
+    rows = {name: split.rows for name, split in data.splits.items()}
+    num = len(data.splits["train"].arrays.y)
+    assert sorted(torch.cat(list(rows.values())).tolist()) == list(range(num))
+    assert len(rows["test"]) == pytest.approx(0.2 * num, abs=2)
+    assert len(rows["val"]) == pytest.approx(0.2 * 0.8 * num, abs=2)
+    for name in rows:
+        assert torch.equal(other_seed.splits[name].rows, rows[name])
+        assert not torch.equal(other_split.splits[name].rows, rows[name])
+
+
+def test_standardised_by_the_training_rows_alone() -> None:
+    data = ready(source="wine")
+    (x, y, _), rows = data.splits["train"]
+    seen = x[rows].numpy().astype(np.float64)
+    out = data.transform(Batch(x, y, torch.arange(len(y))), 0, False).x
+    np.testing.assert_allclose(out, (x.numpy() - seen.mean(0)) / seen.std(0), rtol=1e-3, atol=1e-5)
+    assert out[rows].mean(0).abs().max() < 1e-5
+    assert out[data.splits["test"].rows].mean(0).abs().max() > 1e-2  # the test rows are not centred on themselves
+
+
+def test_training_and_evaluation_transform_alike() -> None:
+    data = ready()
+    batch = next(iter(data.val_dataloader()))
+    assert torch.equal(data.transform(batch, 0, True).x, data.transform(batch, 5, False).x)
+
+
+@pytest.mark.parametrize("constant", [0.0, 0.1, 1 / 3, 7.7, 1e6 + 0.1, -1e-20])
+@pytest.mark.parametrize("num", [3, 100, 1149])
+def test_a_constant_feature_becomes_zero(constant: float, num: int) -> None:
+    x = torch.stack([torch.full((num,), constant), torch.arange(num).float()], dim=1)
+    out = Standardize(x)(Batch(x, torch.zeros(num), torch.arange(num)), 0, True).x
+    assert torch.equal(out[:, 0], torch.zeros(num))
+    assert out[:, 1].std(correction=0).item() == pytest.approx(1, abs=1e-5)
+
+
+def test_csv_classification_by_text(csv: Callable[[str], str]) -> None:
+    path = csv(rows_of(30, lambda i: f"{i},{['plum', 'fig'][i % 2]},{-i / 4}", header="a,kind,b"))
+    data = Tabular(path, target="kind")
+    assert (data.input_shape, data.feature_names) == ((2,), ("a", "b"))
+    assert (data.class_names, data.num_classes, data.num_targets) == (("fig", "plum"), 2, None)
+    data.setup()
+    x, y, _ = data.splits["train"].arrays
+    assert torch.equal(x, torch.stack([torch.arange(30.0), -torch.arange(30) / 4], dim=1))
+    assert y.tolist() == [1, 0] * 15
+
+
+def test_csv_classification_by_whole_numbers(csv: Callable[[str], str]) -> None:
+    data = ready(source=csv(rows_of(30, lambda i: f"{i},{[10, 9, 2][i % 3]}", header="a,y")), target="y")
+    assert data.class_names == ("2", "9", "10")  # in the order of numbers, not of their names
+    assert data.splits["train"].arrays.y.tolist() == [2, 1, 0] * 10
+
+
+def test_csv_regression_by_fractions(csv: Callable[[str], str]) -> None:
+    data = ready(source=csv(rows_of(20, lambda i: f"{i * 0.5},{i}", header="y,a")), target="y")
+    assert (data.num_classes, data.num_targets, data.class_names) == (None, 1, ())
+    assert torch.equal(data.splits["train"].arrays.y, torch.arange(20)[:, None] * 0.5)
+    batch = next(iter(data.test_dataloader()))
+    assert (batch.x.shape, batch.y.shape) == ((4, 1), (4, 1))
+
+
+def test_csv_task_overrules_the_guess(csv: Callable[[str], str]) -> None:
+    whole = csv(rows_of(20, lambda i: f"{i},{i % 4}", header="a,y"))
+    data = ready(source=whole, target="y", task="regression")
+    assert (data.num_classes, data.num_targets) == (None, 1)
+    assert data.splits["train"].arrays.y[:, 0].tolist() == [0.0, 1.0, 2.0, 3.0] * 5
+    fractions = csv(rows_of(20, lambda i: f"{i},{i % 2 + 0.5}", header="a,y"))
+    data = ready(source=fractions, target="y", task="classification")
+    assert data.class_names == ("0.5", "1.5")
+    assert data.splits["train"].arrays.y.tolist() == [0, 1] * 10
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a,b\n1,2\n", r"table\.csv has no column 'y': set target to one of a, b"),
+        ("a,b,y\n1,red,0\n2,blue,1\n", r"column 'b' of .*table\.csv holds string, expected numbers"),
+        ("a,b,y\n1,2,0\n,3,1\n,4,1\n", r"column 'a' of .*table\.csv has 2 empty cell\(s\)"),
+        ("a,b,y\n1,,0\n2,,1\n", r"column 'b' of .*table\.csv holds null, expected numbers"),
+        ("a,b,y\n1,2,\n3,4,1\n", r"column 'y' of .*table\.csv has 1 empty cell\(s\)"),
+        ("a,b,y\n1,2,\n3,4,fig\n", r"column 'y' of .*table\.csv has 1 empty cell\(s\)"),
+        ("a,b,y\n1,2,0.5\n3,4,nan\n", r"column 'y' of .*table\.csv has 1 empty cell\(s\)"),
+        ("a,b,y\n1,inf,0\n3,4,1\n", r"column 'b' of .*table\.csv holds infinite numbers"),
+        ("a,a,y\n1,2,0\n3,4,1\n", r"table\.csv names a column twice: a, a, y"),
+        ("y\n1\n2\n", r"table\.csv has no column besides the target 'y'"),
+        ("a,y\n1,2\n1,2,3\n", r"cannot read .*table\.csv as CSV: .*Expected 2 columns, got 3"),
+        ("", r"cannot read .*table\.csv as CSV: Empty CSV file"),
+    ],
+)
+def test_names_the_file_and_the_column_at_fault(csv: Callable[[str], str], text: str, message: str) -> None:
+    path = csv(text)
+    with pytest.raises(ValueError, match=message):
+        ready(source=path, target="y")
+
+
+def test_a_regression_target_of_text_is_named(csv: Callable[[str], str]) -> None:
+    path = csv("a,y\n1,tall\n2,short\n")
+    with pytest.raises(ValueError, match=r"column 'y' of .*table\.csv holds string, expected numbers"):
+        ready(source=path, target="y", task="regression")
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(
+        FileNotFoundError, match=r"no CSV file '.*none\.csv': give a path, or one of breast_cancer, wine, diabetes"
+    ):
+        Tabular(str(tmp_path / "none.csv"), target="y")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"source": "wine", "target": "y"}, "target is for CSV files; 'wine' has its own"),
+        ({"source": "wine", "task": "regression"}, "'wine' is a classification set, got task='regression'"),
+        ({"source": "diabetes", "task": "classification"}, "'diabetes' is a regression set, got task='classification'"),
+        ({"task": "ranking"}, "task must be 'classification' or 'regression', got 'ranking'"),
+    ],
+)
+def test_refuses_what_contradicts_the_set(arguments: dict[str, str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Tabular(**arguments)  # type: ignore[arg-type]  # wrong on purpose

@@ -1,0 +1,67 @@
+"""What sparsity costs, against distributions and by hand, and that it is reached."""
+
+import pytest
+import torch
+from torch.distributions import Bernoulli, kl_divergence
+
+from datamodules.core.batch import Batch
+from zoo.autoencoders.sparse_autoencoder import SparseAutoencoder, kl_penalty
+
+
+def test_the_penalty_is_the_divergence_of_coins() -> None:
+    code = torch.rand(100, 7)
+    oracle = kl_divergence(Bernoulli(0.05), Bernoulli(code.mean(0))).sum()
+    torch.testing.assert_close(kl_penalty(code, 0.05), oracle)
+    assert kl_penalty(torch.full((4, 3), 0.05), 0.05).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_a_unit_that_is_never_on_costs_a_finite_price() -> None:
+    assert torch.isfinite(kl_penalty(torch.zeros(4, 3), 0.05))
+    assert torch.isfinite(kl_penalty(torch.ones(4, 3), 0.05))
+
+
+@pytest.mark.parametrize("penalty", ["kl", "l1"])
+def test_the_loss_is_the_error_of_an_image_and_the_weighted_penalty(penalty: str) -> None:
+    system = SparseAutoencoder((1, 8, 8), penalty=penalty, weight=0.7, latent_dim=20)  # type: ignore[arg-type]
+    x = torch.rand(6, 1, 8, 8)
+    loss, outputs = system.step(Batch(x, torch.zeros(6).long(), torch.arange(6)), torch.tensor(0.5))
+    code = system.encode(x)
+    price = kl_penalty(code, 0.05) if penalty == "kl" else code.abs().sum() / 6
+    torch.testing.assert_close(loss, (outputs["preds"] - x).square().sum() / 6 + 0.7 * price)
+    torch.testing.assert_close(outputs["activation"], code.mean())
+
+
+def test_training_brings_units_to_rho() -> None:
+    torch.manual_seed(0)
+    system = SparseAutoencoder((1, 8, 8), rho=0.1, weight=20.0, widths=[], latent_dim=20)
+    x = (torch.rand(64, 1, 8, 8) > 0.5).float()
+    batch = Batch(x, torch.zeros(64).long(), torch.arange(64))
+    optimizer = torch.optim.Adam(system.parameters(), lr=0.02)
+    for _ in range(200):
+        loss, outputs = system.step(batch, torch.tensor(0.5))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert outputs["activation"].item() == pytest.approx(0.1, rel=0.2)
+    assert (system.encode(x).mean(0) - 0.1).abs().max() < 0.1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"penalty": "l0"}, "unknown penalty 'l0': choose one of kl, l1"),
+        ({"rho": 0.0}, r"rho must lie in \(0, 1\), got 0.0"),
+        ({"weight": -1.0}, "weight must be 0 or more, got -1.0"),
+        ({"latent_dim": 0}, "latent_dim must be at least 1, got 0"),
+    ],
+)
+def test_refuses_what_cannot_work(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        SparseAutoencoder((1, 8, 8), **arguments)  # type: ignore[arg-type]  # wrong on purpose
+
+
+def test_the_penalty_is_finite_in_half_precision() -> None:
+    """There 1 - 1e-6 is 1, and its complement's logarithm infinite."""
+    saturated = kl_penalty(torch.ones(4, 3).bfloat16(), 0.05)
+    torch.testing.assert_close(saturated, kl_penalty(torch.ones(4, 3), 0.05))
+    assert saturated.isfinite()

@@ -1,0 +1,187 @@
+"""Vectors from a file: the rows of words it knows and no others, where training starts, and frozen if asked."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning import Callback, LightningModule, Trainer
+
+from datamodules import Adding, TextFile
+from zoo.pretrained.vectors import PretrainedVectors, read_vectors
+from zoo.rnn.rnn import RNNClassifier, RNNRegressor
+from zoo.training.checkpoint import AtomicCheckpointIO
+
+Fit = Callable[..., Trainer]
+
+GLOVE = """\
+film 1.5 -2 0.25
+unheard 9 9 9
+. . . 7 7 7
+great -1e-2 0 3
+at name@domain.com 8 8 8
+the 4 5 6
+"""
+FOUND = {"film": [1.5, -2, 0.25], "great": [-0.01, 0, 3], "the": [4, 5, 6]}
+
+
+class Snapshot(Callback):
+    """The embedding as the first step meets it."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.weight = pl_module.net.embedding.weight.detach().clone()  # type: ignore[union-attr, operator]  # any net
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> TextFile:
+    path = tmp_path / "notes.csv"
+    path.write_text("text,label\n" + "".join(f"at the {['dull', 'great'][i % 2]} film .,{i % 2}\n" for i in range(40)))
+    return TextFile(str(path), batch_size=8, val_fraction=0.2)
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[str], str]:
+    def run(content: str) -> str:
+        (tmp_path / "vectors.txt").write_text(content)
+        return str(tmp_path / "vectors.txt")
+
+    return run
+
+
+def small(**arguments: Any) -> RNNClassifier:
+    """The same initial weights every time."""
+    torch.manual_seed(0)
+    return RNNClassifier((64,), 2, vocab_size=10_000, embed_dim=3, hidden_dim=4, lr=0.1, **arguments)
+
+
+def started(fit: Fit, data: TextFile, **arguments: Any) -> torch.Tensor:
+    """The embedding where training starts."""
+    snapshot = Snapshot()
+    fit(small(), data, callbacks=[PretrainedVectors(**arguments), snapshot], max_steps=1)
+    return snapshot.weight
+
+
+@pytest.mark.parametrize("content", [GLOVE, "6 3\n" + GLOVE.replace("\n", " \n")], ids=["GloVe", "word2vec"])
+def test_rows_of_known_words_are_replaced_and_no_others(
+    fit: Fit, data: TextFile, write: Callable[[str], str], content: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weight = started(fit, data, path=write(content))
+    assert data.tokenizer is not None
+    vocabulary = data.tokenizer.get_vocab()
+    assert vocabulary.keys() == {"[PAD]", "[UNK]", "at", "the", "dull", "great", "film", "."}
+    expected = small().net.embedding.weight.detach().clone()
+    for word, values in FOUND.items():
+        expected[vocabulary[word]] = torch.tensor(values, dtype=torch.float32)
+    assert torch.equal(weight, expected)
+    assert not weight[0].any()
+    assert "vectors.txt has 3 of the 8 tokens" in capsys.readouterr().out.splitlines()
+
+
+def test_padding_stays_zero_whatever_the_file_says(fit: Fit, data: TextFile, write: Callable[[str], str]) -> None:
+    weight = started(fit, data, path=write("film 1 1 1\n[PAD] 5 5 5\n[UNK] 6 6 6\n"))
+    assert weight[0].tolist() == [0, 0, 0]
+    assert weight[1].tolist() == [6, 6, 6]  # a vector for what is unknown is one like others
+
+
+@pytest.mark.parametrize("freeze", [True, False])
+def test_frozen_they_stay_through_training(fit: Fit, data: TextFile, write: Callable[[str], str], freeze: bool) -> None:
+    model, snapshot = small(optim={"name": "adamw", "weight_decay": 0.5}), Snapshot()
+    before = model.net.head.weight.detach().clone()
+    trainer = fit(model, data, callbacks=[PretrainedVectors(write(GLOVE), freeze=freeze), snapshot])
+    assert trainer.global_step > 2
+    after = model.net.embedding.weight.detach()
+    assert torch.equal(after, snapshot.weight) == freeze
+    assert after[data.tokenizer.get_vocab()["film"]].tolist() == FOUND["film"] or not freeze
+    assert not torch.equal(model.net.head.weight, before)
+    assert not after[0].any()
+
+
+def test_a_frozen_embedding_is_nothing_to_the_optimizer(fit: Fit, data: TextFile, write: Callable[[str], str]) -> None:
+    """It is frozen before the optimizer is made, and before DDP counts the gradients it waits for."""
+    model = small()
+    trainer = fit(model, data, callbacks=[PretrainedVectors(write(GLOVE), freeze=True)], max_steps=1)
+    trained = {id(parameter) for group in trainer.optimizers[0].param_groups for parameter in group["params"]}
+    assert trained == {id(parameter) for name, parameter in model.named_parameters() if "embedding" not in name}
+
+
+@pytest.mark.parametrize("freeze", [True, False])
+def test_a_run_that_goes_on_keeps_its_own(
+    fit: Fit, data: TextFile, write: Callable[[str], str], tmp_path: Path, freeze: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "last.ckpt"
+    callbacks = [PretrainedVectors(write(GLOVE), freeze=freeze)]
+    model = small()
+    fit(model, data, callbacks=callbacks, plugins=[AtomicCheckpointIO()]).save_checkpoint(path)
+    own = model.net.embedding.weight.detach().clone()
+    assert torch.equal(own[data.tokenizer.get_vocab()["film"]], torch.tensor(FOUND["film"])) == freeze
+    other = [PretrainedVectors(write("film 0 0 0\nthe 0 0 0\n"), freeze=freeze), snapshot := Snapshot()]
+    again = TextFile(data.source, batch_size=8, val_fraction=0.2)
+    settings = {"accelerator": "cpu", "devices": 1, "logger": False, "enable_progress_bar": False, "max_epochs": 2}
+    trainer = Trainer(**settings, enable_checkpointing=False, enable_model_summary=False, callbacks=other)
+    trainer.fit(resumed := small(), again, ckpt_path=path, weights_only=True)
+    assert torch.equal(snapshot.weight, own)
+    assert capsys.readouterr().out.count("vectors.txt has ") == 1  # the file is not even read
+    assert torch.equal(resumed.net.embedding.weight, own) == freeze
+
+
+def test_evaluation_replaces_nothing(fit: Fit, data: TextFile, write: Callable[[str], str]) -> None:
+    model, callback = small(), PretrainedVectors(write(GLOVE), freeze=True)
+    trainer = fit(small(), data, max_steps=1)
+    trainer.callbacks.append(callback)  # type: ignore[attr-defined]  # Lightning sets it late
+    before = model.net.embedding.weight.detach().clone()
+    for evaluate in (trainer.validate, trainer.test):
+        evaluate(model, datamodule=data, verbose=False)
+    assert torch.equal(model.net.embedding.weight, before)
+    assert model.net.embedding.weight.requires_grad
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("film 1 2\n", r"line 1 of .*vectors\.txt has 2 values, but model\.embed_dim is 3"),
+        ("unheard 1 2 3 4\n", r"line 1 of .*vectors\.txt has 4 values, but model\.embed_dim is 3"),
+        ("film 1 2 3\nthe 1 2\n", r"line 2 of .*vectors\.txt has 2 values, but model\.embed_dim is 3"),
+        ("film 1 2 3\nthe 1 2 3 4\n", r"line 2 of .*vectors\.txt has 4 values"),
+        ("film 1 2 3\n\nthe\n", r"line 3 of .*vectors\.txt has 0 values"),
+        ("2 300\nunheard 1 2\nthe 1 2\n", r"line 3 of .*vectors\.txt has 2 values, but model\.embed_dim is 3"),
+        ("film 1 2 3\nthe 1 two 3\n", r"line 2 of .*vectors\.txt is no word vector: .*'two'"),
+        ("", r"vectors\.txt has a vector for none of the data's 2 tokens"),
+        ("2 3\nunheard 1 2 3\n. . 1 2 3\n", r"vectors\.txt has a vector for none of the data's 2 tokens"),
+    ],
+)
+def test_names_the_line_that_does_not_fit(write: Callable[[str], str], content: str, message: str) -> None:
+    path = Path(write(content))
+    with pytest.raises(ValueError, match=message):
+        read_vectors(path, {"film", "the"}, dim=3)
+
+
+def test_words_with_blanks_and_broken_ones_are_passed_over(tmp_path: Path) -> None:
+    """GloVe's file of 840 billion words has some; "at" and "." are words of many a vocabulary."""
+    path = tmp_path / "vectors.txt"
+    path.write_bytes(GLOVE.encode() + b"caf\xe9 1 1 1\n\xc2\xa0 2 2 2\nat 3 3 3\n")
+    found = read_vectors(path, {"at", ".", "the", "caf\ufffd"}, dim=3)
+    assert {word: vector.tolist() for word, vector in found.items()} == {
+        "the": [4, 5, 6],
+        "caf\ufffd": [1, 1, 1],
+        "at": [3, 3, 3],
+    }
+
+
+def test_series_have_no_words(fit: Fit, write: Callable[[str], str]) -> None:
+    model = RNNRegressor((20, 2), 1, hidden_dim=4)
+    with pytest.raises(ValueError, match=r"word vectors are for tokens: RNNRegressor or its data has none"):
+        fit(model, Adding(length=20, num_samples=64, num_test=32, batch_size=16), callbacks=[PretrainedVectors(write(GLOVE))])
+
+
+def test_data_without_a_tokenizer_has_no_words(fit: Fit, texts: Callable[..., Any], write: Callable[[str], str]) -> None:
+    made_up = texts()
+    model = RNNClassifier(made_up.input_shape, 2, vocab_size=made_up.vocab_size, embed_dim=3, hidden_dim=4)
+    with pytest.raises(ValueError, match=r"word vectors are for tokens: RNNClassifier or its data has none"):
+        fit(model, made_up, callbacks=[PretrainedVectors(write(GLOVE))])
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    for path in (tmp_path / "glove.txt", tmp_path):
+        with pytest.raises(FileNotFoundError, match=rf"no file of word vectors {path}: get one from https://nlp\.stanford"):
+            PretrainedVectors(str(path))

@@ -1,0 +1,349 @@
+"""The rules of the game: who learns when, what counts as an iteration, and that a stopped game goes on as it was."""
+
+import shutil
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from lightning import Callback, LightningModule, Trainer
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from datamodules import Digits, GaussianMixture
+from datamodules.core.batch import Batch
+from zoo.gans.dcgan import DCGAN
+from zoo.gans.gan import GAN
+from zoo.gans.progressive_gan import ProgressiveGAN
+from zoo.gans.stylegan import StyleGAN
+from zoo.gans.wgan_gp import WGANGP
+from zoo.tasks.adversarial.base import Adversarial, parts
+from zoo.training.checkpoint import AtomicCheckpointIO, load_system
+from zoo.training.randomness import Randomness
+from zoo.training.regular_checkpoint import RegularCheckpoint
+
+Fit = Callable[..., Trainer]
+
+
+def points(batch_size: int = 50) -> GaussianMixture:
+    return GaussianMixture(num_samples=400, batch_size=batch_size, seed=0)  # 280 to train on
+
+
+def small(**arguments: Any) -> GAN:
+    torch.manual_seed(0)
+    return GAN((2,), latent_dim=3, widths=[8], **{"lr": 0.01, **arguments})
+
+
+def state(network: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in network.state_dict().items()}
+
+
+def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    return all(torch.equal(a[name], b[name]) for name in a)
+
+
+class Watch(Callback):
+    """Keeps both players as they are before every optimizer's step, and the gradients then."""
+
+    def __init__(self) -> None:
+        self.moments: list[tuple[str, dict[str, Tensor], dict[str, Tensor], bool]] = []
+
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Any) -> None:
+        model: Any = pl_module
+        mine = {id(p) for group in optimizer.param_groups for p in group["params"]}
+        whose = "d" if id(next(model.discriminator.parameters())) in mine else "g"
+        other = model.generator if whose == "d" else model.discriminator
+        clean = all(p.grad is None or not p.grad.any() for p in other.parameters()) or self._unchanged(other)
+        self.moments.append((whose, state(model.discriminator), state(model.generator), clean))
+        self._gradients = {id(p): None if p.grad is None else p.grad.clone() for p in model.parameters()}
+
+    def _unchanged(self, network: nn.Module) -> bool:
+        """What the other player's own turn left behind is still there, to the bit."""
+        return all(p.grad is None or torch.equal(p.grad, self._gradients[id(p)]) for p in network.parameters())
+
+
+def test_players_take_turns_and_leave_each_other_alone(fit: Fit) -> None:
+    watch, system = Watch(), small(game={"n_critic": 2})
+    fit(system, points(), callbacks=[watch], max_steps=3)
+    assert [whose for whose, *_ in watch.moments] == ["d", "d", "g"] * 3
+    moments = [*watch.moments, ("end", state(system.discriminator), state(system.generator), True)]
+    for (whose, d, g, clean), (_, d_after, g_after, _) in pairwise(moments):
+        assert clean  # no gradient of this turn reached the other player
+        assert same(g, g_after) == (whose == "d")
+        assert same(d, d_after) == (whose == "g")
+
+
+@pytest.mark.parametrize("n_critic", [1, 3])
+def test_budgets_and_checkpoints_count_iterations(fit: Fit, tmp_path: Path, n_critic: int) -> None:
+    system = small(game={"n_critic": n_critic})
+    keep = RegularCheckpoint(tmp_path, every_n_steps=2)
+    kept = {"callbacks": [keep], "enable_checkpointing": True, "plugins": [AtomicCheckpointIO()]}
+    trainer = fit(system, points(), max_epochs=-1, max_steps=7, **kept)
+    assert trainer.global_step == 7
+    assert sorted(path.name for path in tmp_path.glob("step=*")) == ["step=2.ckpt", "step=4.ckpt", "step=6.ckpt"]
+    d, g = trainer.optimizers
+    updates = [{int(s["step"]) for s in optimizer.state.values()} for optimizer in (d, g)]
+    assert updates == [{7 * n_critic}, {7}]
+
+
+def test_a_schedule_ends_with_the_last_iteration(fit: Fit) -> None:
+    system = small(optim={"name": "adam", "schedule": "cosine"}, game={"n_critic": 2, "d_lr": 0.04})
+    trainer = fit(system, points(), max_epochs=2)
+    assert trainer.global_step == 10
+    assert [optimizer.param_groups[0]["lr"] for optimizer in trainer.optimizers] == pytest.approx([0, 0], abs=1e-12)
+    assert [optimizer.param_groups[0]["initial_lr"] for optimizer in trainer.optimizers] == [0.04, 0.01]
+
+
+def test_a_short_last_batch_is_shared_out() -> None:
+    x = torch.arange(7)
+    batch = Batch(x, x, x)
+    assert [part.x.tolist() for part in parts(batch, 3)] == [[0, 1, 2], [3, 4], [5, 6]]
+    assert [part.x.tolist() for part in parts(batch, 9)] == [[i] for i in range(7)]
+
+
+def test_a_short_last_batch_is_played_too(fit: Fit) -> None:
+    x = torch.randn(10, 2)
+    batches = [Batch(x, torch.zeros(10), torch.arange(10)), Batch(x[:1], torch.zeros(1), torch.arange(1))]
+    loader = DataLoader(batches, batch_size=None)  # type: ignore[arg-type]  # a list will do
+    trainer = fit(small(game={"n_critic": 3}), None, loader, loader)
+    assert trainer.global_step == 2
+
+
+class OfItsBatch(GAN):
+    """Whose samples are a function of the batch, so that parts of it make up what the whole does."""
+
+    def fake(self, batch: Any) -> Tensor:
+        return self.player(torch.cat([batch.x, batch.x[:, :1]], dim=1))
+
+
+def test_accumulation_takes_one_step_with_the_gradient_of_the_whole(fit: Fit) -> None:
+    """Also of uneven parts: both players' losses are means."""
+
+    class Gradients(Callback):
+        def __init__(self) -> None:
+            self.seen: list[list[Tensor]] = []
+            self.backward = 0
+
+        def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
+            self.backward += 1
+
+        def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Any) -> None:
+            self.seen.append([p.grad.clone() for group in optimizer.param_groups for p in group["params"]])
+
+    found = []
+    for accumulate in (1, 3):
+        torch.manual_seed(0)
+        system = OfItsBatch((2,), latent_dim=3, widths=[8], lr=0.01, game={"accumulate": accumulate})
+        gradients = Gradients()
+        trainer = fit(system, points(), max_steps=2, callbacks=[gradients])  # batches of 50: 17, 17, 16
+        assert gradients.backward == 2 * 2 * accumulate
+        assert {int(s["step"]) for optimizer in trainer.optimizers for s in optimizer.state.values()} == {2}
+        found.append(gradients.seen)
+    whole, in_parts = found
+    assert len(whole) == len(in_parts) == 4
+    for a, b in zip(whole[0] + whole[1], in_parts[0] + in_parts[1], strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-7)
+
+
+def test_the_average_is_an_exponential_one(fit: Fit) -> None:
+    class Keeps(Callback):
+        seen: list[dict[str, Tensor]]
+
+        def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+            self.seen = [state(pl_module.generator)]
+
+        def on_train_batch_end(self, trainer: Trainer, pl_module: Any, *_: Any) -> None:
+            self.seen.append(state(pl_module.generator))
+
+    keeps, system = Keeps(), small(game={"ema": 0.7})
+    fit(system, points(), max_steps=4, callbacks=[keeps])
+    for name in keeps.seen[0]:
+        by_hand = keeps.seen[0][name]
+        for later in keeps.seen[1:]:
+            by_hand = 0.7 * by_hand + 0.3 * later[name]
+        torch.testing.assert_close(system.net.state_dict()[f"module.{name}"], by_hand)
+    z = torch.randn(5, 3)
+    torch.testing.assert_close(system(z), system.net(z))
+    assert not torch.equal(system(z), system.generator(z))
+
+
+def test_a_checkpoint_holds_statistics_of_the_average_itself(fit: Fit, tmp_path: Path) -> None:
+    """In the middle of an epoch too: BatchNorm passes on maps of unit variance, as it does in training."""
+    torch.manual_seed(0)
+    system = DCGAN((1, 8, 8), latent_dim=4, widths=(8, 16), lr=0.01, game={"ema": 0.99})
+    kept = {"enable_checkpointing": True, "plugins": [AtomicCheckpointIO()], "limit_val_batches": 0}
+    keep = RegularCheckpoint(tmp_path, every_n_steps=30)
+    fit(system, Digits(normalize=False, batch_size=64), callbacks=[keep], max_steps=40, max_epochs=-1, **kept)
+    loaded: Any = load_system(tmp_path / "step=30.ckpt")
+    generator = loaded.average.module.eval()
+    norm = next(layer for layer in generator.modules() if isinstance(layer, nn.BatchNorm2d))
+    norm.weight.data.fill_(1)
+    norm.bias.data.zero_()
+    maps: list[Tensor] = []
+    norm.register_forward_hook(lambda layer, inputs, output: maps.append(output))
+    generator(torch.randn(500, 4))
+    assert maps[0].mean((0, 2, 3)).abs().max() < 0.2
+    torch.testing.assert_close(maps[0].var((0, 2, 3)), torch.ones(16), atol=0.2, rtol=0)
+
+
+def test_gradients_are_clipped_for_each_player(fit: Fit) -> None:
+    class Norms(Callback):
+        def __init__(self) -> None:
+            self.norms: list[float] = []
+
+        def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Any) -> None:
+            self.norms.append(
+                sum(p.grad.square().sum().item() for group in optimizer.param_groups for p in group["params"]) ** 0.5
+            )
+
+    class Takes(Callback):
+        norms: list[float]
+
+        def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+            self.norms = [
+                sum(p.grad.square().sum().item() for group in optimizer.param_groups for p in group["params"]) ** 0.5
+                for optimizer in trainer.optimizers
+            ]
+
+    before, after = Norms(), Takes()
+    fit(small(game={"clip": 1e-3}), points(), max_steps=1, callbacks=[before, after])
+    assert min(before.norms) > 1e-3  # callbacks come before the module's own hook
+    assert after.norms == pytest.approx([1e-3, 1e-3], rel=1e-3)
+
+
+def test_without_redrawing_an_iteration_is_that_of_tutorials(fit: Fit) -> None:
+    """One batch of fakes for both players, to the bit: weights after three iterations are those of the loop written out."""
+    batches = [Batch(torch.randn(20, 2), torch.zeros(20), torch.arange(20)) for _ in range(3)]
+    torch.manual_seed(0)
+    system, twin = (OfItsBatch((2,), latent_dim=3, widths=[8], lr=0.01, game={"redraw": again}) for again in (False, True))
+    twin.load_state_dict(system.state_dict())
+    passes: list[int] = []
+    system.generator.register_forward_hook(lambda *_: passes.append(1))
+    loader = DataLoader(batches, batch_size=None)  # type: ignore[arg-type]  # a list will do
+    fit(system, None, loader, loader, limit_val_batches=0)
+    assert len(passes) == 3
+    players = twin.discriminator, twin.generator
+    d, g = (torch.optim.Adam(net.parameters(), lr=0.01, betas=(0.5, 0.999), fused=True) for net in players)
+    for batch in batches:
+        fake = twin.fake(batch)
+        loss = F.softplus(-twin.discriminator(batch.x)).mean() + F.softplus(twin.discriminator(fake.detach())).mean()
+        d.zero_grad()
+        loss.backward()
+        d.step()
+        loss = F.softplus(-twin.discriminator(fake)).mean()
+        g.zero_grad()
+        loss.backward()
+        g.step()
+    assert same(system.state_dict(), twin.state_dict())
+
+
+def test_a_lazy_penalty_weighs_as_much(fit: Fit) -> None:
+    system = small(game={"penalty": "r1", "penalty_weight": 2.0, "penalty_every": 4})
+    batch = Batch(torch.randn(9, 2), torch.zeros(9), torch.arange(9))
+    torch.manual_seed(1)
+    loss, outputs = system.d_step(batch, torch.tensor(0.5))
+    torch.testing.assert_close(loss, outputs["d_loss"] + 2 * 4 * outputs["penalty"])
+    torch.manual_seed(1)
+    without, outputs = system.d_step(batch, torch.tensor(0.5), penalise=False)
+    torch.testing.assert_close(without, outputs["d_loss"])
+    asked: list[int] = []
+    play = system.d_step
+    system.d_step = lambda b, p, penalise=True, fake=None: asked.append(penalise) or play(b, p, penalise)  # type: ignore[method-assign, func-returns-value]
+    fit(system, points(), max_steps=5, limit_val_batches=0)
+    assert asked == [True, False, False, False, True]
+
+
+def test_a_resumed_game_ends_as_the_uninterrupted_one(fit: Fit, tmp_path: Path) -> None:
+    """Both players, both optimizers and the average, from a checkpoint in the middle of an epoch."""
+    system = small(game={"ema": 0.9, "n_critic": 2, "penalty": "gradient"})
+    kept = {"enable_checkpointing": True, "plugins": [AtomicCheckpointIO()], "max_epochs": 2}
+    whole = fit(system, points(), callbacks=[Randomness(), RegularCheckpoint(tmp_path, every_n_steps=3)], **kept)
+    twin = GAN(**system.hparams)
+    torch.manual_seed(123)  # must not matter
+    resumed = fit(
+        twin, points(), callbacks=[Randomness(), RegularCheckpoint(tmp_path)], ckpt_path=tmp_path / "step=3.ckpt", **kept
+    )
+    assert whole.global_step == resumed.global_step == 10
+    assert same(system.state_dict(), twin.state_dict())
+    for a, b in zip(whole.optimizers, resumed.optimizers, strict=True):
+        for mine, its in zip(a.state.values(), b.state.values(), strict=True):
+            assert same(mine, its)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: DCGAN((1, 8, 8), 4, (4, 4), game={"ema": 0.9}),
+        lambda: StyleGAN((1, 8, 8), 4, (4, 8), 6, 2),
+        lambda: ProgressiveGAN((1, 8, 8), 4, (4, 6)),
+    ],
+    ids=["DCGAN", "StyleGAN", "ProgressiveGAN"],
+)
+def test_a_game_of_images_goes_on_from_the_end_of_an_epoch(fit: Fit, tmp_path: Path, make: Callable[[], Adversarial]) -> None:
+    """From what stands in `last.ckpt` then, which is written when the epoch's validation is over."""
+
+    class Copy(Callback):
+        def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+            if trainer.current_epoch == 0:
+                shutil.copyfile(tmp_path / "last.ckpt", tmp_path / "first.ckpt")
+
+    def play(system: Adversarial, *others: Callback, **settings: Any) -> None:
+        callbacks = [Randomness(), RegularCheckpoint(tmp_path), *others]
+        data, kept = Digits(normalize=False, batch_size=130), {"enable_checkpointing": True, "plugins": [AtomicCheckpointIO()]}
+        fit(system, data, callbacks=callbacks, max_epochs=2, **kept, **settings)
+
+    torch.manual_seed(0)
+    system, twin = make(), make()
+    play(system, Copy())
+    assert same(system.state_dict(), load_system(tmp_path / "last.ckpt").state_dict())
+    torch.manual_seed(123)  # must not matter
+    play(twin, ckpt_path=tmp_path / "first.ckpt")
+    assert same(system.state_dict(), twin.state_dict())
+
+
+def test_the_average_is_settled_when_training_ends_and_in_every_fit(fit: Fit) -> None:
+    """Also where nobody validates or saves, and when the same system is trained again for as many steps."""
+    system = DCGAN((1, 8, 8), 4, (4, 4), game={"ema": 0.9})
+    for _ in range(2):
+        fit(system, Digits(normalize=False, batch_size=130), max_steps=3, limit_val_batches=0)
+        kept = state(system)
+        system.settle()
+        assert same(system.state_dict(), kept)
+
+
+def test_what_is_left_out_of_optim_is_as_the_class_says() -> None:
+    assert small(optim={"schedule": "cosine"}).optim == {"name": "adam", "betas": [0.5, 0.999], "schedule": "cosine"}
+    assert small(optim={}).optim == small().optim
+    assert WGANGP((2,), "mlp", optim={"warmup_steps": 3}).optim["betas"] == [0.0, 0.9]
+    assert small(optim={"name": "sgd"}).optim == {"name": "sgd", "schedule": "constant"}
+
+
+def test_both_rates_are_logged(fit: Fit) -> None:
+    trainer = fit(small(game={"d_lr": 0.03}), points(), max_steps=2, limit_val_batches=0, log_every_n_steps=1)
+    assert trainer.logged_metrics["train/lr"].item() == pytest.approx(0.01)
+    assert trainer.logged_metrics["train/d_lr"].item() == pytest.approx(0.03)
+
+
+@pytest.mark.parametrize(
+    ("game", "message"),
+    [
+        ({"loss": "huber"}, "unknown loss 'huber'"),
+        ({"critic": 5}, "game has no 'critic': choose from loss, n_critic"),
+        ({"n_critic": 0}, "game.n_critic must be at least 1, got 0"),
+        ({"penalty": "r2"}, "unknown penalty 'r2': choose one of gradient, r1"),
+        ({"redraw": False, "accumulate": 2}, "game.redraw false keeps one graph"),
+        ({"ema": 1.0}, r"game.ema must lie in \[0, 1\), got 1.0"),
+        ({"weight_clip": -0.1}, "game.weight_clip must be positive, got -0.1"),
+    ],
+)
+def test_rules_that_cannot_be_played_are_refused(game: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        small(game=game)
+
+
+def test_a_plateau_is_refused() -> None:
+    with pytest.raises(ValueError, match="schedule 'plateau' waits for a loss to fall"):
+        small(optim={"name": "adam", "schedule": "plateau"})

@@ -1,0 +1,72 @@
+"""The texts that are listed are the hardest there are, by brute force over the whole test split."""
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning import Trainer
+
+from zoo.mlp.mlp import MLPClassifier
+from zoo.rnn.rnn import RNNClassifier
+from zoo.tasks.classification.hardest_texts import HardestTexts
+
+Fit = Callable[..., Trainer]
+
+
+def small(data: Any) -> RNNClassifier:
+    return RNNClassifier(data.input_shape, 2, vocab_size=data.vocab_size, embed_dim=8, hidden_dim=8, lr=0.02)
+
+
+@pytest.mark.parametrize("num", [1, 7, 1000], ids=["one", "some", "more than there are"])
+def test_the_texts_of_highest_loss_stand_hardest_first(fit: Fit, texts: Callable[..., Any], tmp_path: Path, num: int) -> None:
+    data = texts()
+    trainer = fit(model := small(data), data, callbacks=[HardestTexts(tmp_path, num)], max_epochs=4)
+    assert not list(tmp_path.iterdir())
+    trainer.test(model, datamodule=data, verbose=False)
+    x, lengths, y, positions = data.split("test")
+    with torch.no_grad():
+        p = model.eval()(x, lengths).double().softmax(1)
+    expected = []
+    for place in (-p[torch.arange(len(y)), y].log()).argsort(descending=True)[:num].tolist():
+        chosen, truth, position = int(p[place].argmax()), int(y[place]), int(positions[place])
+        loss, confidence = -float(p[place, truth].log()), float(p[place, chosen])
+        expected.append((loss, position, data.class_names[truth], data.class_names[chosen], confidence, data.texts[position]))
+    assert len({row[2] == row[3] for row in expected}) == (2 if num == 1000 else 1)  # the right answers come as well
+    for _ in range(2):  # a second test starts anew
+        with (tmp_path / "predictions" / "hardest.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert [(int(r["position"]), r["target"], r["prediction"], r["text"]) for r in rows] == [
+            (row[1], row[2], row[3], row[5]) for row in expected
+        ]
+        assert [float(r["loss"]) for r in rows] == pytest.approx([row[0] for row in expected], abs=1e-4)
+        assert [float(r["confidence"]) for r in rows] == pytest.approx([row[4] for row in expected], abs=1e-4)
+        trainer.test(model, datamodule=data, verbose=False)
+
+
+def test_no_more_than_asked_for_is_held(fit: Fit, texts: Callable[..., Any], tmp_path: Path) -> None:
+    held: list[int] = []
+
+    class Watched(HardestTexts):
+        def on_test_batch_end(self, *arguments: Any, **named: Any) -> None:
+            super().on_test_batch_end(*arguments, **named)
+            held.append(len(self._hardest))
+
+    data = texts(batch_size=4)
+    fit(model := small(data), data, callbacks=[Watched(tmp_path, 6)]).test(model, datamodule=data, verbose=False)
+    assert held == [4, *[6] * 7]
+
+
+def test_pictures_have_no_text(fit: Fit, digits: Any, tmp_path: Path) -> None:
+    model = MLPClassifier((1, 8, 8), 10)
+    fit(model, digits, callbacks=[HardestTexts(tmp_path)]).test(model, datamodule=digits, verbose=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_trial_run_writes_nothing(fit: Fit, texts: Callable[..., Any], tmp_path: Path) -> None:
+    data = texts()
+    trainer = fit(model := small(data), data, callbacks=[HardestTexts(tmp_path)], fast_dev_run=True)
+    trainer.test(model, datamodule=data, verbose=False)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,63 @@
+"""The windows that are drawn are those of the test split, in the series' own units."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from lightning import LightningModule, Trainer
+
+from datamodules import Series
+from datamodules.core.base import DataModule
+from zoo.mlp.mlp import MLPClassifier
+from zoo.rnn.forecaster import RNNForecaster
+from zoo.tasks.regression.forecasts import Forecast, Forecasts, forecast_figure
+
+Fit = Callable[..., Trainer]
+
+
+class Kept(Forecasts):
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.kept = list(self._windows)
+        super().on_test_end(trainer, pl_module)
+
+
+@pytest.mark.parametrize("num_windows", [1, 6])
+def test_windows_of_the_test_split_spread_evenly(fit: Fit, tmp_path: Path, num_windows: int) -> None:
+    data = Series(context=16, horizon=4, batch_size=64, seed=0)
+    model, drawn = RNNForecaster(data.input_shape, 4, hidden_dim=4), Kept(tmp_path / "pictures", num_windows)
+    trainer = fit(model, data, max_steps=3, limit_val_batches=0, callbacks=[drawn])
+    trainer.test(model, datamodule=data, verbose=False)
+    (arrays, rows) = data.splits["test"]
+    assert len(drawn.kept) == num_windows
+    assert [window.position for window in drawn.kept][:1] == [int(rows[0])]
+    if num_windows > 1:
+        assert drawn.kept[-1].position == int(rows[-1])
+    for window in drawn.kept:
+        x = arrays.x[window.position]
+        np.testing.assert_allclose(window.context, x[:, 0], rtol=1e-4)
+        np.testing.assert_allclose(window.truth, arrays.y[window.position], rtol=1e-6)
+        with torch.no_grad():
+            says = model((x[None] - data.mean[0]) / data.std[0])[0]
+        np.testing.assert_allclose(window.forecast, says, rtol=1e-3)
+    assert (tmp_path / "pictures" / "forecasts.png").stat().st_size > 1000
+
+
+def test_the_picture_joins_past_truth_and_forecast_at_the_last_value_seen() -> None:
+    window = Forecast(7, np.array([1.0, 2, 3]), np.array([4.0, 5]), np.array([3.5, 3]))
+    (axes,) = forecast_figure([window]).axes
+    lines = {line.get_label(): line.get_xydata().tolist() for line in axes.lines}
+    assert lines == {
+        "context": [[-2, 1], [-1, 2], [0, 3]],
+        "truth": [[0, 3], [1, 4], [2, 5]],
+        "forecast": [[0, 3], [1, 3.5], [2, 3]],
+    }
+    assert len(forecast_figure([window] * 4).axes) == 6
+
+
+def test_what_is_no_series_has_no_picture(fit: Fit, blobs: Callable[..., DataModule], tmp_path: Path) -> None:
+    model, data = MLPClassifier((4,), 3), blobs()
+    trainer = fit(model, data, callbacks=[Forecasts(tmp_path / "pictures")])
+    trainer.test(model, datamodule=data, verbose=False)
+    assert not (tmp_path / "pictures").exists()

@@ -1,0 +1,168 @@
+"""What stands in the table is what the model said of each sample."""
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from lightning import Trainer
+from PIL import Image
+from sklearn.metrics import confusion_matrix as sklearns
+from torch.utils.data import DataLoader
+
+from datamodules import ImageFolder, Tabular
+from datamodules.core.base import DataModule
+from datamodules.core.batch import Batch
+from zoo.cnn.simple_cnn import SimpleCNNClassifier
+from zoo.mlp.mlp import MLPClassifier, MLPRegressor
+from zoo.training.predictions import Predictions, confusion_figure, confusion_matrix, table, write_csv
+
+Fit = Callable[..., Trainer]
+Blobs = Callable[..., DataModule]
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.read_text().splitlines()))
+
+
+def test_classes_stand_by_name_with_the_probability_of_the_one_predicted() -> None:
+    logits = torch.tensor([[0.0, 0.0, 3.0], [1.0, 0.0, 0.0]])
+    columns = {"position": torch.tensor([4, 7]), "target": torch.tensor([2, 1]), "preds": logits}
+    header, rows = table(columns, ("ant", "bee", "cat"))
+    assert header == ["position", "target", "prediction", "confidence"]
+    e = float(np.e)
+    assert rows == [[4, "cat", "cat", round(e**3 / (e**3 + 2), 4)], [7, "bee", "ant", round(e / (e + 2), 4)]]
+
+
+def test_binary_probabilities_decide_at_a_half() -> None:
+    columns = {"position": torch.tensor([0, 1]), "preds": torch.tensor([0.9, 0.2])}
+    header, rows = table(columns, ("no", "yes"))
+    assert header == ["position", "prediction", "confidence"]
+    assert rows == [[0, "yes", 0.9], [1, "no", 0.8]]
+
+
+def test_regression_gives_numbers_a_column_per_target() -> None:
+    columns = {"position": torch.tensor([3]), "target": torch.tensor([[1.0, 2.0]]), "preds": torch.tensor([[1.5, 2.5]])}
+    assert table(columns, ()) == (
+        ["position", "target_0", "target_1", "prediction_0", "prediction_1"],
+        [[3, 1.0, 2.0, 1.5, 2.5]],
+    )
+    single = {name: value[..., :1] if value.ndim > 1 else value for name, value in columns.items()}
+    assert table(single, ()) == (["position", "target", "prediction"], [[3, 1.0, 1.5]])
+
+
+def test_half_precision_is_no_obstacle() -> None:
+    preds = torch.tensor([[0.0, 9.0]], dtype=torch.bfloat16)
+    _, rows = table({"position": torch.tensor([0]), "preds": preds}, ("a", "b"))
+    assert rows == [[0, "b", pytest.approx(0.9999)]]
+
+
+def test_after_a_test_every_sample_stands_in_its_place(fit: Fit, blobs: Blobs, tmp_path: Path) -> None:
+    model, data = MLPClassifier((4,), 3), blobs()
+    trainer = fit(model, data, callbacks=[Predictions(tmp_path)])
+    assert not (tmp_path / "predictions").exists()  # only test and predict write
+    (scores,) = trainer.test(model, datamodule=data, verbose=False)
+    trainer.predict(model, datamodule=data, return_predictions=False)
+    (x, y, _), rows = data.splits["test"]
+    p = model(x[rows]).softmax(1)
+    tested = read(tmp_path / "predictions" / "test.csv")
+    assert [int(row["position"]) for row in tested] == sorted(rows.tolist())
+    truth = {int(row): (data.class_names[int(y[row])], p[i]) for i, row in enumerate(rows)}
+    for row in tested:
+        name, probability = truth[int(row["position"])]
+        assert row["target"] == name
+        assert row["prediction"] == data.class_names[int(probability.argmax())]
+        assert float(row["confidence"]) == pytest.approx(float(probability.max().detach()), abs=6e-5)
+    assert np.mean([row["target"] == row["prediction"] for row in tested]) == pytest.approx(scores["test/acc"])
+    untargeted = [{name: value for name, value in row.items() if name != "target"} for row in tested]
+    assert read(tmp_path / "predictions" / "predict.csv") == untargeted
+    with Image.open(tmp_path / "pictures" / "confusion_matrix.png") as picture:
+        assert picture.size[0] > 100
+
+
+def test_batches_in_any_order_are_brought_into_the_datasets(fit: Fit, blobs: Blobs, tmp_path: Path) -> None:
+    model, data = MLPClassifier((4,), 3), blobs()
+    trainer = fit(model, data, callbacks=[Predictions(tmp_path)])
+    x = torch.randn(6, 4)
+    parts = [[5, 1], [0, 3, 4], [2]]  # as two processes would hand them in
+    batches = [Batch(x[part], torch.zeros(len(part)), torch.tensor(part)) for part in parts]
+    trainer.predict(model, DataLoader(batches, batch_size=None), return_predictions=False)  # type: ignore[arg-type]  # a list will do
+    rows = read(tmp_path / "predictions" / "predict.csv")
+    assert [row["position"] for row in rows] == list("012345")
+    assert [row["prediction"] for row in rows] == [data.class_names[k] for k in model(x).argmax(1).tolist()]
+
+
+def test_a_regression_is_written_in_the_targets_units_without_a_matrix(fit: Fit, tmp_path: Path) -> None:
+    model, data = MLPRegressor((10,), 1, hidden_dims=(8,)), Tabular("diabetes")
+    trainer = fit(model, data, callbacks=[Predictions(tmp_path)])
+    trainer.test(model, datamodule=data, verbose=False)
+    rows = read(tmp_path / "predictions" / "test.csv")
+    assert set(rows[0]) == {"position", "target", "prediction"}
+    assert {float(row["target"]) for row in rows} == set(
+        data.splits["test"].arrays.y[data.splits["test"].rows].flatten().tolist()
+    )
+    assert 50 < np.mean([float(row["prediction"]) for row in rows]) < 250
+    assert not (tmp_path / "pictures").exists()
+
+
+def test_pictures_stand_by_the_names_of_their_files(fit: Fit, tmp_path: Path) -> None:
+    """Each file is one grey of its own, so that its row can be told."""
+    for i in range(40):
+        path = tmp_path / "greys" / ("dark", "light")[i // 20] / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8), 6 * i).save(path)
+    data = ImageFolder(str(tmp_path / "greys"), size=8, rgb=False, batch_size=3, num_workers=0, seed=3)
+    trainer = fit(model := SimpleCNNClassifier((1, 8, 8), 2, widths=(4,)), data, callbacks=[Predictions(tmp_path)])
+    trainer.test(model, datamodule=data, verbose=False)
+    trainer.predict(model, datamodule=data, return_predictions=False)
+    tested, predicted = (read(tmp_path / "predictions" / f"{stage}.csv") for stage in ("test", "predict"))
+    assert list(tested[0]) == ["file", "position", "target", "prediction", "confidence"]
+    assert list(predicted[0]) == ["file", "position", "prediction", "confidence"]
+    assert [row["file"] for row in tested] == [row["file"] for row in predicted]
+    assert len({row["file"] for row in tested}) == 8
+    for row in tested:
+        path = Path(row["file"])
+        assert row["target"] == path.parent.name
+        with Image.open(path) as picture:
+            x = torch.full((1, 1, 8, 8), picture.getpixel((0, 0)), dtype=torch.uint8)
+        batch = data.transform(Batch(x, torch.zeros(1), torch.zeros(1)), 0, False)
+        confidence, says = model.eval()(batch.x).softmax(1).max(1)
+        assert row["prediction"] == data.class_names[int(says)]
+        assert float(row["confidence"]) == pytest.approx(confidence.item(), abs=1e-4)
+    assert (tmp_path / "pictures" / "confusion_matrix.png").exists()
+
+
+def test_a_trial_run_writes_nothing(fit: Fit, blobs: Blobs, tmp_path: Path) -> None:
+    trainer = fit(model := MLPClassifier((4,), 3), data := blobs(), callbacks=[Predictions(tmp_path)], fast_dev_run=True)
+    trainer.test(model, datamodule=data, verbose=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_confusion_matrix_is_scikit_learns() -> None:
+    generator = np.random.default_rng(0)
+    truth, predicted = generator.integers(0, 5, (2, 300)).tolist()
+    truth = [min(t, 3) for t in truth]  # class 4 is never true, yet has a row
+    actual = confusion_matrix(truth, predicted, 5)
+    assert np.array_equal(actual, sklearns(truth, predicted, labels=range(5)))
+    assert actual.sum() == 300
+
+
+def test_confusion_figure_shows_shares_of_the_true_class_and_counts() -> None:
+    figure = confusion_figure(np.array([[3, 1], [0, 0]]), ("ant", "bee"))
+    (axes,) = figure.axes
+    assert np.array_equal(axes.images[0].get_array(), [[0.75, 0.25], [0, 0]])  # a class without samples is no division by 0
+    assert {(text.get_position(), text.get_text()) for text in axes.texts} == {((0, 0), "3"), ((1, 0), "1")}
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["ant", "bee"]
+
+
+def test_a_table_that_cannot_be_written_leaves_the_older_one(tmp_path: Path) -> None:
+    path = tmp_path / "predictions" / "test.csv"
+    write_csv(path, ["a"], [[1]])
+    unwritable: Any = [[2], 3]  # a row that is none
+    with pytest.raises(csv.Error):
+        write_csv(path, ["a"], unwritable)
+    assert path.read_text().split() == ["a", "1"]
+    assert list(path.parent.iterdir()) == [path]

@@ -1,0 +1,76 @@
+"""Sparse autoencoder (Ng, 2011, CS294A lecture notes; Lee, Ekanadham & Ng, 2008): a wide code, little of it active at a time.
+
+Shapes: B batch, C H W image, Z code.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from zoo.autoencoders.autoencoder import WIDTHS, AutoencoderNet
+from zoo.errors import ZooError
+from zoo.nn.activations import Activation
+from zoo.nn.codecs import Architecture
+from zoo.tasks.reconstruction.base import Reconstructor
+from zoo.training.optim import Optim
+from zoo.training.system import Batch, Outputs, known
+
+Penalty = Literal["kl", "l1"]
+ACTIVATIONS: dict[Penalty, Activation] = {"kl": "sigmoid", "l1": "relu"}  # of the code: in (0, 1), or 0 and more
+
+
+def kl_penalty(activation: Tensor, rho: float) -> Tensor:
+    """Sum over units of KL(Bernoulli(rho) || Bernoulli(a unit's mean activation)), 0-d; activations (B, Z) in (0, 1)."""
+    mean = activation.float().mean(0).clamp(1e-6, 1 - 1e-6)
+    return (rho * torch.log(rho / mean) + (1 - rho) * torch.log((1 - rho) / (1 - mean))).sum()
+
+
+class SparseAutoencoder(Reconstructor):
+    """Trained by the squared error per image plus a penalty on activity.
+
+    Reports `activation`, its mean over units and images, and `active`, the share that is above 0.1.
+
+    Args:
+        penalty: "kl" pulls the mean activation of every unit to `rho`; "l1" pulls all activations to 0.
+        rho: the share of the time that a unit should be on ("kl" only).
+        weight: of the penalty, against the squared error summed over pixels.
+    """
+
+    net: AutoencoderNet
+
+    def __init__(
+        self,
+        input_shape: tuple[int, ...] | None = None,  # linked from the datamodule
+        penalty: Penalty = "kl",
+        rho: float = 0.05,
+        weight: float = 0.1,
+        architecture: Architecture = "mlp",
+        widths: Sequence[int] = WIDTHS,
+        hidden: int | None = None,
+        activation: Activation = "relu",
+        latent_dim: int = 256,
+        lr: float = 1e-3,
+        optim: Optim | None = None,
+    ) -> None:
+        if penalty not in get_args(Penalty):
+            raise ZooError(f"unknown penalty {penalty!r}: choose one of {', '.join(get_args(Penalty))}")
+        if not 0 < rho < 1:
+            raise ZooError(f"rho must lie in (0, 1), got {rho}")
+        if weight < 0:
+            raise ZooError(f"weight must be 0 or more, got {weight}")
+        super().__init__(lr, optim)
+        self.save_hyperparameters(logger=False)
+        self.penalty, self.rho, self.weight = penalty, rho, weight
+        shape, on = known("input_shape", input_shape), ACTIVATIONS[penalty]
+        self.net = AutoencoderNet(shape, architecture, widths, hidden, activation, latent_dim, code=on)
+
+    def step(self, batch: Batch, progress: Tensor) -> tuple[Tensor, Outputs]:
+        code = self.net.encode(batch.x)
+        preds = self.net.decode(code)
+        error = F.mse_loss(preds, batch.x, reduction="none").flatten(1).sum(1).mean()
+        penalty = kl_penalty(code, self.rho) if self.penalty == "kl" else code.sum(1).mean()
+        activity = {"activation": code.mean(), "active": (code > 0.1).float().mean()}
+        return error + self.weight * penalty, {"preds": preds, "target": batch.x, "penalty": penalty, **activity}

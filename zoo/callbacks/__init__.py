@@ -1,1 +1,0 @@
-"""What watches or steers a run."""

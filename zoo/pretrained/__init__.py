@@ -1,0 +1,1 @@
+"""Networks that come with weights: published ones, backbones of other libraries, feature extractors, word vectors."""

@@ -1,0 +1,33 @@
+"""Reports that recipes add to a run: each is a callback that scores or shows what a trained model can do."""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from zoo.tasks.generation.frechet import FrechetDistance as FrechetDistance
+    from zoo.tasks.generation.sample_scores import PointModes as PointModes
+    from zoo.tasks.generation.sample_scores import SampleScores as SampleScores
+    from zoo.tasks.reconstruction.anomaly import AnomalyDetection as AnomalyDetection
+    from zoo.tasks.reconstruction.likelihood import LikelihoodBound as LikelihoodBound
+    from zoo.tasks.reconstruction.probe import LinearProbe as LinearProbe
+    from zoo.tasks.translation.scores import CycleScores as CycleScores
+    from zoo.tasks.translation.scores import PairScores as PairScores
+
+HOMES = {
+    "AnomalyDetection": "reconstruction.anomaly",
+    "CycleScores": "translation.scores",
+    "FrechetDistance": "generation.frechet",
+    "LikelihoodBound": "reconstruction.likelihood",
+    "LinearProbe": "reconstruction.probe",
+    "PairScores": "translation.scores",
+    "PointModes": "generation.sample_scores",
+    "SampleScores": "generation.sample_scores",
+}
+__all__ = list(HOMES)  # read by name below
+
+
+def __getattr__(name: str) -> object:
+    """Import a report when it is first asked for."""
+    if name not in HOMES:
+        raise AttributeError(f"zoo.reports has no {name!r}: it has {', '.join(HOMES)}")
+    return getattr(importlib.import_module(f"zoo.tasks.{HOMES[name]}"), name)

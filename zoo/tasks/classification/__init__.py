@@ -1,0 +1,1 @@
+"""Classification: the base system, its pictures and its tables."""

@@ -1,0 +1,41 @@
+"""What every classifier shares: cross-entropy on K classes."""
+
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from zoo.errors import ZooError
+from zoo.metrics.tasks import classification
+from zoo.nn.checks import check_labels
+from zoo.training.optim import Optim
+from zoo.training.system import Batch, Outputs, System
+
+
+class Classifier(System):
+    """A system whose `net` maps inputs (B, ...) to logits (B, K); a subclass has to build it.
+
+    Args:
+        num_classes: K.
+        label_smoothing: share of each target spread over all classes in training (Szegedy et al., 2016, arXiv:1512.00567).
+    """
+
+    monitor = ("val/acc", "max")
+    headline = "test/acc"
+
+    def __init__(self, num_classes: int, label_smoothing: float, lr: float, optim: Optim | None) -> None:
+        if not 0 <= label_smoothing < 1:
+            raise ZooError(f"label_smoothing must lie in [0, 1), got {label_smoothing}")
+        super().__init__(lr, optim, classification(num_classes))
+        self.num_classes, self.label_smoothing = num_classes, label_smoothing
+
+    def step(self, batch: Batch, progress: Tensor) -> tuple[Tensor, Outputs]:
+        logits = self.net(*self.inputs(batch))
+        return self.loss(logits, batch.y), {"preds": logits, "target": batch.y}
+
+    def loss(self, logits: Tensor, y: Tensor) -> Tensor:
+        """Mean cross-entropy of logits (B, K) and classes (B,), 0-d; smoothed in training only."""
+        return F.cross_entropy(logits, y, label_smoothing=self.label_smoothing if self.training else 0.0)
+
+    def check_batch(self, batch: Any) -> None:
+        check_labels(batch.y, self.num_classes)

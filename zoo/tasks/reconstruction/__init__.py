@@ -1,0 +1,1 @@
+"""Autoencoders: the base system, its pictures and its scores."""

@@ -1,0 +1,81 @@
+"""How likely a latent variable model finds the test images, and which latent dimensions it uses."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from zoo.metrics.latent import active_units, importance_weighted_bound
+from zoo.tasks.evaluation import check_counts, require
+from zoo.training.predictions import write_csv
+from zoo.training.reporting import gathered, log_pictures, log_table, writes
+
+
+class LikelihoodBound(Callback):
+    """Reports the importance-weighted bound of test images, active units, and the KL of every dimension.
+
+    For systems with `log_weights(inputs, k)`. Logged after test: `test/nll_iwae_<K>`, in nats per image and averaged over
+    `num_images`, and `test/active_units`; predictions/kl_per_dim.csv and pictures/kl_per_dim.png hold the rest.
+
+    Args:
+        num_samples: K; the larger, the tighter the bound. Several are reported side by side.
+        num_images: so many or a few more, spread evenly over the test split (its first ones need not be as hard as the rest).
+        at_once: samples of an image decoded in one go.
+    """
+
+    def __init__(self, num_samples: tuple[int, ...] = (1, 50), num_images: int = 1000, at_once: int = 100) -> None:
+        check_counts(num_samples=min(num_samples), num_images=num_images, at_once=at_once)
+        self.num_samples, self.num_images, self.at_once = num_samples, num_images, at_once
+        self._means: list[Tensor] = []
+        self._kl: list[Tensor] = []
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        require(self, pl_module, "log_weights")
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._means, self._kl = [], []
+        batches_of_all = trainer.num_test_batches[0] * trainer.world_size
+        self._of_each_batch = -(-self.num_images // batches_of_all)
+
+    def on_test_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        model: Any = pl_module
+        inputs = model.inputs(batch)
+        posterior = model.net.infer(*inputs)
+        self._means.append(posterior.mu.float().cpu())
+        self._kl.append(posterior.kl().float().cpu())
+        some = [value[: self._of_each_batch] for value in inputs]
+        for k in self.num_samples:
+            bound = importance_weighted_bound(lambda k: model.log_weights(k, *some), k, self.at_once)
+            pl_module.log(f"test/nll_iwae_{k}", -bound.mean(), batch_size=len(bound), on_epoch=True, sync_dist=True)
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        means = torch.cat(gathered(trainer, self._means))
+        pl_module.log("test/active_units", float(active_units(means)), sync_dist=True)
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        kl = torch.cat(gathered(trainer, self._kl)).mean(0).tolist()
+        if not writes(trainer):
+            return
+        folder = Path(trainer.default_root_dir)
+        header, rows = ["dimension", "kl"], [[dim, round(value, 4)] for dim, value in enumerate(kl)]
+        write_csv(folder / "predictions" / "kl_per_dim.csv", header, rows)
+        log_table(trainer, "test/kl_per_dim", header, rows)
+        path = folder / "pictures" / "kl_per_dim.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        kl_figure(kl).savefig(path, dpi=120)
+        log_pictures(trainer, "test/kl_per_dim", [str(path)])
+
+
+def kl_figure(kl: list[float]) -> Figure:
+    """The KL of each latent dimension in nats, the largest first."""
+    figure = Figure(figsize=(6, 2.5), layout="constrained")
+    axes = figure.subplots()
+    axes.bar(range(len(kl)), sorted(kl, reverse=True), color="steelblue")
+    axes.set_xlabel("latent dimension, by its KL")
+    axes.set_ylabel("KL in nats")
+    return figure

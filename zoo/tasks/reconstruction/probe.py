@@ -1,0 +1,48 @@
+"""What can be read off a code: a linear classifier on codes, beside one on as many principal components."""
+
+from typing import Any
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from zoo.metrics.probe import linear_probe, principal_components
+from zoo.tasks.evaluation import batches, check_counts, require
+from zoo.training.reporting import gathered
+
+
+class LinearProbe(Callback):
+    """Logs after test the accuracy of logistic regression on frozen codes, for systems with `encode`.
+
+    `test/probe_acc` is fitted on codes of training images and scored on those of the test split; `test/probe_acc_pca` is the
+    same on as many principal components of the images, which linear algebra gives without any training.
+
+    Args:
+        num_images: training images to fit on, over all processes.
+    """
+
+    def __init__(self, num_images: int = 20_000) -> None:
+        check_counts(num_images=num_images)
+        self.num_images = num_images
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        require(self, pl_module, "encode")
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        z, x, y = self._read(trainer, pl_module, "train")
+        z_test, x_test, y_test = self._read(trainer, pl_module, "test")
+        pl_module.log("test/probe_acc", linear_probe(z, y, z_test, y_test), sync_dist=True)
+        mean, directions = principal_components(x, z.shape[1])
+        pca = linear_probe((x - mean) @ directions.T, y, (x_test - mean) @ directions.T, y_test)
+        pl_module.log("test/probe_acc_pca", pca, sync_dist=True)
+
+    def _read(self, trainer: Trainer, pl_module: LightningModule, split: str) -> tuple[Tensor, Tensor, Tensor]:
+        """Codes (N, Z), pixels (N, C H W) and classes (N,) of a split, of all ranks."""
+        model: Any = pl_module
+        num = self.num_images // trainer.world_size if split == "train" else None
+        found = [
+            (model.encode(*model.inputs(batch)).float().cpu(), batch.x.flatten(1).cpu(), batch.y.cpu())
+            for batch in batches(trainer, split, num=num)
+        ]
+        z, x, y = (torch.cat(parts) for parts in zip(*gathered(trainer, found), strict=True))
+        return z, x, y

@@ -1,0 +1,1 @@
+"""Regression and forecasting: the base system and its pictures."""

@@ -1,0 +1,51 @@
+"""What every regressor shares: squared error on targets of unit scale, predictions in the targets' own units."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from zoo.errors import ZooError
+from zoo.metrics.tasks import regression
+from zoo.training.optim import Optim
+from zoo.training.system import Outputs, System
+
+
+class Regressor(System):
+    """A system whose `net` maps inputs (B, ...) to numbers (B, T) of about unit scale; a subclass has to build it.
+
+    The scale comes from the datamodule (`target_mean`, `target_std`, (T,) each) when fitting starts, and is part of the
+    weights; the loss is in squared standard deviations.
+
+    Args:
+        num_targets: T.
+    """
+
+    headline = "test/r2"
+    target_mean: Tensor
+    target_std: Tensor
+
+    def __init__(self, num_targets: int, lr: float, optim: Optim | None) -> None:
+        super().__init__(lr, optim, regression())
+        self.register_buffer("target_mean", torch.zeros(num_targets))
+        self.register_buffer("target_std", torch.ones(num_targets))
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Prediction in the targets' own units: (B, T)."""
+        return self.net(*inputs) * self.target_std + self.target_mean
+
+    def step(self, batch: Any, progress: Tensor) -> tuple[Tensor, Outputs]:
+        output = self.net(*self.inputs(batch))
+        loss = F.mse_loss(output, (batch.y - self.target_mean) / self.target_std)
+        return loss, {"preds": output * self.target_std + self.target_mean, "target": batch.y}
+
+    def check_batch(self, batch: Any) -> None:
+        if batch.y.shape != (len(batch.x), len(self.target_mean)):  # (B,) would broadcast to (B, B)
+            raise ZooError(f"targets must be of shape (B, {len(self.target_mean)}), got {tuple(batch.y.shape)}")
+
+    def on_fit_start(self) -> None:
+        super().on_fit_start()
+        for name in ("target_mean", "target_std"):
+            if (value := getattr(self.trainer.datamodule, name, None)) is not None:  # type: ignore[attr-defined]
+                getattr(self, name).copy_(value)

@@ -1,0 +1,1 @@
+"""Reports about sequences: hidden states, lengths, generated text."""

@@ -1,0 +1,1 @@
+"""Image-to-image translation: the base system, its pictures and its scores."""
