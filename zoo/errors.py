@@ -4,6 +4,8 @@ Each says what is wrong, where, what was expected, what was found, and what to d
 code is a bug of ours and keeps its traceback. The subclasses also are the builtin exception that fits, for use from Python.
 """
 
+from collections.abc import Iterable
+
 
 class ZooError(ValueError):
     """A setting, a file or an argument that cannot work."""
@@ -27,3 +29,13 @@ class MissingPackageError(ZooError, ModuleNotFoundError):
 
 class NonFiniteError(ZooError, FloatingPointError):
     """A loss or a weight that is NaN or infinite."""
+
+
+def check_choice(what: str, value: object, choices: Iterable[str]) -> None:
+    """Refuse a value that is not one of `choices`.
+
+    Raises:
+        ZooError: naming the value and the choices.
+    """
+    if value not in (allowed := tuple(choices)):
+        raise ZooError(f"unknown {what} {value!r}: choose one of {', '.join(allowed)}")

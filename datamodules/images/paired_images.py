@@ -15,7 +15,7 @@ from datamodules.core.randomness import uniform
 from datamodules.core.splits import hold_out, without_lone_validation
 from datamodules.images.base import FULL_SIZE, open_picture
 from datamodules.images.image_folder import PARTS, Paths, find_folder, picture_paths
-from zoo.errors import ZooError
+from zoo.errors import ZooError, check_choice
 
 Direction = Literal["left_to_right", "right_to_left"]
 
@@ -88,8 +88,7 @@ class PairedImages(DataModule):
         super().__init__(batch_size, val_fraction=val_fraction, seed=seed, split_seed=split_seed)
         if root is None:
             raise ZooError("root is not given: name the folder with train/ and test/ (--data.root FOLDER)")
-        if direction not in get_args(Direction):
-            raise ZooError(f"unknown direction {direction!r}: choose one of {', '.join(get_args(Direction))}")
+        check_choice("direction", direction, get_args(Direction))
         if size < 1 or jitter < 0:
             raise ZooError(f"size must be at least 1 pixel and jitter at least 0, got {size} and {jitter}")
         folder = find_folder(root, "train/ and test/ with pairs of pictures")

@@ -6,7 +6,7 @@ import torch
 
 from datamodules.core.base import Arrays, DataModule
 from datamodules.core.batch import Batch
-from zoo.errors import ZooError
+from zoo.errors import ZooError, check_choice
 
 Layout = Literal["ring", "grid"]
 
@@ -39,8 +39,7 @@ class GaussianMixture(DataModule):
         split_seed: int = 0,
     ) -> None:
         super().__init__(batch_size, val_fraction=0.125, test_fraction=0.2, seed=seed, split_seed=split_seed)
-        if layout not in get_args(Layout):
-            raise ZooError(f"unknown layout {layout!r}: choose one of {', '.join(get_args(Layout))}")
+        check_choice("layout", layout, get_args(Layout))
         side = round(num_modes**0.5)
         if num_modes < 1 or (layout == "grid" and side**2 != num_modes):
             raise ZooError(f"num_modes must be at least 1, and of a grid a square number, got {num_modes}")

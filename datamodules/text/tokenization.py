@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-from zoo.errors import MissingFileError, ZooError
+from zoo.errors import MissingFileError, ZooError, check_choice
 
 Kind = Literal["word", "bpe", "char"]
 _WORD = "'?\\w+(?:['\u2019]\\w+)*|[^\\w\\s]+"  # words, don't, 's and n't among them; or signs in a row
@@ -29,8 +29,7 @@ def train(kind: Kind, texts: Sequence[str], vocab_size: int, lowercase: bool = T
     Raises:
         ZooError: for an unknown kind, or a vocabulary too small for it.
     """
-    if kind not in get_args(Kind):
-        raise ZooError(f"unknown tokenizer {kind!r}: choose one of {', '.join(get_args(Kind))}")
+    check_choice("tokenizer", kind, get_args(Kind))
     least = 2 + (256 if kind == "bpe" else 1)
     if vocab_size < least:
         raise ZooError(f"vocab_size must be at least {least} for the tokenizer {kind}, got {vocab_size}")

@@ -15,7 +15,7 @@ from zoo.nn.checks import check_shape
 from zoo.nn.codecs import Architecture, decoder, trunk
 from zoo.tasks.reconstruction.base import Reconstructor
 from zoo.training.optim import Optim
-from zoo.training.system import Batch, Outputs, known
+from zoo.training.system import Batch, Outputs, require
 
 WIDTHS = (256,)
 
@@ -88,7 +88,7 @@ class Autoencoder(Reconstructor):
         super().__init__(lr, optim)
         self.save_hyperparameters(logger=False)
         self.net = AutoencoderNet(
-            known("input_shape", input_shape), architecture, widths, hidden, activation, latent_dim, squash
+            require("input_shape", input_shape), architecture, widths, hidden, activation, latent_dim, squash
         )
 
     def step(self, batch: Batch, progress: Tensor) -> tuple[Tensor, Outputs]:

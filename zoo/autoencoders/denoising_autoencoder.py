@@ -11,12 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from zoo.autoencoders.autoencoder import WIDTHS, AutoencoderNet
-from zoo.errors import ZooError
+from zoo.errors import ZooError, check_choice
 from zoo.nn.activations import Activation
 from zoo.nn.codecs import Architecture
 from zoo.tasks.reconstruction.base import Reconstructor
 from zoo.training.optim import Optim
-from zoo.training.system import Batch, Outputs, known
+from zoo.training.system import Batch, Outputs, require
 
 Noise = Literal["gaussian", "masking", "salt_and_pepper"]
 
@@ -58,14 +58,13 @@ class DenoisingAutoencoder(Reconstructor):
         lr: float = 1e-3,
         optim: Optim | None = None,
     ) -> None:
-        if noise not in get_args(Noise):
-            raise ZooError(f"unknown noise {noise!r}: choose one of {', '.join(get_args(Noise))}")
+        check_choice("noise", noise, get_args(Noise))
         if level <= 0 or (noise != "gaussian" and level >= 1):
             raise ZooError(f"level must be positive, and below 1 where it is a share of pixels, got {level}")
         super().__init__(lr, optim)
         self.save_hyperparameters(logger=False)
         self.noise, self.level = noise, level
-        self.net = AutoencoderNet(known("input_shape", input_shape), architecture, widths, hidden, activation, latent_dim)
+        self.net = AutoencoderNet(require("input_shape", input_shape), architecture, widths, hidden, activation, latent_dim)
 
     def corrupt(self, x: Tensor) -> Tensor:
         """What the network gets to see of images (B, C, H, W)."""

@@ -11,12 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from zoo.autoencoders.autoencoder import WIDTHS, AutoencoderNet
-from zoo.errors import ZooError
+from zoo.errors import ZooError, check_choice
 from zoo.nn.activations import Activation
 from zoo.nn.codecs import Architecture
 from zoo.tasks.reconstruction.base import Reconstructor
 from zoo.training.optim import Optim
-from zoo.training.system import Batch, Outputs, known
+from zoo.training.system import Batch, Outputs, require
 
 Penalty = Literal["kl", "l1"]
 ACTIVATIONS: dict[Penalty, Activation] = {"kl": "sigmoid", "l1": "relu"}  # of the code: in (0, 1), or 0 and more
@@ -55,8 +55,7 @@ class SparseAutoencoder(Reconstructor):
         lr: float = 1e-3,
         optim: Optim | None = None,
     ) -> None:
-        if penalty not in get_args(Penalty):
-            raise ZooError(f"unknown penalty {penalty!r}: choose one of {', '.join(get_args(Penalty))}")
+        check_choice("penalty", penalty, get_args(Penalty))
         if not 0 < rho < 1:
             raise ZooError(f"rho must lie in (0, 1), got {rho}")
         if weight < 0:
@@ -64,7 +63,7 @@ class SparseAutoencoder(Reconstructor):
         super().__init__(lr, optim)
         self.save_hyperparameters(logger=False)
         self.penalty, self.rho, self.weight = penalty, rho, weight
-        shape, on = known("input_shape", input_shape), ACTIVATIONS[penalty]
+        shape, on = require("input_shape", input_shape), ACTIVATIONS[penalty]
         self.net = AutoencoderNet(shape, architecture, widths, hidden, activation, latent_dim, code=on)
 
     def step(self, batch: Batch, progress: Tensor) -> tuple[Tensor, Outputs]:

@@ -22,7 +22,7 @@ from zoo.nn.codecs import Architecture, decoder, trunk
 from zoo.nn.likelihoods import Likelihood, bits_per_dim, check_likelihood, mean_image, negative_log_likelihood
 from zoo.tasks.reconstruction.base import Reconstructor
 from zoo.training.optim import Optim
-from zoo.training.system import Batch, Outputs, known
+from zoo.training.system import Batch, Outputs, require
 
 WIDTHS = (256,)
 
@@ -171,8 +171,8 @@ class VAE(Reconstructor):
         super().__init__(lr, optim)
         self.save_hyperparameters(logger=False)
         self.beta, self.free_bits, self.warmup, self.conditional = beta, free_bits, warmup, conditional
-        classes = known("num_classes", num_classes) if conditional else None
-        shape = known("input_shape", input_shape)
+        classes = require("num_classes", num_classes) if conditional else None
+        shape = require("input_shape", input_shape)
         self.net = VAENet(shape, architecture, widths, hidden, activation, latent_dim, likelihood, variance, classes)
 
     def inputs(self, batch: Batch) -> tuple[Tensor, ...]:
@@ -202,7 +202,7 @@ class VAE(Reconstructor):
         prior = -0.5 * (z.square() + math.log(2 * math.pi)).sum(-1)
         return prior - nll.view(num_samples, -1) - posterior.log_prob(z)
 
-    def oddness(self, *inputs: Tensor) -> dict[str, Tensor]:
+    def anomaly_scores(self, *inputs: Tensor) -> dict[str, Tensor]:
         """Beside the errors the negative ELBO of one sample, and its KL."""
         x, *y = inputs
         posterior = self.net.infer(x, *y)

@@ -17,7 +17,7 @@ from zoo.nn.checks import check_shape
 from zoo.tasks.classification.base import Classifier
 from zoo.training.initial_weights import load_weights
 from zoo.training.optim import Optim
-from zoo.training.system import known
+from zoo.training.system import require
 
 
 class Block(nn.Module):
@@ -97,7 +97,7 @@ class CIFARResNetClassifier(Classifier):
         lr: float = 0.1,
         optim: Optim | None = None,
     ) -> None:
-        input_shape, num_classes = known("input_shape", input_shape), known("num_classes", num_classes)
+        input_shape, num_classes = require("input_shape", input_shape), require("num_classes", num_classes)
         super().__init__(num_classes, label_smoothing, lr, optim)
         self.save_hyperparameters(logger=False)
         self.net = CIFARResNet(input_shape, num_classes, depth, width)

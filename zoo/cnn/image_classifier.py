@@ -10,7 +10,7 @@ from zoo.pretrained.backbone import Stem, build_backbone, pretrained_statistics
 from zoo.tasks.classification.base import Classifier
 from zoo.training.initial_weights import load_weights
 from zoo.training.optim import Optim
-from zoo.training.system import Batch, Outputs, known
+from zoo.training.system import Batch, Outputs, require
 
 AUXILIARY_WEIGHT = 0.3  # of each auxiliary head's loss (Szegedy et al., 2015, arXiv:1409.4842, section 5)
 
@@ -41,7 +41,7 @@ class ImageClassifier(Classifier):
         lr: float = 1e-3,
         optim: Optim | None = None,
     ) -> None:
-        input_shape, num_classes = known("input_shape", input_shape), known("num_classes", num_classes)
+        input_shape, num_classes = require("input_shape", input_shape), require("num_classes", num_classes)
         super().__init__(num_classes, label_smoothing, lr, optim)
         self.save_hyperparameters(logger=False)
         self.net = build_backbone(

@@ -14,7 +14,7 @@ from zoo.errors import ZooError
 from zoo.nn.checks import check_shape
 from zoo.tasks.classification.base import Classifier
 from zoo.training.optim import Optim
-from zoo.training.system import known
+from zoo.training.system import require
 
 WIDTHS = (64, 128, 256)
 
@@ -70,7 +70,7 @@ class SimpleCNNClassifier(Classifier):
         lr: float = 5e-3,
         optim: Optim | None = None,
     ) -> None:
-        input_shape, num_classes = known("input_shape", input_shape), known("num_classes", num_classes)
+        input_shape, num_classes = require("input_shape", input_shape), require("num_classes", num_classes)
         super().__init__(num_classes, label_smoothing, lr, optim)
         self.save_hyperparameters(logger=False)
         self.net = SimpleCNN(input_shape, num_classes, widths, dropout=dropout)

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from zoo.gans.dcgan import DiscriminatorNorm
-from zoo.gans.players import players
+from zoo.gans.networks import build_networks
 from zoo.nn.checks import check_labels
 from zoo.nn.codecs import Architecture
 from zoo.tasks.adversarial.base import Adversarial, Game
 from zoo.training.optim import Optim
-from zoo.training.system import known
+from zoo.training.system import require
 
 
 class ConditionalGAN(Adversarial):
@@ -40,12 +40,12 @@ class ConditionalGAN(Adversarial):
         optim: Optim | None = None,
         game: Game | None = None,
     ) -> None:
-        classes = known("num_classes", num_classes)
-        nets = players(architecture, known("input_shape", input_shape), latent_dim, widths, norm, classes)
+        classes = require("num_classes", num_classes)
+        nets = build_networks(architecture, require("input_shape", input_shape), latent_dim, widths, norm, classes)
         super().__init__(*nets, lr, optim, game)
         self.save_hyperparameters(logger=False)
 
-    def given(self, batch: Any) -> tuple[Tensor, ...]:
+    def condition(self, batch: Any) -> tuple[Tensor, ...]:
         return (batch.y,)
 
     def sample(self, num: int, *given: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from zoo.nn.norms import MapNorm
 from zoo.tasks.adversarial.base import Game, as_images, as_signed
 from zoo.tasks.translation.base import Translator
 from zoo.training.optim import Optim
-from zoo.training.system import Outputs, known
+from zoo.training.system import Outputs, require
 
 
 class ResidualBlock(nn.Module):
@@ -135,7 +135,7 @@ class CycleGAN(Translator):
         optim: Optim | None = None,
         game: Game | None = None,
     ) -> None:
-        shape = known("input_shape", input_shape)
+        shape = require("input_shape", input_shape)
         if not (cycle >= 0 and identity >= 0):
             raise ZooError(f"cycle and identity are weights of 0 or more, got {cycle} and {identity}")
         translators = Translators(*(ResNetGenerator(shape, width, num_halvings, num_blocks) for _ in range(2)))

@@ -10,13 +10,13 @@ from typing import Literal, get_args
 
 from torch import Tensor, nn
 
-from zoo.errors import ZooError
-from zoo.gans.gan import SLOPE, check_sizes, judged, spectral, with_class
+from zoo.errors import check_choice
+from zoo.gans.gan import SLOPE, check_sizes, projection_logits, spectral, with_class
 from zoo.nn.checks import check_shape
 from zoo.nn.codecs import check_codec, halvings
 from zoo.tasks.adversarial.base import Adversarial, Game
 from zoo.training.optim import Optim
-from zoo.training.system import known
+from zoo.training.system import require
 
 WIDTHS = (64, 128)
 DiscriminatorNorm = Literal["batch", "spectral", "none"]
@@ -80,8 +80,7 @@ class DCDiscriminator(nn.Module):
     ) -> None:
         super().__init__()
         check_codec("conv", input_shape, widths)
-        if norm not in get_args(DiscriminatorNorm):
-            raise ZooError(f"unknown norm {norm!r}: choose one of {', '.join(get_args(DiscriminatorNorm))}")
+        check_choice("norm", norm, get_args(DiscriminatorNorm))
         self.input_shape = tuple(input_shape)
         layers: list[nn.Module] = []
         for number, (fan_in, fan_out) in enumerate(pairwise([input_shape[0], *widths])):
@@ -102,7 +101,7 @@ class DCDiscriminator(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         check_shape(x, self.input_shape)
-        return judged(self.features(x), self.head, self.of_class, y)
+        return projection_logits(self.features(x), self.head, self.of_class, y)
 
 
 class DCGAN(Adversarial):
@@ -117,7 +116,7 @@ class DCGAN(Adversarial):
         optim: Optim | None = None,
         game: Game | None = None,
     ) -> None:
-        shape = known("input_shape", input_shape)
+        shape = require("input_shape", input_shape)
         super().__init__(DCGenerator(latent_dim, shape, widths), DCDiscriminator(shape, widths), lr, optim, game)
         self.save_hyperparameters(logger=False)
 

@@ -16,7 +16,7 @@ from zoo.errors import ZooError
 from zoo.nn.checks import check_shape
 from zoo.tasks.adversarial.base import Adversarial, Game
 from zoo.training.optim import Optim
-from zoo.training.system import known
+from zoo.training.system import require
 
 WIDTHS = (256, 512)
 SLOPE = 0.2  # of leaky ReLUs
@@ -79,7 +79,7 @@ class MLPDiscriminator(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         check_shape(x, self.input_shape)
-        return judged(self.features(x), self.head, self.of_class, y)
+        return projection_logits(self.features(x), self.head, self.of_class, y)
 
 
 class GAN(Adversarial):
@@ -94,7 +94,7 @@ class GAN(Adversarial):
         optim: Optim | None = None,
         game: Game | None = None,
     ) -> None:
-        shape = known("input_shape", input_shape)
+        shape = require("input_shape", input_shape)
         super().__init__(MLPGenerator(latent_dim, shape, widths), MLPDiscriminator(shape, widths), lr, optim, game)
         self.save_hyperparameters(logger=False)
 
@@ -120,7 +120,7 @@ def with_class(z: Tensor, y: Tensor | None, num_classes: int | None) -> Tensor:
     return torch.cat([z, F.one_hot(y, num_classes).to(z.dtype)], dim=1)
 
 
-def judged(features: Tensor, head: nn.Module, of_class: nn.Module | None, y: Tensor | None) -> Tensor:
+def projection_logits(features: Tensor, head: nn.Module, of_class: nn.Module | None, y: Tensor | None) -> Tensor:
     """Features (B, F) to logits (B,), with what the class y (B,) adds.
 
     Raises:

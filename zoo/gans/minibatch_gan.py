@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import ZooError
-from zoo.gans.players import players
+from zoo.gans.networks import build_networks
 from zoo.nn.codecs import Architecture
 from zoo.tasks.adversarial.base import Adversarial, Game
 from zoo.training.optim import Optim
-from zoo.training.system import known
+from zoo.training.system import require
 
 
 class MinibatchDiscrimination(nn.Module):
@@ -59,7 +59,7 @@ class MinibatchGAN(Adversarial):
         optim: Optim | None = None,
         game: Game | None = None,
     ) -> None:
-        nets = players(architecture, known("input_shape", input_shape), latent_dim, widths, norm="batch")
+        nets = build_networks(architecture, require("input_shape", input_shape), latent_dim, widths, norm="batch")
         num_features = nets.discriminator.num_features
         similarity = MinibatchDiscrimination(num_features, num_kernels, kernel_dim)
         nets.discriminator.head = nn.Sequential(similarity, nn.Linear(num_features + num_kernels, 1))

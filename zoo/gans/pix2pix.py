@@ -20,7 +20,7 @@ from zoo.nn.norms import MapNorm, map_norm
 from zoo.tasks.adversarial.base import Game, as_signed
 from zoo.tasks.translation.base import Translator
 from zoo.training.optim import Optim
-from zoo.training.system import Outputs, known
+from zoo.training.system import Outputs, require
 
 WIDTHS = (64, 128, 256, 512, 512, 512, 512, 512)
 PATCH_WIDTHS = (64, 128, 256, 512)
@@ -152,7 +152,7 @@ class Pix2Pix(Translator):
         optim: Optim | None = None,
         game: Game | None = None,
     ) -> None:
-        shape = known("input_shape", input_shape)
+        shape = require("input_shape", input_shape)
         if not (l1 >= 0 and adversarial >= 0 and l1 + adversarial > 0):
             raise ZooError(f"l1 and adversarial are weights of 0 or more, not both 0, got {l1} and {adversarial}")
         generator, discriminator = UNet(shape, widths, norm, dropout), PatchDiscriminator(shape, 2, d_widths, norm)
@@ -164,7 +164,7 @@ class Pix2Pix(Translator):
         self.save_hyperparameters(logger=False)
         self.l1, self.adversarial = l1, adversarial
 
-    def given(self, batch: Any) -> tuple[Tensor, ...]:
+    def condition(self, batch: Any) -> tuple[Tensor, ...]:
         return (as_signed(batch.x),)
 
     def real(self, batch: Any) -> Tensor:
@@ -178,6 +178,6 @@ class Pix2Pix(Translator):
         distance = F.l1_loss(fake, self.real(batch))
         outputs, loss = {"l1": distance / 2}, self.l1 * distance
         if self.adversarial:
-            outputs["g_loss"] = generator_loss(self.game["loss"], self.discriminator(fake, *self.given(batch)))
+            outputs["g_loss"] = generator_loss(self.game["loss"], self.discriminator(fake, *self.condition(batch)))
             loss = loss + self.adversarial * outputs["g_loss"]
         return loss, outputs

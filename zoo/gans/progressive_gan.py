@@ -19,7 +19,7 @@ from zoo.nn.codecs import check_codec, halvings
 from zoo.nn.equalized import EqualizedConv2d, EqualizedLinear, MinibatchStd, PixelNorm
 from zoo.tasks.adversarial.base import Adversarial, Game
 from zoo.training.optim import Optim
-from zoo.training.system import known
+from zoo.training.system import require
 
 
 class Growing(nn.Module):
@@ -168,7 +168,7 @@ class ProgressiveGAN(Adversarial):
     ) -> None:
         if not 0 <= growth < 1:
             raise ZooError(f"growth is a share of the training, in [0, 1), got {growth}")
-        shape = known("input_shape", input_shape)
+        shape = require("input_shape", input_shape)
         nets = ProgressiveGenerator(latent_dim, shape, widths), ProgressiveDiscriminator(shape, widths)
         adam: Optim = {"name": "adam", "betas": [0.0, 0.99], "schedule": "constant"}
         rules: Game = {"loss": "wasserstein", "penalty": "gradient", "ema": 0.999}

@@ -5,11 +5,11 @@ With two time scales (Heusel et al., 2017, arXiv:1706.08500): `game.d_lr` is the
 
 from collections.abc import Sequence
 
-from zoo.gans.players import players
+from zoo.gans.networks import build_networks
 from zoo.nn.codecs import Architecture
 from zoo.tasks.adversarial.base import Adversarial, Game
 from zoo.training.optim import Optim
-from zoo.training.system import known
+from zoo.training.system import require
 
 
 class SNGAN(Adversarial):
@@ -25,7 +25,7 @@ class SNGAN(Adversarial):
         optim: Optim | None = None,
         game: Game | None = None,
     ) -> None:
-        nets = players(architecture, known("input_shape", input_shape), latent_dim, widths, norm="spectral")
+        nets = build_networks(architecture, require("input_shape", input_shape), latent_dim, widths, norm="spectral")
         adam: Optim = {"name": "adam", "betas": [0.0, 0.9], "schedule": "constant"}
         super().__init__(*nets, lr, optim, game, {"loss": "hinge", "d_lr": 4 * lr}, adam)
         self.save_hyperparameters(logger=False)

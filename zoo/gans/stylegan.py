@@ -20,7 +20,7 @@ from zoo.nn.codecs import check_codec, halvings
 from zoo.nn.equalized import EqualizedConv2d, EqualizedLinear, MinibatchStd, PixelNorm
 from zoo.tasks.adversarial.base import Adversarial, Game
 from zoo.training.optim import Optim
-from zoo.training.system import known
+from zoo.training.system import require
 
 
 class ModulatedConv2d(nn.Module):
@@ -232,7 +232,7 @@ class StyleGAN(Adversarial):
     ) -> None:
         if not 0 <= truncation <= 1:
             raise ZooError(f"truncation must lie in [0, 1], got {truncation}")
-        shape = known("input_shape", input_shape)
+        shape = require("input_shape", input_shape)
         generator = StyleGenerator(latent_dim, shape, widths, style_dim, num_mapping, mixing)
         adam: Optim = {"name": "adam", "betas": [0.0, 0.99], "schedule": "constant"}
         rules: Game = {"penalty": "r1", "penalty_weight": 1.0, "penalty_every": 16, "ema": 0.999}
@@ -245,9 +245,9 @@ class StyleGAN(Adversarial):
         return (self.net(*inputs, truncation=self.truncation) + 1) / 2
 
     @torch.no_grad()
-    def settle(self) -> None:
+    def refresh_statistics(self) -> None:
         """Find the mean style, which only truncation reads."""
-        super().settle()
+        super().refresh_statistics()
         (z,) = self.example_inputs(10_000)
         for network in self.modules():
             if isinstance(network, StyleGenerator):

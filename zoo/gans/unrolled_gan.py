@@ -8,12 +8,12 @@ from torch import Tensor
 from torch.func import functional_call
 
 from zoo.errors import ZooError
-from zoo.gans.players import players
+from zoo.gans.networks import build_networks
 from zoo.nn.adversarial import discriminator_loss, generator_loss
 from zoo.nn.codecs import Architecture
 from zoo.tasks.adversarial.base import Adversarial, Game
 from zoo.training.optim import Optim
-from zoo.training.system import Outputs, known
+from zoo.training.system import Outputs, require
 
 
 class UnrolledGAN(Adversarial):
@@ -40,7 +40,7 @@ class UnrolledGAN(Adversarial):
             raise ZooError(f"unroll must be 0 or more, got {unroll}")
         if not unroll_lr > 0:
             raise ZooError(f"unroll_lr must be positive, got {unroll_lr}")
-        nets = players(architecture, known("input_shape", input_shape), latent_dim, widths)
+        nets = build_networks(architecture, require("input_shape", input_shape), latent_dim, widths)
         super().__init__(*nets, lr, optim, game)
         for rule in ("penalty", "weight_clip"):
             if self.game[rule] is not None:

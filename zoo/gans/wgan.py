@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from zoo.gans.players import players
+from zoo.gans.networks import build_networks
 from zoo.nn.codecs import Architecture
 from zoo.tasks.adversarial.base import Adversarial, Game
 from zoo.training.optim import Optim
-from zoo.training.system import known
+from zoo.training.system import require
 
 
 class WGAN(Adversarial):
@@ -25,7 +25,7 @@ class WGAN(Adversarial):
         optim: Optim | None = None,
         game: Game | None = None,
     ) -> None:
-        nets = players(architecture, known("input_shape", input_shape), latent_dim, widths, norm="batch")
+        nets = build_networks(architecture, require("input_shape", input_shape), latent_dim, widths, norm="batch")
         rmsprop: Optim = {"name": "rmsprop", "schedule": "constant"}
         rules: Game = {"loss": "wasserstein", "n_critic": 5, "weight_clip": 0.01}
         super().__init__(*nets, lr, optim, game, rules, rmsprop)

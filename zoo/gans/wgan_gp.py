@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from zoo.gans.players import players
+from zoo.gans.networks import build_networks
 from zoo.nn.codecs import Architecture
 from zoo.tasks.adversarial.base import Adversarial, Game
 from zoo.training.optim import Optim
-from zoo.training.system import known
+from zoo.training.system import require
 
 
 class WGANGP(Adversarial):
@@ -22,7 +22,7 @@ class WGANGP(Adversarial):
         optim: Optim | None = None,
         game: Game | None = None,
     ) -> None:
-        nets = players(architecture, known("input_shape", input_shape), latent_dim, widths)
+        nets = build_networks(architecture, require("input_shape", input_shape), latent_dim, widths)
         adam: Optim = {"name": "adam", "betas": [0.0, 0.9], "schedule": "constant"}
         rules: Game = {"loss": "wasserstein", "n_critic": 5, "penalty": "gradient", "penalty_weight": 10.0}
         super().__init__(*nets, lr, optim, game, rules, adam)

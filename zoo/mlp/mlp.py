@@ -20,7 +20,7 @@ from zoo.nn.norms import Norm, feature_norm
 from zoo.tasks.classification.base import Classifier
 from zoo.tasks.regression.base import Regressor
 from zoo.training.optim import Optim
-from zoo.training.system import Batch, Outputs, System, known
+from zoo.training.system import Batch, Outputs, System, require
 
 HIDDEN_DIMS = (256, 256)
 
@@ -79,7 +79,7 @@ class MLPClassifier(Classifier):
         lr: float = 1e-3,
         optim: Optim | None = None,
     ) -> None:
-        input_shape, num_classes = known("input_shape", input_shape), known("num_classes", num_classes)
+        input_shape, num_classes = require("input_shape", input_shape), require("num_classes", num_classes)
         super().__init__(num_classes, label_smoothing, lr, optim)
         self.save_hyperparameters(logger=False)
         self.net = MLPNet(input_shape, num_classes, hidden_dims, activation, norm=norm, dropout=dropout, init=init)
@@ -103,8 +103,8 @@ class MLPBinaryClassifier(System):
         lr: float = 1e-3,
         optim: Optim | None = None,
     ) -> None:
-        input_shape = known("input_shape", input_shape)
-        if known("num_classes", num_classes) != 2:
+        input_shape = require("input_shape", input_shape)
+        if require("num_classes", num_classes) != 2:
             raise ZooError(f"a binary classifier needs 2 classes, the data has {num_classes}: for more, use zoo.MLPClassifier")
         super().__init__(lr, optim, binary_classification())
         self.save_hyperparameters(logger=False)
@@ -138,7 +138,7 @@ class MLPRegressor(Regressor):
         lr: float = 1e-3,
         optim: Optim | None = None,
     ) -> None:
-        input_shape, num_targets = known("input_shape", input_shape), known("num_targets", num_targets)
+        input_shape, num_targets = require("input_shape", input_shape), require("num_targets", num_targets)
         super().__init__(num_targets, lr, optim)
         self.save_hyperparameters(logger=False)
         self.net = MLPNet(input_shape, num_targets, hidden_dims, activation, norm=norm, dropout=dropout, init=init)

@@ -8,11 +8,11 @@ from typing import Literal, get_args
 
 from torch import Tensor, nn
 
-from zoo.errors import ZooError
+from zoo.errors import check_choice
 from zoo.nn.checks import check_shape
 from zoo.tasks.classification.base import Classifier
 from zoo.training.optim import Optim
-from zoo.training.system import known
+from zoo.training.system import require
 
 Rule = Literal["cross_entropy", "perceptron"]
 
@@ -55,9 +55,8 @@ class Perceptron(Classifier):
         lr: float = 1e-2,
         optim: Optim | None = None,
     ) -> None:
-        input_shape, num_classes = known("input_shape", input_shape), known("num_classes", num_classes)
-        if rule not in get_args(Rule):
-            raise ZooError(f"unknown rule {rule!r}: choose one of {', '.join(get_args(Rule))}")
+        input_shape, num_classes = require("input_shape", input_shape), require("num_classes", num_classes)
+        check_choice("rule", rule, get_args(Rule))
         super().__init__(num_classes, 0.0, lr, optim)
         self.save_hyperparameters(logger=False)
         self.rule = rule

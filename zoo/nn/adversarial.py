@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.errors import ZooError
+from zoo.errors import check_choice
 
 Loss = Literal["minimax", "non_saturating", "hinge", "least_squares", "wasserstein"]
 Penalty = Literal["gradient", "r1"]
@@ -24,8 +24,7 @@ def check_loss(loss: str) -> None:
     Raises:
         ZooError: naming those there are.
     """
-    if loss not in get_args(Loss):
-        raise ZooError(f"unknown loss {loss!r}: choose one of {', '.join(get_args(Loss))}")
+    check_choice("loss", loss, get_args(Loss))
 
 
 def discriminator_loss(loss: Loss, real: Tensor, fake: Tensor) -> Tensor:

@@ -38,7 +38,7 @@ class Average(nn.Module):
                 torch._foreach_lerp_([a for a, _ in numbers], [b for _, b in numbers], 1 - self.decay)
 
     @torch.no_grad()
-    def settle(self, batches: Iterable[tuple[Tensor, ...]]) -> None:
+    def refresh_statistics(self, batches: Iterable[tuple[Tensor, ...]]) -> None:
         """Let BatchNorm see what the average itself makes of these inputs, each batch as much as another.
 
         Averaged weights make tamer maps than those that were averaged. With the average of their statistics the samples of a

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple, get_args
 
 from torch import nn
 
-from zoo.errors import ZooError
+from zoo.errors import ZooError, check_choice
 from zoo.nn.activations import Activation
 from zoo.nn.activations import activation as nonlinearity
 
@@ -85,8 +85,7 @@ def check_codec(architecture: str, input_shape: Sequence[int], widths: Sequence[
     Raises:
         ZooError: naming the argument.
     """
-    if architecture not in get_args(Architecture):
-        raise ZooError(f"unknown architecture {architecture!r}: choose one of {', '.join(get_args(Architecture))}")
+    check_choice("architecture", architecture, get_args(Architecture))
     if not all(width >= 1 for width in widths):
         raise ZooError(f"widths must be positive, got {list(widths)}")
     if hidden is not None and (hidden < 1 or architecture == "mlp"):

@@ -4,7 +4,7 @@ from typing import Literal, get_args
 
 from torch import nn
 
-from zoo.errors import ZooError
+from zoo.errors import check_choice
 from zoo.nn.activations import Activation
 
 Init = Literal["default", "he", "xavier", "lecun"]
@@ -21,8 +21,7 @@ def initialise(module: nn.Module, name: Init, activation: Activation = "relu") -
     Raises:
         ZooError: for an unknown name.
     """
-    if name not in get_args(Init):
-        raise ZooError(f"unknown init {name!r}: choose one of {', '.join(get_args(Init))}")
+    check_choice("init", name, get_args(Init))
     if name == "default":
         return
     gained = {"leaky_relu": "leaky_relu", "tanh": "tanh", "sigmoid": "sigmoid", "identity": "linear"}

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zoo.errors import ZooError
+from zoo.errors import check_choice
 
 Likelihood = Literal["bernoulli", "continuous_bernoulli", "gaussian"]
 
@@ -25,8 +25,7 @@ def check_likelihood(likelihood: str) -> None:
     Raises:
         ZooError: naming those there are.
     """
-    if likelihood not in get_args(Likelihood):
-        raise ZooError(f"unknown likelihood {likelihood!r}: choose one of {', '.join(get_args(Likelihood))}")
+    check_choice("likelihood", likelihood, get_args(Likelihood))
 
 
 def negative_log_likelihood(likelihood: Likelihood, output: Tensor, x: Tensor, logvar: Tensor | None = None) -> Tensor:

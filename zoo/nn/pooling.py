@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from zoo.errors import ZooError
+from zoo.errors import check_choice
 from zoo.nn.recurrent import valid_steps
 
 Pooling = Literal["last", "mean", "max", "concat", "attention"]
@@ -48,5 +48,4 @@ def check_pooling(pooling: str) -> None:
     Raises:
         ZooError: naming those there are.
     """
-    if pooling not in get_args(Pooling):
-        raise ZooError(f"unknown pooling {pooling!r}: choose one of {', '.join(get_args(Pooling))}")
+    check_choice("pooling", pooling, get_args(Pooling))

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from zoo.errors import ZooError
+from zoo.errors import ZooError, check_choice
 
 Kind = Literal["rnn", "lstm", "gru"]
 Backend = Literal["loop", "torch"]
@@ -125,8 +125,7 @@ def check_kind(kind: str) -> None:
     Raises:
         ZooError: naming those there are.
     """
-    if kind not in get_args(Kind):
-        raise ZooError(f"unknown cell {kind!r}: choose one of {', '.join(get_args(Kind))}")
+    check_choice("cell", kind, get_args(Kind))
 
 
 def scan(
@@ -156,8 +155,7 @@ def scan(
     Raises:
         ZooError: for an unknown backend, or what torch's kernels don't do.
     """
-    if backend not in get_args(Backend):
-        raise ZooError(f"unknown backend {backend!r}: choose one of {', '.join(get_args(Backend))}")
+    check_choice("backend", backend, get_args(Backend))
     if reverse:
         order = _reversal(x, lengths)
         outputs, final = scan(cell, take(x, order), lengths, state, truncate=truncate, backend=backend)

@@ -12,7 +12,7 @@ import torchvision
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import nn
 
-from zoo.errors import MissingFileError, ZooError
+from zoo.errors import MissingFileError, ZooError, check_choice
 from zoo.training.initial_weights import initial_weights_wanted
 
 Stem = Literal["standard", "small"]
@@ -41,8 +41,7 @@ def build_backbone(
         ZooError: for a name that neither library has, an argument that this network lacks, or an image it cannot take.
         MissingFileError: if its weights are not on this machine and can't be fetched.
     """
-    if stem not in get_args(Stem):
-        raise ZooError(f"unknown stem {stem!r}: choose one of {', '.join(get_args(Stem))}")
+    check_choice("stem", stem, get_args(Stem))
 
     def build(shape: Sequence[int], pretrained: bool) -> nn.Module:
         if _is_timm(name):

@@ -19,7 +19,7 @@ from zoo.nn.recurrent import Kind, Recurrent
 from zoo.rnn.rnn import PADDING, UNKNOWN
 from zoo.training.optim import Optim
 from zoo.training.reporting import gathered
-from zoo.training.system import Outputs, System, known
+from zoo.training.system import Outputs, System, require
 
 
 class Chunk(Protocol):
@@ -105,7 +105,7 @@ class CharLM(System):
         lr: float = 2e-3,
         optim: Optim | None = None,
     ) -> None:
-        input_shape, vocab_size = known("input_shape", input_shape), known("vocab_size", vocab_size)
+        input_shape, vocab_size = require("input_shape", input_shape), require("vocab_size", vocab_size)
         if len(input_shape) != 1 or input_shape[0] < 1:
             raise ZooError(f"input_shape is (T,), the characters of a chunk, got {tuple(input_shape)}")
         super().__init__(lr, optim, {"bits_per_char": BitsPerToken(), "perplexity": Perplexity()})

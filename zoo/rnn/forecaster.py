@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.errors import ZooError
+from zoo.errors import ZooError, check_choice
 from zoo.nn.recurrent import Kind, Recurrent
 from zoo.tasks.regression.base import Regressor
 from zoo.training.optim import Optim
-from zoo.training.system import Outputs, known
+from zoo.training.system import Outputs, require
 
 Strategy = Literal["direct", "recursive"]
 
@@ -47,8 +47,7 @@ class ForecastNet(nn.Module):
         relative: bool = False,
     ) -> None:
         super().__init__()
-        if strategy not in get_args(Strategy):
-            raise ZooError(f"unknown strategy {strategy!r}: choose one of {', '.join(get_args(Strategy))}")
+        check_choice("strategy", strategy, get_args(Strategy))
         self.horizon, self.strategy, self.relative = horizon, strategy, relative
         self.recurrent = Recurrent(kind, num_channels, hidden_dim, num_layers=num_layers, dropout=dropout)
         self.head = nn.Linear(hidden_dim, num_channels * (horizon if strategy == "direct" else 1))
@@ -121,7 +120,7 @@ class RNNForecaster(Regressor):
         lr: float = 1e-3,
         optim: Optim | None = None,
     ) -> None:
-        input_shape, num_targets = known("input_shape", input_shape), known("num_targets", num_targets)
+        input_shape, num_targets = require("input_shape", input_shape), require("num_targets", num_targets)
         if len(input_shape) != 2:
             raise ZooError(f"expected input_shape (T, C), steps and channels of a context, got {tuple(input_shape)}")
         num_steps, num_channels = input_shape

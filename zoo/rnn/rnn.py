@@ -14,7 +14,7 @@ from zoo.nn.recurrent import Kind, Recurrent, valid_steps
 from zoo.tasks.classification.base import Classifier
 from zoo.tasks.regression.base import Regressor
 from zoo.training.optim import Optim
-from zoo.training.system import known
+from zoo.training.system import require
 
 PADDING, UNKNOWN = 0, 1  # the token that fills sequences up, and the one for what is not in the vocabulary
 
@@ -148,7 +148,7 @@ class RNNClassifier(Classifier):
         lr: float = 1e-3,
         optim: Optim | None = None,
     ) -> None:
-        input_shape, num_classes = known("input_shape", input_shape), known("num_classes", num_classes)
+        input_shape, num_classes = require("input_shape", input_shape), require("num_classes", num_classes)
         super().__init__(num_classes, label_smoothing, lr, optim)
         self.save_hyperparameters(logger=False)
         self.net = RNNNet(
@@ -200,7 +200,7 @@ class RNNRegressor(Regressor):
         lr: float = 1e-3,
         optim: Optim | None = None,
     ) -> None:
-        input_shape, num_targets = known("input_shape", input_shape), known("num_targets", num_targets)
+        input_shape, num_targets = require("input_shape", input_shape), require("num_targets", num_targets)
         super().__init__(num_targets, lr, optim)
         self.save_hyperparameters(logger=False)
         self.net = RNNNet(

@@ -42,7 +42,7 @@ def binarized(trainer: Trainer) -> Any:
     return getattr(getattr(trainer.datamodule, "transform", None), "binarize", None)  # type: ignore[attr-defined]
 
 
-def require(callback: object, system: LightningModule, *methods: str) -> None:
+def require_methods(callback: object, system: LightningModule, *methods: str) -> None:
     """Refuse a system that a callback can't evaluate, before it is trained.
 
     Raises:

@@ -15,7 +15,7 @@ from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, OneCycleLR, ReduceLROnPlateau
 
-from zoo.errors import ZooError
+from zoo.errors import ZooError, check_choice
 
 Schedule = Literal["constant", "step", "cosine", "one_cycle", "plateau"]
 
@@ -67,8 +67,7 @@ def check(optim: Optim | None) -> Optim:
     if unknown := set(optim) - set(Optim.__annotations__):
         raise ZooError(f"optim has no {sorted(unknown)[0]!r}: choose from {', '.join(Optim.__annotations__)}")
     settings = _with_defaults(optim)
-    if settings["schedule"] not in get_args(Schedule):
-        raise ZooError(f"unknown schedule {settings['schedule']!r}: choose one of {', '.join(get_args(Schedule))}")
+    check_choice("schedule", settings["schedule"], get_args(Schedule))
     if settings["name"] not in list_optimizers():
         names = [str(name) for name in list_optimizers()]
         near = difflib.get_close_matches(settings["name"], names, n=3)

@@ -35,7 +35,7 @@ _FACTS_OF_DATA = ("class_names", "mean", "std", "crop", "tokenizer_json", "max_l
 Metrics = dict[str, Metric | MetricCollection]
 
 
-def known(name: str, value: T | None) -> T:
+def require(name: str, value: T | None) -> T:
     """The value of an argument that the data determines.
 
     Raises:
@@ -189,7 +189,7 @@ class System(LightningModule):
         self.log("train/lr", optimizer.param_groups[0]["lr"])
         self.log_dict({"train/loss": loss, **scalars("train", outputs)})
         if "preds" in outputs and len(metrics := self._metrics("train")):
-            self.log_dict(metrics(*_judged(outputs)))
+            self.log_dict(metrics(*_compared(outputs)))
             metrics.reset()
 
     def _evaluate(self, stage: str, batch: Any) -> Outputs:
@@ -198,7 +198,7 @@ class System(LightningModule):
             {f"{stage}/loss": loss, **scalars(stage, outputs)}, batch_size=len(batch.x), on_epoch=True, sync_dist=True
         )
         if "preds" in outputs and len(metrics := self._metrics(stage)):
-            metrics.update(*_judged(outputs))
+            metrics.update(*_compared(outputs))
             self.log_dict(metrics, on_epoch=True, batch_size=len(batch.x))
         return outputs
 
@@ -206,7 +206,7 @@ class System(LightningModule):
         return self.metrics[f"{stage}_metrics"]  # type: ignore[return-value]
 
 
-def _judged(outputs: Outputs) -> tuple[Tensor, Tensor]:
+def _compared(outputs: Outputs) -> tuple[Tensor, Tensor]:
     """What metrics compare. torchmetrics' mean squared error takes flat views, and images in channels_last have none."""
     return outputs["preds"].contiguous(), outputs["target"].contiguous()
 

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from datamodules import Digits
 from zoo.cli.claims import Claim, Row, main
-from zoo.gans.players import Players, players
+from zoo.gans.networks import Networks, build_networks
 from zoo.nn.adversarial import discriminator_loss, generator_loss
 from zoo.nn.codecs import Architecture
 
@@ -72,7 +72,7 @@ def update(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
     optimizer.step()
 
 
-def play(nets: Players, real: Tensor, num_iterations: int) -> None:
+def play(nets: Networks, real: Tensor, num_iterations: int) -> None:
     """SNGAN's game: hinge loss, the discriminator four times as fast."""
     generator, discriminator = nets
     d = torch.optim.Adam(discriminator.parameters(), 8e-4, (0.0, 0.9), fused=True)
@@ -132,7 +132,7 @@ def make_exact(discriminator: nn.Module, x: Tensor) -> None:
         discriminator(x)
 
 
-def steepness(nets: Players, real: Tensor, sizes: Sizes) -> Steepness:
+def steepness(nets: Networks, real: Tensor, sizes: Sizes) -> Steepness:
     """Bounds of the discriminator's Lipschitz constant."""
     generator, discriminator = nets[0].eval(), nets[1].eval()  # the estimates of norms stay as they are
     flattened, layers = norms_of_layers(discriminator)
@@ -158,7 +158,7 @@ def measure(full: bool) -> Claim:
         for architecture, widths in ARCHITECTURES.items():
             for norm, name in NORMS.items():
                 torch.manual_seed(seed)
-                nets = players(architecture, SHAPE, LATENT_DIM, widths, norm)  # type: ignore[arg-type]  # a key of NORMS
+                nets = build_networks(architecture, SHAPE, LATENT_DIM, widths, norm)  # type: ignore[arg-type]  # a key of NORMS
                 found.setdefault((architecture, name, "untrained"), []).append(steepness(nets, real, sizes))
                 for net in nets:
                     net.train()

@@ -1,4 +1,4 @@
-"""Players of every size: what they make and take, and what they refuse."""
+"""Networks of every size: what they make and take, and what they refuse."""
 
 from typing import Any
 
@@ -9,13 +9,13 @@ from torch import nn
 from zoo.gans.conditional_gan import ConditionalGAN
 from zoo.gans.dcgan import DCGAN, DCDiscriminator, DCGenerator
 from zoo.gans.gan import GAN, MLPDiscriminator, MLPGenerator
-from zoo.gans.players import players
+from zoo.gans.networks import build_networks
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (1, 28, 28), (3, 32, 32), (1, 27, 30)])
 @pytest.mark.parametrize("architecture", ["mlp", "conv"])
-def test_images_of_any_size_are_drawn_and_judged(architecture: Any, shape: tuple[int, int, int]) -> None:
-    generator, discriminator = players(architecture, shape, 5, (6, 7))
+def test_images_of_any_size_are_drawn_and_compared(architecture: Any, shape: tuple[int, int, int]) -> None:
+    generator, discriminator = build_networks(architecture, shape, 5, (6, 7))
     x = generator(torch.randn(4, 5))
     assert x.shape == (4, *shape)
     assert -1 <= x.min() < x.max() <= 1
@@ -79,7 +79,7 @@ def test_classes_are_drawn_in_turn_or_as_asked() -> None:
         (lambda: GAN((2,), latent_dim=0), "latent_dim must be at least 1, got 0"),
         (lambda: GAN((2,), widths=[]), r"widths must be one or more positive numbers, got \[\]"),
         (lambda: GAN(), "input_shape is not known"),
-        (lambda: players("rnn", (2,), 3, (4,)), "unknown architecture 'rnn': choose one of mlp, conv"),  # type: ignore[arg-type]
+        (lambda: build_networks("rnn", (2,), 3, (4,)), "unknown architecture 'rnn': choose one of mlp, conv"),  # type: ignore[arg-type]
         (lambda: DCDiscriminator((1, 8, 8), norm="layer"), "unknown norm 'layer': choose one of batch, spectral, none"),  # type: ignore[arg-type]
         (lambda: MLPDiscriminator((2,), norm="batch"), "unknown norm 'batch' of a dense discriminator"),
         (lambda: MLPDiscriminator((2,))(torch.zeros(3, 5)), r"built for inputs of shape \(2,\), got \(5,\)"),

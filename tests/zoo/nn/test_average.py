@@ -45,14 +45,14 @@ def test_statistics_are_those_of_the_average() -> None:
     network(x)
     average.update(network)
     assert average.module[1].running_var.min() > 0.5  # type: ignore[index, union-attr]
-    average.settle([(x[:100],), (x[100:],)])
+    average.refresh_statistics([(x[:100],), (x[100:],)])
     norm = average.module[1]  # type: ignore[index]
     assert torch.equal(norm.running_mean, torch.zeros(4))
     assert torch.equal(norm.running_var, torch.zeros(4))
     assert norm.momentum == 0.1
     with torch.no_grad():
         average.module[0].weight.copy_(torch.randn(4, 3))  # type: ignore[index, union-attr, operator]
-    average.settle([(x[:100],), (x[100:],)])
+    average.refresh_statistics([(x[:100],), (x[100:],)])
     maps = average.module[0](x)  # type: ignore[index, operator]
     expected = torch.stack([maps[:100].var(0), maps[100:].var(0)]).mean(0)
     torch.testing.assert_close(norm.running_var, expected)

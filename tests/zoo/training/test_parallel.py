@@ -150,7 +150,7 @@ def test_the_average_of_a_sharded_generator_has_statistics_of_its_own(tmp_path: 
     system: Any = load_system(run / "checkpoints" / "last.ckpt")
     kept = {name: value.clone() for name, value in system.average.named_buffers()}
     (z,) = system.example_inputs(2560)
-    system.average.settle((part,) for part in z.split(128))
+    system.average.refresh_statistics((part,) for part in z.split(128))
     for name, value in system.average.named_buffers():
         torch.testing.assert_close(value, kept[name])
 

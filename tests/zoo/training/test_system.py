@@ -18,7 +18,7 @@ from datamodules.core.batch import Batch
 from zoo.cnn.simple_cnn import SimpleCNNClassifier
 from zoo.mlp.mlp import MLPClassifier
 from zoo.training.checkpoint import AtomicCheckpointIO, load_system, read_checkpoint
-from zoo.training.system import Outputs, System, known
+from zoo.training.system import Outputs, System, require
 
 Fit = Callable[..., Trainer]
 Blobs = Callable[..., DataModule]
@@ -234,9 +234,9 @@ def test_a_run_of_convolutions_goes_on_from_its_checkpoint(fit: Fit, digits: Dig
 
 
 def test_what_the_data_determines_is_passed_through_or_named() -> None:
-    assert known("num_classes", 0) == 0
+    assert require("num_classes", 0) == 0
     with pytest.raises(ValueError, match=r"vocab_size is not known: .* give it by hand \(model.vocab_size\)"):
-        known("vocab_size", None)
+        require("vocab_size", None)
 
 
 @pytest.mark.parametrize("lr", [0.0, -1e-3, float("nan")])

@@ -30,7 +30,7 @@ from zoo.training.optim import Optim, configure
 from zoo.training.parallel import share_buffers
 from zoo.training.system import Outputs, System, scalars
 
-_NUM_SETTLING, _AT_ONCE = 2560, 128  # samples that the average's statistics are of
+_NUM_REFRESH, _AT_ONCE = 2560, 128  # samples that the average's statistics are of
 Step = Callable[[Any, Tensor], tuple[Tensor, Outputs]]
 
 
@@ -96,7 +96,7 @@ class TwoPlayers(System):
         rules: Game | None = None,
         own_optim: Optim = OPTIM,
     ) -> None:
-        super().__init__(lr, changed(own_optim, optim or Optim()))
+        super().__init__(lr, merge_optim(own_optim, optim or Optim()))
         if self.optim.get("schedule") == "plateau":
             raise ZooError("schedule 'plateau' waits for a loss to fall, and a game's does not: choose another")
         self.game: Game = check_game({**_DEFAULTS, **(rules or {}), **(game or {})})
@@ -113,7 +113,7 @@ class TwoPlayers(System):
         """The generator that plays; in evaluation the one that a user wants."""
         return self.generator if self.training else self.net
 
-    def given(self, batch: Any) -> tuple[Tensor, ...]:
+    def condition(self, batch: Any) -> tuple[Tensor, ...]:
         """What of a batch both players are told."""
         return ()
 
@@ -130,7 +130,7 @@ class TwoPlayers(System):
 
         `fake`, without its graph, is what the generator made of the batch, if it has already.
         """
-        real, given = self.real(batch), self.given(batch)
+        real, given = self.real(batch), self.condition(batch)
         if fake is None:
             with torch.no_grad():
                 fake = self.fake(batch)
@@ -145,7 +145,7 @@ class TwoPlayers(System):
     def g_step(self, batch: Any, progress: Tensor, fake: Tensor | None = None) -> tuple[Tensor, Outputs]:
         """The generator's loss; `fake`, with its graph, is what it made of the batch, if it has already."""
         fake = self.fake(batch) if fake is None else fake
-        loss = generator_loss(self.game["loss"], self.discriminator(fake, *self.given(batch)))
+        loss = generator_loss(self.game["loss"], self.discriminator(fake, *self.condition(batch)))
         return loss, {"g_loss": loss}
 
     def keep(self, outputs: Outputs) -> None:
@@ -247,7 +247,7 @@ class Adversarial(TwoPlayers):
     """Base of every GAN that draws from noise: `generator` is of noise (B, Z), and of `given`, to samples."""
 
     headline = ("test/fd_*_samples", "test/modes")
-    _settled_at = -1
+    _refreshed_at = -1
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Noise (B, Z), and `given`, to samples: images in [0, 1]."""
@@ -263,52 +263,52 @@ class Adversarial(TwoPlayers):
 
     def predict_step(self, batch: Any, batch_idx: int) -> Outputs:
         """What the discriminator says of real samples: logits (B,)."""
-        return {"logit": self.discriminator(self.real(batch), *self.given(batch)), "position": batch.position}
+        return {"logit": self.discriminator(self.real(batch), *self.condition(batch)), "position": batch.position}
 
     def noise(self, num: int) -> Tensor:
         """What the generator starts from: (num, Z), normal."""
         return torch.randn(num, self.hparams["latent_dim"], device=self.device)
 
     def fake(self, batch: Any) -> Tensor:
-        return self.player(self.noise(len(batch.x)), *self.given(batch))
+        return self.player(self.noise(len(batch.x)), *self.condition(batch))
 
     def example_inputs(self, batch_size: int) -> tuple[Tensor, ...]:
         return (torch.randn(batch_size, self.hparams["latent_dim"], generator=torch.Generator().manual_seed(0)),)
 
     def on_fit_start(self) -> None:
         super().on_fit_start()
-        self._settled_at = -1
+        self._refreshed_at = -1
 
     def on_validation_start(self) -> None:
         super().on_validation_start()
         if self.trainer.state.fn == "fit":
-            self._settle_once()
+            self._refresh_once()
 
     def on_train_end(self) -> None:
-        self._settle_once()
+        self._refresh_once()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
-        self._settle_once()
+        self._refresh_once()
         if state := checkpoint["state_dict"]:  # a copy, if it was put together from shards
             state |= {name: value for name, value in self.named_buffers() if name in state}
 
-    def settle(self) -> None:
+    def refresh_statistics(self) -> None:
         """Find what belongs to the weights of the moment but is not learned, of the same noise every time.
 
         Here the average's statistics of BatchNorm; called before anybody judges or saves.
         """
         if self.average is not None:
-            inputs = (torch.split(value.to(self.device), _AT_ONCE) for value in self.example_inputs(_NUM_SETTLING))
-            self.average.settle(zip(*inputs, strict=True))
+            inputs = (torch.split(value.to(self.device), _AT_ONCE) for value in self.example_inputs(_NUM_REFRESH))
+            self.average.refresh_statistics(zip(*inputs, strict=True))
 
-    def _settle_once(self) -> None:
-        if self._settled_at != self.global_step:
-            self._settled_at = self.global_step
-            self.settle()
+    def _refresh_once(self) -> None:
+        if self._refreshed_at != self.global_step:
+            self._refreshed_at = self.global_step
+            self.refresh_statistics()
 
 
-def changed(own: Optim, optim: Optim) -> Optim:
+def merge_optim(own: Optim, optim: Optim) -> Optim:
     """A class's optimizer with what a user has otherwise; betas go with the optimizer that they are of."""
     same = optim.get("name", own["name"]) == own["name"]
     return {**own, **optim} if same else {"schedule": own["schedule"], **optim}

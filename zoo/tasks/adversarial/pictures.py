@@ -43,7 +43,7 @@ class GamePictures(Callback):
         model, num = pl_module, _ROWS * _COLUMNS if batch.x.ndim == 4 else _POINTS
         inputs = (value.to(model.device) for value in model.example_inputs(num))
         x = model(*inputs)  # in every process: a sharded network needs them all
-        told = model.given(batch)
+        told = model.condition(batch)
         real = model.discriminator(model.real(batch), *told)
         fake = model.discriminator(model.fake(batch), *told)
         if not writes(trainer):

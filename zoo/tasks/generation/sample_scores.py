@@ -20,7 +20,7 @@ from zoo.metrics.generation import (
     shares,
 )
 from zoo.pretrained.features import INCEPTION, extractor_of
-from zoo.tasks.evaluation import batches, binarized, check_counts, require, samples
+from zoo.tasks.evaluation import batches, binarized, check_counts, require_methods, samples
 from zoo.tasks.tiles import save_tiles
 from zoo.training.reporting import gathered, log_pictures, writes
 
@@ -52,7 +52,7 @@ class SampleScores(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage not in ("fit", "test"):
             return
-        require(self, pl_module, "sample")
+        require_methods(self, pl_module, "sample")
         if binarized(trainer):
             raise ZooError("binary pixels and the grey means of samples differ in all features: leave SampleScores out")
         self._network = extractor_of(self.extractor)
@@ -134,7 +134,7 @@ class PointModes(Callback):
         self.num_samples = num_samples
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        require(self, pl_module, "sample")
+        require_methods(self, pl_module, "sample")
         if not hasattr(trainer.datamodule, "centres"):  # type: ignore[attr-defined]
             data = type(trainer.datamodule).__name__  # type: ignore[attr-defined]
             raise ZooError(f"PointModes is for data with known centres, as GaussianMixture has, {data} has none: leave it out")

@@ -8,7 +8,7 @@ from torch import Tensor
 from torchmetrics.functional.classification import binary_auroc
 
 from zoo.errors import ZooError
-from zoo.tasks.evaluation import batches, binarized, check_counts, require
+from zoo.tasks.evaluation import batches, binarized, check_counts, require_methods
 from zoo.training.links import import_class
 from zoo.training.reporting import gathered
 
@@ -16,7 +16,8 @@ from zoo.training.reporting import gathered
 class AnomalyDetection(Callback):
     """Logs after test how well the model tells its test images from those of another set, of which it saw none.
 
-    The other set is opened before training begins, so that a missing one costs no run. For systems with `oddness(*inputs)`,
+    The other set is opened before training begins, so that a missing one costs no run. For systems with
+    `anomaly_scores(*inputs)`,
     scores (B,) by name, larger where an image is odder. `test/auroc_<score>_<data>` is the probability that an image of the
     other set is odder than one of the own: 1 is perfect, 0.5 is chance, 0 is a model that finds the other set more likely
     (Nalisnick et al., 2019, arXiv:1810.09136).
@@ -35,7 +36,7 @@ class AnomalyDetection(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage not in ("fit", "test"):
             return
-        require(self, pl_module, "oddness")
+        require_methods(self, pl_module, "anomaly_scores")
         try:
             kind = import_class(f"datamodules.{self.data}")
         except AttributeError as error:
@@ -56,14 +57,14 @@ class AnomalyDetection(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
         model: Any = pl_module
-        for name, score in model.oddness(*model.inputs(batch)).items():
+        for name, score in model.anomaly_scores(*model.inputs(batch)).items():
             self._own.setdefault(name, []).append(score.float().cpu())
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         model: Any = pl_module
         found: dict[str, list[Tensor]] = {}
         for batch in batches(trainer, "test", self._other, self.num_images):
-            for name, score in model.oddness(*model.inputs(batch)).items():
+            for name, score in model.anomaly_scores(*model.inputs(batch)).items():
                 found.setdefault(name, []).append(score.float().cpu())
         for name in found:
             inside = torch.cat(gathered(trainer, self._own[name]))[: self.num_images]

@@ -31,7 +31,7 @@ class Reconstructor(System):
         """The image of each code: (B, C, H, W) in [0, 1]."""
         return self.net.decode(*inputs)  # type: ignore[operator]
 
-    def oddness(self, *inputs: Tensor) -> dict[str, Tensor]:
+    def anomaly_scores(self, *inputs: Tensor) -> dict[str, Tensor]:
         """By how much each image is not like those learned: scores (B,) by name, larger where it is odder."""
         x = inputs[0]
         return {"mse": (self(*inputs) - x).square().flatten(1).mean(1)}

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from zoo.metrics.latent import active_units, importance_weighted_bound
-from zoo.tasks.evaluation import check_counts, require
+from zoo.tasks.evaluation import check_counts, require_methods
 from zoo.training.predictions import write_csv
 from zoo.training.reporting import gathered, log_pictures, log_table, writes
 
@@ -33,7 +33,7 @@ class LikelihoodBound(Callback):
         self._kl: list[Tensor] = []
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        require(self, pl_module, "log_weights")
+        require_methods(self, pl_module, "log_weights")
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._means, self._kl = [], []

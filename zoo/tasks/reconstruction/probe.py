@@ -7,7 +7,7 @@ from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from zoo.metrics.probe import linear_probe, principal_components
-from zoo.tasks.evaluation import batches, check_counts, require
+from zoo.tasks.evaluation import batches, check_counts, require_methods
 from zoo.training.reporting import gathered
 
 
@@ -26,7 +26,7 @@ class LinearProbe(Callback):
         self.num_images = num_images
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        require(self, pl_module, "encode")
+        require_methods(self, pl_module, "encode")
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         z, x, y = self._read(trainer, pl_module, "train")

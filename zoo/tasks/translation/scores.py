@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from zoo.metrics.generation import kernel_distance
 from zoo.metrics.image_probe import image_probe, share_called
 from zoo.pretrained.features import distance_name, extractor_of, frechet_distance
-from zoo.tasks.evaluation import batches, check_counts, require
+from zoo.tasks.evaluation import batches, check_counts, require_methods
 
 
 class PairScores(Callback):
@@ -30,7 +30,7 @@ class PairScores(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage in ("fit", "test"):
-            require(self, pl_module, "strips")
+            require_methods(self, pl_module, "strips")
             self._metric = frechet_distance(self.extractor)  # before training, so that a name that is none costs no run
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -82,7 +82,7 @@ class CycleScores(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage in ("fit", "test"):
-            require(self, pl_module, "back")
+            require_methods(self, pl_module, "back")
             self._named = _Classes(self.classifier) if self.classifier else None
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -310,7 +310,7 @@ def test_the_average_is_settled_when_training_ends_and_in_every_fit(fit: Fit) ->
     for _ in range(2):
         fit(system, Digits(normalize=False, batch_size=130), max_steps=3, limit_val_batches=0)
         kept = state(system)
-        system.settle()
+        system.refresh_statistics()
         assert same(system.state_dict(), kept)
 
 

@@ -181,7 +181,7 @@ def test_predicting_writes_codes(fit: Fit, tmp_path: Path) -> None:
     [
         (LikelihoodBound(), Autoencoder(SHAPE), r"LikelihoodBound is for systems with log_weights\(\), Autoencoder has none"),
         (LinearProbe(), MLPClassifier(SHAPE, 10), r"LinearProbe is for systems with encode\(\), MLPClassifier has none"),
-        (AnomalyDetection(), MLPClassifier(SHAPE, 10), r"AnomalyDetection is for systems with oddness\(\)"),
+        (AnomalyDetection(), MLPClassifier(SHAPE, 10), r"AnomalyDetection is for systems with anomaly_scores\(\)"),
         (AnomalyDetection("MNISTT"), Autoencoder(SHAPE), "datamodules has no 'MNISTT'"),
         (FrechetDistance("lost"), Autoencoder(SHAPE), "no published weights 'lost'"),
     ],
