@@ -1,4 +1,4 @@
-"""Every command of the README is run as it stands there, and its table is the catalog's."""
+"""Every command of the README and of the page on your own data is run as it stands there."""
 
 import os
 import re
@@ -10,12 +10,19 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
-TEXT = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```bash\n(.*?)```", TEXT, re.DOTALL)
-SET_UP = [block for block in BLOCKS if "-m venv" in block]  # .ci/run runs the second in a fresh environment
-COMMANDS = [
-    line.split("  #")[0].strip() for block in BLOCKS if block not in SET_UP for line in block.splitlines() if line.strip()
-]
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+GUIDE = (ROOT / "docs" / "your_data.md").read_text(encoding="utf-8")
+SET_UP = [block for block in re.findall(r"```bash\n(.*?)```", TEXT, re.DOTALL) if "-m venv" in block]  # .ci/run runs the second
+
+
+def commands(text: str) -> list[str]:
+    """The commands of a page's bash blocks, without those that set up an environment."""
+    blocks = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
+    return [line.split("  #")[0].strip() for block in blocks if block not in SET_UP for line in block.splitlines() if line]
+
+
+PAGES = {"readme": commands(TEXT), "guide": commands(GUIDE)}
+COMMANDS = [(page, command) for page, lines in PAGES.items() for command in lines]
 
 
 def shell(command: str, folder: Path, **more: str) -> str:
@@ -28,10 +35,8 @@ def shell(command: str, folder: Path, **more: str) -> str:
     return done.stdout
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A user's folder with their table, the zoo's recipes as in a checkout, and a finished run for RUN."""
-    folder = tmp_path_factory.mktemp("user")
+def own_data(folder: Path) -> Path:
+    """Fill a user's folder with their pictures, texts, tables and series, beside the zoo's recipes as in a checkout."""
     (folder / "recipes").symlink_to(ROOT / "recipes")
     rows = [f"{i % 7},{i % 3},{'yes' if (i % 7) > 3 else 'no'}" for i in range(200)]
     (folder / "mine.csv").write_text("\n".join(["height,width,label", *rows]) + "\n")
@@ -52,9 +57,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "NEW_TEXTS.txt").write_text("praise for this\nblame for that\n")
     months = [f"{1990 + i // 12}-{i % 12 + 1:02},{100 + i + 20 * (i % 12)}" for i in range(400)]
     (folder / "SERIES.csv").write_text("\n".join(["month,sold", *months]) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def readme(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A user's folder with a finished run for RUN, whose output lies beside it."""
+    folder = own_data(tmp_path_factory.mktemp("readme"))
     start = SET_UP[0].strip().split("&&")[-1].replace(".venv/bin/", "")
     (folder / "output.txt").write_text(shell(start + " --run_dir RUN", folder, WANDB_MODE="offline"))
     return folder
+
+
+@pytest.fixture(scope="module")
+def guide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return own_data(tmp_path_factory.mktemp("guide"))
 
 
 def test_there_are_two_set_up_commands_and_each_is_one_line() -> None:
@@ -63,9 +80,9 @@ def test_there_are_two_set_up_commands_and_each_is_one_line() -> None:
     assert test.split("&&")[-1].split() == [".venv/bin/python", "-m", "pytest", "-n", "2"]
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_command(command: str, folder: Path) -> None:
-    shell(command, folder)
+@pytest.mark.parametrize(("page", "command"), COMMANDS)
+def test_command(page: str, command: str, request: pytest.FixtureRequest) -> None:
+    shell(command, request.getfixturevalue(page))
 
 
 def test_the_python_example(tmp_path: Path) -> None:
@@ -76,14 +93,14 @@ def test_the_python_example(tmp_path: Path) -> None:
 
 def test_the_prediction_shown_is_what_the_command_prints(tmp_path: Path) -> None:
     (shown,) = re.findall(r"<!-- predicted -->\n```text\n(.*?)```", TEXT, re.DOTALL)
-    (command,) = [command for command in COMMANDS if command.startswith("echo")]
+    (command,) = [command for command in PAGES["readme"] if command.startswith("echo")]
     assert shell(command, tmp_path).startswith(shown)
 
 
-def test_the_output_shown_is_what_the_command_prints(folder: Path) -> None:
+def test_the_output_shown_is_what_the_command_prints(readme: Path) -> None:
     """The same rows and scores; times and the run's directory differ."""
     (shown,) = re.findall(r"<!-- output -->\n```text\n(.*?)```", TEXT, re.DOTALL)
-    printed = (folder / "output.txt").read_text()
+    printed = (readme / "output.txt").read_text()
 
     def rows(text: str) -> list[tuple[str, str]]:
         found = re.findall(r"^  (\S.*?)  +(.*)$", text, re.MULTILINE)
