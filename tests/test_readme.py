@@ -21,8 +21,7 @@ def commands(text: str) -> list[str]:
     return [line.split("  #")[0].strip() for block in blocks if block not in SET_UP for line in block.splitlines() if line]
 
 
-PAGES = {"readme": commands(TEXT), "guide": commands(GUIDE)}
-COMMANDS = [(page, command) for page, lines in PAGES.items() for command in lines]
+COMMANDS = list(dict.fromkeys([*commands(TEXT), *commands(GUIDE)]))  # in order; what stands on both pages runs once
 
 
 def shell(command: str, folder: Path, **more: str) -> str:
@@ -35,8 +34,10 @@ def shell(command: str, folder: Path, **more: str) -> str:
     return done.stdout
 
 
-def own_data(folder: Path) -> Path:
-    """Fill a user's folder with their pictures, texts, tables and series, beside the zoo's recipes as in a checkout."""
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A user's folder with their own data, the zoo's recipes as in a checkout, and a finished run for RUN."""
+    folder = tmp_path_factory.mktemp("user")
     (folder / "recipes").symlink_to(ROOT / "recipes")
     rows = [f"{i % 7},{i % 3},{'yes' if (i % 7) > 3 else 'no'}" for i in range(200)]
     (folder / "mine.csv").write_text("\n".join(["height,width,label", *rows]) + "\n")
@@ -57,21 +58,9 @@ def own_data(folder: Path) -> Path:
     (folder / "NEW_TEXTS.txt").write_text("praise for this\nblame for that\n")
     months = [f"{1990 + i // 12}-{i % 12 + 1:02},{100 + i + 20 * (i % 12)}" for i in range(400)]
     (folder / "SERIES.csv").write_text("\n".join(["month,sold", *months]) + "\n")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def readme(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A user's folder with a finished run for RUN, whose output lies beside it."""
-    folder = own_data(tmp_path_factory.mktemp("readme"))
     start = SET_UP[0].strip().split("&&")[-1].replace(".venv/bin/", "")
     (folder / "output.txt").write_text(shell(start + " --run_dir RUN", folder, WANDB_MODE="offline"))
     return folder
-
-
-@pytest.fixture(scope="module")
-def guide(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return own_data(tmp_path_factory.mktemp("guide"))
 
 
 def test_there_are_two_set_up_commands_and_each_is_one_line() -> None:
@@ -80,9 +69,9 @@ def test_there_are_two_set_up_commands_and_each_is_one_line() -> None:
     assert test.split("&&")[-1].split() == [".venv/bin/python", "-m", "pytest", "-n", "2"]
 
 
-@pytest.mark.parametrize(("page", "command"), COMMANDS)
-def test_command(page: str, command: str, request: pytest.FixtureRequest) -> None:
-    shell(command, request.getfixturevalue(page))
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command(command: str, folder: Path) -> None:
+    shell(command, folder)
 
 
 def test_the_python_example(tmp_path: Path) -> None:
@@ -93,14 +82,14 @@ def test_the_python_example(tmp_path: Path) -> None:
 
 def test_the_prediction_shown_is_what_the_command_prints(tmp_path: Path) -> None:
     (shown,) = re.findall(r"<!-- predicted -->\n```text\n(.*?)```", TEXT, re.DOTALL)
-    (command,) = [command for command in PAGES["readme"] if command.startswith("echo")]
+    (command,) = [command for command in COMMANDS if command.startswith("echo")]
     assert shell(command, tmp_path).startswith(shown)
 
 
-def test_the_output_shown_is_what_the_command_prints(readme: Path) -> None:
+def test_the_output_shown_is_what_the_command_prints(folder: Path) -> None:
     """The same rows and scores; times and the run's directory differ."""
     (shown,) = re.findall(r"<!-- output -->\n```text\n(.*?)```", TEXT, re.DOTALL)
-    printed = (readme / "output.txt").read_text()
+    printed = (folder / "output.txt").read_text()
 
     def rows(text: str) -> list[tuple[str, str]]:
         found = re.findall(r"^  (\S.*?)  +(.*)$", text, re.MULTILINE)
