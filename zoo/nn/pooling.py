@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import check_choice
-from zoo.nn.recurrent import valid_steps
+from zoo.nn.cells import valid_steps
 
 Pooling = Literal["last", "mean", "max", "concat", "attention"]
 

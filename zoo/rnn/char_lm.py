@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from zoo.errors import ZooError
 from zoo.metrics.language import BitsPerToken, Perplexity
-from zoo.nn.recurrent import Kind, Recurrent
+from zoo.nn.cells import Kind
+from zoo.nn.recurrent import Recurrent
 from zoo.rnn.rnn import PADDING, UNKNOWN
 from zoo.training.optim import Optim
 from zoo.training.reporting import gathered

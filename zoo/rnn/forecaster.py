@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.errors import ZooError, check_choice
-from zoo.nn.recurrent import Kind, Recurrent
+from zoo.nn.cells import Kind
+from zoo.nn.recurrent import Recurrent
 from zoo.tasks.regression.base import Regressor
 from zoo.training.optim import Optim
 from zoo.training.system import Outputs, require

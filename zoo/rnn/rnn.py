@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import ZooError
+from zoo.nn.cells import Kind, valid_steps
 from zoo.nn.pooling import AttentionPooling, Pooling, check_pooling, masked_max, masked_mean
-from zoo.nn.recurrent import Kind, Recurrent, valid_steps
+from zoo.nn.recurrent import Recurrent
 from zoo.tasks.classification.base import Classifier
 from zoo.tasks.regression.base import Regressor
 from zoo.training.optim import Optim

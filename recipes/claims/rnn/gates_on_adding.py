@@ -19,7 +19,8 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from zoo.cli.claims import Claim, Row, main
-from zoo.nn.recurrent import Kind, LSTMCell, Recurrent, cells_of
+from zoo.nn.cells import Kind, LSTMCell
+from zoo.nn.recurrent import Recurrent, cells_of
 
 CLAIM = "An LSTM's input gate learns to open at the steps that matter and to close elsewhere."
 OPEN, CLOSED = 0.5, 0.25  # a mean gate above the one is called open, below the other closed

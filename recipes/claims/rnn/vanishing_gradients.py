@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from recipes.claims.rnn.gates_on_adding import Adder, adding, train
 from zoo.cli.claims import Claim, Row, main
-from zoo.nn.recurrent import CELLS, Cell, Kind, Recurrent, RNNCell, State, cells_of, scan
+from zoo.nn.cells import CELLS, Cell, Kind, RNNCell, State, scan
+from zoo.nn.recurrent import Recurrent, cells_of
 
 CLAIM = "A vanilla RNN's gradient vanishes with the time lag; an LSTM's and a GRU's do not."
 VANISHED = 0.01  # less than this share left after LAG steps

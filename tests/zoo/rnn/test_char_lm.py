@@ -15,7 +15,7 @@ from torch import Tensor
 from datamodules import CharText
 from datamodules.text.char_text import StreamBatch
 from zoo.cli.main import main
-from zoo.nn.recurrent import Kind
+from zoo.nn.cells import Kind
 from zoo.rnn import char_lm
 from zoo.rnn.char_lm import CharLM, sample
 from zoo.training.checkpoint import read_checkpoint

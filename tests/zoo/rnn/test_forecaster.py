@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from datamodules import Series
 from datamodules.core.batch import SequenceBatch
 from zoo.cli.export import Format, export
-from zoo.nn.recurrent import Kind
+from zoo.nn.cells import Kind
 from zoo.rnn.forecaster import ForecastNet, RNNForecaster, Strategy
 from zoo.training.checkpoint import AtomicCheckpointIO
 
@@ -203,7 +203,7 @@ def test_refuses_windows_that_are_not_full() -> None:
         ({"strategy": "oracle"}, "unknown strategy 'oracle': choose one of direct, recursive"),
         ({"kind": "transformer"}, "unknown cell 'transformer'"),
         ({"hidden_dim": 0}, "hidden_dim and num_layers must be at least 1"),
-        ({"dropout": 0.5}, r"dropout lies in \[0, 1\) and works between layers, got 0.5 with 1 layer"),
+        ({"dropout": 0.5}, "dropout acts between layers: set num_layers to 2 or more, or dropout to 0, got dropout 0.5"),
         ({"lr": 0.0}, "lr must be positive, got 0.0"),
     ],
 )

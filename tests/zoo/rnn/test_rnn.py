@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from datamodules.core.batch import SequenceBatch
+from zoo.nn.cells import Kind
 from zoo.nn.pooling import Pooling
-from zoo.nn.recurrent import Kind
 from zoo.rnn.rnn import PADDING, UNKNOWN, RNNClassifier, RNNNet, RNNRegressor, example_sequences
 
 PROGRESS = torch.tensor(0.5)
