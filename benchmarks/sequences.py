@@ -170,4 +170,5 @@ if __name__ == "__main__":
     measured = [scans(size, arguments.rounds) for size in SIZES]
     measured += [ways(share, arguments.rounds) for share in SHARES]
     measured += [batches(arguments.batches, arguments.rounds)]
-    keep([{**result, "hardware": machine} for result in measured], __file__, arguments.output)
+    about = {"hardware": machine, "threads": torch.get_num_threads()}
+    keep([{**result, **about} for result in measured], __file__, arguments.output)

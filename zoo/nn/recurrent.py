@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from zoo.errors import ZooError, check_choice
 from zoo.nn.cells import CELLS, Cell, Kind, State, reversal, scan, take, valid_steps
 
+FORGET_BIAS = 1.0  # of an LSTM, by default
 _MODULES: dict[Kind, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 _KERNELS: dict[Kind, Callable[..., Any]] = {"rnn": torch.rnn_tanh, "lstm": torch.lstm, "gru": torch.gru}
 _KINDS: dict[str, Kind] = {"RNN_TANH": "rnn", "LSTM": "lstm", "GRU": "gru"}  # by torch's name of a module's mode
@@ -63,7 +64,7 @@ class Recurrent(nn.Module):
         num_layers: int = 1,
         bidirectional: bool = False,
         dropout: float = 0.0,
-        forget_bias: float = 1.0,
+        forget_bias: float = FORGET_BIAS,
         truncate: int | None = None,
     ) -> None:
         super().__init__()

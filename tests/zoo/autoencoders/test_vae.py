@@ -155,7 +155,7 @@ def test_a_learned_variance_is_learned_and_a_given_one_is_not() -> None:
         ({"likelihood": "poisson"}, "unknown likelihood 'poisson'"),
         ({"variance": 0.0}, "variance must be positive, got 0.0"),
         ({"beta": -1.0}, "beta and free_bits must be 0 or more, got -1.0 and 0.0"),
-        ({"warmup": 2.0}, r"warmup is a share of training, in \[0, 1\], got 2.0"),
+        ({"warmup": 2.0}, r"warmup is a fraction of training, in \[0, 1\], got 2.0"),
         ({"conditional": True}, "num_classes is not known"),
     ],
 )

@@ -96,8 +96,8 @@ def test_signal_keeps_its_size_through_the_convolutions_at_the_start() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"widths": ()}, r"widths must be positive, at least one, got \[\]"),
-        ({"widths": (8, 0)}, r"widths must be positive, at least one, got \[8, 0\]"),
+        ({"widths": ()}, r"widths must be one or more positive numbers, got \[\]"),
+        ({"widths": (8, 0)}, r"widths must be one or more positive numbers, got \[8, 0\]"),
         ({"dropout": 1.0}, r"dropout must lie in \[0, 1\), got 1.0"),
         ({"dropout": -0.1}, r"dropout must lie in \[0, 1\), got -0.1"),
         ({"input_shape": None}, "input_shape is not known"),

@@ -113,11 +113,15 @@ def test_torchvisions_networks_refuse_grey_images_and_name_the_setting() -> None
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("alexnet", {"drop_path": 0.1}, "torchvision's alexnet has no drop_path: leave it out"),
+        ("alexnet", {"drop_path": 0.1}, "torchvision's alexnet has no drop_path: remove it"),
         ("torchvision/convnext_tiny", {"drop_path": 0.1}, "torchvision's convnext_tiny has no drop_path"),
-        ("torchvision/resnet18", {"dropout": 0.1}, "torchvision's resnet18 does not take dropout: leave it out"),
-        ("vgg16", {"drop_path": 0.1}, "vgg16 does not take one of dropout, drop_path: leave it out"),
-        ("vgg16", {"stem": "small"}, "vgg16 has no stem to shrink, its first convolution has stride 1: leave stem at"),
+        ("torchvision/resnet18", {"dropout": 0.1}, "torchvision's resnet18 does not support dropout: remove it"),
+        ("vgg16", {"drop_path": 0.1}, "vgg16 does not support dropout or drop_path: remove the one you set"),
+        (
+            "vgg16",
+            {"stem": "small"},
+            "the first convolution of vgg16 already has stride 1, so its stem cannot shrink: set stem to",
+        ),
         ("resnet18", {"stem": "tiny"}, "unknown stem 'tiny': choose one of standard, small"),
     ],
 )
@@ -293,7 +297,7 @@ def test_weights_from_a_checkpoint_get_their_images_as_the_pretrained_ones_did(n
 
 def test_a_network_that_nobody_published_weights_of_is_refused() -> None:
     name = next(name for name in timm.list_models("resnet*") if not timm.get_pretrained_cfg(name).has_weights)
-    with pytest.raises(ValueError, match=f"timm has no pretrained weights for {name}: leave pretrained out"):
+    with pytest.raises(ValueError, match=f"timm has no pretrained weights for {name}: set pretrained to false"):
         on_meta(name, (3, 64, 64), 10, pretrained=True)
 
 

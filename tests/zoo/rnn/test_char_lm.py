@@ -184,8 +184,14 @@ def test_samples_have_the_frequencies_of_the_softmax_at_their_temperature() -> N
     [
         ({"temperature": -0.1}, "temperature must be 0 or more"),
         ({"top_k": 0}, "top_k at least 1"),
-        ({"prompt": torch.zeros(1, 0, dtype=torch.long)}, r"a prompt is \(B, P\) tokens, at least one, got shape \(1, 0\)"),
-        ({"prompt": torch.zeros(4, dtype=torch.long)}, r"a prompt is \(B, P\)"),
+        (
+            {"prompt": torch.zeros(1, 0, dtype=torch.long)},
+            r"a prompt of shape \(B, P\) with at least one token, got \(1, 0\)",
+        ),
+        (
+            {"prompt": torch.zeros(4, dtype=torch.long)},
+            r"a prompt of shape \(B, P\) with at least one token, got \(4,\)",
+        ),
     ],
 )
 def test_what_cannot_be_written_is_refused(arguments: dict[str, Any], message: str) -> None:
@@ -200,7 +206,7 @@ def test_tokens_of_another_vocabulary_are_refused() -> None:
 
 @pytest.mark.parametrize("arguments", [{"input_shape": [3, 4]}, {"input_shape": [0]}, {"vocab_size": 2}, {"hidden_dim": 0}])
 def test_sizes_that_make_no_sense_are_refused(arguments: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"input_shape is \(T,\)|must be at least"):
+    with pytest.raises(ValueError, match=r"expected input_shape \(T,\)|must be at least"):
         CharLM(**{"input_shape": [10], "vocab_size": 12, **arguments})
 
 

@@ -186,7 +186,7 @@ def test_refuses_data_whose_inputs_and_targets_are_scaled_apart(fit: Fit) -> Non
 
 def test_refuses_windows_that_are_not_full() -> None:
     batch = windows(torch.zeros(2, 6, 1), torch.zeros(2, 3))._replace(lengths=torch.tensor([6, 4]))
-    with pytest.raises(ValueError, match="expected windows of 6 steps, found one of 4"):
+    with pytest.raises(ValueError, match="needs windows without padding: expected 6 steps, found 4"):
         RNNForecaster((6, 1), 3).on_train_batch_start(batch, 0)
 
 
@@ -195,9 +195,9 @@ def test_refuses_windows_that_are_not_full() -> None:
     [
         ({"input_shape": None}, "input_shape is not known"),
         ({"num_targets": None}, "num_targets is not known"),
-        ({"input_shape": (6,)}, r"expected input_shape \(T, C\), steps and channels of a context, got \(6,\)"),
-        ({"num_targets": 5}, r"num_targets has to be a multiple of the 2 channel\(s\), got 5"),
-        ({"num_targets": 0}, r"num_targets has to be a multiple of the 2 channel\(s\), got 0"),
+        ({"input_shape": (6,)}, r"expected input_shape \(T, C\), steps and channels of the context, got \(6,\)"),
+        ({"num_targets": 5}, r"num_targets must be a multiple of the 2 channel\(s\), got 5"),
+        ({"num_targets": 0}, r"num_targets must be a multiple of the 2 channel\(s\), got 0"),
         ({"season": 7}, "season must lie within the context of 6 steps, got 7"),
         ({"season": 0}, "season must lie within the context of 6 steps, got 0"),
         ({"strategy": "oracle"}, "unknown strategy 'oracle': choose one of direct, recursive"),

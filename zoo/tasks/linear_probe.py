@@ -1,0 +1,24 @@
+"""Linear probe: how well a linear classifier does on frozen features.
+
+Shapes: N training samples, M test samples, F features.
+"""
+
+import warnings
+
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor
+
+
+def linear_probe(x: Tensor, y: Tensor, x_test: Tensor, y_test: Tensor, max_iter: int = 300) -> float:
+    """Fit logistic regression to (N, F) and (N,), and return its accuracy on (M, F) and (M,).
+
+    Features are standardised with the mean and deviation of `x`. The L2 penalty is scikit-learn's default (C = 1).
+    """
+    mean, std = x.mean(0), x.std(0).clamp(min=1e-8)
+    model = LogisticRegression(max_iter=max_iter)
+    with warnings.catch_warnings():
+        # the optimizer may stop early: the last digits of the weights hardly change the accuracy
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(((x - mean) / std).numpy(), y.numpy())
+    return float(model.score(((x_test - mean) / std).numpy(), y_test.numpy()))
