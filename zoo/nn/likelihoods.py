@@ -29,8 +29,8 @@ def check_likelihood(likelihood: str) -> None:
 def negative_log_likelihood(likelihood: Likelihood, output: Tensor, x: Tensor, logvar: Tensor | None = None) -> Tensor:
     """Compute -log p(x | output) in nats, summed over pixels: (..., C, H, W) and images x that broadcast to it, to (...).
 
-    - "bernoulli": `output` holds logits. This is a likelihood of binary pixels only. On grey pixels it is a customary score, not
-      a bound on log p(x).
+    - "bernoulli": `output` holds logits. This is a likelihood of binary pixels only. On grey pixels it is a customary score,
+      not a bound on log p(x).
     - "continuous_bernoulli" (Loaiza-Ganem & Cunningham, 2019, arXiv:1907.06845): `output` holds logits; pixels lie in [0, 1].
       Logits are bounded smoothly by LARGEST_LOGIT, because the density of pixels at exactly 0 or 1 is unbounded otherwise.
     - "gaussian": `output` is the mean and `logvar` the logarithm of the variance, one number for all pixels. None is a variance

@@ -31,9 +31,9 @@ class LayerField(NamedTuple):
 def receptive_fields(net: nn.Module, input_shape: Sequence[int]) -> list[LayerField]:
     """Compute the receptive field after every convolution and pool of `net`, for an image (C, H, W).
 
-    A kernel of k pixels with dilation d widens the field by (k - 1) d times the jump of its input. Its stride multiplies the jump
-    (Araujo, Norris & Sim, 2019, doi:10.23915/distill.00021). Where paths meet, the widest field counts. Gates computed from the
-    whole image (squeeze-and-excitation) are ignored. Fields include padding, so they may exceed the image.
+    A kernel of k pixels with dilation d widens the field by (k - 1) d times the jump of its input. Its stride multiplies the
+    jump (Araujo, Norris & Sim, 2019, doi:10.23915/distill.00021). Where paths meet, the widest field counts. Gates computed
+    from the whole image (squeeze-and-excitation) are ignored. Fields include padding, so they may exceed the image.
 
     The function runs the network once and follows torch's operators, so it works for any network.
     """

@@ -40,8 +40,8 @@ def build_backbone(
         stem: "small" makes the first convolution 3x3 with stride 1 and removes the pool after it, so that images of 28 to 64
             pixels keep their detail.
         dropout: probability before the last layer. None: as in the original network.
-        drop_path: probability of skipping a residual branch (Huang et al., 2016, arXiv:1603.09382), for networks from timm only.
-            None: as in the original network.
+        drop_path: probability of skipping a residual branch (Huang et al., 2016, arXiv:1603.09382), for networks from timm
+            only. None: as in the original network.
 
     Raises:
         ZooError: if neither library has the name, the network lacks an argument, or the image is too small or too large.
