@@ -1,14 +1,22 @@
 """Recurrent layers on torch's fused kernels: the same numbers as `zoo.nn.cells`, several times as fast.
 
-`Recurrent` has three ways to compute its outputs. It chooses by what the batch needs, not by a setting:
+`Recurrent` computes its outputs in one of three ways, and all of them return the same:
 
-| way         | used when                                                                                     |
-|-------------|-----------------------------------------------------------------------------------------------|
-| whole       | no step is padding: one call of torch's module                                                |
-| masked      | some steps are padding: a kernel call per layer and direction, and the padded steps are zeroed |
-| equations   | gradients are truncated or a graph is exported: `zoo.nn.cells.scan`                           |
+- whole: if no step is padding, one call of torch's module;
+- masked: if some steps are padding, one kernel call per layer and direction, after which padded steps are set to 0;
+- equations: if gradients are truncated or a graph is exported, `zoo.nn.cells.scan`, because torch's kernels can do neither.
 
-MEASURED
+Speed of "masked" relative to the others, by the share of valid steps (benchmarks/sequences.py: bidirectional LSTM, 64 sequences of
+48 steps, 100 to 128 values, forward and backward, one thread of an Intel Xeon, torch 2.14.1):
+
+| valid steps | 1.0 | 0.9 | 0.52 | 0.21 | 0.11 |
+|---|---|---|---|---|---|
+| whole | 0.89 | | | | |
+| packed sequences | 1.03 | 3.3 | 2.5 | 1.3 | 0.90 |
+| equations | 4.0 | 4.0 | 3.4 | 4.2 | 3.7 |
+
+Packed sequences are faster only if about one step in seven or fewer is valid, so they are not used: batches that are sorted by
+length, as `datamodules` serves them, have 0.94 to 0.98 valid steps on average in the zoo's text recipes, and never below 0.57.
 
 Shapes: B batch, T steps, I input size, H hidden size, L layers, D directions (2 if bidirectional, else 1).
 """

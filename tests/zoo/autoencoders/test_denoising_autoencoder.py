@@ -1,4 +1,4 @@
-"""Three kinds of damage, by their statistics; and that the clean image is what is asked for."""
+"""Statistics of the three kinds of noise, and the clean image as the target."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The meaning of an MLP: its arithmetic, its losses, the units it speaks in."""
+"""An MLP's arithmetic, its losses and the units of its predictions."""
 
 import math
 from collections.abc import Callable
@@ -42,7 +42,7 @@ def test_forward_is_two_matrix_products_with_a_relu_between() -> None:
 def test_hidden_layer_is_linear_norm_activation_dropout_in_this_order() -> None:
     net = MLPNet((6,), 4, hidden_dims=(50,), activation="tanh", norm="batch", dropout=0.5)
     x, first, norm = torch.randn(8, 6), net.hidden[0], net.hidden[1]
-    with torch.no_grad():  # else the order of norm and dropout hardly shows
+    with torch.no_grad():  # without this the order of norm and dropout has hardly any effect
         norm.weight.uniform_(0.5, 2)
         norm.bias.normal_()
     state = torch.get_rng_state()
@@ -56,7 +56,7 @@ def test_hidden_layer_is_linear_norm_activation_dropout_in_this_order() -> None:
 
 def test_last_layer_has_neither_norm_nor_dropout() -> None:
     net = MLPNet((3,), 4, hidden_dims=(), norm="batch", dropout=0.9)
-    x = torch.randn(1, 3)  # a batch norm would refuse a batch of 1
+    x = torch.randn(1, 3)  # batch norm would refuse a batch of 1
     assert torch.equal(net(x), F.linear(x, net.output.weight, net.output.bias))
 
 
@@ -140,7 +140,9 @@ def test_binary_accuracy_is_right_where_all_logits_lie_between_0_and_1() -> None
     model = MLPBinaryClassifier((1,), 2, hidden_dims=())
     torch.nn.init.ones_(model.net.output.weight)
     x, y = torch.tensor([[0.1], [0.2], [0.3], [0.9]]), torch.tensor([1, 1, 1, 1])
-    outputs = model.step(batch_of(x, y), PROGRESS)[1]  # logits above 0, so class 1; as probabilities three would be class 0
+    outputs = model.step(batch_of(x, y), PROGRESS)[
+        1
+    ]  # all logits are above 0, which means class 1; read as probabilities, three would mean class 0
     assert float(model.metrics["val_metrics"](outputs["preds"], outputs["target"])["val/acc"]) == 1.0
 
 

@@ -1,4 +1,4 @@
-"""Cells against torch's own, and the scan against torch's packed layers and against each sequence alone."""
+"""Cells against torch's cells; the scan against torch's packed layers and against each sequence alone."""
 
 from typing import Any
 
@@ -26,13 +26,13 @@ def close(a: Tensor, b: Tensor) -> None:
 
 
 def flipped(x: Tensor, lengths: Tensor | None) -> Tensor:
-    """Each sequence of x (B, T, F) backwards, its padding left in place."""
+    """Reverse each sequence of x (B, T, F) and leave its padding in place."""
     ends = [x.shape[1]] * len(x) if lengths is None else lengths.tolist()
     return torch.stack([torch.cat([row[:end].flip(0), row[end:]]) for row, end in zip(x, ends, strict=True)])
 
 
 def by_torch(layer: nn.RNNBase, x: Tensor, lengths: Tensor | None, state: State, reverse: bool) -> tuple[Tensor, State]:
-    """The same as `scan`, by torch's layer on packed sequences."""
+    """Compute the same as `scan` with torch's layer on packed sequences."""
     x = flipped(x, lengths) if reverse else x
     initial = tuple(part[None] for part in state)
     everything = torch.full((len(x),), x.shape[1])

@@ -1,4 +1,4 @@
-"""The fast recurrent layer: every way equals the cells' equations, and how it starts."""
+"""The fast recurrent layer: every way equals the equations of the cells, and its initialisation."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def close(a: Tensor, b: Tensor) -> None:
 
 
 def by_cells(layers: Recurrent, x: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
-    """The same as `layers(x, lengths)`, by the scan of its cells."""
+    """Compute the same as `layers(x, lengths)` with the scan of its cells."""
     for directions in cells_of(layers.layers):
         ways = [scan(cell, x, lengths, reverse=way == 1) for way, cell in enumerate(directions)]
         x, last = torch.cat([states for states, _ in ways], 2), torch.cat([state[0] for _, state in ways], 1)
@@ -75,7 +75,7 @@ def test_every_way_returns_the_same(kind: Kind, bidirectional: bool) -> None:
 
 @each_kind
 def test_lengths_on_another_device_are_not_read(kind: Kind) -> None:
-    """Reading a value would wait for the device; here it would raise, since the meta device has none."""
+    """Reading a value would wait for the device. On the meta device, which holds no values, it would raise."""
     layers = Recurrent(kind, 5, 8, num_layers=2, bidirectional=True).to("meta")
     outputs, final = layers(sequences().to("meta"), LENGTHS.to("meta"))
     assert outputs.shape == (4, 7, 16)
@@ -88,7 +88,7 @@ def test_torchs_module_runs_where_no_step_is_padding_only() -> None:
     for size, lengths in ((1, [7]), (4, [7, 1, 1, 1]), (3, [7, 7, 7]), (4, [7, 6, 7, 5])):
         layers(sequences(size), torch.tensor(lengths))
     layers(sequences(2))
-    assert called == [1, 3, 2]  # the others go past the module, straight to its kernels
+    assert called == [1, 3, 2]  # the other batches have padding and go to the kernels directly
 
 
 @each_kind

@@ -1,4 +1,4 @@
-"""What a recurrent classifier must not see, what it keeps, and what it refuses."""
+"""A recurrent classifier ignores padding, pools as documented, and refuses bad settings and batches."""
 
 from typing import Any, get_args
 
