@@ -6,8 +6,8 @@
 - masked: if some steps are padding, one kernel call per layer and direction, after which padded steps are set to 0;
 - equations: if gradients are truncated or a graph is exported, `zoo.nn.cells.scan`, because torch's kernels can do neither.
 
-Speed of "masked" relative to the others, by the share of valid steps (benchmarks/sequences.py: bidirectional LSTM, 64 sequences of
-48 steps, 100 to 128 values, forward and backward, one thread of an Intel Xeon, torch 2.14.1):
+Speed of "masked" relative to the others, by the share of valid steps (benchmarks/sequences.py: bidirectional LSTM, 64 sequences
+of 48 steps, 100 to 128 values, forward and backward, one thread of an Intel Xeon, torch 2.14.1):
 
 | valid steps | 1.0 | 0.9 | 0.52 | 0.21 | 0.11 |
 |---|---|---|---|---|---|
