@@ -22,7 +22,7 @@ from datamodules import Digits, FashionMNIST
 from datamodules.core.base import DataModule
 from zoo.autoencoders.autoencoder import AutoencoderNet
 from zoo.cli.claims import Claim, Row, main
-from zoo.metrics.principal_components import principal_components
+from zoo.metrics.probe import principal_components
 
 CLAIM = "A linear autoencoder trained on squared error finds the subspace that PCA finds."
 WITHIN = 0.01  # largest relative difference from PCA's test error

@@ -11,7 +11,7 @@ from datamodules.core.base import Arrays, DataModule
 from datamodules.core.batch import Batch
 from datamodules.images.transform import ImageTransform
 from zoo.autoencoders.autoencoder import Autoencoder, AutoencoderNet
-from zoo.metrics.principal_components import principal_components
+from zoo.metrics.probe import principal_components
 
 PROGRESS = torch.tensor(0.5)
 

@@ -8,7 +8,7 @@ from lightning import Callback, LightningModule, Trainer
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from zoo.metrics.principal_components import principal_components
+from zoo.metrics.probe import principal_components
 from zoo.nn.interpolation import both_ways
 from zoo.tasks.tiles import save_tiles, tiles
 from zoo.training.reporting import gathered, log_pictures, writes

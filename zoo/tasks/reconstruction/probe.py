@@ -6,9 +6,8 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from zoo.metrics.principal_components import principal_components
+from zoo.metrics.probe import linear_probe, principal_components
 from zoo.tasks.evaluation import batches, check_counts, require_methods
-from zoo.tasks.linear_probe import linear_probe
 from zoo.training.reporting import gathered
 
 

@@ -1,10 +1,11 @@
-"""Linear probe: how well a linear classifier does on frozen features.
+"""Linear probe and principal components: what a linear model can read from features.
 
 Shapes: N training samples, M test samples, F features.
 """
 
 import warnings
 
+import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
@@ -22,3 +23,11 @@ def linear_probe(x: Tensor, y: Tensor, x_test: Tensor, y_test: Tensor, max_iter:
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(((x - mean) / std).numpy(), y.numpy())
     return float(model.score(((x_test - mean) / std).numpy(), y_test.numpy()))
+
+
+def principal_components(x: Tensor, num: int) -> tuple[Tensor, Tensor]:
+    """Compute the mean (F,) of samples (N, F) and their first principal directions (min(num, F), F), orthonormal rows."""
+    mean = x.mean(0)
+    centred = (x - mean).double()  # with few samples eigh may not converge in single precision
+    _, vectors = torch.linalg.eigh(centred.T @ centred)
+    return mean, vectors.flip(1)[:, :num].T.to(x.dtype)

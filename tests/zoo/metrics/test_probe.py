@@ -1,9 +1,10 @@
-"""The linear probe finds linear structure only, whatever the scale of the features."""
+"""The linear probe finds linear structure only; principal components equal scikit-learn's."""
 
 import pytest
 import torch
+from sklearn.decomposition import PCA
 
-from zoo.tasks.linear_probe import linear_probe
+from zoo.metrics.probe import linear_probe, principal_components
 
 
 def test_it_reads_what_is_linear_and_not_what_is_not() -> None:
@@ -20,3 +21,12 @@ def test_the_scale_of_a_feature_does_not_matter() -> None:
     y = (x.sum(1) + 0.5 * torch.randn(400) > 0).long()
     scaled = x * torch.tensor([1e-4, 1.0, 1e4]) + 5
     assert linear_probe(scaled[:300], y[:300], scaled[300:], y[300:]) == linear_probe(x[:300], y[:300], x[300:], y[300:])
+
+
+def test_components_are_those_of_scikit_learn() -> None:
+    x = torch.randn(200, 6) @ torch.randn(6, 6)
+    mean, directions = principal_components(x, 3)
+    oracle = PCA(3).fit(x.double().numpy())
+    torch.testing.assert_close(mean.double(), torch.from_numpy(oracle.mean_), atol=1e-5, rtol=1e-4)
+    overlap = directions.double() @ torch.from_numpy(oracle.components_).T
+    torch.testing.assert_close(overlap.abs(), torch.eye(3).double(), atol=1e-4, rtol=0)
