@@ -149,9 +149,9 @@ class CharLM(System):
         }
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        loss, outputs = self._carry_on("train", batch, self._progress())
+        loss, outputs = self._carry_on("train", batch, self.progress())
         if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
-            self._log_training(loss, outputs)
+            self.log_training(loss, outputs)
         return loss
 
     def predict_step(self, batch: Any, batch_idx: int) -> Outputs:
@@ -215,11 +215,11 @@ class CharLM(System):
         self._carried[stage] = outputs["state"]
         return loss, outputs
 
-    def _evaluate(self, stage: str, batch: Any) -> Outputs:
+    def evaluate(self, stage: str, batch: Any) -> Outputs:
         loss, outputs = self._carry_on("evaluation", batch, torch.ones((), device=self.device))
         self.log(f"{stage}/loss", loss, batch_size=batch.y.numel(), on_epoch=True, sync_dist=True)
         # the step's own values are not averaged: a mean of perplexities is not the perplexity of the whole text
-        metrics = self._metrics(stage)
+        metrics = self.metrics_of(stage)
         metrics.update(outputs["logits"], batch.y)
         self.log_dict(metrics, on_epoch=True, batch_size=batch.y.numel())
         return outputs
