@@ -12,7 +12,7 @@ from torch import nn
 
 from zoo.cli.claims import Claim, _load, claim_paths, results_path, sentence
 from zoo.cli.names import ROOT
-from zoo.nn.recurrent import RNNCell
+from zoo.nn.cells import RNNCell
 
 SMALLEST: dict[str, dict[str, Any]] = {
     "gates_on_adding": {"num_seeds": 2, "num_steps": 10, "hidden_dim": 4, "num_updates": 2, "num_tests": 30},

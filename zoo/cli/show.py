@@ -12,7 +12,7 @@ from torch import Tensor
 from datamodules.core.batch import SequenceBatch
 from zoo.cli.run import ZooCLI, allow_imports
 from zoo.errors import UsageError
-from zoo.nn.recurrent import valid_steps
+from zoo.nn.cells import valid_steps
 from zoo.tasks.classification.image_samples import grid
 
 

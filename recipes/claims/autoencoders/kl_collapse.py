@@ -1,13 +1,12 @@
-"""Measure whether a VAE with a strong decoder ignores its code, and what KL warm-up does.
+"""Does a VAE with a strong decoder ignore its code, and does warm-up help? (Bowman et al., 2016; Chen et al., 2017).
 
 python recipes/claims/autoencoders/kl_collapse.py [--full]        two minutes on one CPU core; --full eight
 
-The effect was described by Bowman et al., 2016, and Chen et al., 2017. VAEs are trained on binary Digits with the same encoder
-and one of two decoders. The weak decoder predicts all pixels at once from the code. The strong decoder is a GRU that predicts
-one pixel after the other and sees the previous pixels, so that it can model an image without a code. The table reports the KL
-of the code in nats, which measures how much information about an image the code carries, and the bound on the likelihood.
-Controls: the weak decoder, and the strong decoder without the previous pixels, which needs the code again. Remedies: a KL
-weight that rises over the first half of training (warm-up), and free bits.
+VAEs of binary Digits with the same encoder are trained with two decoders. The weak decoder outputs all pixels at once from the
+code. The strong decoder is a GRU that outputs one pixel after the other and sees the previous ones, so it can model an image
+without the code. Reported are the KL of the code in nats, which measures the information in it, and the bound on the
+likelihood. Controls: the weak decoder; and the strong decoder without the previous pixels, so that it needs the code again.
+Remedies: a weight of the KL that rises over the first half of training (warm-up), and free bits.
 """
 
 import sys
@@ -26,9 +25,9 @@ from zoo.nn.codecs import decoder, trunk
 from zoo.nn.recurrent import Recurrent
 
 CLAIM = "A VAE with a strong decoder stops using its code, and KL warm-up keeps it in use."
-COLLAPSED = 0.1  # collapsed: at most this share of the KL with the weak decoder
+COLLAPSED = 0.1  # a code has collapsed if its KL is at most this fraction of the weak decoder's
 SHAPE = (1, 8, 8)
-CASES = {  # decoder, sees previous pixels, warm-up as a share of training, free bits per dimension
+CASES = {  # decoder, whether it sees previous pixels, warm-up as a fraction of training, free bits per dimension
     "all pixels at once": ("weak", False, 0.0, 0.0),
     "pixel by pixel": ("strong", True, 0.0, 0.0),
     "pixel by pixel, blindfold": ("strong", False, 0.0, 0.0),
@@ -38,7 +37,7 @@ CASES = {  # decoder, sees previous pixels, warm-up as a share of training, free
 
 
 class Sizes(NamedTuple):
-    """Size of the measurement."""
+    """Sizes of the measurement."""
 
     num_seeds: int
     num_updates: int
@@ -51,7 +50,7 @@ FULL = FAST._replace(num_seeds=3, num_updates=1000)
 
 
 class Net(nn.Module):
-    """VAE for binary 8x8 images with either decoder; `sees` lets the strong one read the previous pixels."""
+    """VAE of binary 8x8 images with a weak or strong decoder. `sees` shows the previous pixels to the strong one."""
 
     def __init__(self, kind: str, sees: bool, sizes: Sizes) -> None:
         super().__init__()
@@ -64,7 +63,7 @@ class Net(nn.Module):
             self.head = nn.Linear(sizes.hidden_dim, 1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Posterior]:
-        """Return the negative log-likelihood of each image (B,), from one sample of its code, and q(z|x)."""
+        """Compute the negative log-likelihood of each image (B,) from one sample of its code, and q(z|x)."""
         mu, logvar = self.posterior(self.encoder(x)).chunk(2, dim=1)
         posterior = Posterior(mu, logvar)
         z = posterior.sample()
@@ -78,7 +77,7 @@ class Net(nn.Module):
 
 
 def train(net: Net, data: Digits, warmup: float, free_bits: float, num_updates: int) -> list[float]:
-    """Minimise the negative bound with Adam and return the KL at every update."""
+    """Train with Adam on the negative bound, and return the KL at every update."""
     optimizer = torch.optim.Adam(net.parameters(), lr=2e-3)
     kls: list[float] = []
     epoch = 0
@@ -101,7 +100,7 @@ def train(net: Net, data: Digits, warmup: float, free_bits: float, num_updates: 
 
 @torch.no_grad()
 def evaluate(net: Net, data: Digits) -> tuple[float, float, int]:
-    """Return the KL and the negative bound on test images in nats, and the number of active units."""
+    """Compute KL and negative bound on test images in nats, and the number of active units."""
     x = torch.cat([data.transform(batch, 0, False).x for batch in data.loader("test")])
     nll, posterior = net.eval()(x)
     kl = posterior.kl().sum(1)
@@ -109,10 +108,7 @@ def evaluate(net: Net, data: Digits) -> tuple[float, float, int]:
 
 
 def measure(full: bool) -> Claim:
-    """Measure the KL of all cases.
-
-    The claim holds if the strong decoder's mean KL over seeds is collapsed, and with warm-up it is not.
-    """
+    """Measure the KL of each case. The claim holds if the strong decoder's has collapsed and warm-up's has not, on average."""
     sizes = FULL if full else FAST
     found: dict[str, list[tuple[float, float, int]]] = {name: [] for name in CASES}
     courses: dict[str, list[float]] = {}
@@ -144,7 +140,7 @@ def _row(name: str, values: list[tuple[float, float, int]]) -> Row:
 
 
 def _draw(courses: dict[str, list[float]]) -> Figure:
-    """Draw the KL during training for the last seed."""
+    """Draw the KL over training, for the last seed."""
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     for name, course in courses.items():

@@ -1,12 +1,12 @@
-"""Measure whether a linear autoencoder finds PCA's subspace (Baldi & Hornik, 1989; Bourlard & Kamp, 1988).
+"""Does a linear autoencoder find the same subspace as PCA? (Baldi & Hornik, 1989; Bourlard & Kamp, 1988).
 
 python recipes/claims/autoencoders/pca.py [--full]        half a minute on one CPU core; --full some minutes
 
-Autoencoders are trained with Adam on the squared error of Fashion-MNIST images, or of Digits if Fashion-MNIST is missing. The
-mean image is subtracted, as in PCA. (The theorem also holds without this, but then the mean dwarfs all other directions, and
-Adam does not converge in this time.) Two things are compared with as many principal components of the training images: the test
-error, and the subspace that the decoder spans, by its principal angles. Controls: the same network before training, and one
-with a hidden layer of ReLUs on each side. The latter spans no subspace, so only its error is reported.
+Autoencoders of Fashion-MNIST (or Digits, if it is not available) are trained with Adam on the squared error. The mean image is
+subtracted first, as in PCA. The theorem also holds without this, but then the mean dominates all other directions and Adam
+needs much longer. Two things are compared with as many principal components of the training images: the test error, and the
+principal angles between the subspace spanned by the decoder and theirs. Controls: the same network before training; and a
+network with a hidden ReLU layer on each side. The latter spans no subspace, so only its error is reported.
 """
 
 import math
@@ -25,20 +25,20 @@ from zoo.cli.claims import Claim, Row, main
 from zoo.metrics.probe import principal_components
 
 CLAIM = "A linear autoencoder trained on squared error finds the subspace that PCA finds."
-WITHIN = 0.01  # tolerance, as a share of PCA's test error
-ANGLE = 5.0  # degrees; limit for the largest principal angle
+WITHIN = 0.01  # largest relative difference from PCA's test error
+ANGLE = 5.0  # largest principal angle allowed, in degrees
 LR = {"linear": 0.02, "ReLU": 0.002}
-COMPARED = 8  # ANGLE applies to codes up to this width: later components have too similar variances to be told apart
+COMPARED = 8  # widest code judged by ANGLE: in wider ones, neighbouring components are too similar to be separated
 
 
 class Sizes(NamedTuple):
-    """Size of the measurement."""
+    """Sizes of the measurement."""
 
     num_seeds: int
     widths: tuple[int, ...]  # of the code
     num_updates: int
     batch_size: int
-    hidden_dim: int  # of the control with ReLUs
+    hidden_dim: int  # of the ReLU control
     num_images: int  # training images
 
 
@@ -47,10 +47,7 @@ FULL = Sizes(num_seeds=2, widths=(2, 8, 64), num_updates=2500, batch_size=500, h
 
 
 def images(num: int) -> tuple[Tensor, Tensor, str]:
-    """Return at most `num` training images, the test images, and the data set's name.
-
-    Images are (N, C, H, W), with the mean training image subtracted.
-    """
+    """Return at most `num` training images and the test images (N, C, H, W), minus the mean, and the data set's name."""
     data: DataModule = FashionMNIST(normalize=False)
     try:
         data.setup()
@@ -65,7 +62,7 @@ def images(num: int) -> tuple[Tensor, Tensor, str]:
 
 
 def train(net: AutoencoderNet, x: Tensor, lr: float, sizes: Sizes) -> None:
-    """Train with Adam. The learning rate decays to zero, so that the final error contains no noise of the last steps."""
+    """Train with Adam and a cosine schedule to 0, so that the final error holds no noise of the last steps."""
     optimizer = torch.optim.Adam(net.parameters(), lr=lr, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, sizes.num_updates)
     for _ in range(sizes.num_updates):
@@ -78,13 +75,13 @@ def train(net: AutoencoderNet, x: Tensor, lr: float, sizes: Sizes) -> None:
 
 
 def angles(a: Tensor, b: Tensor) -> Tensor:
-    """Return the principal angles between the row spaces of (k, F) and (k, F): (k,) in degrees, smallest first."""
+    """Compute the principal angles in degrees between the row spaces of (k, F) and (k, F), in ascending order: (k,)."""
     (q_a, _), (q_b, _) = (torch.linalg.qr(rows.double().T) for rows in (a, b))
     return torch.rad2deg(torch.acos(torch.linalg.svdvals(q_a.T @ q_b).clamp(max=1)))
 
 
 def measure(full: bool) -> Claim:
-    """Measure error and angles for each code width; the claim holds if all linear networks stay within the bounds."""
+    """Measure error and angles for each code width. The claim holds if all linear networks stay within the bounds."""
     sizes = FULL if full else FAST
     x, x_test, name = images(sizes.num_images)
     rows: list[Row] = []
@@ -121,7 +118,7 @@ def _row(width: int, network: str, errors: list[float], best: float, angle: floa
 
 
 def _draw(rows: list[Row]) -> Figure:
-    """Draw the test error and the largest angle by code width."""
+    """Draw the test error and the largest angle by the width of the code."""
     figure = Figure(figsize=(9, 3.5), layout="constrained")
     error, angle = figure.subplots(1, 2)
     for network in dict.fromkeys(row["network"] for row in rows):

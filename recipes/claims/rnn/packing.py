@@ -1,16 +1,17 @@
-"""Measure what padding does to the predictions and the speed of a recurrent classifier, with and without packing.
+"""Effect of padding on the predictions and the speed of a recurrent classifier, with and without packing.
 
 python recipes/claims/rnn/packing.py [--full]        half a minute on one CPU core; --full about two
 
-Small LSTMs, bidirectional and forwards only, are trained. Then test sentences are padded by 0 to 200 more steps. Measured are
-(a) the largest change of any logit, (b) the accuracy, and (c) the real tokens per second on one core, forward and backward. For
-(c) several ways to make batches alternate.
+Small LSTMs, bidirectional or forwards only, are trained and then read test sentences with 0 to 200 extra steps of padding.
+Measured are (a) the largest change of any logit, (b) the accuracy, and (c) the real tokens per second of one core, forward and
+backward, with batches made in several ways that take turns.
 
-Each network runs in three modes: packed by torch; by the zoo's `Recurrent`, which packs if there is much padding and otherwise
-computes the padding and masks it; and unpacked, the control, which treats padding as text, as many examples do. Sentences come
-from SST-2 if `ZOO_DATA` has it. Otherwise they are made up: lengths are log-normal, and one of two words at a random position
-gives the class. Speed is also measured with the lengths of SMS Spam. Its longest text has eleven times the mean length, that of
-SST-2 three times.
+Each network is read in three modes: "packed" by torch; "zoo", by `zoo.nn.recurrent.Recurrent`, which masks padded steps; and
+"unpacked", the control, which treats padding as text, as many examples do.
+
+Sentences are from SST-2 if `ZOO_DATA` has it. Otherwise they are made up: lengths are log-normal, and one of two words at a
+random place determines the class. Speed is also measured at the lengths of SMS Spam. Its longest text is eleven times the mean
+length; SST-2's is three times.
 
 Shapes: B batch, T steps, N sentences.
 """
@@ -41,17 +42,17 @@ CLAIM = (
     "least 1.8 times as fast as batches padded to the longest."
 )
 SAME, FASTER = 1e-6, 1.8
-NOTHING = 1e-9  # a change of zero is drawn here, on the logarithmic axis
+NOTHING = 1e-9  # where the plot shows a change of exactly 0
 VOCAB_SIZE, BATCH_SIZE = 4000, 64
-UNKNOWN = 1  # token for rare words; 0 is padding
+UNKNOWN = 1  # the token of rare words; 0 is padding
 Mode = Literal["packed", "zoo", "unpacked"]
 COLOURS: dict[Mode, str] = {"packed": "tab:blue", "zoo": "tab:purple", "unpacked": "tab:orange"}
-TRAINED: dict[str, tuple[bool, Mode]] = {  # bidirectional, and the mode in training
+TRAINED: dict[str, tuple[bool, Mode]] = {  # whether it is bidirectional, and the mode in training
     "both ways": (True, "zoo"),
     "trained unpacked": (True, "unpacked"),
     "forwards": (False, "zoo"),
 }
-READ: dict[str, tuple[str, Mode]] = {  # the trained network, and the mode at test time
+READ: dict[str, tuple[str, Mode]] = {  # which network, and the mode in testing
     "both ways, packed": ("both ways", "packed"),
     "both ways, zoo": ("both ways", "zoo"),
     "both ways, unpacked": ("both ways", "unpacked"),
@@ -71,13 +72,13 @@ WAYS: dict[str, tuple[bool, bool, Mode]] = {  # bucketed by length, padded to th
 
 
 class Sizes(NamedTuple):
-    """Size of the measurement."""
+    """Sizes of the measurement."""
 
     num_seeds: int
-    extra: tuple[int, ...]  # steps of padding
-    num_sentences: int  # for training, at most
+    extra: tuple[int, ...]  # extra steps of padding
+    num_sentences: int  # training sentences, at most
     num_epochs: int
-    num_rounds: int  # timed rounds, after one warm-up round
+    num_rounds: int  # rounds of timing, after a warm-up
     num_batches: int  # per round
     timed_dim: int  # hidden size of the timed network
 
@@ -87,7 +88,7 @@ FULL = Sizes(5, (0, 10, 50, 200), num_sentences=6920, num_epochs=3, num_rounds=9
 
 
 class Sentences(NamedTuple):
-    """Tokenized texts with their lengths and classes."""
+    """Texts as tokens."""
 
     x: Tensor  # (N, T), padded with 0
     lengths: Tensor  # (N,)
@@ -95,7 +96,7 @@ class Sentences(NamedTuple):
 
 
 def sentences(count: int) -> tuple[Sentences, Sentences, str]:
-    """Return at most `count` sentences for training, some for testing, and the name of their source."""
+    """Return at most `count` training sentences, test sentences, and the name of their source."""
     paths = [path for part in ("train", "dev") if (path := mirrored("SetFit/sst2", f"{part}.jsonl"))]
     if len(paths) < 2:
         generator = torch.Generator().manual_seed(0)
@@ -114,7 +115,7 @@ def sentences(count: int) -> tuple[Sentences, Sentences, str]:
 
 
 def made_up(count: int, generator: torch.Generator) -> Sentences:
-    """Generate random words with lengths similar to SST-2's; one token, 2 or 3, gives the class."""
+    """Make up random words with one token, 2 or 3, that determines the class. Lengths are similar to SST-2's."""
     lengths = (2.8 + 0.6 * torch.randn(count, generator=generator)).exp().long().clamp(2, 52)
     x, _, y = noise(lengths, generator)
     x[torch.arange(count), (torch.rand(count, generator=generator) * lengths).long()] = 2 + y
@@ -122,14 +123,14 @@ def made_up(count: int, generator: torch.Generator) -> Sentences:
 
 
 def noise(lengths: Tensor, generator: torch.Generator) -> Sentences:
-    """Generate random words and classes for lengths (N,)."""
+    """Make up random words and classes, with lengths (N,)."""
     x = torch.randint(4, VOCAB_SIZE // 10, (len(lengths), int(lengths.max())), generator=generator)
     y = torch.randint(2, lengths.shape, generator=generator)
     return Sentences(x * (torch.arange(x.shape[1]) < lengths[:, None]), lengths, y)
 
 
 def sms_spam() -> dict[str, Sentences]:
-    """Generate noise with the lengths of SMS Spam's texts, for timing; empty if the data set is missing."""
+    """Make up noise with the lengths of SMS Spam's texts, if they are available. It is used for timing."""
     path = mirrored("ucirvine/sms_spam", "plain_text/train-00000-of-00001.parquet")
     if path is None:
         return {}
@@ -138,7 +139,7 @@ def sms_spam() -> dict[str, Sentences]:
 
 
 def batches(data: Sentences, way: str, seed: int = 0) -> Iterator[Sentences]:
-    """Yield batches made in one of WAYS."""
+    """Serve batches made in one of WAYS."""
     bucketed, to_longest, _ = WAYS[way]
     lengths = data.lengths if bucketed else None
     for rows in BatchOrder(len(data.y), BATCH_SIZE, shuffle=True, drop_last=True, seed=seed, lengths=lengths):
@@ -147,7 +148,7 @@ def batches(data: Sentences, way: str, seed: int = 0) -> Iterator[Sentences]:
 
 
 def answer(net: RNNNet, x: Tensor, lengths: Tensor, mode: Mode) -> Tensor:
-    """Return logits (B, 2) of a network with one layer and pooling by the last state."""
+    """Compute the logits (B, 2) of a network with one layer and pooling "last"."""
     if mode != "packed":
         return net(x, lengths if mode == "zoo" else None)
     assert net.embedding is not None
@@ -157,7 +158,7 @@ def answer(net: RNNNet, x: Tensor, lengths: Tensor, mode: Mode) -> Tensor:
 
 
 def train(data: Sentences, num_epochs: int, mode: Mode, *, bidirectional: bool) -> RNNNet:
-    """Train a small LSTM with Adam on cross-entropy."""
+    """Train a small LSTM with Adam and cross-entropy."""
     net = RNNNet((1,), 2, VOCAB_SIZE, embed_dim=32, hidden_dim=32, bidirectional=bidirectional, embed_dropout=0.3)
     optimizer = torch.optim.Adam(net.parameters(), 0.005)
     for epoch in range(num_epochs):
@@ -170,7 +171,7 @@ def train(data: Sentences, num_epochs: int, mode: Mode, *, bidirectional: bool) 
 
 @torch.no_grad()
 def logits(net: RNNNet, data: Sentences, extra: int, mode: Mode) -> Tensor:
-    """Return logits (N, 2) for sentences padded by exactly `extra` steps."""
+    """Compute the logits (N, 2) of sentences with exactly `extra` steps of padding."""
     found = torch.empty(len(data.y), 2)
     for length in sorted(set(data.lengths.tolist())):
         rows = data.lengths == length
@@ -179,7 +180,7 @@ def logits(net: RNNNet, data: Sentences, extra: int, mode: Mode) -> Tensor:
 
 
 def read_padded(data: Sentences, test: Sentences, sizes: Sizes) -> dict[tuple[str, int], list[tuple[float, float]]]:
-    """Measure (a) and (b) by network and padding: for each seed the largest change of a logit, and the accuracy."""
+    """Measure (a) and (b): for each network, padding and seed the largest change of a logit, and the accuracy."""
     found: dict[tuple[str, int], list[tuple[float, float]]] = {}
     for seed in range(sizes.num_seeds):
         nets = {}
@@ -196,9 +197,9 @@ def read_padded(data: Sentences, test: Sentences, sizes: Sizes) -> dict[tuple[st
 
 
 def take_turns(data: Sentences, sizes: Sizes) -> dict[str, list[float]]:
-    """Measure (c): real tokens per second for each way to make batches, a value per round. The ways alternate in each round.
+    """Measure (c): real tokens per second of each way. In each round every way has its turn.
 
-    Seconds are CPU time on one thread, so that other load on the machine matters less.
+    Times are CPU times of one thread, so that other load on the machine counts less.
     """
     torch.manual_seed(0)
     net = RNNNet((1,), 2, VOCAB_SIZE, hidden_dim=sizes.timed_dim, bidirectional=True)
@@ -219,7 +220,7 @@ def take_turns(data: Sentences, sizes: Sizes) -> dict[str, list[float]]:
 
 
 def measure(full: bool) -> Claim:
-    """Measure logits and accuracy under padding, and speed; the claim holds if all its numbers do, with the median speed."""
+    """Logits and accuracy under padding, and speed; the claim holds where all of its numbers do, speed by its median."""
     sizes = FULL if full else FAST
     data, test, source = sentences(sizes.num_sentences)
     padded = read_padded(data, test, sizes)
@@ -263,7 +264,7 @@ def _sd(values: Sequence[float]) -> float:
 
 
 def _draw(padded: dict[tuple[str, int], list[tuple[float, float]]], ratios: dict[str, dict[str, list[float]]]) -> Figure:
-    """Draw the change of logits and the accuracy by padding, and the speed by way of batching."""
+    """Change of logits and accuracy by padding, and speed by the way batches are made."""
     figure = Figure(figsize=(11, 8), layout="constrained")
     changes, accuracies, *bars = figure.subplots(2, 2).flat
     for axes in bars[len(ratios) :]:

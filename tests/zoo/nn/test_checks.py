@@ -1,4 +1,4 @@
-"""What does not fit is named before it fails less clearly."""
+"""Inputs and labels that do not fit are refused with a clear message."""
 
 import pytest
 import torch
