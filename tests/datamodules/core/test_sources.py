@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from datamodules.core.sources import decode, hub_file, hub_listing, mirrored, utf8
+from datamodules.core.sources import hub_file, hub_listing, mirrored
 
 COMMIT, LATER_COMMIT = "1" * 40, "2" * 40
 
@@ -427,15 +427,86 @@ print(json.dumps([list(data.class_names), {name: len(split.rows) for name, split
     assert recorded == {f"someone/digits/{names[part]}@main": sha256(content) for part, content in parts.items()}
 
 
-def test_text_with_and_without_a_mark_in_front(tmp_path: Path) -> None:
-    assert decode(b"\xef\xbb\xbfe\xcc\x81", "here") == "e\u0301"
-    (tmp_path / "a.txt").write_bytes("ö".encode())
-    assert utf8(tmp_path / "a.txt") == "ö"
+def test_processes_that_start_together_fetch_once(hub: Hub, tmp_path: Path) -> None:
+    """As under torchrun, where every process builds its datamodule before the trainer could tell who fetches."""
+    content = digits_parquet(20, offset=0)
+    hub.publish_listing("someone/digits", ["train.parquet"])
+    hub.publish("someone/digits", content, filename="train.parquet")
+    code = """
+from datamodules import HubImages
+data = HubImages("someone/digits", size=28, rgb=False)
+data.prepare_data()
+print(*data.class_names)
+"""
+    command = [sys.executable, "-W", "error", "-c", code]
+    processes = [
+        subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment(tmp_path, HF_ENDPOINT=f"http://127.0.0.1:{hub.server_port}", LOCAL_RANK=str(rank)),
+        )
+        for rank in range(2)
+    ]
+    answers = [process.communicate(timeout=120)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert answers == ["0 1 2 3 4 5 6 7 8 9\n"] * 2
+    assert gets(hub) == ["GET /datasets/someone/digits/resolve/main/train.parquet"]
 
 
-@pytest.mark.parametrize(
-    ("content", "byte", "offset"), [(b"\xff\xfea\x00", "ff", 0), (b"na\xefve", "ef", 2), ("ok ü".encode() + b"\xc3", "c3", 5)]
-)
-def test_the_first_byte_that_is_none_is_named(content: bytes, byte: str, offset: int) -> None:
-    with pytest.raises(ValueError, match=rf"^here is not UTF-8: byte 0x{byte} at offset {offset}; convert it \(iconv"):
-        decode(content, "here")
+def test_a_constructor_fetches_no_more_than_the_classes_need(hub: Hub, tmp_path: Path) -> None:
+    """The first training file alone where its schema names the classes; the rest comes with `prepare_data`."""
+    names = ["data/train-00000-of-00002.parquet", "data/train-00001-of-00002.parquet", "data/test-00000-of-00001.parquet"]
+    hub.publish_listing("someone/named", names)
+    hub.publish_listing("someone/unnamed", names)
+    for name in names:
+        hub.publish("someone/named", named_digits_parquet(), filename=name)
+        hub.publish("someone/unnamed", digits_parquet(20, offset=0), filename=name)
+    code = """
+import sys
+from datamodules import HubImages
+data = HubImages(sys.argv[1], size=28, rgb=False, num_workers=0)
+print(*data.class_names, flush=True)
+input()
+data.prepare_data()
+print("fetched", flush=True)
+input()
+data.setup()
+"""
+    expected = {"named": ("zero one two three four five six seven eight nine", 1), "unnamed": ("0 1 2 3 4 5 6 7 8 9", 2)}
+    for repo, (class_names, num_files) in expected.items():
+        hub.asked.clear()
+        process = subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", code, f"someone/{repo}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment(tmp_path, HF_ENDPOINT=f"http://127.0.0.1:{hub.server_port}"),
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == class_names + "\n"
+        assert [line.rpartition("/main/")[2] for line in gets(hub)] == names[:num_files]
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "fetched\n"
+        assert sorted(line.rpartition("/main/")[2] for line in gets(hub)) == sorted(names)
+        process.communicate("\n", timeout=60)
+        assert process.returncode == 0
+        assert len(gets(hub)) == 3
+
+
+def gets(hub: Hub) -> list[str]:
+    """The downloads that were asked for so far."""
+    return [line for line in hub.asked if line.startswith("GET") and "/resolve/" in line]
+
+
+def named_digits_parquet() -> bytes:
+    """As `digits_parquet`, with words for the classes in the schema."""
+    names = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+    features = {"image": {"_type": "Image"}, "label": {"_type": "ClassLabel", "names": names}}
+    table = pq.read_table(io.BytesIO(digits_parquet(20, offset=0)))
+    table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    file = io.BytesIO()
+    pq.write_table(table, file)
+    return file.getvalue()
