@@ -161,8 +161,5 @@ def test_an_archive_with_a_damaged_array_is_named(tmp_path: Path) -> None:
     content = path.read_bytes()
     place = content.index(np.load(path)["Own.x_train"].tobytes()[:40])
     path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])  # its checksum no longer fits
-    data = UCR("Own", str(path))
-    with pytest.raises(
-        ValueError, match=rf"^cannot read {path} as npz: Bad CRC-32 for file 'Own\.x_train\.npy'; check the file"
-    ):
-        data.setup()
+    with pytest.raises(ValueError, match=rf"^cannot read {path} as npz: Bad CRC-32 for file 'Own\.x_train\.npy'; check"):
+        UCR("Own", str(path)).setup()
