@@ -15,7 +15,7 @@ import torch
 
 from datamodules.core.base import Arrays, DataModule, Split
 from datamodules.core.batch import SequenceBatch, valid_steps
-from datamodules.core.files import utf8
+from datamodules.core.files import reading, utf8
 from datamodules.core.sources import mirror, nearby
 from zoo.errors import MissingFileError, ZooError, check_choice
 
@@ -232,7 +232,7 @@ def find(source: str) -> Path:
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield the number of each row's last line, and its cells."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
+    with reading(path, "CSV"), path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.reader(file)
         try:
             for cells in reader:

@@ -91,6 +91,9 @@ class Tabular(DataModule):
         if self.splits:
             return
         super().setup(stage)
+        for part, split in self.splits.items():
+            if self.num_targets and len(split.rows) < 2:  # The explained variance is not defined for one row.
+                raise ZooError(f"{self.source} leaves {len(split.rows)} row for {part}, regression needs 2 or more: add rows")
         (x, y, _), rows = self.splits["train"]
         self.transform = Standardize(x[rows])
         self.mean, self.std = tuple(self.transform.mean.tolist()), tuple(self.transform.std.tolist())

@@ -210,3 +210,10 @@ def test_a_compressed_table_that_is_cut_short_is_named(tmp_path: Path) -> None:
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match=rf"^cannot read {path} as CSV: "):
         Tabular(str(path), target="y")
+
+
+def test_a_part_of_one_row_is_refused_for_regression(csv: Callable[[str], str]) -> None:
+    """Before the training, at whose end r2 would need at least two samples."""
+    path = csv(rows_of(7, lambda i: f"{i},{i * 0.5}", header="a,y"))
+    with pytest.raises(ValueError, match=r"table\.csv leaves 1 row for (test|val), regression needs 2 or more: add rows"):
+        ready(source=path, target="y")
