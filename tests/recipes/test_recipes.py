@@ -56,9 +56,9 @@ def needs_mirror(recipe: str) -> bool:
 
 
 def built_from_mirror(recipe: str) -> bool:
-    """Return whether building the recipe already reads real data: class names, columns or initial weights."""
+    """Return whether building the recipe reads real data: a folder listing, a header, a schema, classes, or initial weights."""
     given = settings(recipe)
-    reads = {f"datamodules.{name}" for name in ("HubText", "ImageFolder", "PairedImages", "Series", "TextFile", "UCR")}
+    reads = {f"datamodules.{name}" for name in ("HubText", "ImageFolder", "PairedImages", "TextFile")}
     reads_data = given["data"]["class_path"] in reads and needs_mirror(recipe)
     return reads_data or "weights" in given["model"].get("init_args", {})
 
