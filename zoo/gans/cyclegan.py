@@ -21,7 +21,7 @@ from zoo.nn.image_range import as_images, as_signed
 from zoo.nn.norms import MapNorm
 from zoo.tasks.adversarial.base import Adversarial
 from zoo.tasks.adversarial.rhythm import ADAM
-from zoo.tasks.translation.base import check_domains
+from zoo.tasks.translation.base import Translator
 from zoo.training.optim import Optim, merge_optim
 from zoo.training.system import Outputs, require
 
@@ -106,7 +106,7 @@ class Judges(nn.Module):
         return self.of_a(a), self.of_b(b)
 
 
-class CycleGAN(Adversarial):
+class CycleGAN(Translator, Adversarial):
     """Two generators that undo each other, against a discriminator in each domain, which also sees earlier translations.
 
     Args:
@@ -203,18 +203,12 @@ class CycleGAN(Adversarial):
             if f"place_{domain}" in outputs:
                 self._buffer(domain).store(outputs[f"new_{domain}"], outputs[f"place_{domain}"])
 
-    def predict_step(self, batch: Any, batch_idx: int) -> Outputs:
-        return {"preds": self(batch.x), "position": batch.position}
-
     def strips(self, batch: Any) -> dict[str, Tensor]:
         there, back = self(batch.x), self.back(batch.y)
         return {
             "a_to_b_to_a": torch.stack([batch.x, there, self.back(there)], dim=1),
             "b_to_a_to_b": torch.stack([batch.y, back, self(back)], dim=1),
         }
-
-    def check_batch(self, batch: Any) -> None:
-        check_domains(self, batch)
 
     def _buffer(self, domain: str) -> ImageBuffer:
         return self.past[domain]  # type: ignore[return-value]

@@ -20,7 +20,7 @@ from zoo.nn.image_range import as_signed
 from zoo.nn.norms import MapNorm, map_norm
 from zoo.tasks.adversarial.base import Adversarial
 from zoo.tasks.adversarial.rhythm import ADAM
-from zoo.tasks.translation.base import check_domains, translations
+from zoo.tasks.translation.base import Translator
 from zoo.training.optim import Optim, merge_optim
 from zoo.training.system import Outputs, require
 
@@ -128,7 +128,7 @@ class PatchDiscriminator(nn.Module):
         return self.layers(torch.cat(images, dim=1))
 
 
-class Pix2Pix(Adversarial):
+class Pix2Pix(Translator, Adversarial):
     """A U-Net against a discriminator of patches, which sees input and output together. L1 pulls both towards the target.
 
     Dropout is off in evaluation, so that an image has one translation; the authors leave it on.
@@ -207,12 +207,3 @@ class Pix2Pix(Adversarial):
             outputs["g_loss"] = g_non_saturating(self.discriminator(fake, as_signed(batch.x)))
             loss = loss + self.adversarial * outputs["g_loss"]
         return loss, outputs
-
-    def predict_step(self, batch: Any, batch_idx: int) -> Outputs:
-        return {"preds": self(batch.x), "position": batch.position}
-
-    def strips(self, batch: Any) -> dict[str, Tensor]:
-        return translations(self, batch)
-
-    def check_batch(self, batch: Any) -> None:
-        check_domains(self, batch)

@@ -1,6 +1,6 @@
 """The rhythm that every GAN shares: two networks, updated in turns, and an average of the generator's weights."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
@@ -39,7 +39,7 @@ class Adversarial(System):
     g_step: Step
     automatic_optimization = False
     monitor = None
-    headline = ("test/fd_*_samples", "test/modes")
+    headline: ClassVar[str | tuple[str, ...]] = ("test/fd_*_samples", "test/modes")
     second_order = False  # set to True if a step differentiates a gradient, as gradient penalties do
     _stale = False  # whether training has changed weights since `refresh_statistics`
 
@@ -164,8 +164,7 @@ class Adversarial(System):
             check_range(batch.x)
 
     def example_inputs(self, batch_size: int) -> tuple[Tensor, ...]:
-        if self.latent_dim is None:
-            return super().example_inputs(batch_size)
+        assert self.latent_dim is not None  # a generator that starts from images has example inputs of its own
         return (torch.randn(batch_size, self.latent_dim, generator=torch.Generator().manual_seed(0)),)
 
     def setup(self, stage: str) -> None:
