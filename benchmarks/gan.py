@@ -5,7 +5,7 @@ python benchmarks/gan.py                 six minutes on two CPU cores; appends t
 Both train the same two networks with Adam on all of Fashion-MNIST's training images in [-1, 1], at batch 128. The tutorial's
 loop reads images one by one through torchvision's transforms and a `DataLoader`, computes and then clears the discriminator's
 gradients in the generator's turn, reads both losses at every step, and leaves memory layout and optimizer at their defaults.
-The zoo computes no gradient that is cleared. Both draw one batch of fakes for both players (`game.redraw: false`).
+The zoo computes no gradient that is cleared. Both draw one batch of fakes for both updates (`redraw: false`).
 They take turns, a round each, in one process. The ratio is the median over rounds; above 1 the zoo is the faster.
 The second measurement is the zoo's at `precision: bf16-mixed`, one word in a recipe, beside the same loop.
 """
@@ -107,7 +107,7 @@ def measure(num_steps: int, num_rounds: int, precision: Precision) -> dict[str, 
     """Milliseconds per iteration of both, and their ratio; the precision is the zoo's."""
     turns = TakeTurns(num_steps)
     optim: Optim = {"name": "adam", "betas": list(BETAS), "schedule": "constant"}
-    model = DCGAN(SHAPE, LATENT_DIM, lr=LR, optim=optim, game={"redraw": False})
+    model = DCGAN(SHAPE, LATENT_DIM, lr=LR, optim=optim, redraw=False)
     with tempfile.TemporaryDirectory() as folder:
         run = Run(Path(folder), recipe="gan_benchmark")
         trainer = Trainer(

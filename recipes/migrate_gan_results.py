@@ -2,9 +2,9 @@
 
 python recipes/migrate_gan_results.py f40cdfb
 
-GANs had an argument `game`, whose entries became arguments of the classes. For every GAN recipe, the settings in the old commit,
-with `game` replaced by `migrate_game`, must equal those of today. Then each result that was measured with the old settings gets
-the new checksum. Older results keep theirs, and do not count.
+GANs had an argument `game`, whose entries became arguments of the classes. For every GAN recipe, the settings in the old
+commit, with `game` replaced by `migrate_game`, must equal those of today. Then each result that was measured with the old
+settings gets the new checksum. Older results keep theirs, and do not count.
 """
 
 import hashlib

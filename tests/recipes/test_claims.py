@@ -242,7 +242,7 @@ def test_exact_estimates_make_every_flattened_weight_one() -> None:
     module = load("spectral_norm")
     torch.manual_seed(0)
     for architecture, widths in module.ARCHITECTURES.items():
-        nets = module.players(architecture, module.SHAPE, module.LATENT_DIM, widths, "spectral")
+        nets = module.build_networks(architecture, module.SHAPE, module.LATENT_DIM, widths, "spectral")
         module.make_exact(nets.discriminator, torch.zeros(1, *module.SHAPE))
         flattened, maps = module.norms_of_layers(nets.discriminator.eval())
         assert flattened == pytest.approx([1.0] * 3, abs=1e-3)

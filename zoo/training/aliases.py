@@ -51,19 +51,23 @@ def migrate_game(class_path: str, arguments: dict[str, Any], strict: bool = True
         return arguments
     migrated = {key: value for key, value in arguments.items() if key != "game"}
     fixed = {**_USUAL, **_FIXED.get(name, {})}
-    for key, value in (arguments["game"] or {}).items():
+    game = arguments["game"] or {}
+    off = "penalty" in game and game["penalty"] is None and "penalty_weight" in _OWN[name]
+    for key, value in game.items():
         if name == "SNGAN" and key == "d_lr" and value is None:  # meant the generator's rate, and means four times it now
             migrated["d_lr"] = arguments.get("lr", _SNGAN_LR)
-        elif key == "penalty" and value is None and "penalty_weight" in _OWN[name]:
+        elif key == "penalty" and off:
             migrated["penalty_weight"] = 0.0
-        elif key in _EVERY_GAN | _OWN[name]:
-            migrated.setdefault(key, value)
+        elif key in _EVERY_GAN | _OWN[name] and not (key == "penalty_weight" and off):
+            migrated[key] = value
         elif key == "penalty_weight" or (key in fixed and value == fixed[key]):
             continue  # the weight of a penalty that was off, or the only value that the class has
         elif strict:
             raise ZooError(f"{class_path} no longer has game.{key} {value!r}: {_advice(key)}")
         else:
-            print(f"{class_path} was trained with game.{key} {value!r}, which it no longer has: {_advice(key)}", file=sys.stderr)
+            print(
+                f"{class_path} was trained with game.{key} {value!r}, which it no longer has: {_advice(key)}", file=sys.stderr
+            )
     return migrated
 
 

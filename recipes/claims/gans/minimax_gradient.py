@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from datamodules import Digits
 from zoo.cli.claims import Claim, Row, main
 from zoo.gans.gan import GAN, MLPDiscriminator
-from zoo.nn.adversarial import Loss, discriminator_loss, generator_loss
+from zoo.nn.adversarial import Loss, d_cross_entropy, g_non_saturating, generator_loss
 
 CLAIM = (
     "When the discriminator is sure, the minimax loss's gradient for the generator vanishes; the non-saturating one's does not."
@@ -72,8 +72,8 @@ def play(model: GAN, real: Tensor, num_iterations: int) -> None:
     d, g = (torch.optim.Adam(net.parameters(), 1e-3, (0.5, 0.999), fused=True) for net in players)
     for _ in range(num_iterations):
         x = draw(real)
-        update(d, discriminator_loss("minimax", model.discriminator(x), model.discriminator(generated(model).detach())))
-        update(g, generator_loss("non_saturating", model.discriminator(generated(model))))
+        update(d, d_cross_entropy(model.discriminator(x), model.discriminator(generated(model).detach())))
+        update(g, g_non_saturating(model.discriminator(generated(model))))
 
 
 def draw(real: Tensor) -> Tensor:
@@ -116,7 +116,7 @@ def course(model: GAN, real: Tensor, others: bool, sizes: Sizes) -> tuple[list[i
                 moments[kind].append(observe(model, discriminator, z, centred=kind.endswith("off")))
         with torch.no_grad():
             second = draw(real) if others else generated(model)
-        update(optimizer, discriminator_loss("minimax", discriminator(draw(real)), discriminator(second)))
+        update(optimizer, d_cross_entropy(discriminator(draw(real)), discriminator(second)))
     with torch.no_grad():
         second = real if others else generated(model, len(real))
         correct = torch.cat([discriminator(real) > 0, discriminator(second) < 0])

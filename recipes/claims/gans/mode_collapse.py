@@ -28,14 +28,15 @@ from zoo.gans.minibatch_gan import MinibatchGAN
 from zoo.gans.unrolled_gan import UnrolledGAN
 from zoo.gans.wgan_gp import WGANGP
 from zoo.metrics.generation import count_modes, modes_of_points, shares
-from zoo.tasks.adversarial.base import Adversarial, Game, parts
+from zoo.tasks.adversarial.base import Adversarial
+from zoo.tasks.adversarial.rhythm import split
 
 CLAIM = (
     "A GAN loses modes of a ring of eight Gaussians; Wasserstein loss, minibatch discrimination and unrolling each find all."
 )
 NUM_MODES, SPREAD, LATENT_DIM, WIDTHS, BATCH_SIZE = 8, 0.05, 2, (128, 128, 128, 128), 64
 REMEDIES = ("Wasserstein loss", "minibatch discrimination", "unrolling")
-WASSERSTEIN: Game = {"n_critic": 2, "penalty": "gradient", "penalty_weight": 1.0}
+WASSERSTEIN = {"n_critic": 2, "penalty_weight": 1.0}
 UNROLLED = {"unroll": 5, "unroll_lr": 0.01}
 KERNELS = {"num_kernels": 16, "kernel_dim": 4}
 
@@ -45,7 +46,6 @@ class Play(NamedTuple):
 
     system: type[Adversarial]
     arguments: dict[str, Any]
-    game: Game
     lr: float
     d_lr: float
     betas: tuple[float, float]
@@ -54,14 +54,14 @@ class Play(NamedTuple):
 
 
 PLAYS = {
-    "plain": Play(GAN, {}, {}, 3e-3, 3e-3, (0.5, 0.9)),
-    "Wasserstein loss": Play(WGANGP, {}, WASSERSTEIN, 3e-3, 3e-3, (0.5, 0.9)),
-    "minibatch discrimination": Play(MinibatchGAN, KERNELS, {}, 1e-3, 2e-4, (0.5, 0.999)),
-    "unrolling": Play(UnrolledGAN, UNROLLED, {}, 1e-3, 1e-4, (0.5, 0.999)),
-    "plain, one Gaussian": Play(GAN, {}, {}, 3e-3, 3e-3, (0.5, 0.9), num_modes=1),
-    "Wasserstein loss, no penalty": Play(WGANGP, {}, {**WASSERSTEIN, "penalty": None}, 3e-3, 3e-3, (0.5, 0.9)),
-    "minibatch discrimination, blind": Play(MinibatchGAN, KERNELS, {}, 1e-3, 2e-4, (0.5, 0.999), blind=True),
-    "unrolling by no steps": Play(UnrolledGAN, {**UNROLLED, "unroll": 0}, {}, 1e-3, 1e-4, (0.5, 0.999)),
+    "plain": Play(GAN, {}, 3e-3, 3e-3, (0.5, 0.9)),
+    "Wasserstein loss": Play(WGANGP, WASSERSTEIN, 3e-3, 3e-3, (0.5, 0.9)),
+    "minibatch discrimination": Play(MinibatchGAN, KERNELS, 1e-3, 2e-4, (0.5, 0.999)),
+    "unrolling": Play(UnrolledGAN, UNROLLED, 1e-3, 1e-4, (0.5, 0.999)),
+    "plain, one Gaussian": Play(GAN, {}, 3e-3, 3e-3, (0.5, 0.9), num_modes=1),
+    "Wasserstein loss, no penalty": Play(WGANGP, {**WASSERSTEIN, "penalty_weight": 0.0}, 3e-3, 3e-3, (0.5, 0.9)),
+    "minibatch discrimination, blind": Play(MinibatchGAN, KERNELS, 1e-3, 2e-4, (0.5, 0.999), blind=True),
+    "unrolling by no steps": Play(UnrolledGAN, {**UNROLLED, "unroll": 0}, 1e-3, 1e-4, (0.5, 0.999)),
 }
 NOT_APPLICABLE = "progressive growing"
 
@@ -103,7 +103,7 @@ def build(play: Play) -> Any:
     """The system of a game, all with the same two networks."""
     arguments = play.arguments if play.system is GAN else {"architecture": "mlp", **play.arguments}
     system: Any = play.system
-    model = system((2,), latent_dim=LATENT_DIM, widths=WIDTHS, game={"ema": 0.99, **play.game}, **arguments)
+    model = system((2,), latent_dim=LATENT_DIM, widths=WIDTHS, ema=0.99, **arguments)
     if play.blind:
         model.discriminator.head[0] = Blind(play.arguments["num_kernels"])
     return model
@@ -122,10 +122,9 @@ def train(play: Play, num_iterations: int) -> Any:
     d = torch.optim.Adam(d_weights, play.d_lr, play.betas, fused=True)
     g = torch.optim.Adam(g_weights, play.lr, play.betas, fused=True)
     schedules = [torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, num_iterations) for optimizer in (d, g)]
-    num_updates = model.game["n_critic"]
     for iteration in range(num_iterations):
         progress = torch.tensor(iteration / num_iterations)
-        for part in parts(draw(data, num_updates * BATCH_SIZE), num_updates):
+        for part in split(draw(data, model.n_critic * BATCH_SIZE), model.n_critic):
             update(d, d_weights, model.d_step(part, progress)[0])
         update(g, g_weights, model.g_step(part, progress)[0])
         model.average.update(model.generator)

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from datamodules import Digits
 from zoo.cli.claims import Claim, Row, main
 from zoo.gans.networks import Networks, build_networks
-from zoo.nn.adversarial import discriminator_loss, generator_loss
+from zoo.nn.adversarial import d_hinge, g_hinge
 from zoo.nn.codecs import Architecture
 
 CLAIM = "Spectral norm bounds the Lipschitz constant of every layer, and so of the discriminator, by 1."
@@ -79,8 +79,8 @@ def play(nets: Networks, real: Tensor, num_iterations: int) -> None:
     g = torch.optim.Adam(generator.parameters(), 2e-4, (0.0, 0.9), fused=True)
     for _ in range(num_iterations):
         x, z = real[torch.randint(len(real), (BATCH_SIZE,))], torch.randn(BATCH_SIZE, LATENT_DIM)
-        update(d, discriminator_loss("hinge", discriminator(x), discriminator(generator(z).detach())))
-        update(g, generator_loss("hinge", discriminator(generator(torch.randn(BATCH_SIZE, LATENT_DIM)))))
+        update(d, d_hinge(discriminator(x), discriminator(generator(z).detach())))
+        update(g, g_hinge(discriminator(generator(torch.randn(BATCH_SIZE, LATENT_DIM)))))
 
 
 def as_map(layer: nn.Module, input_shape: torch.Size) -> Tensor:
