@@ -19,5 +19,5 @@ def test_a_critics_weights_stay_within_the_clip(fit: Fit) -> None:
 
 
 def test_a_clip_that_is_not_positive_is_refused() -> None:
-    with pytest.raises(ValueError, match="weight_clip must be positive, got -0.1"):
+    with pytest.raises(ValueError, match=r"weight_clip must be positive, got -0\.1"):
         WGAN((1, 8, 8), weight_clip=-0.1)

@@ -54,5 +54,5 @@ def test_evaluation_and_a_weight_of_zero_leave_the_penalty_out() -> None:
 
 
 def test_a_negative_weight_is_refused() -> None:
-    with pytest.raises(ValueError, match="penalty_weight must be 0 or more, got -1.0"):
+    with pytest.raises(ValueError, match=r"penalty_weight must be 0 or more, got -1\.0"):
         WGANGP((2,), "mlp", penalty_weight=-1.0)

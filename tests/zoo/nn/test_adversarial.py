@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from zoo.nn.adversarial import (
     check_loss,
     check_penalty,
+    clip_weights,
     d_cross_entropy,
     d_hinge,
     d_least_squares,
     d_outputs,
     d_wasserstein,
-    clip_weights,
     discriminator_loss,
     g_hinge,
     g_least_squares,
