@@ -1,14 +1,14 @@
-"""Tokens per second: our scan against `nn.LSTM`, and batches of about one length, packed, against padding to the longest.
+"""Compare tokens per second: our scan with `nn.LSTM`, and batches bucketed by length with batches padded to the longest.
 
 python benchmarks/sequences.py    two minutes on two CPU cores; needs ZOO_DATA; appends to benchmarks/sequences.results.jsonl
 
-Scan: one layer, forward and backward, by `zoo.nn.recurrent.scan` with either backend and by `torch.nn.LSTM` with the same
-weights, on batches of one length; they take turns. Ratios are medians over rounds, above 1 where ours is the faster.
+Scan: forward and backward through one layer, on sequences of equal length. `zoo.nn.recurrent.scan` with each of its backends
+alternates with `torch.nn.LSTM` with the same weights. Ratios are medians over rounds; above 1 ours is faster.
 
-Batches: training steps (forward, backward, optimizer) of the recipe bilstm_sst2's network on SST-2's sentences: served as the
-zoo does (sorted by length within pools; masked, or packed where much is padded) and as a plain loop does (random order), padded
-to the recipe's `max_length`, to the longest sentence of the set, or of each batch, unpacked. They take turns, so many batches
-each, and a token counts once, padding never.
+Batches: training steps (forward, backward, optimizer) of the network of recipe bilstm_sst2 on SST-2. The zoo sorts sentences by
+length within pools, then masks the padding, or packs the batch if there is much of it. The plain loops use random order and no
+packing. They pad to the recipe's `max_length`, to the longest sentence of the data set, or to the longest of each batch. All
+alternate, with the same number of batches each. Only real tokens count, padding does not.
 """
 
 import statistics
@@ -31,11 +31,11 @@ from zoo.nn.recurrent import LSTMCell, scan
 from zoo.training.memory import keep_memory
 from zoo.training.run import hardware
 
-SIZES = ((32, 20, 100, 128), (64, 28, 28, 128), (32, 200, 100, 128))  # batch, steps, inputs, hidden values
+SIZES = ((32, 20, 100, 128), (64, 28, 28, 128), (32, 200, 100, 128))  # batch size, steps, input size, hidden size
 
 
 def per_call(functions: dict[str, Callable[[], None]], num_rounds: int) -> dict[str, list[float]]:
-    """Seconds of each call, in turns; the first round warms up."""
+    """Call the functions alternately and return the seconds of each call; the first round is a warm-up and is left out."""
     seconds: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(num_rounds + 1):
         for name, function in functions.items():
@@ -46,12 +46,12 @@ def per_call(functions: dict[str, Callable[[], None]], num_rounds: int) -> dict[
 
 
 def compare(seconds: dict[str, list[float]], ours: str, peer: str) -> float:
-    """How many times as fast ours is."""
+    """Return how many times as fast ours is: the median over rounds."""
     return round(statistics.median(b / a for a, b in zip(seconds[ours], seconds[peer], strict=True)), 3)
 
 
 def scans(size: tuple[int, int, int, int], num_rounds: int) -> dict[str, Any]:
-    """Tokens per second of one layer, forward and backward."""
+    """Return tokens per second of one layer, forward and backward."""
     batch, steps, inputs, hidden = size
     x = torch.randn(batch, steps, inputs, requires_grad=True)
     theirs, cell = nn.LSTM(inputs, hidden, batch_first=True), LSTMCell(inputs, hidden)
@@ -75,7 +75,7 @@ def scans(size: tuple[int, int, int, int], num_rounds: int) -> dict[str, Any]:
 
 
 def batches(num_batches: int, num_rounds: int) -> dict[str, Any]:
-    """Tokens per second of training, by how sentences are put together."""
+    """Return tokens per second of training for each way to batch sentences."""
     recipe = yaml.safe_load(recipe_paths()["bilstm_sst2"].read_text())
     data = SST2(**recipe["data"]["init_args"])
     data.setup()
@@ -89,7 +89,7 @@ def batches(num_batches: int, num_rounds: int) -> dict[str, Any]:
     optimizers = {name: torch.optim.AdamW(system.parameters(), fused=True) for name, system in systems.items()}
 
     def train(name: str, epoch: int) -> int:
-        """Returns how many tokens."""
+        """Train on `num_batches` batches and return how many tokens they hold."""
         if name == "zoo":
             loader.sampler.set_epoch(epoch)
             served = (batch for batch, _ in zip(loader, range(num_batches), strict=False))

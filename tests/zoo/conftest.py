@@ -1,4 +1,4 @@
-"""A tiny data set and a quiet trainer, both real."""
+"""Fixtures: small real data sets and a trainer without output."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +16,7 @@ from zoo.training.quiet import keep_quiet
 
 
 class Blobs(DataModule):
-    """Three Gaussian clouds in four dimensions: 20 % test, 20 % of the rest validates."""
+    """Three Gaussian clusters in four dimensions. 20 % are the test split, 20 % of the rest the validation split."""
 
     input_shape = (4,)
     num_classes = 3
@@ -53,7 +53,7 @@ def digits() -> Digits:
 
 @pytest.fixture
 def fit() -> Callable[..., Trainer]:
-    """Train for real, in this process on the CPU, with nothing written; returns the trainer."""
+    """Function that trains in this process on the CPU, writes nothing, and returns the trainer."""
 
     def run(
         system: LightningModule,
@@ -74,7 +74,7 @@ def fit() -> Callable[..., Trainer]:
 
 @pytest.fixture
 def googlenet_on_disk(tmp_path: Path) -> Path:
-    """A folder for TORCH_HOME, with weights where torchvision looks for those of GoogLeNet."""
+    """Folder for TORCH_HOME that holds GoogLeNet weights where torchvision looks for them."""
     folder = tmp_path / "torch"
     path = folder / "hub" / "checkpoints" / Path(torchvision.models.GoogLeNet_Weights.DEFAULT.url).name
     path.parent.mkdir(parents=True)

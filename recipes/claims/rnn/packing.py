@@ -1,14 +1,16 @@
-"""What padding does to a recurrent classifier's answers and to its speed, with packing and without.
+"""Measure what padding does to the predictions and the speed of a recurrent classifier, with and without packing.
 
 python recipes/claims/rnn/packing.py [--full]        half a minute on one CPU core; --full about two
 
-(a) The largest change of any logit, and (b) the accuracy, of small trained LSTMs, bidirectional and forwards only, when test
-sentences are filled up by 0 to 200 more steps. (c) Real tokens per second of one core, forward and backward, with batches made
-in several ways that take turns. Each network is read in three modes: packed by torch; by the zoo's `Recurrent`, which packs
-where there is much padding and else computes and masks it; and, as the control, unpacked, which takes padding for text, as many
-examples do. Sentences are those of SST-2 where `ZOO_DATA` has them, else made up: log-normal lengths, and one of two words at a
-random place says the class. Speed is also measured at the lengths of SMS Spam, whose longest text is eleven times the mean;
-SST-2's is three times.
+Small LSTMs, bidirectional and forwards only, are trained. Then test sentences are padded by 0 to 200 more steps. Measured are
+(a) the largest change of any logit, (b) the accuracy, and (c) the real tokens per second on one core, forward and backward. For
+(c) several ways to make batches alternate.
+
+Each network runs in three modes: packed by torch; by the zoo's `Recurrent`, which packs if there is much padding and otherwise
+computes the padding and masks it; and unpacked, the control, which treats padding as text, as many examples do. Sentences come
+from SST-2 if `ZOO_DATA` has it. Otherwise they are made up: lengths are log-normal, and one of two words at a random position
+gives the class. Speed is also measured with the lengths of SMS Spam. Its longest text has eleven times the mean length, that of
+SST-2 three times.
 
 Shapes: B batch, T steps, N sentences.
 """
@@ -39,17 +41,17 @@ CLAIM = (
     "least 1.8 times as fast as batches padded to the longest."
 )
 SAME, FASTER = 1e-6, 1.8
-NOTHING = 1e-9  # where no change at all is drawn
+NOTHING = 1e-9  # a change of zero is drawn here, on the logarithmic axis
 VOCAB_SIZE, BATCH_SIZE = 4000, 64
-UNKNOWN = 1  # the token of a rare word; 0 fills up
+UNKNOWN = 1  # token for rare words; 0 is padding
 Mode = Literal["packed", "zoo", "unpacked"]
 COLOURS: dict[Mode, str] = {"packed": "tab:blue", "zoo": "tab:purple", "unpacked": "tab:orange"}
-TRAINED: dict[str, tuple[bool, Mode]] = {  # bidirectional, and how it reads in training
+TRAINED: dict[str, tuple[bool, Mode]] = {  # bidirectional, and the mode in training
     "both ways": (True, "zoo"),
     "trained unpacked": (True, "unpacked"),
     "forwards": (False, "zoo"),
 }
-READ: dict[str, tuple[str, Mode]] = {  # which of them, and how it is read
+READ: dict[str, tuple[str, Mode]] = {  # the trained network, and the mode at test time
     "both ways, packed": ("both ways", "packed"),
     "both ways, zoo": ("both ways", "zoo"),
     "both ways, unpacked": ("both ways", "unpacked"),
@@ -57,7 +59,7 @@ READ: dict[str, tuple[str, Mode]] = {  # which of them, and how it is read
     "forwards, packed": ("forwards", "packed"),
     "forwards, unpacked": ("forwards", "unpacked"),
 }
-WAYS: dict[str, tuple[bool, bool, Mode]] = {  # how batches are made: by length, padded to the longest of all, and read
+WAYS: dict[str, tuple[bool, bool, Mode]] = {  # bucketed by length, padded to the longest of all, mode
     "pad to max": (False, True, "unpacked"),
     "pad to max, packed": (False, True, "packed"),
     "random": (False, False, "unpacked"),
@@ -69,15 +71,15 @@ WAYS: dict[str, tuple[bool, bool, Mode]] = {  # how batches are made: by length,
 
 
 class Sizes(NamedTuple):
-    """How much is measured."""
+    """Size of the measurement."""
 
     num_seeds: int
     extra: tuple[int, ...]  # steps of padding
-    num_sentences: int  # trained on, at most
+    num_sentences: int  # for training, at most
     num_epochs: int
-    num_rounds: int  # of timing, after one that warms up
-    num_batches: int  # a round
-    timed_dim: int  # hidden, of the timed network
+    num_rounds: int  # timed rounds, after one warm-up round
+    num_batches: int  # per round
+    timed_dim: int  # hidden size of the timed network
 
 
 FAST = Sizes(3, (0, 10, 50, 200), num_sentences=3000, num_epochs=3, num_rounds=3, num_batches=4, timed_dim=128)
@@ -85,15 +87,15 @@ FULL = Sizes(5, (0, 10, 50, 200), num_sentences=6920, num_epochs=3, num_rounds=9
 
 
 class Sentences(NamedTuple):
-    """Texts as tokens."""
+    """Tokenized texts with their lengths and classes."""
 
-    x: Tensor  # (N, T), filled up with 0
+    x: Tensor  # (N, T), padded with 0
     lengths: Tensor  # (N,)
     y: Tensor  # (N,) 0 or 1
 
 
 def sentences(count: int) -> tuple[Sentences, Sentences, str]:
-    """At most `count` to train on, some to test on, and what they are."""
+    """Return at most `count` sentences for training, some for testing, and the name of their source."""
     paths = [path for part in ("train", "dev") if (path := mirrored("SetFit/sst2", f"{part}.jsonl"))]
     if len(paths) < 2:
         generator = torch.Generator().manual_seed(0)
@@ -112,7 +114,7 @@ def sentences(count: int) -> tuple[Sentences, Sentences, str]:
 
 
 def made_up(count: int, generator: torch.Generator) -> Sentences:
-    """Words at random but for token 2 or 3, which stands for the class; lengths about as SST-2's."""
+    """Generate random words with lengths similar to SST-2's; one token, 2 or 3, gives the class."""
     lengths = (2.8 + 0.6 * torch.randn(count, generator=generator)).exp().long().clamp(2, 52)
     x, _, y = noise(lengths, generator)
     x[torch.arange(count), (torch.rand(count, generator=generator) * lengths).long()] = 2 + y
@@ -120,14 +122,14 @@ def made_up(count: int, generator: torch.Generator) -> Sentences:
 
 
 def noise(lengths: Tensor, generator: torch.Generator) -> Sentences:
-    """Words and classes at random, of lengths (N,)."""
+    """Generate random words and classes for lengths (N,)."""
     x = torch.randint(4, VOCAB_SIZE // 10, (len(lengths), int(lengths.max())), generator=generator)
     y = torch.randint(2, lengths.shape, generator=generator)
     return Sentences(x * (torch.arange(x.shape[1]) < lengths[:, None]), lengths, y)
 
 
 def sms_spam() -> dict[str, Sentences]:
-    """Noise of the lengths of SMS Spam's texts, where they can be had: for timing."""
+    """Generate noise with the lengths of SMS Spam's texts, for timing; empty if the data set is missing."""
     path = mirrored("ucirvine/sms_spam", "plain_text/train-00000-of-00001.parquet")
     if path is None:
         return {}
@@ -136,7 +138,7 @@ def sms_spam() -> dict[str, Sentences]:
 
 
 def batches(data: Sentences, way: str, seed: int = 0) -> Iterator[Sentences]:
-    """Batches made in one of WAYS."""
+    """Yield batches made in one of WAYS."""
     bucketed, to_longest, _ = WAYS[way]
     lengths = data.lengths if bucketed else None
     for rows in BatchOrder(len(data.y), BATCH_SIZE, shuffle=True, drop_last=True, seed=seed, lengths=lengths):
@@ -145,7 +147,7 @@ def batches(data: Sentences, way: str, seed: int = 0) -> Iterator[Sentences]:
 
 
 def answer(net: RNNNet, x: Tensor, lengths: Tensor, mode: Mode) -> Tensor:
-    """Logits (B, 2) of a network with one layer that keeps its last state."""
+    """Return logits (B, 2) of a network with one layer and pooling by the last state."""
     if mode != "packed":
         return net(x, lengths if mode == "zoo" else None)
     assert net.embedding is not None
@@ -155,7 +157,7 @@ def answer(net: RNNNet, x: Tensor, lengths: Tensor, mode: Mode) -> Tensor:
 
 
 def train(data: Sentences, num_epochs: int, mode: Mode, *, bidirectional: bool) -> RNNNet:
-    """A small LSTM, by Adam on cross-entropy."""
+    """Train a small LSTM with Adam on cross-entropy."""
     net = RNNNet((1,), 2, VOCAB_SIZE, embed_dim=32, hidden_dim=32, bidirectional=bidirectional, embed_dropout=0.3)
     optimizer = torch.optim.Adam(net.parameters(), 0.005)
     for epoch in range(num_epochs):
@@ -168,7 +170,7 @@ def train(data: Sentences, num_epochs: int, mode: Mode, *, bidirectional: bool) 
 
 @torch.no_grad()
 def logits(net: RNNNet, data: Sentences, extra: int, mode: Mode) -> Tensor:
-    """Answers (N, 2) to sentences with `extra` steps of padding and no others."""
+    """Return logits (N, 2) for sentences padded by exactly `extra` steps."""
     found = torch.empty(len(data.y), 2)
     for length in sorted(set(data.lengths.tolist())):
         rows = data.lengths == length
@@ -177,7 +179,7 @@ def logits(net: RNNNet, data: Sentences, extra: int, mode: Mode) -> Tensor:
 
 
 def read_padded(data: Sentences, test: Sentences, sizes: Sizes) -> dict[tuple[str, int], list[tuple[float, float]]]:
-    """(a) and (b) by network and padding: for each seed the largest change of a logit, and the accuracy."""
+    """Measure (a) and (b) by network and padding: for each seed the largest change of a logit, and the accuracy."""
     found: dict[tuple[str, int], list[tuple[float, float]]] = {}
     for seed in range(sizes.num_seeds):
         nets = {}
@@ -194,9 +196,9 @@ def read_padded(data: Sentences, test: Sentences, sizes: Sizes) -> dict[tuple[st
 
 
 def take_turns(data: Sentences, sizes: Sizes) -> dict[str, list[float]]:
-    """(c): real tokens per second of each way, round by round; every way has its turn in each.
+    """Measure (c): real tokens per second for each way to make batches, a value per round. The ways alternate in each round.
 
-    Seconds are the processor's, on one thread: what else the machine does counts less.
+    Seconds are CPU time on one thread, so that other load on the machine matters less.
     """
     torch.manual_seed(0)
     net = RNNNet((1,), 2, VOCAB_SIZE, hidden_dim=sizes.timed_dim, bidirectional=True)
@@ -210,14 +212,14 @@ def take_turns(data: Sentences, sizes: Sizes) -> dict[str, list[float]]:
             for x, lengths, y in chosen:
                 F.cross_entropy(answer(net, x, lengths, mode), y).backward()
             seconds = time.process_time() - start
-            if number:  # the first round warms up
+            if number:  # the first round is a warm-up
                 speeds[way].append(sum(int(batch.lengths.sum()) for batch in chosen) / seconds)
     torch.set_num_threads(num_threads)
     return speeds
 
 
 def measure(full: bool) -> Claim:
-    """Logits and accuracy under padding, and speed; the claim holds where all of its numbers do, speed by its median."""
+    """Measure logits and accuracy under padding, and speed; the claim holds if all its numbers do, with the median speed."""
     sizes = FULL if full else FAST
     data, test, source = sentences(sizes.num_sentences)
     padded = read_padded(data, test, sizes)
@@ -261,7 +263,7 @@ def _sd(values: Sequence[float]) -> float:
 
 
 def _draw(padded: dict[tuple[str, int], list[tuple[float, float]]], ratios: dict[str, dict[str, list[float]]]) -> Figure:
-    """Change of logits and accuracy by padding, and speed by the way batches are made."""
+    """Draw the change of logits and the accuracy by padding, and the speed by way of batching."""
     figure = Figure(figsize=(11, 8), layout="constrained")
     changes, accuracies, *bars = figure.subplots(2, 2).flat
     for axes in bars[len(ratios) :]:
