@@ -4,10 +4,10 @@ python recipes/claims/gans/minimax_gradient.py [--full]        seconds on one CP
 
 A generator of Digits is frozen, either untrained or after GAN training, and a new discriminator learns to tell its images from
 real ones. Meanwhile the gradient norm of the generator's weights is measured for two losses: minimax, log(1 - D), and
-non-saturating, -log D. A discriminator also gets steeper as it learns. So both norms are divided by that of the mean logit, which
-no sigmoid squashes, and reported relative to their value before the discriminator learned anything. Controls: the same
-discriminators after the mean logit of generated images is subtracted, so that they rank images as before but are sure of nothing;
-and discriminators that learned as long to tell real images from real ones, and are undecided.
+non-saturating, -log D. A discriminator also gets steeper as it learns. So both norms are divided by that of the mean logit,
+which no sigmoid squashes, and reported relative to their value before the discriminator learned anything. Controls: the same
+discriminators after the mean logit of generated images is subtracted, so that they rank images as before but are sure of
+nothing; and discriminators that learned as long to tell real images from real ones, and are undecided.
 """
 
 import sys

@@ -2,14 +2,14 @@
 
 python recipes/claims/gans/mode_collapse.py [--full]        two minutes on one CPU core, too short to find many; --full eight
 
-The same two networks are trained as a plain GAN, and with each remedy that the textbook names: Wasserstein loss (with a gradient
-penalty), minibatch discrimination, unrolling. All have the same number of generator updates and the same batch size, Adam with a
-cosine schedule, and an average of the generator's weights. The other settings of each were chosen on another seed. A sample is
-good within three standard deviations of a Gaussian. A mode is found if it has at least 40 % of an even share of the good samples.
-Controls with the cause removed: the plain GAN on one Gaussian, which leaves nothing to forget; the Wasserstein loss without
-penalty; minibatch discrimination that reads zero for how close samples are; unrolling by no steps, which is a plain GAN with the
-learning rates of the unrolled one. Progressive growing, a fourth remedy of the textbook, starts with small images. Points have no
-size, so its row is empty. (Elsewhere the textbook recommends it against instability instead.)
+The same two networks are trained as a plain GAN, and with each remedy that the textbook names: Wasserstein loss (with a
+gradient penalty), minibatch discrimination, unrolling. All have the same number of generator updates and the same batch size,
+Adam with a cosine schedule, and an average of the generator's weights. The other settings of each were chosen on another seed.
+A sample is good within three standard deviations of a Gaussian. A mode is found if it has at least 40 % of an even share of the
+good samples. Controls with the cause removed: the plain GAN on one Gaussian, which leaves nothing to forget; the Wasserstein
+loss without penalty; minibatch discrimination that reads zero for how close samples are; unrolling by no steps, which is a
+plain GAN with the learning rates of the unrolled one. Progressive growing, a fourth remedy of the textbook, starts with small
+images. Points have no size, so its row is empty. (Elsewhere the textbook recommends it against instability instead.)
 """
 
 import math

@@ -2,14 +2,14 @@
 
 python recipes/claims/gans/spectral_norm.py [--full]        half a minute on one CPU core; --full some minutes
 
-GANs with hinge loss are trained on Digits with spectral norm in every layer of the discriminator and without, with dense and with
-convolutional networks. Then the largest singular value of every layer as a map from its input to its output is computed; for a
-convolution, from the whole matrix of that map. A leaky ReLU has 1, so the product of all layers is an upper bound on the Lipschitz
-constant. Lower bounds are slopes |D(a) - D(b)| / |a - b| over pairs of real, generated and noise images, and gradient norms at
-these images and at points found by climbing to larger gradients. Controls: training without spectral norm; both discriminators
-before training; and the trained ones after enough power iterations to make their estimates exact. Spectral norm divides a
-convolution's weight by the norm of that weight flattened to a matrix. The map itself can be steeper, by up to the square root of
-the kernel's size.
+GANs with hinge loss are trained on Digits with spectral norm in every layer of the discriminator and without, with dense and
+with convolutional networks. Then the largest singular value of every layer as a map from its input to its output is computed;
+for a convolution, from the whole matrix of that map. A leaky ReLU has 1, so the product of all layers is an upper bound on the
+Lipschitz constant. Lower bounds are slopes |D(a) - D(b)| / |a - b| over pairs of real, generated and noise images, and gradient
+norms at these images and at points found by climbing to larger gradients. Controls: training without spectral norm; both
+discriminators before training; and the trained ones after enough power iterations to make their estimates exact. Spectral norm
+divides a convolution's weight by the norm of that weight flattened to a matrix. The map itself can be steeper, by up to the
+square root of the kernel's size.
 """
 
 import math

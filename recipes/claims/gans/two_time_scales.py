@@ -5,8 +5,8 @@ python recipes/claims/gans/two_time_scales.py [--full]        half a minute on o
 SNGAN is trained on the ring of eight Gaussians with constant learning rates: two rates, 1 to 4, which is the zoo's default for
 SNGAN; and one rate for both networks with the same geometric mean, and with the same arithmetic mean. Several means are tried,
 because the best may differ. The table reports the distance of samples from the data (sliced Wasserstein, mean over the last
-quarter of the training), its fluctuation there, and the modes found at the end. Controls: the two rates swapped, 4 to 1; and the
-floor, the distance between two draws of the data.
+quarter of the training), its fluctuation there, and the modes found at the end. Controls: the two rates swapped, 4 to 1; and
+the floor, the distance between two draws of the data.
 """
 
 import sys
