@@ -6,7 +6,7 @@ Both train the same two networks with Adam on all of Fashion-MNIST's training im
 tutorial's loop reads images one by one through torchvision's transforms and a `DataLoader`. In the generator's turn it computes
 gradients of the discriminator and then discards them. It reads both losses at every step, and keeps the default memory layout
 and optimizer settings. The zoo computes no gradient that it discards. Both use the same batch of generated images to update the
-discriminator and the generator (`game.redraw: false`).
+discriminator and the generator (`redraw: false`).
 
 The two alternate in one process, one round each. The ratio is the median over rounds; above 1 the zoo is faster. A second
 measurement runs the zoo at `precision: bf16-mixed`, one setting in a recipe, against the same loop.
@@ -109,7 +109,7 @@ def measure(num_steps: int, num_rounds: int, precision: Precision) -> dict[str, 
     """Return milliseconds per iteration of both, and their ratio; `precision` applies to the zoo only."""
     turns = TakeTurns(num_steps)
     optim: Optim = {"name": "adam", "betas": list(BETAS), "schedule": "constant"}
-    model = DCGAN(SHAPE, LATENT_DIM, lr=LR, optim=optim, game={"redraw": False})
+    model = DCGAN(SHAPE, LATENT_DIM, lr=LR, optim=optim, redraw=False)
     with tempfile.TemporaryDirectory() as folder:
         run = Run(Path(folder), recipe="gan_benchmark")
         trainer = Trainer(

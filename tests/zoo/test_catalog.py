@@ -24,7 +24,8 @@ from datamodules.core.batch import Batch, SequenceBatch
 from datamodules.text.char_text import StreamBatch
 from zoo.cli.catalog import Entry, entries
 from zoo.cli.export import Format, export
-from zoo.tasks.adversarial.base import Step, TwoPlayers
+from zoo.tasks.adversarial.base import Adversarial
+from zoo.tasks.adversarial.rhythm import Step
 from zoo.training.checkpoint import AtomicCheckpointIO, load_system
 from zoo.training.counting import count_parameters
 from zoo.training.links import import_class
@@ -115,8 +116,8 @@ def sequences(entry: Entry, size: int) -> tuple[Tensor, Tensor]:
 
 
 def steps(system: System) -> dict[Step, nn.Module]:
-    """What is minimised, each with what learns from it: one step, or one of each player."""
-    if isinstance(system, TwoPlayers):
+    """Each step with the network that it trains: one step, or one for each network of a GAN."""
+    if isinstance(system, Adversarial):
         return {system.d_step: system.discriminator, system.g_step: system.generator}
     return {system.step: system}
 
@@ -184,8 +185,8 @@ def without_gradient(system: System, batch: Any) -> set[str]:
 
 
 @each_game
-def test_each_player_can_win_against_one_that_stands_still(entry: Entry) -> None:
-    """The gap between logits of real and drawn samples opens, then closes."""
+def test_each_network_can_win_against_one_that_stands_still(entry: Entry) -> None:
+    """The gap between the logits of real and generated samples opens, then closes."""
     system: Any = build(entry)
     batch, gaps = made_up_batch(entry), []
     for step, learner in steps(system).items():

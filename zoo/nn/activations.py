@@ -7,6 +7,7 @@ from torch import nn
 
 from zoo.errors import check_choice
 
+GAN_SLOPE = 0.2  # of leaky ReLUs in GANs (Radford, Metz & Chintala, 2016, arXiv:1511.06434, section 3)
 Activation = Literal["relu", "leaky_relu", "gelu", "sigmoid", "tanh", "swish", "identity"]
 
 _MODULES: dict[str, Callable[[], nn.Module]] = {

@@ -54,3 +54,15 @@ def check_halves(input_shape: Sequence[int], times: int) -> None:
             f"images are halved {times} times, so that sides must be multiples of {2**times} pixels, "
             f"got {input_shape[1]}x{input_shape[2]}: halve fewer times, or set data.size"
         )
+
+
+def check_sizes(latent_dim: int, widths: Sequence[int]) -> None:
+    """Refuse a network without inputs, without layers, or with empty layers.
+
+    Raises:
+        ZooError: naming the argument.
+    """
+    if latent_dim < 1:
+        raise ZooError(f"latent_dim must be at least 1, got {latent_dim}")
+    if not widths or min(widths) < 1:
+        raise ZooError(f"widths must be one or more positive numbers, got {list(widths)}")

@@ -40,5 +40,5 @@ class NonFiniteGuard(Callback):
 
 def _where(trainer: Trainer, model: LightningModule) -> str:
     lr = trainer.optimizers[0].param_groups[0]["lr"]
-    clip = "trainer.gradient_clip_val" if model.automatic_optimization else "model.game.clip"
+    clip = "trainer.gradient_clip_val" if model.automatic_optimization else "model.clip"
     return f"at step {trainer.global_step} (lr {lr:.2g}): lower model.lr, or set {clip}"

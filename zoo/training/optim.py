@@ -97,6 +97,13 @@ def check(optim: Optim | None) -> Optim:
     return optim
 
 
+def merge_optim(own: Optim, optim: Optim | None) -> Optim:
+    """Fill in what `optim` leaves out from a class's own optimizer; another optimizer takes over its schedule only."""
+    optim = optim or Optim()
+    same = optim.get("name", own["name"]) == own["name"]
+    return {**own, **optim} if same else {"schedule": own["schedule"], **optim}
+
+
 def learning_rate_factor(
     step: int,
     total_steps: int,

@@ -38,7 +38,7 @@ class GamePictures(Callback):
     def on_validation_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        if batch_idx or trainer.sanity_checking or not isinstance(pl_module, Adversarial):
+        if batch_idx or trainer.sanity_checking or not isinstance(pl_module, Adversarial) or pl_module.latent_dim is None:
             return
         model, num = pl_module, _ROWS * _COLUMNS if batch.x.ndim == 4 else _POINTS
         inputs = (value.to(model.device) for value in model.example_inputs(num))
@@ -72,7 +72,7 @@ class GamePictures(Callback):
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         model: Any = pl_module
-        if not isinstance(model, Adversarial) or len(model.hparams["input_shape"]) != 3:
+        if not isinstance(model, Adversarial) or model.latent_dim is None or len(model.hparams["input_shape"]) != 3:
             return
         z, *given = model.example_inputs(2 * _ROWS)
         with torch.no_grad():
