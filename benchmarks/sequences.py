@@ -29,7 +29,7 @@ from zoo import RNNClassifier
 from zoo.cli.names import recipe_paths
 from zoo.nn.recurrent import LSTMCell, scan
 from zoo.training.memory import keep_memory
-from zoo.training.run import hardware
+from zoo.training.provenance import hardware
 
 SIZES = ((32, 20, 100, 128), (64, 28, 28, 128), (32, 200, 100, 128))  # batch, steps, inputs, hidden values
 

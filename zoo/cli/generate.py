@@ -19,9 +19,9 @@ from zoo.cli.results import current_results, summarise
 from zoo.errors import ZooError
 from zoo.nn.receptive_field import receptive_fields
 from zoo.training.checkpoint import read_checkpoint
+from zoo.training.files import write_text
 from zoo.training.initial_weights import without_initial_weights
 from zoo.training.links import import_class
-from zoo.training.run import write_text
 from zoo.training.system import count_parameters
 
 ROOT = ZOO.parent

@@ -17,6 +17,7 @@ from zoo.nn.adversarial import discriminator_loss, generator_loss
 from zoo.nn.checks import check_halves
 from zoo.nn.image_buffer import ImageBuffer
 from zoo.nn.norms import MapNorm
+from zoo.tasks.abilities import TranslatesBack
 from zoo.tasks.adversarial.base import Game, as_images, as_signed
 from zoo.tasks.translation.base import Translator
 from zoo.training.optim import Optim
@@ -103,7 +104,7 @@ class Judges(nn.Module):
         return self.of_a(a), self.of_b(b)
 
 
-class CycleGAN(Translator):
+class CycleGAN(Translator, TranslatesBack):
     """Two generators that undo each other, against a discriminator in each domain, which also sees images of the past.
 
     Args:

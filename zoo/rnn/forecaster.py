@@ -3,15 +3,18 @@
 Shapes: B batch, T steps of context, H steps of horizon, C channels, D hidden.
 """
 
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
+from lightning import Callback
 from torch import Tensor, nn
 
 from zoo.errors import ZooError, check_choice
 from zoo.nn.recurrent import Kind, Recurrent
 from zoo.tasks.regression.base import Regressor
+from zoo.tasks.regression.forecasts import Forecasts
 from zoo.training.optim import Optim
 from zoo.training.system import Outputs, require
 
@@ -170,6 +173,9 @@ class RNNForecaster(Regressor):
         low, num_steps = int(batch.lengths.min()), batch.x.shape[1]
         if low < num_steps:
             raise ZooError(f"a forecast starts where a window ends: expected windows of {num_steps} steps, found one of {low}")
+
+    def reports(self, folder: Path) -> list[Callback]:
+        return [*super().reports(folder), Forecasts(folder / "pictures")]
 
     def on_fit_start(self) -> None:
         super().on_fit_start()

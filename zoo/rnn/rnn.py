@@ -3,16 +3,22 @@
 Shapes: B batch, T steps, C values per step, E embedding, H hidden, K outputs.
 """
 
+from pathlib import Path
 from typing import Any
 
 import torch
+from lightning import Callback
 from torch import Tensor, nn
 
 from zoo.errors import ZooError
 from zoo.nn.pooling import AttentionPooling, Pooling, check_pooling, masked_max, masked_mean
 from zoo.nn.recurrent import Kind, Recurrent, valid_steps
+from zoo.pretrained.vectors import EmbedsTokens
 from zoo.tasks.classification.base import Classifier
+from zoo.tasks.classification.hardest_texts import HardestTexts
 from zoo.tasks.regression.base import Regressor
+from zoo.tasks.sequences.hidden_states import HiddenStates
+from zoo.tasks.sequences.length_buckets import LengthBuckets
 from zoo.training.optim import Optim
 from zoo.training.system import require
 
@@ -124,8 +130,10 @@ class RNNNet(nn.Module):
         return self.head(self.head_dropout(pooled))
 
 
-class RNNClassifier(Classifier):
+class RNNClassifier(Classifier, EmbedsTokens):
     """A recurrent network trained by cross-entropy: texts, or series of numbers."""
+
+    net: RNNNet
 
     def __init__(
         self,
@@ -169,12 +177,22 @@ class RNNClassifier(Classifier):
             truncate=truncate,
         )
 
+    @property
+    def embedding(self) -> nn.Embedding | None:
+        """The embedding of tokens; None for series."""
+        return self.net.embedding
+
     def inputs(self, batch: Any) -> tuple[Tensor, ...]:
         return batch.x, batch.lengths
 
     def check_batch(self, batch: Any) -> None:
         super().check_batch(batch)
         check_sequences(batch, self.hparams["vocab_size"])
+
+    def reports(self, folder: Path) -> list[Callback]:
+        of_texts = [HardestTexts(folder / "predictions")] if self.embedding is not None else []
+        pictures = folder / "pictures"
+        return [*super().reports(folder), *of_texts, HiddenStates(pictures), LengthBuckets(pictures)]
 
     def example_inputs(self, batch_size: int) -> tuple[Tensor, ...]:
         return example_sequences(batch_size, self.hparams["input_shape"], self.hparams["vocab_size"])
@@ -224,6 +242,9 @@ class RNNRegressor(Regressor):
     def check_batch(self, batch: Any) -> None:
         super().check_batch(batch)
         check_sequences(batch, vocab_size=None)
+
+    def reports(self, folder: Path) -> list[Callback]:
+        return [*super().reports(folder), HiddenStates(folder / "pictures")]
 
     def example_inputs(self, batch_size: int) -> tuple[Tensor, ...]:
         return example_sequences(batch_size, self.hparams["input_shape"], vocab_size=None)

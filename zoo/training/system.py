@@ -1,5 +1,6 @@
 """What every system shares: one pure step, logged; metrics; an optimizer; the check of a first batch."""
 
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 import torch
@@ -116,6 +117,10 @@ class System(LightningModule):
         sharded = isinstance(self.trainer.strategy, ModelParallelStrategy)
         if not sharded and any(isinstance(module, nn.Conv2d) for module in self.modules()):
             self.to(memory_format=torch.channels_last)
+
+    def reports(self, folder: Path) -> list[Callback]:
+        """Return the reports of every run of this system: pictures, tables and scores, written into the run directory `folder`."""
+        return []
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         return configure(self, self.lr, self.optim, total_steps=self.total_steps(), monitor="val/loss")

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal, TypedDict, get_args
 
 import torch
+from lightning import Callback
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
@@ -26,6 +28,8 @@ from zoo.nn.adversarial import (
 )
 from zoo.nn.average import Average
 from zoo.nn.checks import check_range
+from zoo.tasks.abilities import Generates
+from zoo.tasks.adversarial.pictures import GamePictures
 from zoo.training.optim import Optim, configure
 from zoo.training.parallel import share_buffers
 from zoo.training.system import Outputs, System, scalars
@@ -243,7 +247,7 @@ class TwoPlayers(System):
         return outputs
 
 
-class Adversarial(TwoPlayers):
+class Adversarial(TwoPlayers, Generates):
     """Base of every GAN that draws from noise: `generator` is of noise (B, Z), and of `given`, to samples."""
 
     headline = ("test/fd_*_samples", "test/modes")
@@ -306,6 +310,9 @@ class Adversarial(TwoPlayers):
         if self._refreshed_at != self.global_step:
             self._refreshed_at = self.global_step
             self.refresh_statistics()
+
+    def reports(self, folder: Path) -> list[Callback]:
+        return [*super().reports(folder), GamePictures(folder / "pictures")]
 
 
 def merge_optim(own: Optim, optim: Optim) -> Optim:

@@ -1,13 +1,17 @@
 """What games have in common whose generator makes one image of another."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
+from lightning import Callback
 from torch import Tensor
 
 from zoo.errors import ZooError
 from zoo.nn.checks import check_range
 from zoo.tasks.adversarial.base import TwoPlayers, as_images, as_signed
+from zoo.tasks.filters import first_filters
+from zoo.tasks.translation.pictures import Translations
 from zoo.training.system import Outputs
 
 
@@ -36,3 +40,6 @@ class Translator(TwoPlayers):
             )
         check_range(batch.x)
         check_range(batch.y)
+
+    def reports(self, folder: Path) -> list[Callback]:
+        return [*super().reports(folder), *first_filters(self.net, folder / "pictures"), Translations(folder)]

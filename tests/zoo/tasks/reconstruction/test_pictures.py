@@ -9,6 +9,7 @@ import pytest
 import torch
 from lightning import Callback, Trainer
 from PIL import Image
+from zoo.tasks.tiles import tiles
 
 from datamodules import Digits
 from zoo.autoencoders.autoencoder import Autoencoder
@@ -21,7 +22,6 @@ from zoo.tasks.reconstruction.anomaly import AnomalyDetection, _ranks
 from zoo.tasks.reconstruction.likelihood import LikelihoodBound
 from zoo.tasks.reconstruction.pictures import LatentPictures, interpolations, manifold, reconstructions, traversals
 from zoo.tasks.reconstruction.probe import LinearProbe
-from zoo.tasks.tiles import tiles
 from zoo.training.predictions import Predictions
 from zoo.training.system import System
 
