@@ -65,9 +65,8 @@ def token_lines(batch: SequenceBatch, data: Any, most: int = 8) -> list[str]:
     word: Callable[[int], str | None] = str if tokenizer is None else tokenizer.id_to_token
     lines = [f"{tuple(batch.x.shape)}, tokens {batch.x.min()} to {batch.x.max()}"]
     for x, length, caption in zip(batch.x, batch.lengths.tolist(), captions_of(batch.y[:most], data.class_names), strict=False):
-        tokens = " ".join(
-            word(token) or "" for token in x[:length].tolist()
-        )  # of the batch, not of the text: an augmentation shows
+        # from the batch and not from the text, so that augmentation shows
+        tokens = " ".join(word(token) or "" for token in x[:length].tolist())
         lines.append(f"{caption} ({length} token{'s' * (length > 1)}): {tokens}")
     return lines
 

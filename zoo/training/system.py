@@ -119,7 +119,7 @@ class System(LightningModule):
             self.to(memory_format=torch.channels_last)
 
     def reports(self, folder: Path) -> list[Callback]:
-        """Return the reports of every run of this system: pictures, tables and scores, written into the run directory `folder`."""
+        """Return the reports of every run of this system: pictures, tables and scores in the run directory `folder`."""
         return []
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

@@ -1,9 +1,12 @@
-"""Made-up texts, with the attributes that the callbacks for texts look for."""
+"""Made-up texts, with what reports on texts read of a datamodule; and the scores of a test with one report."""
 
-from typing import Literal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 import torch
+from lightning import Callback, LightningDataModule, LightningModule, Trainer
 from torch import Tensor
 
 from datamodules.core.base import Arrays, DataModule
@@ -53,3 +56,18 @@ class Texts(DataModule):
 @pytest.fixture
 def texts() -> type[Texts]:
     return Texts
+
+
+Scores = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def scores(fit: Callable[..., Trainer], tmp_path: Path) -> Scores:
+    """Train and test with one report, for which `tmp_path` is the run directory; returns the scores of the test."""
+
+    def run(system: LightningModule, data: LightningDataModule, report: Callback, max_epochs: int = 0) -> dict[str, Any]:
+        trainer = fit(system, data, callbacks=[report], max_epochs=max_epochs, default_root_dir=tmp_path)
+        (found,) = trainer.test(system, datamodule=data, verbose=False)
+        return dict(found)
+
+    return run
