@@ -31,7 +31,8 @@ from datamodules import FashionMNIST
 from zoo import DCGAN
 from zoo.gans.dcgan import DCDiscriminator, DCGenerator
 from zoo.training.optim import Optim
-from zoo.training.run import Run, hardware
+from zoo.training.provenance import hardware
+from zoo.training.run import Run
 
 Precision = Literal["32-true", "bf16-mixed"]
 

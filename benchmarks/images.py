@@ -32,7 +32,8 @@ from torchvision.transforms.functional import to_pil_image
 from datamodules import FashionMNIST
 from zoo import CIFARResNetClassifier, SimpleCNNClassifier
 from zoo.training.precision import default_precision
-from zoo.training.run import Run, hardware
+from zoo.training.provenance import hardware
+from zoo.training.run import Run
 from zoo.training.system import System
 
 SYSTEMS: dict[str, tuple[type[System], tuple[int, int, int]]] = {

@@ -33,7 +33,8 @@ from zoo import VAE, Autoencoder, MLPClassifier
 from zoo.autoencoders.autoencoder import AutoencoderNet
 from zoo.autoencoders.vae import VAENet
 from zoo.mlp.mlp import MLPNet
-from zoo.training.run import Run, hardware
+from zoo.training.provenance import hardware
+from zoo.training.run import Run
 from zoo.training.system import System
 
 SHAPE, NUM_CLASSES, BATCH_SIZE, LR, EVERY = (1, 28, 28), 10, 128, 1e-3, 50

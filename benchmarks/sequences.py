@@ -35,7 +35,7 @@ from zoo.cli.names import recipe_paths
 from zoo.nn.cells import LSTMCell, scan
 from zoo.nn.recurrent import Recurrent
 from zoo.training.memory import keep_memory
-from zoo.training.run import hardware
+from zoo.training.provenance import hardware
 
 SIZES = ((32, 20, 100, 128), (64, 28, 28, 128), (32, 200, 100, 128))  # batch, steps, input size, hidden size
 SHARES = (1.0, 0.9, 0.5, 0.2, 0.1)  # of steps that are valid; the text recipes have 0.94 to 0.98 on average

@@ -21,6 +21,7 @@ from zoo.nn.activations import Activation
 from zoo.nn.checks import check_labels, check_shape
 from zoo.nn.codecs import ACTIVATION, ARCHITECTURE, LATENT_DIM, WIDTHS, Architecture, decoder, trunk
 from zoo.nn.likelihoods import Likelihood, bits_per_dim, check_likelihood, mean_image, negative_log_likelihood
+from zoo.tasks.abilities import BoundsLikelihood, Generates
 from zoo.tasks.reconstruction.base import Reconstructor
 from zoo.training.optim import Optim
 from zoo.training.system import Batch, Outputs, require
@@ -130,7 +131,7 @@ class VAENet(nn.Module):
         return torch.cat([x, F.one_hot(y, self.num_classes).to(x.dtype)], dim=1)
 
 
-class VAE(Reconstructor):
+class VAE(Reconstructor, Generates, BoundsLikelihood):
     """VAE trained with the evidence lower bound (ELBO).
 
     Logs in nats per image: `nll` of the reconstruction from one sample, `kl`, and their sum `negative_elbo`, without beta and
@@ -193,6 +194,10 @@ class VAE(Reconstructor):
             return loss, terms
         return loss, {**terms, "preds": self.net.decode(posterior.mu, *y), "target": x}
 
+    def infer(self, *inputs: Tensor) -> Posterior:
+        """Infer q(z|x) for images, and for their classes if conditional."""
+        return self.net.infer(*inputs)
+
     def log_weights(self, num_samples: int, *inputs: Tensor) -> Tensor:
         """Compute log p(x, z) - log q(z|x) for samples z of each image: (num_samples, B), in nats."""
         x, *y = inputs
@@ -211,7 +216,7 @@ class VAE(Reconstructor):
         mse = (self.net.decode(posterior.mu, *y) - x).square().flatten(1).mean(1)
         return {"mse": mse, "kl": kl, "negative_elbo": self.net.nll(posterior.sample(), x, *y) + kl}
 
-    def sample(self, num: int, y: Tensor | None = None) -> Tensor:
+    def sample(self, num: int, y: Tensor | None = None) -> Tensor:  # type: ignore[override]  # the class is the only condition
         """Decode samples z ~ N(0, I): (num, C, H, W) in [0, 1].
 
         A conditional VAE uses the classes y (num,). Without y it takes all classes in turn.

@@ -20,9 +20,9 @@ from zoo.errors import ZooError
 from zoo.nn.receptive_field import receptive_fields
 from zoo.training.checkpoint import read_checkpoint
 from zoo.training.counting import count_parameters
+from zoo.training.files import write_text
 from zoo.training.initial_weights import without_initial_weights
 from zoo.training.links import import_class
-from zoo.training.run import write_text
 
 ROOT = ZOO.parent
 RESULTS = "results"  # the page with all models; the others have a family each

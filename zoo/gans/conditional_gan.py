@@ -18,12 +18,13 @@ from zoo.nn.adversarial import Loss, check_loss, d_outputs, discriminator_loss, 
 from zoo.nn.checks import check_labels
 from zoo.nn.codecs import Architecture
 from zoo.tasks.adversarial.base import Adversarial
+from zoo.tasks.adversarial.noise import FromNoise
 from zoo.tasks.adversarial.rhythm import ADAM
 from zoo.training.optim import Optim, merge_optim
 from zoo.training.system import Outputs, require
 
 
-class ConditionalGAN(Adversarial):
+class ConditionalGAN(FromNoise, Adversarial):
     """Generates samples of a given class.
 
     Args:
@@ -59,7 +60,6 @@ class ConditionalGAN(Adversarial):
         super().__init__(
             generator=nets.generator,
             discriminator=nets.discriminator,
-            latent_dim=latent_dim,
             lr=lr,
             optim=merge_optim(ADAM, optim),
             n_critic=n_critic,

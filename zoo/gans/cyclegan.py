@@ -19,6 +19,7 @@ from zoo.nn.checks import check_halves
 from zoo.nn.image_buffer import ImageBuffer
 from zoo.nn.image_range import as_images, as_signed
 from zoo.nn.norms import MapNorm
+from zoo.tasks.abilities import TranslatesBack
 from zoo.tasks.adversarial.base import Adversarial
 from zoo.tasks.adversarial.rhythm import ADAM
 from zoo.tasks.translation.base import Translator
@@ -106,7 +107,7 @@ class Judges(nn.Module):
         return self.of_a(a), self.of_b(b)
 
 
-class CycleGAN(Translator, Adversarial):
+class CycleGAN(Translator, Adversarial, TranslatesBack):
     """Two generators that undo each other, against a discriminator in each domain, which also sees earlier translations.
 
     Args:
@@ -149,7 +150,6 @@ class CycleGAN(Translator, Adversarial):
         super().__init__(
             generator=Translators(*(ResNetGenerator(shape, width, num_halvings, num_blocks) for _ in range(2))),
             discriminator=Judges(*(PatchDiscriminator(shape, 1, d_widths, d_norm) for _ in range(2))),
-            latent_dim=None,
             lr=lr,
             optim=merge_optim(ADAM, optim),
             n_critic=n_critic,

@@ -18,6 +18,7 @@ from zoo.nn.codecs import check_codec, halvings
 from zoo.nn.conditioning import append_class, projection_logits
 from zoo.nn.norms import spectral
 from zoo.tasks.adversarial.base import Adversarial
+from zoo.tasks.adversarial.noise import FromNoise
 from zoo.tasks.adversarial.rhythm import ADAM, Step, check_redraw, share_fake
 from zoo.training.optim import Optim, merge_optim
 from zoo.training.system import Outputs, require
@@ -108,7 +109,7 @@ class DCDiscriminator(nn.Module):
         return projection_logits(self.features(x), self.head, self.of_class, y)
 
 
-class DCGAN(Adversarial):
+class DCGAN(FromNoise, Adversarial):
     """Convolutional generator and discriminator, both with BatchNorm.
 
     Args:
@@ -137,7 +138,6 @@ class DCGAN(Adversarial):
         super().__init__(
             generator=DCGenerator(latent_dim, shape, widths),
             discriminator=DCDiscriminator(shape, widths),
-            latent_dim=latent_dim,
             lr=lr,
             optim=merge_optim(ADAM, optim),
             n_critic=n_critic,

@@ -17,6 +17,7 @@ from zoo.nn.checks import check_shape, check_sizes
 from zoo.nn.conditioning import append_class, projection_logits
 from zoo.nn.norms import spectral
 from zoo.tasks.adversarial.base import Adversarial
+from zoo.tasks.adversarial.noise import FromNoise
 from zoo.tasks.adversarial.rhythm import ADAM
 from zoo.training.optim import Optim, merge_optim
 from zoo.training.system import Outputs, require
@@ -85,7 +86,7 @@ class MLPDiscriminator(nn.Module):
         return projection_logits(self.features(x), self.head, self.of_class, y)
 
 
-class GAN(Adversarial):
+class GAN(FromNoise, Adversarial):
     """Dense generator and discriminator, for images or for points in the plane.
 
     Args:
@@ -113,7 +114,6 @@ class GAN(Adversarial):
         super().__init__(
             generator=MLPGenerator(latent_dim, shape, widths),
             discriminator=MLPDiscriminator(shape, widths),
-            latent_dim=latent_dim,
             lr=lr,
             optim=merge_optim(ADAM, optim),
             n_critic=n_critic,

@@ -14,6 +14,7 @@ from zoo.gans.networks import build_networks
 from zoo.nn.adversarial import d_cross_entropy, d_outputs, g_non_saturating
 from zoo.nn.codecs import Architecture
 from zoo.tasks.adversarial.base import Adversarial
+from zoo.tasks.adversarial.noise import FromNoise
 from zoo.tasks.adversarial.rhythm import ADAM, Step, check_redraw, share_fake
 from zoo.training.optim import Optim, merge_optim
 from zoo.training.system import Outputs, require
@@ -45,7 +46,7 @@ class MinibatchDiscrimination(nn.Module):
         return torch.cat([features, closeness.to(features.dtype)], dim=1)
 
 
-class MinibatchGAN(Adversarial):
+class MinibatchGAN(FromNoise, Adversarial):
     """A generator that draws the same sample again and again gives itself away, because the batch is too similar.
 
     Args:
@@ -82,7 +83,6 @@ class MinibatchGAN(Adversarial):
         super().__init__(
             generator=nets.generator,
             discriminator=nets.discriminator,
-            latent_dim=latent_dim,
             lr=lr,
             optim=merge_optim(ADAM, optim),
             n_critic=n_critic,

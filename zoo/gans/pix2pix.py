@@ -165,10 +165,11 @@ class Pix2Pix(Translator, Adversarial):
         shape = require("input_shape", input_shape)
         if not (l1 >= 0 and adversarial >= 0 and l1 + adversarial > 0):
             raise ZooError(f"l1 and adversarial are weights of 0 or more, not both 0, got {l1} and {adversarial}")
+        if ema and norm == "batch":
+            raise ZooError(f"ema {ema} averages weights, to which no statistics of BatchNorm belong: set norm: instance")
         super().__init__(
             generator=UNet(shape, widths, norm, dropout),
             discriminator=PatchDiscriminator(shape, 2, d_widths, norm),
-            latent_dim=None,
             lr=lr,
             optim=merge_optim(ADAM, optim),
             n_critic=n_critic,

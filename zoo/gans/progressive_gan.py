@@ -32,6 +32,7 @@ from zoo.nn.codecs import check_codec, halvings
 from zoo.nn.equalized import EqualizedConv2d, EqualizedLinear, MinibatchStd, PixelNorm
 from zoo.nn.image_range import as_signed
 from zoo.tasks.adversarial.base import Adversarial
+from zoo.tasks.adversarial.noise import FromNoise
 from zoo.tasks.adversarial.rhythm import Step
 from zoo.training.optim import Optim, merge_optim
 from zoo.training.system import Outputs, require
@@ -163,7 +164,7 @@ class ProgressiveDiscriminator(Growing):
         return self.end(maps).squeeze(1)
 
 
-class ProgressiveGAN(Adversarial):
+class ProgressiveGAN(FromNoise, Adversarial):
     """Trains the smallest images first, then fades in images of twice the size. The paper's drift term is left out.
 
     Args:
@@ -208,7 +209,6 @@ class ProgressiveGAN(Adversarial):
         super().__init__(
             generator=ProgressiveGenerator(latent_dim, shape, widths),
             discriminator=ProgressiveDiscriminator(shape, widths),
-            latent_dim=latent_dim,
             lr=lr,
             optim=merge_optim(ADAM, optim),
             n_critic=n_critic,

@@ -14,13 +14,14 @@ from zoo.gans.networks import build_networks
 from zoo.nn.adversarial import d_hinge, d_outputs, g_hinge
 from zoo.nn.codecs import Architecture
 from zoo.tasks.adversarial.base import Adversarial
+from zoo.tasks.adversarial.noise import FromNoise
 from zoo.training.optim import Optim, merge_optim
 from zoo.training.system import Outputs, require
 
 ADAM: Optim = {"name": "adam", "betas": [0.0, 0.9], "schedule": "constant"}
 
 
-class SNGAN(Adversarial):
+class SNGAN(FromNoise, Adversarial):
     """Spectral normalisation, hinge loss, and a discriminator that learns four times as fast by default.
 
     Args:
@@ -48,7 +49,6 @@ class SNGAN(Adversarial):
         super().__init__(
             generator=nets.generator,
             discriminator=nets.discriminator,
-            latent_dim=latent_dim,
             lr=lr,
             optim=merge_optim(ADAM, optim),
             n_critic=n_critic,

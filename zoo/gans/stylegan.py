@@ -25,6 +25,7 @@ from zoo.nn.codecs import check_codec, halvings
 from zoo.nn.equalized import EqualizedConv2d, EqualizedLinear, MinibatchStd, PixelNorm
 from zoo.nn.image_range import as_images
 from zoo.tasks.adversarial.base import Adversarial
+from zoo.tasks.adversarial.noise import FromNoise
 from zoo.tasks.adversarial.rhythm import Step
 from zoo.training.optim import Optim, merge_optim
 from zoo.training.system import Outputs, require
@@ -218,7 +219,7 @@ class ResidualBlock(nn.Module):
         return (smaller + self.shortcut(F.adaptive_avg_pool2d(x, self.size))) / math.sqrt(2)
 
 
-class StyleGAN(Adversarial):
+class StyleGAN(FromNoise, Adversarial):
     """Styles at every resolution, lazy R1, and samples from the averaged generator.
 
     Args:
@@ -261,7 +262,6 @@ class StyleGAN(Adversarial):
         super().__init__(
             generator=StyleGenerator(latent_dim, shape, widths, style_dim, num_mapping, mixing),
             discriminator=StyleDiscriminator(shape, widths),
-            latent_dim=latent_dim,
             lr=lr,
             optim=merge_optim(ADAM, optim),
             n_critic=n_critic,

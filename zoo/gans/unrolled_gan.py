@@ -15,12 +15,13 @@ from zoo.gans.networks import build_networks
 from zoo.nn.adversarial import d_cross_entropy, d_outputs, g_non_saturating
 from zoo.nn.codecs import Architecture
 from zoo.tasks.adversarial.base import Adversarial
+from zoo.tasks.adversarial.noise import FromNoise
 from zoo.tasks.adversarial.rhythm import ADAM
 from zoo.training.optim import Optim, merge_optim
 from zoo.training.system import Outputs, require
 
 
-class UnrolledGAN(Adversarial):
+class UnrolledGAN(FromNoise, Adversarial):
     """The generator's loss is taken after `unroll` gradient steps of the discriminator, and differentiated through them.
 
     Args:
@@ -55,7 +56,6 @@ class UnrolledGAN(Adversarial):
         super().__init__(
             generator=nets.generator,
             discriminator=nets.discriminator,
-            latent_dim=latent_dim,
             lr=lr,
             optim=merge_optim(ADAM, optim),
             n_critic=n_critic,

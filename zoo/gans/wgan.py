@@ -15,13 +15,14 @@ from zoo.gans.networks import build_networks
 from zoo.nn.adversarial import clip_weights, d_outputs, d_wasserstein, g_wasserstein
 from zoo.nn.codecs import Architecture
 from zoo.tasks.adversarial.base import Adversarial
+from zoo.tasks.adversarial.noise import FromNoise
 from zoo.training.optim import Optim, merge_optim
 from zoo.training.system import Outputs, require
 
 RMSPROP: Optim = {"name": "rmsprop", "schedule": "constant"}  # section 3: momentum made training unstable
 
 
-class WGAN(Adversarial):
+class WGAN(FromNoise, Adversarial):
     """Five critic updates per generator update, each followed by clipping.
 
     Args:
@@ -52,7 +53,6 @@ class WGAN(Adversarial):
         super().__init__(
             generator=nets.generator,
             discriminator=nets.discriminator,
-            latent_dim=latent_dim,
             lr=lr,
             optim=merge_optim(RMSPROP, optim),
             n_critic=n_critic,

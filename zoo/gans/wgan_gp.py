@@ -15,13 +15,14 @@ from zoo.gans.networks import build_networks
 from zoo.nn.adversarial import check_penalty, d_outputs, d_wasserstein, g_wasserstein, gradient_penalty
 from zoo.nn.codecs import Architecture
 from zoo.tasks.adversarial.base import Adversarial
+from zoo.tasks.adversarial.noise import FromNoise
 from zoo.training.optim import Optim, merge_optim
 from zoo.training.system import Outputs, require
 
 ADAM: Optim = {"name": "adam", "betas": [0.0, 0.9], "schedule": "constant"}  # algorithm 1
 
 
-class WGANGP(Adversarial):
+class WGANGP(FromNoise, Adversarial):
     """The critic has no BatchNorm, because the penalty is defined for each sample by itself (section 4).
 
     Args:
@@ -53,7 +54,6 @@ class WGANGP(Adversarial):
         super().__init__(
             generator=nets.generator,
             discriminator=nets.discriminator,
-            latent_dim=latent_dim,
             lr=lr,
             optim=merge_optim(ADAM, optim),
             n_critic=n_critic,

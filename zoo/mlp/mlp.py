@@ -6,9 +6,11 @@ Shapes: B batch, K classes, T targets. Inputs are flattened, so tables (B, F) an
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from lightning import Callback
 from torch import Tensor, nn
 
 from zoo.errors import ZooError
@@ -18,7 +20,7 @@ from zoo.nn.activations import activation as nonlinearity
 from zoo.nn.checks import check_labels, check_shape
 from zoo.nn.init import Init, initialise
 from zoo.nn.norms import Norm, feature_norm
-from zoo.tasks.classification.base import Classifier
+from zoo.tasks.classification.base import Classifier, class_reports
 from zoo.tasks.regression.base import Regressor
 from zoo.training.optim import Optim
 from zoo.training.system import Batch, Outputs, System, require
@@ -138,6 +140,9 @@ class MLPBinaryClassifier(System):
 
     def check_batch(self, batch: Batch) -> None:
         check_labels(batch.y, num_classes=2)
+
+    def reports(self, folder: Path) -> list[Callback]:
+        return [*super().reports(folder), *class_reports(folder)]
 
 
 class MLPRegressor(Regressor):

@@ -8,10 +8,12 @@ cell (2 for an LSTM, else 1).
 """
 
 import math
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import torch
 import torch.nn.functional as F
+from lightning import Callback
 from torch import Tensor, nn
 
 from zoo.errors import ZooError
@@ -19,6 +21,7 @@ from zoo.metrics.language import BitsPerToken, Perplexity
 from zoo.nn.cells import Kind
 from zoo.nn.recurrent import Recurrent
 from zoo.rnn.rnn import PADDING, UNKNOWN
+from zoo.tasks.sequences.text_samples import TextSamples
 from zoo.training.optim import Optim
 from zoo.training.reporting import gathered
 from zoo.training.system import Outputs, System, require
@@ -164,6 +167,9 @@ class CharLM(System):
         vocab_size = self.hparams["vocab_size"]
         if (highest := int(torch.maximum(batch.x.max(), batch.y.max()))) >= vocab_size:
             raise ZooError(f"found token {highest}, but vocab_size is {vocab_size}: use the model's own tokenizer")
+
+    def reports(self, folder: Path) -> list[Callback]:
+        return [*super().reports(folder), TextSamples(folder / "predictions")]
 
     def example_inputs(self, batch_size: int) -> tuple[Tensor, ...]:
         shape = (batch_size, *self.hparams["input_shape"])

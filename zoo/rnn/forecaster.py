@@ -3,16 +3,19 @@
 Shapes: B batch, T steps of context, H steps of horizon, C channels.
 """
 
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
+from lightning import Callback
 from torch import Tensor, nn
 
 from zoo.errors import ZooError, check_choice
 from zoo.nn.cells import Kind
 from zoo.nn.recurrent import Recurrent
 from zoo.tasks.regression.base import Regressor
+from zoo.tasks.regression.forecasts import Forecasts
 from zoo.training.optim import Optim
 from zoo.training.system import Outputs, require
 
@@ -178,6 +181,9 @@ class RNNForecaster(Regressor):
         low, num_steps = int(batch.lengths.min()), batch.x.shape[1]
         if low < num_steps:
             raise ZooError(f"a forecaster needs windows without padding: expected {num_steps} steps, found {low}")
+
+    def reports(self, folder: Path) -> list[Callback]:
+        return [*super().reports(folder), Forecasts(folder / "pictures")]
 
     def on_fit_start(self) -> None:
         super().on_fit_start()

@@ -3,17 +3,23 @@
 Shapes: B batch, T steps, C values per step, E embedding size, H hidden size, D directions, K outputs.
 """
 
+from pathlib import Path
 from typing import Any
 
 import torch
+from lightning import Callback
 from torch import Tensor, nn
 
 from zoo.errors import ZooError
 from zoo.nn.cells import Kind, valid_steps
 from zoo.nn.pooling import AttentionPooling, Pooling, check_pooling, masked_max, masked_mean
 from zoo.nn.recurrent import FORGET_BIAS, Recurrent
+from zoo.pretrained.vectors import EmbedsTokens
 from zoo.tasks.classification.base import Classifier
+from zoo.tasks.classification.hardest_texts import HardestTexts
 from zoo.tasks.regression.base import Regressor
+from zoo.tasks.sequences.hidden_states import HiddenStates
+from zoo.tasks.sequences.length_buckets import LengthBuckets
 from zoo.training.optim import Optim
 from zoo.training.system import require
 
@@ -134,8 +140,10 @@ class RNNNet(nn.Module):
         return self.recurrent(self.embed_dropout(embedded), lengths)
 
 
-class RNNClassifier(Classifier):
+class RNNClassifier(Classifier, EmbedsTokens):
     """Recurrent classifier for texts or series of numbers, trained with cross-entropy."""
+
+    net: RNNNet
 
     def __init__(
         self,
@@ -179,12 +187,22 @@ class RNNClassifier(Classifier):
             truncate=truncate,
         )
 
+    @property
+    def embedding(self) -> nn.Embedding | None:
+        """The embedding of tokens; None for series."""
+        return self.net.embedding
+
     def inputs(self, batch: Any) -> tuple[Tensor, ...]:
         return batch.x, batch.lengths
 
     def check_batch(self, batch: Any) -> None:
         super().check_batch(batch)
         check_sequences(batch, self.hparams["vocab_size"])
+
+    def reports(self, folder: Path) -> list[Callback]:
+        of_texts = [HardestTexts(folder / "predictions")] if self.embedding is not None else []
+        pictures = folder / "pictures"
+        return [*super().reports(folder), *of_texts, HiddenStates(pictures), LengthBuckets(pictures)]
 
     def example_inputs(self, batch_size: int) -> tuple[Tensor, ...]:
         return example_sequences(batch_size, self.hparams["input_shape"], self.hparams["vocab_size"])
@@ -234,6 +252,9 @@ class RNNRegressor(Regressor):
     def check_batch(self, batch: Any) -> None:
         super().check_batch(batch)
         check_sequences(batch, vocab_size=None)
+
+    def reports(self, folder: Path) -> list[Callback]:
+        return [*super().reports(folder), HiddenStates(folder / "pictures")]
 
     def example_inputs(self, batch_size: int) -> tuple[Tensor, ...]:
         return example_sequences(batch_size, self.hparams["input_shape"], vocab_size=None)

@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from zoo.errors import FileError, MissingFileError, ZooError
 from zoo.public import current_name
 from zoo.training.aliases import migrate_game
+from zoo.training.files import atomic
 from zoo.training.initial_weights import without_initial_weights
 from zoo.training.links import import_class
 from zoo.training.system import System
@@ -32,19 +33,13 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
         path = Path(path)
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with partial.open("wb") as file:
+            with atomic(path) as partial, partial.open("wb") as file:
                 torch.save(checkpoint, file)
                 file.flush()
                 os.fsync(file.fileno())
-            partial.replace(path)
         except (OSError, RuntimeError) as error:  # torch's zip writer turns a full disk into a RuntimeError
             raise FileError(f"cannot write checkpoint {path}: {error}. Free some space, or choose another --run_dir") from error
-        finally:
-            if path.parent.is_dir():
-                partial.unlink(missing_ok=True)
 
     def load_checkpoint(
         self, path: str | Path, map_location: Callable[..., Any] | None = None, weights_only: bool | None = None

@@ -6,9 +6,8 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
-from zoo.errors import ZooError
 from zoo.nn.checks import check_range
-from zoo.nn.image_range import as_images, as_signed
+from zoo.nn.image_range import as_signed
 from zoo.tasks.adversarial.rhythm import Step, build_average, check_rhythm, prepare_strategy, share_statistics, split
 from zoo.training.counting import total_steps
 from zoo.training.optim import Optim, configure
@@ -25,9 +24,8 @@ class Adversarial(System):
     part. `max_steps`, schedules, logs and checkpoints count iterations. No score selects a checkpoint: the last is tested.
 
     Args:
-        generator: maps noise (B, Z), followed by `condition(batch)`, to samples; or images to images.
+        generator: maps noise or images to samples.
         discriminator: maps samples, followed by `condition(batch)`, to logits: (B,), or (B, 1, H, W) for patches.
-        latent_dim: Z; None for a generator that starts from images.
         n_critic: discriminator updates per generator update.
         accumulate: number of parts in which an update is computed, to save memory.
         d_lr: learning rate of the discriminator; None for `lr`.
@@ -47,7 +45,6 @@ class Adversarial(System):
         self,
         generator: nn.Module,
         discriminator: nn.Module,
-        latent_dim: int | None,
         lr: float,
         optim: Optim,
         n_critic: int = 1,
@@ -58,31 +55,14 @@ class Adversarial(System):
     ) -> None:
         super().__init__(lr, optim)
         check_rhythm(optim, n_critic, accumulate, d_lr, clip)
-        self.generator, self.discriminator, self.latent_dim = generator, discriminator, latent_dim
+        self.generator, self.discriminator = generator, discriminator
         self.n_critic, self.accumulate, self.d_lr, self.clip = n_critic, accumulate, d_lr, clip
-        self.average = build_average(generator, ema, latent_dim)
+        self.average = build_average(generator, ema)
 
     @property
     def net(self) -> nn.Module:  # type: ignore[override]  # one of the two networks
         """The generator to sample from: the average, if there is one."""
         return self.generator if self.average is None else self.average
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        """Map noise (B, Z) and conditioning inputs, or images in [0, 1], to samples: images in [0, 1]."""
-        return as_images(self.net(*map(as_signed, inputs)))
-
-    def decode(self, *inputs: Tensor) -> Tensor:
-        return self(*inputs)
-
-    def sample(self, num: int, *condition: Tensor) -> Tensor:
-        """Draw samples (num, ...): images in [0, 1]."""
-        return self(self.noise(num), *condition)
-
-    def noise(self, num: int) -> Tensor:
-        """Draw the generator's input (num, Z) from N(0, 1)."""
-        if self.latent_dim is None:
-            raise ZooError(f"{type(self).__name__} translates images and draws none from noise: call it on images")
-        return torch.randn(num, self.latent_dim, device=self.device)
 
     def condition(self, batch: Any) -> tuple[Tensor, ...]:
         """Conditioning inputs passed to both networks (for example labels)."""
@@ -94,8 +74,7 @@ class Adversarial(System):
 
     def fake(self, batch: Any) -> Tensor:
         """Generate as many samples as a batch has: images in [-1, 1]. The average does it in evaluation."""
-        generator = self.generator if self.training else self.net
-        return generator(self.noise(len(batch.x)), *self.condition(batch))
+        raise NotImplementedError(f"{type(self).__name__} has to define fake(batch), or derive from FromNoise or Translator")
 
     def steps(self, parts: list[Any], iteration: int) -> tuple[list[Step], Step]:
         """Return a `d_step` for each part of a batch and one `g_step`. Override it to bind what depends on the iteration."""
@@ -163,10 +142,6 @@ class Adversarial(System):
         if batch.x.ndim == 4:
             check_range(batch.x)
 
-    def example_inputs(self, batch_size: int) -> tuple[Tensor, ...]:
-        assert self.latent_dim is not None  # a generator that starts from images has example inputs of its own
-        return (torch.randn(batch_size, self.latent_dim, generator=torch.Generator().manual_seed(0)),)
-
     def setup(self, stage: str) -> None:
         super().setup(stage)
         prepare_strategy(self.trainer.strategy, self.second_order)
@@ -189,7 +164,4 @@ class Adversarial(System):
     on_train_end = refresh_once
 
     def refresh_statistics(self) -> None:
-        """Recompute the average's BatchNorm statistics from a fixed set of 2,560 noise inputs."""
-        if self.average is not None:
-            inputs = (torch.split(value.to(self.device), 128) for value in self.example_inputs(2560))
-            self.average.refresh_statistics(zip(*inputs, strict=True))
+        """Recompute what depends on the weights but is not learned, before samples are judged or saved."""

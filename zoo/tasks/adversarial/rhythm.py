@@ -39,18 +39,15 @@ def check_rhythm(optim: Optim, n_critic: int, accumulate: int, d_lr: float | Non
             raise ZooError(f"{name} must be positive, got {value}")
 
 
-def build_average(generator: nn.Module, ema: float, latent_dim: int | None) -> Average | None:
+def build_average(generator: nn.Module, ema: float) -> Average | None:
     """Build the average of a generator's weights with decay `ema`, or None if it is 0.
 
     Raises:
-        ZooError: if `ema` is out of range, or if the average needs BatchNorm statistics and no noise can be drawn for them.
+        ZooError: if `ema` is out of range.
     """
     if not 0 <= ema < 1:
         raise ZooError(f"ema must lie in [0, 1), got {ema}")
-    average = Average(generator, ema) if ema else None
-    if average and latent_dim is None and average.norms():
-        raise ZooError(f"ema {ema} averages weights, to which no statistics of BatchNorm belong: set norm: instance")
-    return average
+    return Average(generator, ema) if ema else None
 
 
 def prepare_strategy(strategy: Strategy, second_order: bool) -> None:

@@ -1,12 +1,17 @@
 """What image-to-image systems share."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
+from lightning import Callback
 from torch import Tensor
 
 from zoo.errors import ZooError
 from zoo.nn.checks import check_range
+from zoo.nn.image_range import as_images, as_signed
+from zoo.tasks.filters import first_filters
+from zoo.tasks.translation.pictures import Translations
 from zoo.training.system import Outputs, System
 
 
@@ -15,6 +20,10 @@ class Translator(System):
 
     Pixel scores are computed on images in [0, 1]. The weights of losses refer to images in [-1, 1], as in the papers.
     """
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Translate images (B, C, H, W) in [0, 1]."""
+        return as_images(self.net(*map(as_signed, inputs)))
 
     def predict_step(self, batch: Any, batch_idx: int) -> Outputs:
         return {"preds": self(batch.x), "position": batch.position}
@@ -32,5 +41,5 @@ class Translator(System):
         check_range(batch.x)
         check_range(batch.y)
 
-    def example_inputs(self, batch_size: int) -> tuple[Tensor, ...]:
-        return System.example_inputs(self, batch_size)  # images, although a GAN's generator starts from noise
+    def reports(self, folder: Path) -> list[Callback]:
+        return [*super().reports(folder), *first_filters(self.net, folder / "pictures"), Translations(folder)]
