@@ -8,7 +8,7 @@ from pydoc_data.topics import topics
 
 import pytest
 
-from datamodules import manual
+from datamodules.text import manual
 
 PARAGRAPHS = {" ".join(part.split()) for text in topics.values() for part in re.split(r"\n\s*\n", text)} - {""}
 PROSE = """Heading
@@ -94,5 +94,5 @@ def test_a_python_without_its_manual_is_named(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(ValueError, match="expected at least 60 topics of Python's manual, got 1"):
         manual.corpus()
     monkeypatch.setitem(sys.modules, "pydoc_data.topics", None)  # type: ignore[arg-type]  # how an import is made to fail
-    with pytest.raises(ModuleNotFoundError, match=r"came without its manual \(the module pydoc_data.topics\)"):
+    with pytest.raises(ModuleNotFoundError, match=r"comes without its manual \(module pydoc_data.topics\)"):
         manual.sentences()
