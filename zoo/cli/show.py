@@ -42,7 +42,7 @@ def show_batch(recipe: Path, overrides: list[str], output: Path | None = None, n
         pictures = batch.x[:num_images]
         if batch.y.ndim == 4:  # images of another domain, each beside what it is served with
             pictures = torch.stack([batch.x, batch.y], dim=1).flatten(0, 1)[:num_images]
-            captions = ["x", "y"] * len(pictures)
+            captions = ["xy"[place % 2] for place in range(len(pictures))]
         else:
             captions = captions_of(batch.y[:num_images], data.class_names) if data.class_names else [""] * len(pictures)
         images = [as_pixels(x, data.mean, data.std).numpy() for x in pictures]
