@@ -26,8 +26,9 @@ from zoo.cli.catalog import Entry, entries
 from zoo.cli.export import Format, export
 from zoo.tasks.adversarial.base import Step, TwoPlayers
 from zoo.training.checkpoint import AtomicCheckpointIO, load_system
+from zoo.training.counting import count_parameters
 from zoo.training.links import import_class
-from zoo.training.system import System, count_parameters
+from zoo.training.system import System
 
 PROGRESS = torch.tensor(0.5)
 PLAIN = (bool, int, float, str, type(None))

@@ -19,10 +19,10 @@ from zoo.cli.results import current_results, summarise
 from zoo.errors import ZooError
 from zoo.nn.receptive_field import receptive_fields
 from zoo.training.checkpoint import read_checkpoint
+from zoo.training.counting import count_parameters
 from zoo.training.initial_weights import without_initial_weights
 from zoo.training.links import import_class
 from zoo.training.run import write_text
-from zoo.training.system import count_parameters
 
 ROOT = ZOO.parent
 Recipes = dict[Path, Any]  # what each sets

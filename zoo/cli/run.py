@@ -26,12 +26,12 @@ from zoo.cli.settings import check_against_checkpoint, check_classes, explain, r
 from zoo.errors import MissingFileError, UsageError, ZooError
 from zoo.public import current_name
 from zoo.training.checkpoint import latest_checkpoint, read_checkpoint
+from zoo.training.counting import count_parameters
 from zoo.training.initial_weights import without_initial_weights
 from zoo.training.links import import_class, resolve_links
 from zoo.training.precision import default_precision
 from zoo.training.reporting import writes
 from zoo.training.run import Run, new_run_dir, write_text
-from zoo.training.system import count_parameters
 from zoo.training.tracking import Wandb
 
 _IMPORTS = [

@@ -142,9 +142,9 @@ class CharLM(System):
         }
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        loss, outputs = self._carry_on("train", batch, self._progress())
+        loss, outputs = self._carry_on("train", batch, self.progress())
         if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
-            self._log_training(loss, outputs)
+            self.log_training(loss, outputs)
         return loss
 
     def predict_step(self, batch: Any, batch_idx: int) -> Outputs:
@@ -207,10 +207,10 @@ class CharLM(System):
         self._carried[stage] = outputs["state"]
         return loss, outputs
 
-    def _evaluate(self, stage: str, batch: Any) -> Outputs:
+    def evaluate(self, stage: str, batch: Any) -> Outputs:
         loss, outputs = self._carry_on("evaluation", batch, torch.ones((), device=self.device))
         self.log(f"{stage}/loss", loss, batch_size=batch.y.numel(), on_epoch=True, sync_dist=True)
-        metrics = self._metrics(stage)  # not the step's own values: the mean of exponentials is no perplexity
+        metrics = self.metrics_of(stage)  # not the step's own values: the mean of exponentials is no perplexity
         metrics.update(outputs["logits"], batch.y)
         self.log_dict(metrics, on_epoch=True, batch_size=batch.y.numel())
         return outputs

@@ -31,6 +31,7 @@ from zoo.tasks.sequences.text_samples import TextSamples
 from zoo.tasks.translation.pictures import Translations
 from zoo.training.best_checkpoint import BestCheckpoint
 from zoo.training.checkpoint import AtomicCheckpointIO
+from zoo.training.counting import count_parameters
 from zoo.training.memory import keep_memory
 from zoo.training.non_finite import NonFiniteGuard
 from zoo.training.predictions import Predictions
@@ -39,7 +40,7 @@ from zoo.training.quiet import keep_quiet
 from zoo.training.randomness import Randomness
 from zoo.training.regular_checkpoint import RegularCheckpoint
 from zoo.training.reporting import wandb_loggers
-from zoo.training.system import System, count_parameters
+from zoo.training.system import System
 from zoo.training.throughput import Throughput
 from zoo.training.tracking import Wandb, describe_wandb, make_loggers, start_or_go_offline
 

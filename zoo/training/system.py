@@ -1,26 +1,29 @@
-"""What every system shares: one pure step, logged; metrics; an optimizer; the check of a first batch."""
+"""Base of every system: the contract of a step, and how its values are logged."""
 
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 import torch
 from lightning import Callback, LightningModule
-from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.utilities.types import LRSchedulerTypeUnion, OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchmetrics import Metric, MetricCollection
 
 from zoo.errors import ZooError
-from zoo.nn.average import Average
 from zoo.public import public_name
+from zoo.training.counting import total_steps
+from zoo.training.facts import facts_of
+from zoo.training.memory import use_fast_layout
 from zoo.training.optim import Optim, check, configure
 from zoo.training.plateau import PlateauStep
 
 T = TypeVar("T")
+Outputs = dict[str, Tensor]
+Metrics = dict[str, Metric | MetricCollection]
 
 
 class Batch(Protocol):
-    """What a system reads of a batch; any NamedTuple with these fields will do."""
+    """The fields that a system reads from a batch; any NamedTuple with them will do."""
 
     @property
     def x(self) -> Tensor: ...
@@ -30,13 +33,8 @@ class Batch(Protocol):
     def position(self) -> Tensor: ...
 
 
-Outputs = dict[str, Tensor]
-_FACTS_OF_DATA = ("class_names", "mean", "std", "crop", "tokenizer_json", "max_length")  # what new inputs have to be given
-Metrics = dict[str, Metric | MetricCollection]
-
-
 def require(name: str, value: T | None) -> T:
-    """The value of an argument that the data determines.
+    """Return the value of an argument that the data determines.
 
     Raises:
         ZooError: if neither the data nor the caller gave it.
@@ -46,28 +44,20 @@ def require(name: str, value: T | None) -> T:
     return value
 
 
-def count_parameters(system: nn.Module) -> int:
-    """Numbers that a system learns; an average that it keeps of them is not counted again."""
-    averages = {id(p) for module in system.modules() if isinstance(module, Average) for p in module.parameters()}
-    return sum(parameter.numel() for parameter in system.parameters() if id(parameter) not in averages)
-
-
 class System(LightningModule):
-    """Base of every system: a subclass sets `self.net`, and says in `step` what it learns.
+    """A subclass sets `self.net` and implements `step`.
 
-    `step(batch, progress)` returns the loss and a dict. 0-d tensors in it are logged by their names; "preds" and
-    "target", where present, feed the metrics and the predictions table.
+    `step(batch, progress)` returns the loss and a dict, and touches no state. 0-d tensors of the dict are logged under
+    their names; "preds" and "target", where present, feed the metrics and the predictions table.
 
     Args:
-        lr: the optimizer's peak learning rate.
+        lr: peak learning rate.
         optim: everything else about the optimizer.
-        metrics: what to report of "preds" and "target", by name.
+        metrics: metrics of "preds" and "target", by name.
     """
 
     monitor: ClassVar[tuple[str, Literal["min", "max"]] | None] = ("val/loss", "min")  # chooses a checkpoint; None: the last
-    headline: ClassVar[str | tuple[str, ...]] = (
-        "test/loss"  # the score that tables show; of several (with *) the first there is
-    )
+    headline: ClassVar[str | tuple[str, ...]] = "test/loss"  # the score in tables: the first pattern that was measured
     net: nn.Module
 
     def __init__(self, lr: float, optim: Optim | None, metrics: Metrics | None = None) -> None:
@@ -75,83 +65,52 @@ class System(LightningModule):
         if not lr > 0:
             raise ZooError(f"lr must be positive, got {lr}")
         self.lr, self.optim = lr, check(optim)
-        self.metrics = nn.ModuleDict(
-            {
-                f"{stage}_metrics": MetricCollection(metrics or {}).clone(prefix=f"{stage}/")
-                for stage in ("train", "val", "test")
-            }
-        )
+        stages, collection = ("train", "val", "test"), MetricCollection(metrics or {})
+        self.metrics = nn.ModuleDict({f"{stage}_metrics": collection.clone(prefix=f"{stage}/") for stage in stages})
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """What a user wants of an input; what `zoo export` exports."""
+        """The prediction for a batch of inputs; `zoo export` exports it."""
         return self.net(*inputs)
 
     def inputs(self, batch: Any) -> tuple[Tensor, ...]:
-        """What of a batch the network takes."""
+        """The fields of a batch that `forward` takes."""
         return (batch.x,)
 
     def step(self, batch: Any, progress: Tensor) -> tuple[Tensor, Outputs]:
-        """Loss and outputs of a batch; `progress` is 0-d, from 0 at the start of training to 1 at its end."""
+        """Loss and outputs for a batch; `progress` is 0-d, from 0 at the start of training to 1 at its end."""
         raise NotImplementedError(f"{type(self).__name__} has to define step(batch, progress) -> (loss, outputs)")
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        loss, outputs = self.step(batch, self._progress())
-        # a metric, and Lightning's own bookkeeping of a logged value, cost as much as a small MLP's step: only where it shows
+        loss, outputs = self.step(batch, self.progress())
+        # Logging costs as much as a small network's step, so values are logged only when they are shown.
         if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
-            self._log_training(loss, outputs)
+            self.log_training(loss, outputs)
         return loss
 
     def validation_step(self, batch: Any, batch_idx: int) -> Outputs:
-        return self._evaluate("val", batch)
+        return self.evaluate("val", batch)
 
     def test_step(self, batch: Any, batch_idx: int) -> Outputs:
-        return self._evaluate("test", batch)
+        return self.evaluate("test", batch)
 
     def predict_step(self, batch: Any, batch_idx: int) -> Outputs:
         return {"preds": self(*self.inputs(batch)), "position": batch.position}
 
-    def setup(self, stage: str) -> None:
-        # the layout convolutions are fastest in, on CPUs and on GPUs with tensor cores; it changes no value. FSDP
-        # takes contiguous parameters only
-        sharded = isinstance(self.trainer.strategy, ModelParallelStrategy)
-        if not sharded and any(isinstance(module, nn.Conv2d) for module in self.modules()):
-            self.to(memory_format=torch.channels_last)
-
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        return configure(self, self.lr, self.optim, total_steps=self.total_steps(), monitor="val/loss")
+        return configure(self, self.lr, self.optim, total_steps(self.trainer), monitor="val/loss")
 
     def configure_callbacks(self) -> list[Callback]:
         return [PlateauStep()] if self.optim.get("schedule") == "plateau" else []
 
     def lr_scheduler_step(self, scheduler: LRSchedulerTypeUnion, metric: Any | None) -> None:
-        if not isinstance(scheduler, ReduceLROnPlateau):  # PlateauStep has its turn earlier
+        if not isinstance(scheduler, ReduceLROnPlateau):  # PlateauStep has stepped it already
             scheduler.step()
 
-    def check_batch(self, batch: Any) -> None:
-        """Refuse a batch the step cannot take. Called on the first batch of a pass only, since it may synchronise."""
+    def setup(self, stage: str) -> None:
+        use_fast_layout(self)
 
-    def example_inputs(self, batch_size: int) -> tuple[Tensor, ...]:
-        """Made-up inputs of the right shape, for exports and counts."""
-        shape = tuple(self.hparams["input_shape"])
-        return (torch.rand(batch_size, *shape, generator=torch.Generator().manual_seed(0)),)
-
-    def total_steps(self) -> int:
-        """Optimizer steps of the whole fit.
-
-        Computed, because `trainer.estimated_stepping_batches` loads the data anew and with it drops a restored loader's place.
-        """
-        trainer = self.trainer
-        if trainer.max_epochs is None or trainer.max_epochs < 0:
-            if trainer.max_steps < 0:
-                raise ZooError("a schedule needs an end: set trainer.max_epochs or trainer.max_steps")
-            return trainer.max_steps
-        num_batches = getattr(getattr(trainer, "datamodule", None), "num_train_batches", None)
-        if num_batches is None:  # a loader of the user's own, which has no place to lose
-            return int(trainer.estimated_stepping_batches)
-        limit = trainer.overfit_batches or trainer.limit_train_batches  # type: ignore[attr-defined]
-        num_batches = min(num_batches, limit) if isinstance(limit, int) else int(num_batches * limit)
-        steps = max(1, trainer.max_epochs * -(-num_batches // trainer.accumulate_grad_batches))
-        return steps if trainer.max_steps < 0 else min(steps, trainer.max_steps)
+    def on_fit_start(self) -> None:
+        self._steps = total_steps(self.trainer)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         if batch_idx == 0:
@@ -161,56 +120,57 @@ class System(LightningModule):
         if batch_idx == 0:
             self.check_batch(batch)
 
-    def on_test_batch_start(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
-        if batch_idx == 0:
-            self.check_batch(batch)
+    on_test_batch_start = on_validation_batch_start
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["class_path"] = public_name(type(self))
-        data = getattr(self._trainer, "datamodule", None)
-        facts = {name: getattr(data, name, None) for name in _FACTS_OF_DATA}
-        checkpoint["data"] = {
-            name: list(value) if isinstance(value, tuple) else value for name, value in facts.items() if value is not None
-        }
+        checkpoint["data"] = facts_of(self._trainer)
 
-    def on_fit_start(self) -> None:
-        self._steps = self.total_steps()
+    def check_batch(self, batch: Any) -> None:
+        """Refuse a batch that `step` cannot take. Called for the first batch of an epoch only, since it may synchronise."""
+
+    def example_inputs(self, batch_size: int) -> tuple[Tensor, ...]:
+        """Made-up inputs with the right shapes, for exports and counts."""
+        shape = tuple(self.hparams["input_shape"])
+        return (torch.rand(batch_size, *shape, generator=torch.Generator().manual_seed(0)),)
 
     def fraction(self) -> float:
-        """How much of the fit is done, in [0, 1]."""
+        """Share of the fit that is done, in [0, 1]."""
         return min(1.0, self.global_step / self._steps)
 
-    def _progress(self) -> Tensor:
+    def progress(self) -> Tensor:
+        """The same as a 0-d tensor on the system's device."""
         return torch.full((), self.fraction(), device=self.device)
 
-    def _log_training(self, loss: Tensor, outputs: Outputs) -> None:
+    def log_training(self, loss: Tensor, outputs: Outputs) -> None:
+        """Log one training step: learning rate, loss, 0-d outputs, and the metrics of this batch."""
         loss, outputs = loss.detach(), {name: value.detach() for name, value in outputs.items()}
-        optimizer = self.trainer.optimizers[-1]  # of two players the generator's
-        self.log("train/lr", optimizer.param_groups[0]["lr"])
+        self.log("train/lr", self.trainer.optimizers[-1].param_groups[0]["lr"])
         self.log_dict({"train/loss": loss, **scalars("train", outputs)})
-        if "preds" in outputs and len(metrics := self._metrics("train")):
+        if "preds" in outputs and len(metrics := self.metrics_of("train")):
             self.log_dict(metrics(*_compared(outputs)))
             metrics.reset()
 
-    def _evaluate(self, stage: str, batch: Any) -> Outputs:
+    def evaluate(self, stage: Literal["val", "test"], batch: Any) -> Outputs:
+        """Run `step` on a batch, and log means over the epoch."""
         loss, outputs = self.step(batch, torch.ones((), device=self.device))
-        self.log_dict(
-            {f"{stage}/loss": loss, **scalars(stage, outputs)}, batch_size=len(batch.x), on_epoch=True, sync_dist=True
-        )
-        if "preds" in outputs and len(metrics := self._metrics(stage)):
+        values = {f"{stage}/loss": loss, **scalars(stage, outputs)}
+        self.log_dict(values, batch_size=len(batch.x), on_epoch=True, sync_dist=True)
+        if "preds" in outputs and len(metrics := self.metrics_of(stage)):
             metrics.update(*_compared(outputs))
             self.log_dict(metrics, on_epoch=True, batch_size=len(batch.x))
         return outputs
 
-    def _metrics(self, stage: str) -> MetricCollection:
+    def metrics_of(self, stage: str) -> MetricCollection:
+        """The metrics of "train", "val" or "test"."""
         return self.metrics[f"{stage}_metrics"]  # type: ignore[return-value]
 
 
-def _compared(outputs: Outputs) -> tuple[Tensor, Tensor]:
-    """What metrics compare. torchmetrics' mean squared error takes flat views, and images in channels_last have none."""
-    return outputs["preds"].contiguous(), outputs["target"].contiguous()
-
-
 def scalars(stage: str, outputs: Outputs) -> Outputs:
-    """The 0-d tensors of a step, as they are logged."""
+    """The 0-d tensors among a step's outputs, under the names they are logged by."""
     return {f"{stage}/{name}": value for name, value in outputs.items() if value.ndim == 0}
+
+
+def _compared(outputs: Outputs) -> tuple[Tensor, Tensor]:
+    """Predictions and targets, contiguous: torchmetrics views them flat, which channels_last images do not allow."""
+    return outputs["preds"].contiguous(), outputs["target"].contiguous()

@@ -51,7 +51,7 @@ def test_of_weights_the_card_is_shown_with_how_to_load_them(small_zoo: Path, cap
     assert main(["info", "tiny_digits"]) == 0
     shown = capsys.readouterr().out
     num_bytes = (small_zoo / "zoo" / "pretrained" / "weights" / "tiny_digits.safetensors").stat().st_size
-    assert shown.startswith("zoo.mlp.mlp.MLPClassifier  ")
+    assert shown.startswith("zoo.MLPClassifier  ")
     assert shown.splitlines()[0].endswith(f" parameters, {num_bytes:,} bytes: zoo.load('tiny_digits')")
     assert "Of two epochs." in shown
     assert "| trained by | `zoo fit -c mlp_digits" in shown

@@ -51,7 +51,7 @@ def test_says_what_it_is_and_where_it_comes_from(run: Path, format: str, tmp_pat
     facts = json.loads((run / "run.json").read_text())
     assert json.loads(about["run"]) == {name: facts[name] for name in RECORDED}
     assert facts["commands"][0].startswith("zoo fit -c mlp_digits ")
-    assert about["class_path"] == "zoo.mlp.mlp.MLPClassifier"
+    assert about["class_path"] == "zoo.MLPClassifier"
     assert json.loads(about["hyper_parameters"])["hidden_dims"] == [256, 256]
     data = json.loads(about["data"])
     assert data == {"class_names": list("0123456789"), "mean": [0.3053], "std": [0.3759]}

@@ -172,8 +172,8 @@ def test_published_weights_say_what_their_run_said(small_zoo: Path, run: Path) -
     )
     assert item == Weights(
         name="tiny_digits",
-        class_path="zoo.mlp.mlp.MLPClassifier",
-        card="weights/tiny_digits.md",
+        class_path="zoo.MLPClassifier",
+        card="pretrained/weights/tiny_digits.md",
         num_params=sum(parameter.numel() for parameter in load_system(path).parameters()),
         num_bytes=path.stat().st_size,
         recipe="mlp_digits",

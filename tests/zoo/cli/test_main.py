@@ -192,10 +192,7 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path) -> None:
 def test_a_checkpoint_of_another_architecture(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     best = str(run / "checkpoints" / "best.ckpt")
     assert main(["test", "-c", "perceptron_digits", "--ckpt_path", best, "--run_dir", str(tmp_path)]) == 1
-    assert (
-        "holds a zoo.mlp.mlp.MLPClassifier, but the configuration asks for a zoo.mlp.perceptron.Perceptron"
-        in capsys.readouterr().err
-    )
+    assert "holds a zoo.MLPClassifier, but the configuration asks for a zoo.Perceptron" in capsys.readouterr().err
     wide = ["--model.hidden_dims", "[7]", "--run_dir", str(tmp_path)]
     assert main(["test", "-c", "mlp_digits", "--model.optim.warmup_steps", "0", *wide, "--ckpt_path", best]) == 1
     assert "hidden_dims is [7], was [256, 256]" in capsys.readouterr().err

@@ -31,7 +31,7 @@ def test_recipes_of_a_gpu_are_missing_only_where_there_is_one() -> None:
 
 def test_a_score_that_no_run_reported_is_named(tmp_path: Path) -> None:
     recipe = tmp_path / "gan.yaml"
-    recipe.write_text("data: {class_path: datamodules.Digits}\n")
+    recipe.write_text("model: {class_path: zoo.GAN}\ndata: {class_path: datamodules.Digits}\ntrainer: {max_epochs: 1}\n")
     line = {"seed": 0, "config": settings_checksum(recipe), "commit": "abc", "metrics": {"test/d_loss": 1.0}}
     results_path(recipe).write_text(json.dumps(line) + "\n")
     settings = {"data": {"class_path": "datamodules.Digits"}}

@@ -253,7 +253,7 @@ def rewrite(path: Path, **changes: str | None) -> None:
 
 def test_an_exported_file_holds_the_checkpoints_model(trained: Path, exported: Path) -> None:
     of_run, of_file = read_checkpoint(trained), read_checkpoint(exported)
-    assert of_file["class_path"] == of_run["class_path"] == "zoo.mlp.mlp.MLPClassifier"
+    assert of_file["class_path"] == of_run["class_path"] == "zoo.MLPClassifier"
     assert of_file["data"] == of_run["data"] == {"class_names": ["ant", "bee", "cat"]}
     assert of_file["run"] == {}  # this checkpoint lies in no run's directory
     assert of_file["state_dict"].keys() == of_run["state_dict"].keys()

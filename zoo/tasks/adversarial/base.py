@@ -26,6 +26,7 @@ from zoo.nn.adversarial import (
 )
 from zoo.nn.average import Average
 from zoo.nn.checks import check_range
+from zoo.training.counting import total_steps
 from zoo.training.optim import Optim, configure
 from zoo.training.parallel import share_buffers
 from zoo.training.system import Outputs, System, scalars
@@ -160,7 +161,7 @@ class TwoPlayers(System):
         return r1_penalty(judge, real) if self.game["penalty"] == "r1" else gradient_penalty(judge, real, fake)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        progress, game, iteration = self._progress(), self.game, self.global_step
+        progress, game, iteration = self.progress(), self.game, self.global_step
         d_optimizer, g_optimizer = self.players()
         penalise = iteration % game["penalty_every"] == 0
         *others, last = parts(batch, game["n_critic"])
@@ -180,7 +181,7 @@ class TwoPlayers(System):
             schedule.step()
         loss = d_loss + g_loss
         if self.global_step % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
-            self._log_training(loss, {**d_outputs, **g_outputs})
+            self.log_training(loss, {**d_outputs, **g_outputs})
             self.log("train/d_lr", d_optimizer.param_groups[0]["lr"])
         return loss
 
@@ -209,7 +210,7 @@ class TwoPlayers(System):
                     share_buffers(network)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        total, d_lr = self.total_steps(), self.game["d_lr"]
+        total, d_lr = total_steps(self.trainer), self.game["d_lr"]
         d = configure(self, self.lr if d_lr is None else d_lr, self.optim, total, monitor="", part=self.discriminator)
         g = configure(self, self.lr, self.optim, total, monitor="", part=self.generator)
         return d, g  # type: ignore[return-value]  # two of what one may be

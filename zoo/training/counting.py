@@ -1,0 +1,36 @@
+"""How long a fit is, in optimizer steps, and how many parameters a system learns."""
+
+from lightning import Trainer
+from torch import nn
+
+from zoo.errors import ZooError
+from zoo.nn.average import Average
+from zoo.training.facts import num_train_batches
+
+
+def total_steps(trainer: Trainer) -> int:
+    """Number of optimizer steps of the whole fit.
+
+    It is computed from the loader's length, because `trainer.estimated_stepping_batches` loads the data anew and so loses the
+    place of a restored loader (https://github.com/Lightning-AI/pytorch-lightning/issues/20550).
+
+    Raises:
+        ZooError: if the trainer has neither a number of epochs nor one of steps.
+    """
+    if trainer.max_epochs is None or trainer.max_epochs < 0:
+        if trainer.max_steps < 0:
+            raise ZooError("a schedule needs an end: set trainer.max_epochs or trainer.max_steps")
+        return trainer.max_steps
+    num_batches = num_train_batches(trainer)
+    if num_batches is None:
+        return int(trainer.estimated_stepping_batches)
+    limit = trainer.overfit_batches or trainer.limit_train_batches  # type: ignore[attr-defined]  # set late
+    num_batches = min(num_batches, limit) if isinstance(limit, int) else int(num_batches * limit)
+    steps = max(1, trainer.max_epochs * -(-num_batches // trainer.accumulate_grad_batches))
+    return steps if trainer.max_steps < 0 else min(steps, trainer.max_steps)
+
+
+def count_parameters(system: nn.Module) -> int:
+    """Number of parameters that a system learns; the copies in an average of weights are not counted again."""
+    averages = {id(p) for module in system.modules() if isinstance(module, Average) for p in module.parameters()}
+    return sum(parameter.numel() for parameter in system.parameters() if id(parameter) not in averages)
