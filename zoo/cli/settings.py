@@ -166,8 +166,9 @@ def _check_class(name: list[str], rest: list[str], value: Any, class_path: str |
     if argument not in settings:
         raise _unknown(where, shown, argument, list(settings))
     fields = settings[argument].fields
-    given_keys = keys[:1] or (list(value) if isinstance(value, dict) else [])
-    for key in given_keys if fields is not None else ():
+    if fields is None:
+        return
+    for key in keys[:1] or (list(value) if isinstance(value, dict) else []):
         if key not in fields:
             raise _unknown(where, [shown[0], argument, key], key, sorted(fields))
 

@@ -21,7 +21,7 @@ _PUBLIC = {
     "zoo.strategies": ("zoo.training", strategies.HOMES),
     "datamodules": ("datamodules", datamodules.HOMES),
 }
-_PLAIN = {"int", "float", "bool", "str", "list", "tuple", "set", "Sequence", "Literal", "Path", "Annotated", "Optional", "Union"}
+_PLAIN = {"int", "float", "bool", "str", "list", "tuple", "Sequence", "Literal", "Path", "Optional", "Union"}
 
 
 class Setting(NamedTuple):

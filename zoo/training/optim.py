@@ -111,8 +111,10 @@ def _try(optim: Optim) -> None:
             warnings.simplefilter("ignore")
             create_optimizer_v2([weight], lr=1e-3, **_arguments(optim))
     except Exception as error:  # timm asserts that there is a GPU, torch raises ValueError, other authors whatever they like
-        name, said = _with_defaults(optim)["name"], " ".join(str(error).split())
-        raise ZooError(f"optimizer {name!r} cannot be built with these settings of optim: {said or type(error).__name__}") from error
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise ZooError(
+            f"optimizer {_with_defaults(optim)['name']!r} does not accept these settings of optim: {said}"
+        ) from error
 
 
 def learning_rate_factor(
@@ -152,7 +154,7 @@ def configure(
     Schedules advance per optimizer step; plateau per validation, on `monitor`'s loss. `total_steps` counts optimizer steps.
     """
     settings = _with_defaults(optim)
-    fused = {"fused": True} if _can_fuse(system, settings["name"]) else {}
+    fused: dict[str, Any] = {"fused": True} if _can_fuse(system, settings["name"]) else {}
     optimizer = create_optimizer_v2(part or system, lr=lr, **_arguments(optim), **fused)
     if settings["schedule"] == "plateau":
         plateau = ReduceLROnPlateau(optimizer, factor=settings["factor"], patience=settings["patience"])

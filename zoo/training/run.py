@@ -5,7 +5,6 @@ import os
 import platform
 import shlex
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any, TypedDict
@@ -16,7 +15,6 @@ from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar, RichProgre
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-from zoo.errors import FileError
 from zoo.tasks.adversarial.pictures import GamePictures
 from zoo.tasks.classification.hardest_texts import HardestTexts
 from zoo.tasks.classification.image_samples import ImageSamples
@@ -40,6 +38,7 @@ from zoo.training.quiet import keep_quiet
 from zoo.training.randomness import Randomness
 from zoo.training.regular_checkpoint import RegularCheckpoint
 from zoo.training.reporting import wandb_loggers
+from zoo.training.run_dir import read_facts
 from zoo.training.system import System
 from zoo.training.throughput import Throughput
 from zoo.training.tracking import Wandb, describe_wandb, make_loggers, start_or_go_offline
@@ -73,24 +72,9 @@ class Run:
     def facts_path(self) -> Path:
         return self.folder / "run.json"
 
-    @rank_zero_only
-    def make_folder(self) -> None:
-        """Create the directory, or say what is in the way.
-
-        Raises:
-            FileError: if it cannot be written to.
-        """
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=self.folder).close()
-        except OSError as error:
-            raise FileError(
-                f"cannot write to the run directory {self.folder} ({error.strerror}): choose another with --run_dir"
-            ) from error
-
     def facts(self) -> dict[str, Any]:
-        """What run.json says: recipe, command, W&B id, and after the run its results."""
-        return json.loads(self.facts_path.read_text()) if self.facts_path.is_file() else {}
+        """What run.json states: recipe, commands, W&B id, and the results of a finished run."""
+        return read_facts(self.folder)
 
     @rank_zero_only
     def note(self, **facts: Any) -> None:
@@ -196,16 +180,6 @@ class Run:
             "pictures": "pictures",
         }
         return [(name, _relative(self.folder / path)) for name, path in names.items() if (self.folder / path).exists()]
-
-
-def new_run_dir(recipe: str, root: Path = Path("runs")) -> Path:
-    """A folder that does not exist yet: runs/<recipe>/<date>_<time>."""
-    base = root / recipe / time.strftime("%Y-%m-%d_%H-%M-%S")
-    number, folder = 1, base
-    while folder.exists():
-        number += 1
-        folder = base.with_name(f"{base.name}-{number}")
-    return folder
 
 
 def hardware(trainer: Trainer) -> str:

@@ -14,9 +14,9 @@ import torch
 import yaml
 
 from datamodules.core.base import DataModule
+from zoo.cli.compare import check_classes
 from zoo.cli.main import main
 from zoo.cli.names import ROOT, find_checkpoint, recipe_paths
-from zoo.cli.settings import check_classes
 
 SHORT = ["--trainer.max_epochs", "1", "--trainer.limit_train_batches", "3"]
 
