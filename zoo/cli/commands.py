@@ -5,8 +5,8 @@ Nothing here imports a library that takes time: each function imports what it ne
 
 import argparse
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from zoo.cli.names import find_checkpoint, find_config, find_shown, is_published, overlay_paths, recipe_paths
 from zoo.errors import UsageError
@@ -23,8 +23,7 @@ your own classes in a file: ZOO_IMPORTS=my_package zoo fit -c mine.yaml"""
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
 
-@dataclass(frozen=True)
-class Command:
+class Command(NamedTuple):
     """A command of `zoo`."""
 
     name: str

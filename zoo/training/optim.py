@@ -110,10 +110,10 @@ def _try(optim: Optim) -> None:
         with warnings.catch_warnings():  # a warning is due when the real optimizer is built
             warnings.simplefilter("ignore")
             create_optimizer_v2([weight], lr=1e-3, **_arguments(optim))
-    except Exception as error:  # timm asserts that there is a GPU, torch raises ValueError, other authors whatever they like
-        said = " ".join(str(error).split()) or type(error).__name__
+    except Exception as error:  # timm asserts that there is a GPU, torch raises ValueError, other authors something else
+        name, said = _with_defaults(optim)["name"], " ".join(str(error).split()) or type(error).__name__
         raise ZooError(
-            f"optimizer {_with_defaults(optim)['name']!r} does not accept these settings of optim: {said}"
+            f"optimizer {name!r} does not accept these settings of optim: {said}"
         ) from error
 
 
