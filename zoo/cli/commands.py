@@ -4,6 +4,7 @@ Nothing here imports a library that takes time: each function imports what it ne
 """
 
 import argparse
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -131,6 +132,7 @@ def _fit(args: argparse.Namespace, settings: list[str]) -> int:
                 f"{args.run_dir} holds a run already: go on with --resume {args.run_dir}, or choose another --run_dir"
             )
     _check_names([*_own_config(args.resume), *configs], settings)
+    _load_tracking()
     from zoo.cli import fit
     from zoo.cli.request import Request
 
@@ -142,6 +144,7 @@ def _evaluate(args: argparse.Namespace, settings: list[str]) -> int:
     checkpoint, configs = _checkpoint_and_configs(args)
     _need_config(args, configs)
     _check_names(configs, settings)
+    _load_tracking()
     from zoo.cli.evaluate import evaluate
     from zoo.cli.request import Request
 
@@ -160,6 +163,7 @@ def _predict(args: argparse.Namespace, settings: list[str]) -> int:
     if args.images is None and args.text is None:
         _need_config(args, configs)
         _check_names(configs, settings)
+        _load_tracking()
         from zoo.cli.evaluate import predict
         from zoo.cli.request import Request
 
@@ -330,6 +334,15 @@ def _need_config(args: argparse.Namespace, configs: list[Path]) -> None:
             f"{args.command} needs -c RECIPE: one of {', '.join(recipe_paths())}, or a file; "
             f"overlays: {', '.join(overlay_paths())}"
         )
+
+
+def _load_tracking() -> None:
+    """Import, before torch, the part of W&B that each of its runs imports.
+
+    Its classes look for their source in every module that is loaded: after torch that takes a second longer.
+    """
+    if os.environ.get("WANDB_MODE") != "disabled":
+        import wandb.sdk.launch.inputs.internal  # noqa: F401
 
 
 def _check_names(configs: list[Path], settings: list[str]) -> None:

@@ -53,23 +53,28 @@ def check_classes(data: LightningDataModule, checkpoint: dict[str, Any], path: P
         )
 
 
-def check_can_continue(checkpoint: dict[str, Any], path: Path, max_epochs: int | None, schedule: str, planned: bool) -> None:
-    """Refuse to resume a run that is already finished, or whose schedule cannot be extended.
+def check_can_continue(
+    checkpoint: dict[str, Any], path: Path, trainer: Namespace, before: dict[str, Any], finished: bool
+) -> None:
+    """Refuse to resume a run that has nothing left to train, or whose schedule cannot be extended.
 
     Args:
         checkpoint: the checkpoint to resume from.
         path: its file, for the message.
-        max_epochs: where the resumed training ends.
-        schedule: the learning-rate schedule.
-        planned: whether the training still ends where it was to end when it started.
+        trainer: the trainer's settings now.
+        before: the trainer's settings that the run started with.
+        finished: whether the run was tested at its end: one that was not still can be.
 
     Raises:
         ZooError: saying how to go on.
     """
-    done = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["completed"]
-    if max_epochs is not None and 0 <= max_epochs < done:
-        raise ZooError(f"{path} has trained {done} epochs already, and trainer.max_epochs is {max_epochs}: choose a larger one")
-    if schedule == "one_cycle" and not planned:
+    done, end = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"], trainer.max_epochs
+    if end is not None and end >= 0 and (end < done or (end == done and finished)):
+        raise ZooError(f"{path} has trained {done} epochs, and trainer.max_epochs is {end}: choose more than {done}")
+    schedule = (checkpoint.get("hyper_parameters", {}).get("optim") or {}).get("schedule")
+    if schedule == "one_cycle" and any(
+        trainer[name] != before.get(name, trainer[name]) for name in ("max_epochs", "max_steps")
+    ):
         raise ZooError(
             "the one_cycle schedule was planned for the length that the run started with, and cannot be extended: "
             "leave trainer.max_epochs and trainer.max_steps as they were, or start a new run"

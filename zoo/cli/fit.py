@@ -42,12 +42,10 @@ def resume(request: Request) -> int:
     configuration = Configuration([folder / "config.yaml", *request.configs], request.overrides)
     configuration.build_data()
     configuration.build_model(checkpoint, path)
-    trainer, before = configuration.config.trainer, read_settings(folder / "config.yaml").get("trainer", {})
-    planned = all(trainer[name] == before.get(name, trainer[name]) for name in ("max_epochs", "max_steps"))
-    optim = checkpoint.get("hyper_parameters", {}).get("optim") or {}
-    check_can_continue(checkpoint, path, trainer.max_epochs, optim.get("schedule", ""), planned)
-    del checkpoint  # Lightning reads it again, and the weights need not be in memory twice
-    recipe = read_facts(folder).get("recipe", folder.parent.name)
+    facts, before = read_facts(folder), read_settings(folder / "config.yaml").get("trainer", {})
+    check_can_continue(checkpoint, path, configuration.config.trainer, before, finished="results" in facts)
+    del checkpoint  # Lightning reads it again: the weights need not be in memory twice
+    recipe = facts.get("recipe", folder.parent.name)
 
     def work(context: Context) -> None:
         context.describe()

@@ -112,9 +112,7 @@ def _try(optim: Optim) -> None:
             create_optimizer_v2([weight], lr=1e-3, **_arguments(optim))
     except Exception as error:  # timm asserts that there is a GPU, torch raises ValueError, other authors something else
         name, said = _with_defaults(optim)["name"], " ".join(str(error).split()) or type(error).__name__
-        raise ZooError(
-            f"optimizer {name!r} does not accept these settings of optim: {said}"
-        ) from error
+        raise ZooError(f"optimizer {name!r} does not accept these settings of optim: {said}") from error
 
 
 def learning_rate_factor(

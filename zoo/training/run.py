@@ -14,6 +14,7 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar, RichProgressBar
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
+from torch.optim.lr_scheduler import OneCycleLR
 
 from zoo.tasks.adversarial.pictures import GamePictures
 from zoo.tasks.classification.hardest_texts import HardestTexts
@@ -162,7 +163,9 @@ class Run:
         lines = [(name, f"{value:.4f}") for name, value in sorted(results.items(), reverse=True)]
         lines += [("training took", f"{seconds:.0f} s"), ("run directory", shown)]
         lines += [(name, path) for name, path in self._contents()]
-        if (self.folder / "config.yaml").exists() and trainer.max_epochs != 0:  # a script's has none; 0: not trained
+        one_cycle = any(isinstance(config.scheduler, OneCycleLR) for config in trainer.lr_scheduler_configs)
+        # a script's run has no config.yaml; 0 epochs are no training; a schedule of one cycle cannot be extended
+        if (self.folder / "config.yaml").exists() and trainer.max_epochs != 0 and not one_cycle:
             more = "" if trainer.max_epochs is None else f" --trainer.max_epochs {2 * trainer.max_epochs}"
             lines.append(("train on", f"zoo fit --resume {shlex.quote(shown)}{more}"))
         if tested.exists():
