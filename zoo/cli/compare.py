@@ -68,7 +68,9 @@ def check_can_continue(
     Raises:
         ZooError: saying how to go on.
     """
-    done, end = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"], trainer.max_epochs
+    loop, end = checkpoint["loops"]["fit_loop"], trainer.max_epochs
+    in_epoch = not loop["epoch_loop.batch_progress"]["is_last_batch"]
+    done = loop["epoch_progress"]["current"]["started"] - in_epoch
     if end is not None and end >= 0 and (end < done or (end == done and finished)):
         raise ZooError(f"{path} has trained {done} epochs, and trainer.max_epochs is {end}: choose more than {done}")
     schedule = (checkpoint.get("hyper_parameters", {}).get("optim") or {}).get("schedule")
