@@ -6,6 +6,7 @@ from typing import Any
 from jsonargparse import Namespace
 from lightning import LightningDataModule
 
+from datamodules.core.base import DataModule
 from zoo.errors import ZooError
 from zoo.public import public_name
 
@@ -43,7 +44,9 @@ def check_classes(data: LightningDataModule, checkpoint: dict[str, Any], path: P
     Raises:
         ZooError: naming the first class that differs.
     """
-    known, found = checkpoint.get("data", {}).get("class_names", []), list(getattr(data, "class_names", ()))
+    known, found = checkpoint.get("data", {}).get("class_names", []), []
+    if isinstance(data, DataModule):  # other datamodules need not name their classes
+        found = list(data.class_names)
     if known and found and known != found:
         number = next((i for i, (a, b) in enumerate(zip(known, found, strict=False)) if a != b), min(len(known), len(found)))
         was, now = (names[number] if number < len(names) else "missing" for names in (known, found))
