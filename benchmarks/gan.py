@@ -1,13 +1,15 @@
-"""An iteration of DCGAN beside the loop that tutorials show.
+"""Compare the time of a DCGAN iteration in the zoo with the loop that tutorials show.
 
 python benchmarks/gan.py                 six minutes on two CPU cores; appends to benchmarks/gan.results.jsonl
 
-Both train the same two networks with Adam on all of Fashion-MNIST's training images in [-1, 1], at batch 128. The tutorial's
-loop reads images one by one through torchvision's transforms and a `DataLoader`, computes and then clears the discriminator's
-gradients in the generator's turn, reads both losses at every step, and leaves memory layout and optimizer at their defaults.
-The zoo computes no gradient that is cleared. Both draw one batch of fakes for both players (`game.redraw: false`).
-They take turns, a round each, in one process. The ratio is the median over rounds; above 1 the zoo is the faster.
-The second measurement is the zoo's at `precision: bf16-mixed`, one word in a recipe, beside the same loop.
+Both train the same two networks with Adam on all of Fashion-MNIST's training images in [-1, 1], at batch size 128. The
+tutorial's loop reads images one by one through torchvision's transforms and a `DataLoader`. In the generator's turn it computes
+gradients of the discriminator and then discards them. It reads both losses at every step, and keeps the default memory layout
+and optimizer settings. The zoo computes no gradient that it discards. Both use the same batch of generated images to update the
+discriminator and the generator (`redraw: false`).
+
+The two alternate in one process, one round each. The ratio is the median over rounds; above 1 the zoo is faster. A second
+measurement runs the zoo at `precision: bf16-mixed`, one setting in a recipe, against the same loop.
 """
 
 import statistics
@@ -29,7 +31,8 @@ from datamodules import FashionMNIST
 from zoo import DCGAN
 from zoo.gans.dcgan import DCDiscriminator, DCGenerator
 from zoo.training.optim import Optim
-from zoo.training.run import Run, hardware
+from zoo.training.provenance import hardware
+from zoo.training.run import Run
 
 Precision = Literal["32-true", "bf16-mixed"]
 
@@ -37,7 +40,7 @@ SHAPE, LATENT_DIM, BATCH_SIZE, LR, BETAS = (1, 28, 28), 64, 128, 2e-4, (0.5, 0.9
 
 
 class PerImage(Dataset[Tensor]):
-    """What torchvision's data sets do: one picture at a time, through PIL."""
+    """Serve one image at a time through PIL, as torchvision's data sets do."""
 
     def __init__(self, x: Tensor) -> None:
         self.pictures = [to_pil_image(image) for image in x]
@@ -52,7 +55,7 @@ class PerImage(Dataset[Tensor]):
 
 
 class Tutorial:
-    """The loop as it is written everywhere."""
+    """Training loop as tutorials write it."""
 
     def __init__(self, x: Tensor) -> None:
         self.loader = DataLoader(PerImage(x), BATCH_SIZE, shuffle=True, drop_last=True)
@@ -61,7 +64,7 @@ class Tutorial:
         self.d_optimizer = torch.optim.Adam(self.discriminator.parameters(), lr=LR, betas=BETAS)
 
     def play(self, num_steps: int) -> None:
-        """So many iterations."""
+        """Run `num_steps` iterations."""
         ones, zeros = torch.ones(BATCH_SIZE), torch.zeros(BATCH_SIZE)
         for step, real in enumerate(self.loader):
             if step == num_steps:
@@ -81,7 +84,7 @@ class Tutorial:
 
 
 class TakeTurns(Callback):
-    """Times so many iterations of the fit, then as many of the tutorial's, and so on."""
+    """Alternate `num_steps` iterations of the fit with as many of the tutorial's loop, and time both."""
 
     def __init__(self, num_steps: int) -> None:
         self.num_steps = num_steps
@@ -104,10 +107,10 @@ class TakeTurns(Callback):
 
 
 def measure(num_steps: int, num_rounds: int, precision: Precision) -> dict[str, object]:
-    """Milliseconds per iteration of both, and their ratio; the precision is the zoo's."""
+    """Return milliseconds per iteration of both, and their ratio; `precision` applies to the zoo only."""
     turns = TakeTurns(num_steps)
     optim: Optim = {"name": "adam", "betas": list(BETAS), "schedule": "constant"}
-    model = DCGAN(SHAPE, LATENT_DIM, lr=LR, optim=optim, game={"redraw": False})
+    model = DCGAN(SHAPE, LATENT_DIM, lr=LR, optim=optim, redraw=False)
     with tempfile.TemporaryDirectory() as folder:
         run = Run(Path(folder), recipe="gan_benchmark")
         trainer = Trainer(
@@ -118,7 +121,7 @@ def measure(num_steps: int, num_rounds: int, precision: Precision) -> dict[str, 
             **run.trainer_arguments(model, own_callbacks=[turns]),
         )
         trainer.fit(model, datamodule=FashionMNIST(batch_size=BATCH_SIZE, normalize=False))
-    zoo, tutorial = turns.zoo[1:], turns.tutorial[1:]  # the first round warms up
+    zoo, tutorial = turns.zoo[1:], turns.tutorial[1:]  # the first round is a warm-up
     ratios = [b / a for a, b in zip(zoo, tutorial, strict=True)]
     return {
         "work": f"DCGAN 64-128, 28x28, batch {BATCH_SIZE}, {num_steps} iterations a round, {num_rounds} rounds, {precision}",

@@ -1,14 +1,15 @@
-"""Images per second: convolutional networks against plain loops, and the in-memory path against a per-image DataLoader.
+"""Compare images per second: fits of CNNs with plain loops, and in-memory batches with a per-image DataLoader.
 
 python benchmarks/images.py              five minutes on two CPU cores; appends to benchmarks/images.results.jsonl
 
-Networks: a fit of the zoo with its defaults (`Trainer`, the precision this processor is fastest in, channels last, logging)
-takes turns with plain PyTorch loops over the same network, batches, optimizer and normalisation, set by hand to fp32 or
-bfloat16 and to NCHW or channels last; an epoch each, in one process. Ratios are medians over rounds, above 1 where the zoo is
-the faster. "best by hand" is the plain setting with the best median.
+Networks: a fit of the zoo with its defaults (`Trainer`, the fastest precision for this processor, channels last, logging) is
+compared with plain PyTorch loops over the same network, batches, optimizer and normalisation. The plain loops cover fp32 and
+bfloat16, each with NCHW and with channels last. All alternate in one process, one epoch each. Ratios are medians over rounds;
+above 1 the zoo is faster. "best by hand" is the plain loop with the best median.
 
-Data: all of Fashion-MNIST's training images, mirrored, shifted by up to two pixels and normalised, by the zoo's datamodule and
-by torchvision's transforms, image by image, in a `DataLoader` with 0 and with 2 workers. Nothing is trained.
+Data: all of Fashion-MNIST's training images are flipped at random, shifted by up to two pixels and normalised. The zoo's
+datamodule does this batch by batch, torchvision's transforms image by image, in a `DataLoader` with 0 and with 2 workers.
+Nothing is trained.
 """
 
 import statistics
@@ -31,7 +32,8 @@ from torchvision.transforms.functional import to_pil_image
 from datamodules import FashionMNIST
 from zoo import CIFARResNetClassifier, SimpleCNNClassifier
 from zoo.training.precision import default_precision
-from zoo.training.run import Run, hardware
+from zoo.training.provenance import hardware
+from zoo.training.run import Run
 from zoo.training.system import System
 
 SYSTEMS: dict[str, tuple[type[System], tuple[int, int, int]]] = {
@@ -42,7 +44,7 @@ BY_HAND = list(product(("fp32", "bf16"), ("NCHW", "channels last")))
 
 
 class Plain:
-    """The loop written by hand, in one precision and memory layout."""
+    """Training loop written by hand, for one precision and memory layout."""
 
     def __init__(self, net: nn.Module, x: Tensor, y: Tensor, precision: str, layout: str) -> None:
         self.format = torch.channels_last if layout == "channels last" else torch.contiguous_format
@@ -50,7 +52,7 @@ class Plain:
         self.optimizer = create_optimizer_v2(self.net, opt="adamw", lr=1e-3, fused=True)
 
     def epoch(self) -> None:
-        """One pass in random order."""
+        """Train for one epoch in random order."""
         order = torch.randperm(len(self.x))
         for rows in order.split(BATCH_SIZE)[: len(order) // BATCH_SIZE]:
             x = ((self.x[rows].float() / 255 - 0.5) / 0.25).contiguous(memory_format=self.format)
@@ -62,7 +64,7 @@ class Plain:
 
 
 class TakeTurns(Callback):
-    """Times each epoch of the fit, and one of every plain loop after it."""
+    """Run an epoch of every plain loop after each epoch of the fit, and time them all."""
 
     def __init__(self, system_class: type[System], shape: tuple[int, int, int]) -> None:
         self.system_class, self.shape = system_class, shape
@@ -88,7 +90,7 @@ class TakeTurns(Callback):
 
 
 def train(name: str, num_batches: int, num_rounds: int) -> dict[str, Any]:
-    """Images per second of the fit and of every plain loop, and the fit's ratio to each."""
+    """Return images per second of the fit and of every plain loop, and the ratio of the fit to each loop."""
     system_class, shape = SYSTEMS[name]
     precision, _ = default_precision("cpu")
     with tempfile.TemporaryDirectory() as folder:
@@ -105,7 +107,7 @@ def train(name: str, num_batches: int, num_rounds: int) -> dict[str, Any]:
             **run.trainer_arguments(system, own_callbacks=[turns]),
         )
         trainer.fit(system, datamodule=data)
-    seconds = {name: values[1:] for name, values in turns.seconds.items()}  # the first round warms up
+    seconds = {name: values[1:] for name, values in turns.seconds.items()}  # the first round is a warm-up
     images = data.num_train_batches * BATCH_SIZE
     per_second = {name: round(images / statistics.median(values)) for name, values in seconds.items()}
     ratios = {
@@ -126,7 +128,7 @@ def train(name: str, num_batches: int, num_rounds: int) -> dict[str, Any]:
 
 
 class PerImage(Dataset[tuple[Tensor, int]]):
-    """What torchvision's tutorials do: one picture at a time, through PIL."""
+    """Serve one image at a time through PIL, as torchvision's tutorials do."""
 
     def __init__(self, x: Tensor, y: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         self.pictures, self.y = [to_pil_image(image) for image in x], y.tolist()
@@ -147,7 +149,7 @@ class PerImage(Dataset[tuple[Tensor, int]]):
 
 
 def serve(num_rounds: int) -> dict[str, Any]:
-    """Images per second that either path hands to a network."""
+    """Return images per second that each data path serves."""
     data = FashionMNIST(batch_size=BATCH_SIZE, flip=True, shift=2)
     data.setup()
     (x, y, _), rows = data.splits["train"]

@@ -1,11 +1,11 @@
-"""What the project's fit costs beside a plain PyTorch loop that does the same work.
+"""Compare the time of a fit in the zoo with a plain PyTorch loop that does the same work.
 
 python benchmarks/overhead.py            minutes on two CPU cores; appends to benchmarks/overhead.results.jsonl
 
-Both train the same network at batch 128 on in-memory 28x28 images (uint8, brought to numbers per batch), with AdamW, a cosine
-rate per step, and loss, rate and what else is cheap logged to a CSV file every 50 steps. They take turns, an epoch each, in
-one process: whatever else the machine does meets both. The ratio is the median over rounds; below 1.0 the zoo would be the
-faster.
+Both train the same network at batch size 128 on 28x28 images that are kept in memory as uint8 and converted to floats batch by
+batch. Both use AdamW and a cosine schedule that advances every step, and log the loss, the learning rate and other cheap values
+to a CSV file every 50 steps. They alternate in one process, one epoch each, so that other load on the machine affects both
+alike. The ratio is the median over rounds; below 1.0 the zoo would be faster.
 """
 
 import argparse
@@ -33,14 +33,15 @@ from zoo import VAE, Autoencoder, MLPClassifier
 from zoo.autoencoders.autoencoder import AutoencoderNet
 from zoo.autoencoders.vae import VAENet
 from zoo.mlp.mlp import MLPNet
-from zoo.training.run import Run, hardware
+from zoo.training.provenance import hardware
+from zoo.training.run import Run
 from zoo.training.system import System
 
 SHAPE, NUM_CLASSES, BATCH_SIZE, LR, EVERY = (1, 28, 28), 10, 128, 1e-3, 50
 
 
 class Noise(DataModule):
-    """Random images: what is learned does not matter here."""
+    """Random images, since this benchmark measures time only."""
 
     num_classes = NUM_CLASSES
 
@@ -57,7 +58,7 @@ class Noise(DataModule):
 
 
 class Work(NamedTuple):
-    """The same training in the zoo's terms and by hand."""
+    """One training job, defined for the zoo and for the plain loop."""
 
     name: str
     system: Callable[[], System]
@@ -67,19 +68,19 @@ class Work(NamedTuple):
 
 
 def classify(net: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Cross-entropy and accuracy of images in [0, 1]."""
+    """Return cross-entropy and accuracy for images in [0, 1]."""
     logits = net((x - 0.5) / 0.25)
     return F.cross_entropy(logits, y), (logits.argmax(1) == y).float().mean()
 
 
 def reconstruct(net: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Squared error, twice."""
+    """Return the mean squared error twice: there is no second value to log."""
     loss = F.mse_loss(net(x), x)
     return loss, loss
 
 
 def bound(net: VAENet, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Negative ELBO and KL in nats, Bernoulli likelihood."""
+    """Return the negative ELBO and the KL term in nats, with a Bernoulli likelihood."""
     mu, logvar = net.posterior(net.encoder(x)).chunk(2, dim=1)
     logits = net.decoder(mu + torch.exp(0.5 * logvar) * torch.randn_like(mu))
     kl = -0.5 * (1 + logvar - mu.square() - logvar.exp()).sum() / len(x)
@@ -101,7 +102,7 @@ WORKS = [
 
 
 class Plain:
-    """The loop a good engineer would write by hand."""
+    """Training loop as a good engineer would write it by hand."""
 
     def __init__(self, work: Work, x: Tensor, y: Tensor, total_steps: int, log: Path, device: torch.device) -> None:
         self.x, self.y, self.device = x, y, device
@@ -112,7 +113,7 @@ class Plain:
         self.step = 0
 
     def epoch(self) -> None:
-        """One pass in random order."""
+        """Train for one epoch in random order."""
         order = torch.randperm(len(self.x))
         for rows in order.split(BATCH_SIZE)[: len(order) // BATCH_SIZE]:
             x, y = self.x[rows].to(self.device), self.y[rows].to(self.device)
@@ -127,7 +128,7 @@ class Plain:
 
 
 class TakeTurns(Callback):
-    """Times each epoch of the fit, and a plain one after it."""
+    """Run an epoch of the plain loop after each epoch of the fit, and time both."""
 
     def __init__(self, work: Work, total_steps: int, log: Path) -> None:
         self.work, self.total_steps, self.log_path = work, total_steps, log
@@ -156,7 +157,7 @@ class TakeTurns(Callback):
 
 
 def measure(work: Work, num_batches: int, num_rounds: int) -> dict[str, object]:
-    """Seconds per step of both, and their ratio."""
+    """Return milliseconds per step of both, and their ratio."""
     with tempfile.TemporaryDirectory() as folder:
         data = Noise(num_batches, normalize=work.normalize)
         data.setup()
@@ -173,7 +174,7 @@ def measure(work: Work, num_batches: int, num_rounds: int) -> dict[str, object]:
             **run.trainer_arguments(model, own_callbacks=[turns]),
         )
         trainer.fit(model, datamodule=data)
-    zoo, plain = turns.zoo[1:], turns.plain[1:]  # the first round warms up
+    zoo, plain = turns.zoo[1:], turns.plain[1:]  # the first round is a warm-up
     ratios = [a / b for a, b in zip(zoo, plain, strict=True)]
     return {
         "work": f"{work.name}, batch {BATCH_SIZE}, {num_batches} steps a round, {num_rounds} rounds",
@@ -186,7 +187,7 @@ def measure(work: Work, num_batches: int, num_rounds: int) -> dict[str, object]:
 
 
 def parse_arguments(script: str, about: str | None, batches: int, rounds: int) -> argparse.Namespace:
-    """What every benchmark's command line takes: batches a round, rounds, and where the results go."""
+    """Parse the arguments that all benchmarks share: batches per round, rounds, and the results file."""
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batches", type=int, default=batches)
     parser.add_argument("--rounds", type=int, default=rounds)
@@ -195,7 +196,7 @@ def parse_arguments(script: str, about: str | None, batches: int, rounds: int) -
 
 
 def keep(results: list[dict[str, object]], script: str, output: Path) -> None:
-    """Print results, and append them to `output`, a line each, with what they were measured by."""
+    """Print the results and append them to `output`, one line each, with the torch version, date and command."""
     about = {
         "torch": torch.__version__.split("+")[0],
         "date": time.strftime("%Y-%m-%d"),

@@ -1,11 +1,11 @@
-"""What the zoo learns from: one file per kind of data, one shared base, one shared loader."""
+"""Data sets for training: one file per kind of data, in rooms for images, texts, series and tables."""
 
 import importlib
 import os
 from typing import TYPE_CHECKING
 
-# Before torch is loaded: idle OpenMP threads sleep instead of spinning, unless the user's environment says otherwise. Spinning
-# makes training 10 to 50 times slower beside another busy process (https://gcc.gnu.org/onlinedocs/libgomp/OMP_005fWAIT_005fPOLICY.html).
+# Set before torch is imported: idle OpenMP threads sleep instead of spinning, unless the user's environment says otherwise.
+# Spinning makes training 10 to 50 times slower beside another busy process (https://gcc.gnu.org/onlinedocs/libgomp/OMP_005fWAIT_005fPOLICY.html).
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
@@ -74,11 +74,11 @@ HOMES = {
     "UnpairedImages": "images.unpaired_images",
     "UnpairedSets": "images.unpaired_images",
 }
-__all__ = list(HOMES)  # read by name below
+__all__ = list(HOMES)  # `__getattr__` imports these names on demand.
 
 
 def __getattr__(name: str) -> object:
-    """Import a datamodule when it is first asked for: `import datamodules` stays instant."""
+    """Import a datamodule on first use, so that `import datamodules` stays fast."""
     if name not in HOMES:
         raise AttributeError(f"datamodules has no {name!r}: it has {', '.join(HOMES)}")
     return getattr(importlib.import_module(f"datamodules.{HOMES[name]}"), name)

@@ -1,4 +1,4 @@
-"""Every command of the README is run as it stands there, and its table is the catalog's."""
+"""Every command of the README and of the page on your own data is run as it stands there."""
 
 import os
 import re
@@ -10,12 +10,18 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
-TEXT = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```bash\n(.*?)```", TEXT, re.DOTALL)
-SET_UP = [block for block in BLOCKS if "-m venv" in block]  # .ci/run runs the second in a fresh environment
-COMMANDS = [
-    line.split("  #")[0].strip() for block in BLOCKS if block not in SET_UP for line in block.splitlines() if line.strip()
-]
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+GUIDE = (ROOT / "docs" / "your_data.md").read_text(encoding="utf-8")
+SET_UP = [block for block in re.findall(r"```bash\n(.*?)```", TEXT, re.DOTALL) if "-m venv" in block]  # .ci/run runs the second
+
+
+def commands(text: str) -> list[str]:
+    """The commands of a page's bash blocks, without those that set up an environment."""
+    blocks = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
+    return [line.split("  #")[0].strip() for block in blocks if block not in SET_UP for line in block.splitlines() if line]
+
+
+COMMANDS = list(dict.fromkeys([*commands(TEXT), *commands(GUIDE)]))  # in order; what stands on both pages runs once
 
 
 def shell(command: str, folder: Path, **more: str) -> str:
@@ -30,7 +36,7 @@ def shell(command: str, folder: Path, **more: str) -> str:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A user's folder with their table, the zoo's recipes as in a checkout, and a finished run for RUN."""
+    """A user's folder with their own data, the zoo's recipes as in a checkout, and a finished run for RUN."""
     folder = tmp_path_factory.mktemp("user")
     (folder / "recipes").symlink_to(ROOT / "recipes")
     rows = [f"{i % 7},{i % 3},{'yes' if (i % 7) > 3 else 'no'}" for i in range(200)]

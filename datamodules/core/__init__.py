@@ -1,1 +1,1 @@
-"""What every datamodule shares: splits, loaders, sources, cache, randomness."""
+"""Shared parts of all datamodules: base class, splits, loaders, file sources, cache, randomness."""

@@ -1,7 +1,7 @@
-"""The datamodule every data set shares: splits, loaders on each rank, and the transform on the device."""
+"""Base class of all datamodules: facts, splits, loaders per process, and the transform on the device."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 from lightning import LightningDataModule
@@ -12,7 +12,9 @@ from datamodules.core.loader import BatchOrder, Loader, SequenceLoader, TensorLo
 from datamodules.core.splits import stratified_split
 from zoo.errors import ZooError
 
-Transform = Callable[[Any, int, bool], Any]  # (batch, epoch, train) to a batch
+Transform = Callable[[Any, int, bool], Any]  # (batch, epoch, train) -> batch
+# Facts that new inputs need in order to be prepared as the training data were.
+_PREPARATION = ("class_names", "mean", "std", "crop", "tokenizer_json", "max_length")
 
 
 class Arrays(NamedTuple):
@@ -20,32 +22,61 @@ class Arrays(NamedTuple):
 
     x: Tensor  # (N, ...)
     y: Tensor  # (N,) int64 or (N, T) float
-    lengths: Tensor | None = None  # (N,) int64, of sequences: how much of each x counts
+    lengths: Tensor | None = None  # (N,) int64, for sequences: how many steps of each x count
 
 
 class Split(NamedTuple):
-    """The rows of some arrays that are used for one purpose."""
+    """The rows of some arrays that serve one purpose."""
 
     arrays: Arrays
     rows: Tensor  # (n,)
 
 
+class NamedSamples(Protocol):
+    """Samples that have names, such as files."""
+
+    def name(self, position: int) -> str:
+        """Return the name that errors and tables of predictions use."""
+
+
 class DataModule(LightningDataModule):
     """Data that fits in memory, served in batches by index.
 
-    A subclass sets what the data is before it loads (`input_shape`, `num_classes`, `class_names`, `mean`, `std`),
-    `transform`, and `load`. Where the data set has no test part of its own, `test_fraction` is held out from the
-    training part, then `val_fraction` from the rest: per class, by `split_seed` alone, so that runs with different
-    `seed`s (order and augmentation) compare on the same split.
+    Names, shapes and classes are known after construction. `prepare_data` fetches missing files; Lightning calls it in one
+    process per node. `setup` reads the data, and also fetches what is missing if it is called alone.
+
+    A subclass sets the facts below that apply, `transform`, and `load`. If the data set has no test part of its own,
+    `test_fraction` of the training part is held out for the test, then `val_fraction` of the rest for validation. Both are
+    stratified by class and depend on `split_seed` alone, so that runs with different `seed`s (order and augmentation) compare
+    on the same split.
 
     Args:
-        batch_size: samples per step over all processes together.
+        batch_size: samples per step, over all processes together.
         seed: of order and augmentation; the `zoo` command fills it in from `seed_everything`.
     """
 
-    input_shape: tuple[int, ...]
-    num_classes: int | None = None
+    # Facts that models and reports read. None or empty means that the fact does not apply.
+    input_shape: tuple[int, ...]  # of one sample, without the batch dimension
     class_names: tuple[str, ...] = ()
+    num_classes: int | None = None
+    num_targets: int | None = None  # for regression
+    target_names: tuple[str, ...] = ()
+    target_mean: Tensor | None = None  # (num_targets,), of the training rows; known after `setup`
+    target_std: Tensor | None = None  # (num_targets,), likewise
+    naive_mae: Tensor | None = None  # (num_targets,), of the forecast that repeats the last value; known after `setup`
+    horizon: int | None = None  # forecast steps
+    mean: tuple[float, ...] | None = None  # per channel or feature, subtracted from inputs
+    std: tuple[float, ...] | None = None  # per channel or feature, by which inputs are divided
+    crop: float | None = None  # share of an image's shorter side that evaluation sees
+    binarize: str | None = None  # how pixels become 0 or 1
+    stacked: bool = False  # whether each channel is an image of its own
+    vocab_size: int | None = None
+    max_length: int | None = None  # tokens after which a text is cut
+    tokenizer: Any = None  # a `tokenizers.Tokenizer`
+    texts: Sequence[str] = ()  # by position; known after `setup`
+    files: NamedSamples | None = None  # by position
+    centres: Tensor | None = None  # (K, 2), of a mixture of Gaussians
+    spread: float | None = None  # standard deviation of each Gaussian
     transform: Transform
 
     def __init__(
@@ -63,8 +94,23 @@ class DataModule(LightningDataModule):
         self.seed, self.split_seed = seed or 0, split_seed
         self.splits: dict[str, Split] = {}
 
+    @property
+    def tokenizer_json(self) -> str | None:
+        """The tokenizer in the format of the `tokenizers` library; None without texts."""
+        return None
+
+    @property
+    def num_train_batches(self) -> int:
+        """Batches per epoch, the same in every process; known after `setup`."""
+        return len(self.order("train"))
+
+    def describe(self) -> dict[str, Any]:
+        """Return the facts that new inputs need, as plain builtins for the checkpoint; facts that do not apply are left out."""
+        facts = {name: getattr(self, name) for name in _PREPARATION}
+        return {name: list(fact) if isinstance(fact, tuple) else fact for name, fact in facts.items() if fact is not None}
+
     def load(self, part: Literal["train", "test"]) -> Arrays:
-        """Read one part of the data set; where it has no test part of its own, "train" is all of it."""
+        """Read one part of the data set. If the set has no test part of its own, "train" is all of it."""
         raise NotImplementedError
 
     def setup(self, stage: str | None = None) -> None:
@@ -81,13 +127,11 @@ class DataModule(LightningDataModule):
         fit, val = stratified_split(train.y[rows], self.val_fraction, self.split_seed)
         self.splits = {"train": Split(train, rows[fit]), "val": Split(train, rows[val]), "test": test_split}
 
-    @property
-    def num_train_batches(self) -> int:
-        """Batches per epoch, the same on every rank; known after `setup`."""
-        return len(self.order("train"))
-
     def order(self, split: str) -> BatchOrder:
-        """A split's batches on this rank. Training shuffles, except while overfitting a few batches on purpose."""
+        """Return the order of a split's batches in this process.
+
+        Training is shuffled, except with `overfit_batches`, where the same few batches are wanted.
+        """
         train = split == "train"
         place = getattr(self.trainer.strategy, "distributed_sampler_kwargs", None) if self.trainer else None
         arrays, rows = self.splits[split]
@@ -103,22 +147,33 @@ class DataModule(LightningDataModule):
         )
 
     def loader(self, split: str) -> Loader:
-        """Batches of "train", "val" or "test" before the transform."""
+        """Return the batches of "train", "val" or "test" before the transform."""
         (x, y, lengths), rows = self.splits[split]
         if lengths is not None:
             return SequenceLoader(x, lengths, y, rows, self.order(split))
         return TensorLoader(x, y, rows, self.order(split))
 
+    def adopt_tokenizer(self, tokenizer_json: str) -> None:
+        """Use the tokenizer of a checkpoint's model. Called before `setup`; without effect on data that are not texts."""
+
+    def tokens_of(self, position: int) -> list[str] | None:
+        """Return a text as the model sees it, token by token; None if the data are not tokenised texts."""
+        return None
+
+    def decode(self, tokens: Tensor) -> str:
+        """Return the text that tokens (N,) stand for; data without a text return the numbers."""
+        return " ".join(map(str, tokens.tolist()))
+
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps of the data: enough to notice that it is used with another set, or in another order."""
+        """Return what a checkpoint stores about the data: enough to detect other classes or another order of samples."""
         return {"class_names": list(self.class_names), "order": self._order()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Called after `setup` when a checkpoint is loaded.
+        """Compare with the data of a checkpoint. Lightning calls this after `setup` when it loads one.
 
         Raises:
-            ZooError: if the checkpoint's model knows other classes, or the same in another order; or if training would
-                go on in another order of samples, where the checkpoint's place means nothing.
+            ZooError: if the classes of the checkpoint differ in name or order. Also if training would continue with another
+                order of samples, in which the checkpoint's position within the epoch has no meaning.
         """
         if state_dict["class_names"] != list(self.class_names):
             raise ZooError(
@@ -132,7 +187,7 @@ class DataModule(LightningDataModule):
             raise ZooError(f"cannot go on with other data settings: {'; '.join(changed)}")
 
     def _order(self) -> dict[str, int]:
-        """What the order of the training samples depends on, beside the epoch."""
+        """Return what the order of the training samples depends on, besides the epoch."""
         num_samples = len(self.splits["train"].rows) if self.splits else 0
         return {"num_samples": num_samples, "batch_size": self.batch_size, "seed": self.seed, "split_seed": self.split_seed}
 
@@ -157,7 +212,7 @@ class DataModule(LightningDataModule):
         return self.transform(batch, self.trainer.current_epoch, self.trainer.training)
 
     def _checked(self, part: Literal["train", "test"]) -> Arrays:
-        """Load, and refuse what would only fail later and less clearly."""
+        """Load a part, and refuse what would fail later with a less clear error."""
         arrays = self.load(part)
         name = f"{type(self).__name__} ({part})"
         if len(arrays.y) == 0:

@@ -1,4 +1,4 @@
-"""What a datamodule hands to a model."""
+"""Batches that datamodules hand to models."""
 
 from typing import NamedTuple
 
@@ -14,21 +14,21 @@ class Batch(NamedTuple):
 
     x: Tensor  # (B, ...)
     y: Tensor  # (B,) int64 classes, or (B, T) float targets
-    position: Tensor  # (B,) int64, place in the dataset
+    position: Tensor  # (B,) int64, index in the data set
 
 
 class SequenceBatch(NamedTuple):
-    """Sequences of different lengths, each filled up at its end to the longest.
+    """Sequences of different lengths, padded at the end to the longest.
 
-    Tokens are (B, T) int64, filled with 0; series are (B, T, C) float, filled with zeros.
+    Tokens are (B, T) int64, padded with 0. Series are (B, T, C) float, padded with zeros.
     """
 
     x: Tensor  # (B, T) or (B, T, C)
-    lengths: Tensor  # (B,) int64, from 1 to T: how many steps count. On the CPU also where the rest is not: packing reads it
+    lengths: Tensor  # (B,) int64 from 1 to T, steps that count. Stays on the CPU, because packing reads it there
     y: Tensor  # (B,) int64 classes, or float targets (B, K) or (B, horizon, K)
-    position: Tensor  # (B,) int64, place in the dataset
+    position: Tensor  # (B,) int64, index in the data set
 
 
 def valid_steps(x: Tensor, lengths: Tensor) -> Tensor:
-    """Which steps of x (B, T, ...) count, and do not only fill up: (B, T) bool."""
+    """Mark the steps of x (B, T, ...) that are not padding: (B, T) bool."""
     return torch.arange(x.shape[1], device=x.device) < lengths.to(x.device)[:, None]

@@ -1,4 +1,4 @@
-"""Decoded data sets on disk: written once, verified on every start."""
+"""Cache of decoded data sets on disk: written once, verified on every read."""
 
 import hashlib
 import os
@@ -10,27 +10,23 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from datamodules.core.files import file_sha256, replacing
 from zoo.errors import ZooError
 
-_READER = "1"  # raise it when decoding changes, so that older files are not read
+_READER = "1"  # Increase it when decoding changes, so that older cache files are not used.
 
 
 def cache_folder() -> Path:
-    """`ZOO_CACHE`, or lightning-model-zoo in the user's cache folder."""
+    """Return `ZOO_CACHE`, or lightning-model-zoo in the user's cache folder."""
     default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lightning-model-zoo"
     return Path(os.environ.get("ZOO_CACHE") or default)
 
 
-def file_sha256(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def cached(name: str, sources: Sequence[Path], decode: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """What `decode` returns, from the cache where these very sources were decoded before.
+    """Return the tensors that `decode` returns, from the cache if sources of the same content were decoded before.
 
-    The file's name holds the sources' checksums, and the file its own, checked on every read.
+    The name of the cache file contains the checksums of `sources`. The file itself holds a checksum of its tensors, which is
+    compared on every read.
 
     Raises:
         ZooError: if the cache file is damaged.
@@ -56,7 +52,7 @@ def _read(path: Path) -> dict[str, Tensor]:
     try:
         with safe_open(path, "pt") as file:
             expected = (file.metadata() or {}).get("sha256")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # safe_open is no mapping
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # safe_open is not a mapping
     except SafetensorError as error:
         raise ZooError(f"damaged cache {path} ({error}): delete the file, and the data is decoded again") from error
     if _digest(tensors) != expected:
@@ -65,13 +61,9 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 
 def _write(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Write beside, then rename: a reader sees the whole file or none. Without room or permission, go on without a cache."""
-    partial = path.with_suffix(f".{os.getpid()}.partial")
+    """Write a cache file. If there is no space or no permission, warn and continue without a cache."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, partial, metadata={"sha256": _digest(tensors)})
-        partial.replace(path)
+        with replacing(path) as partial:
+            save_file(tensors, partial, metadata={"sha256": _digest(tensors)})
     except (OSError, SafetensorError) as error:
         warnings.warn(f"cannot cache decoded data in {path.parent}: {error}. Set ZOO_CACHE to a writable folder", stacklevel=2)
-    finally:
-        partial.unlink(missing_ok=True) if path.parent.is_dir() else None

@@ -1,4 +1,4 @@
-"""The loaders every datamodule shares, and the one rule by which both order their samples."""
+"""Loaders that all datamodules share, and the order of their samples."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -11,23 +11,24 @@ from torch.utils.data import DataLoader, default_collate
 from datamodules.core.batch import Batch, SequenceBatch
 from zoo.errors import ZooError
 
-_POOL = 50  # batches among which sequences are sorted by length
+_POOL = 50  # batches within which sequences are sorted by length
 
 
 class Place(TypedDict):
-    """How far a loader has come: `batch` batches of `epoch` are served."""
+    """Position of a loader: `batch` batches of `epoch` are served."""
 
     epoch: int
     batch: int
 
 
 class BatchOrder:
-    """Which samples make which batch: a function of (seed, epoch), never of the global generator.
+    """Assign samples to batches as a function of (seed, epoch), independent of the global random generator.
 
     `batch_size` counts the samples of all ranks together, so that a recipe means the same on any number of processes:
-    rank r serves the r-th slice of every batch. With `drop_last` a short last batch is left out, unless it is the only
-    one. Without it every sample is served exactly once (no padding, so metrics stay exact), and where the last batch
-    would leave a rank empty it joins the one before it: a rank without a batch would hang a collective.
+    rank r serves the r-th slice of every batch. With `drop_last`, a short last batch is left out unless it is the only
+    one. Without it, every sample is served exactly once. No sample is repeated as padding, so metrics stay exact. If the last
+    batch has fewer samples than there are ranks, it is joined to the batch before it, because a rank without a batch would
+    hang a collective operation.
 
     Args:
         size: number of samples.
@@ -37,11 +38,12 @@ class BatchOrder:
         seed: of the shuffling.
         rank: of this process.
         world_size: number of processes.
-        lengths: (size,) of sequences, so that those of about the same length share a batch and little is padded. Shuffled
-            samples are sorted within pools of 50 batches, whose order is shuffled again: who meets whom still changes.
+        lengths: (size,) of sequences. Sequences of similar length then share a batch, which saves padding. Shuffled samples
+            are sorted within pools of 50 batches, and the order of batches is shuffled again, so that batch composition still
+            varies between epochs.
 
     Raises:
-        ZooError: for no samples, or a batch size that is not a positive multiple of the number of ranks.
+        ZooError: if there are fewer samples than ranks, or if `batch_size` is not a positive multiple of the number of ranks.
     """
 
     def __init__(
@@ -72,7 +74,7 @@ class BatchOrder:
             if len(self._bounds) > 2:
                 self._bounds.pop()
             else:
-                self._bounds[-1] = size - size % world_size  # equal shares of the only batch
+                self._bounds[-1] = size - size % world_size  # Every rank has an equal share of the only batch.
         elif last < world_size:
             self._bounds.pop(-2)
 
@@ -80,12 +82,12 @@ class BatchOrder:
         return len(self._bounds) - 1
 
     def set_epoch(self, epoch: int) -> None:
-        """Begin this epoch's order; a place restored within another epoch is forgotten."""
+        """Start an epoch. A position that was restored within another epoch is discarded."""
         if epoch != self.epoch:
             self.epoch, self.start = epoch, 0
 
     def __iter__(self) -> Iterator[Tensor]:
-        """Row numbers (B / world_size,) of this rank's share of each batch, from `start` on."""
+        """Yield the row numbers (B / world_size,) of this rank's share of each batch, from batch `start` on."""
         start, self.start = self.start, 0
         batches = list(pairwise(self._bounds))
         if self.shuffle:
@@ -103,9 +105,9 @@ class BatchOrder:
 
 
 class Loader:
-    """What both loaders share: a length, a place that checkpoints carry, and the `sampler` Lightning tells the epoch."""
+    """Base class of loaders: a length, a position for checkpoints, and the `sampler` that Lightning informs about the epoch."""
 
-    batch_sampler = None  # Lightning takes whatever has a `sampler` for a DataLoader, and looks here
+    batch_sampler = None  # Lightning treats an object with a `sampler` as a DataLoader and reads this attribute.
 
     def __init__(self, order: BatchOrder) -> None:
         self.sampler = order
@@ -117,11 +119,12 @@ class Loader:
     def __iter__(self) -> Iterator[Any]:
         self._place = Place(epoch=self.sampler.epoch, batch=self.sampler.start)
         for batch in self._batches():
-            self._place["batch"] += 1  # before the yield: a checkpoint written while this batch trains counts it as served
+            # Before the yield: a checkpoint that is written while this batch trains counts it as served.
+            self._place["batch"] += 1
             yield batch
 
     def state_dict(self) -> Place:
-        begun = self._place["epoch"] == self.sampler.epoch  # else `set_epoch` has moved on, and nothing of it is served
+        begun = self._place["epoch"] == self.sampler.epoch  # Otherwise `set_epoch` started an epoch with nothing served.
         return Place(epoch=self.sampler.epoch, batch=self._place["batch"] if begun else 0)
 
     def load_state_dict(self, state: Place) -> None:
@@ -133,9 +136,9 @@ class Loader:
 
 
 class TensorLoader(Loader):
-    """Serves a split that lives in memory, a whole batch per index operation.
+    """Serve a split that lies in memory, one index operation per batch.
 
-    `rows` (N,) are the places of the split's samples in `x` (M, ...) and `y` (M, ...).
+    `rows` (N,) are the positions of the split's samples in `x` (M, ...) and `y` (M, ...).
     """
 
     def __init__(self, x: Tensor, y: Tensor, rows: Tensor, order: BatchOrder) -> None:
@@ -149,9 +152,9 @@ class TensorLoader(Loader):
 
 
 class SequenceLoader(Loader):
-    """Serves sequences that live in memory, cut to the longest of each batch.
+    """Serve sequences that lie in memory, cut to the longest of each batch.
 
-    `x` (M, T, ...) holds all of them, filled up, `lengths` (M,) how long they are; the rest is as in `TensorLoader`.
+    `x` (M, T, ...) holds all sequences with padding, `lengths` (M,) their lengths. The rest is as in `TensorLoader`.
     """
 
     def __init__(self, x: Tensor, lengths: Tensor, y: Tensor, rows: Tensor, order: BatchOrder) -> None:
@@ -167,31 +170,31 @@ class SequenceLoader(Loader):
 
 
 class Samples(Protocol):
-    """A split read one sample at a time: a file opened, decoded and resized."""
+    """A split that is read sample by sample: a file is opened, decoded and resized."""
 
     def read(self, epoch: int, position: int) -> Batch:
-        """One sample, its fields without the batch dimension. What it draws depends on (seed, epoch, position) alone."""
+        """Return one sample, without the batch dimension. Its random draws depend on (seed, epoch, position) alone."""
 
 
 class _Keyed:
-    """Lets a `DataLoader` ask for (epoch, position); the epoch travels in the key because workers are copies."""
+    """Dataset with keys (epoch, position). The epoch is part of the key because workers hold copies of this object."""
 
     def __init__(self, samples: Samples) -> None:
         self.samples = samples
 
-    def __getitem__(self, key: tuple[int, int]) -> Batch | ValueError:
+    def __getitem__(self, key: tuple[int, int]) -> Batch | ZooError:
         try:
             return self.samples.read(*key)
-        except ValueError as error:  # raised in a worker it would arrive wrapped in that worker's traceback
-            return ValueError(str(error))
+        except ZooError as error:  # If it were raised in a worker, it would arrive wrapped in the worker's traceback.
+            return ZooError(str(error))
 
 
-def _collate(samples: list[Batch | ValueError]) -> Batch | ValueError:
-    return next((sample for sample in samples if isinstance(sample, ValueError)), None) or default_collate(samples)
+def _collate(samples: list[Batch | ZooError]) -> Batch | ZooError:
+    return next((sample for sample in samples if isinstance(sample, ZooError)), None) or default_collate(samples)
 
 
 class _Keys:
-    """The order as the lists of (epoch, position) that a `DataLoader` takes for batches."""
+    """The order as lists of (epoch, position), which a `DataLoader` takes as batches."""
 
     def __init__(self, rows: Tensor, order: BatchOrder) -> None:
         self.rows, self.order = rows, order
@@ -205,24 +208,25 @@ class _Keys:
 
 
 class WorkerLoader(Loader):
-    """Serves a split that is read sample by sample, in `num_workers` processes (0: in this one).
+    """Serve a split that is read sample by sample, in `num_workers` processes (0: in this process).
 
-    It holds a `DataLoader` rather than being one: Lightning would replace a `DataLoader`'s sampler under DDP.
+    This class contains a `DataLoader` instead of inheriting from it, because Lightning replaces the sampler of a `DataLoader`
+    under DDP.
     """
 
     def __init__(self, samples: Samples, rows: Tensor, order: BatchOrder, num_workers: int = 0) -> None:
         super().__init__(order)
-        self._loader: DataLoader[Batch | ValueError] = DataLoader(
-            _Keyed(samples),  # type: ignore[arg-type]  # map-style, but its keys are pairs and it has no length
+        self._loader: DataLoader[Batch | ZooError] = DataLoader(
+            _Keyed(samples),  # type: ignore[arg-type]  # map-style, but with pairs as keys and without a length
             batch_sampler=_Keys(rows, order),
             num_workers=num_workers,
             collate_fn=_collate,
             persistent_workers=num_workers > 0,
-            generator=torch.Generator().manual_seed(0),  # else every pass draws from the global generator
+            generator=torch.Generator().manual_seed(0),  # Otherwise every pass draws from the global generator.
         )
 
     def _batches(self) -> Iterator[Batch]:
         for batch in self._loader:
-            if isinstance(batch, ValueError):
-                raise ZooError(str(batch))  # `batch` itself would hold this frame, and so the workers, until they time out
+            if isinstance(batch, ZooError):
+                raise ZooError(str(batch))  # Raising `batch` itself would keep this frame, and so the workers, alive.
             yield batch

@@ -1,6 +1,6 @@
-"""Random numbers that are a function of what they are for, not of who drew before.
+"""Random numbers that depend on their purpose alone, not on earlier draws.
 
-A counter-based generator: hash (seed, epoch, position) with SplitMix64's finaliser (Steele, Lea & Flood, 2014,
+A counter-based generator: (seed, epoch, position) is hashed with the finaliser of SplitMix64 (Steele, Lea & Flood, 2014,
 "Fast splittable pseudorandom number generators"), so that worker count, batch size, rank and restarts change nothing.
 """
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def _signed(value: int) -> int:
-    """A 64-bit pattern as torch's int64 writes it."""
+    """Return the int64 that has the 64-bit pattern of `value`."""
     return (value + (1 << 63)) % (1 << 64) - (1 << 63)
 
 
@@ -18,7 +18,7 @@ _FACTORS = _signed(0xBF58476D1CE4E5B9), _signed(0x94D049BB133111EB)
 
 
 def _shift_right(z: Tensor, bits: int) -> Tensor:
-    return (z >> bits) & ((1 << (64 - bits)) - 1)  # int64's own shift copies the sign
+    return (z >> bits) & ((1 << (64 - bits)) - 1)  # The shift of int64 copies the sign bit, so it is masked out.
 
 
 def _mix(z: Tensor) -> Tensor:
@@ -28,7 +28,7 @@ def _mix(z: Tensor) -> Tensor:
 
 
 def uniform(position: Tensor, *, seed: int, epoch: int, num_draws: int) -> Tensor:
-    """Uniform numbers in [0, 1) per sample: (B,) int64 positions to (B, num_draws) float32, on the same device."""
+    """Draw uniform numbers in [0, 1) per sample: (B,) int64 positions to (B, num_draws) float32, on the same device."""
     key = torch.zeros_like(position)
     for part in (seed, epoch):
         key = _mix(key + _signed(part) + _GOLDEN)

@@ -12,12 +12,12 @@ T = TypeVar("T")
 
 
 def stratified_split(y: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Hold out `fraction` of every class: the rest and the held-out rows, both (N,) sorted.
+    """Hold out `fraction` of every class. Return the remaining and the held-out rows, both sorted.
 
-    Float targets have no classes and are split at random. A class with more than one sample stays on both sides.
+    Float targets have no classes and are split at random. A class with several samples is present on both sides.
 
     Raises:
-        ZooError: if `fraction` is not in (0, 1) or leaves a side empty.
+        ZooError: if `fraction` is not in (0, 1), or if one side would be empty.
     """
     if not 0 < fraction < 1:
         raise ZooError(f"a split's fraction must lie between 0 and 1, got {fraction}")
@@ -35,10 +35,10 @@ def stratified_split(y: Tensor, fraction: float, seed: int) -> tuple[Tensor, Ten
 
 
 def stratified_sample(y: Tensor, num: int, seed: int, name: str = "num") -> Tensor:
-    """Exactly `num` rows, sorted: of every class its share, to the next whole number up or down, but at least one.
+    """Draw exactly `num` rows, sorted. Every class has its share, rounded up or down, but at least one row.
 
     Raises:
-        ZooError: if `num`, which errors call `name`, is less than the number of classes, or more than there are rows.
+        ZooError: if `num` is less than the number of classes or more than the number of rows. The error calls it `name`.
     """
     groups = _shuffled_classes(y, seed)
     if not 0 < len(groups) <= num <= len(y):
@@ -48,13 +48,13 @@ def stratified_sample(y: Tensor, num: int, seed: int, name: str = "num") -> Tens
     while missing := num - int(take.sum()):
         if missing > 0:
             take[(quota - take).argmax()] += 1
-        else:  # small classes got one although their share is less
+        else:  # Small classes were given one row although their share is less.
             take[torch.where(take > 1, take - quota, -torch.inf).argmax()] -= 1
     return torch.cat([group[:size] for group, size in zip(groups, take.tolist(), strict=True)]).sort().values
 
 
 def hold_out(y: Tensor, parts: Mapping[str, Tensor], fractions: Mapping[str, float], seed: int) -> dict[str, Tensor]:
-    """Rows of "train", and of every part in `fractions` that `parts` lacks, held out from what is left of "train".
+    """Complete `parts` by holding out rows of "train" for every part in `fractions` that is missing, one after the other.
 
     Raises:
         ZooError: if a side would be empty.
@@ -68,12 +68,12 @@ def hold_out(y: Tensor, parts: Mapping[str, Tensor], fractions: Mapping[str, flo
 
 
 def _shuffled_classes(y: Tensor, seed: int) -> list[Tensor]:
-    """The rows of each class, or of all where targets are no classes, in random order."""
+    """Return the rows of each class in random order; all rows in one group if targets are not classes."""
     generator = torch.Generator().manual_seed(seed)
     groups = [torch.arange(len(y))] if y.is_floating_point() else [(y == label).nonzero()[:, 0] for label in torch.unique(y)]
     return [group[torch.randperm(len(group), generator=generator)] for group in groups]
 
 
 def without_lone_validation(parts: Mapping[str, T]) -> dict[str, T]:
-    """Where a set has two parts, the one that is not for training is the test: its score is of samples that chose nothing."""
+    """Use the only part besides training as the test part, so that the score is of samples that made no choices."""
     return {"train": parts["train"], "test": parts["val"]} if parts.keys() == {"train", "val"} else dict(parts)

@@ -1,4 +1,4 @@
-"""What sets of pictures of any size share: each is decoded and resized when its turn comes, in worker processes."""
+"""Base class of image sets with images of any size: worker processes decode and resize each image when it is needed."""
 
 import io
 import warnings
@@ -22,11 +22,11 @@ from datamodules.images.transform import ImageTransform, statistics
 from zoo.errors import ZooError
 
 T = TypeVar("T")
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the pictures most pretrained networks saw
-_FIRST_DRAW = 3  # those before it belong to ImageTransform, which mirrors
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # used by most pretrained networks
+_FIRST_DRAW = 3  # Earlier draws of a position belong to `ImageTransform`, which mirrors.
 _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
-_UNREADABLE = (OSError, SyntaxError, RuntimeError, ValueError, *_BOMBS)  # what Pillow's formats raise for damaged files
-_TURNS = {  # by the EXIF standard's number for how the camera was held
+_UNREADABLE = (OSError, SyntaxError, RuntimeError, ValueError, *_BOMBS)  # raised by Pillow for damaged files
+_TURNS = {  # by the EXIF orientation
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -38,23 +38,23 @@ _TURNS = {  # by the EXIF standard's number for how the camera was held
 
 
 class Files(Protocol):
-    """Encoded pictures by their place."""
+    """Encoded images by position."""
 
     def __len__(self) -> int: ...
 
     def name(self, position: int) -> str:
-        """What an error, or a table of predictions, calls the picture."""
+        """Return the name that errors and tables of predictions use."""
 
     def encoded(self, position: int) -> Path | bytes: ...
 
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads one picture as the network wants it: (C, size, size) uint8.
+    """Read one image as the network's input: (C, size, size) uint8.
 
-    For evaluation the shorter side is resized to size / crop and the centre is cut out. For training, with `min_area` below 1,
-    a random part of the picture is resized (Szegedy et al., 2015, arXiv:1409.4842): between `min_area` and all of the area,
-    between 3:4 and 4:3 in shape, and of that what lies in the picture: a long one gives less.
+    For evaluation, the shorter side is resized to size / crop and the centre is cut out. For training with `min_area` below 1,
+    a random box of the image is resized (Szegedy et al., 2015, arXiv:1409.4842). Its area is between `min_area` and 1 of the
+    image, its aspect ratio between 3:4 and 4:3. The box is clipped to the image, so that elongated images give smaller boxes.
     """
 
     files: Files
@@ -68,7 +68,7 @@ class Reader:
     def read(self, epoch: int, position: int) -> Batch:
         picture = open_picture(self.files, position, smallest=self._needed_side())
         box = self._random_box(picture.size, epoch, position) if self.min_area < 1 else self._centre_box(picture.size)
-        # `reducing_gap` makes a large reduction in two steps, the first a cheap one; at 3 the result is all but the same
+        # `reducing_gap` makes a large reduction in two steps, the first one cheap. At 3 the result is nearly the same.
         picture = picture.convert("RGB" if self.rgb else "L")
         picture = picture.resize((self.size, self.size), Image.Resampling.BILINEAR, box=box, reducing_gap=3.0)
         pixels = torch.from_numpy(np.array(picture)).view(self.size, self.size, -1)
@@ -92,50 +92,50 @@ class Reader:
         return left, top, left + width, top + height
 
 
-FULL_SIZE = 1 << 16  # pixels, more than a side has: for `open_picture`, to have a JPEG decoded as it is
+FULL_SIZE = 1 << 16  # pixels, more than any side has: with it, `open_picture` decodes a JPEG at full resolution
 
 
 def open_picture(files: Files, position: int, smallest: int) -> Image.Image:
-    """Decode a picture and turn it upright; a JPEG only as finely as `smallest` pixels of its shorter side need.
+    """Decode an image and turn it upright. A JPEG is decoded at a reduced size with at least `smallest` pixels per side.
 
     Raises:
-        ZooError: naming the picture, if it is empty, cut short, no picture, or of more pixels than Pillow deems safe.
+        ZooError: naming the image, if it is empty, cut short, not an image, or has more pixels than Pillow considers safe.
     """
     with _readable(files, position) as encoded:
-        # Pillow keeps a file open that is damaged, or holds several pictures
+        # Read it here: Pillow would keep a file open that is damaged or holds several images.
         content = encoded if isinstance(encoded, bytes) else encoded.read_bytes()
         picture: Image.Image = Image.open(io.BytesIO(content))
-        picture.draft(None, (smallest, smallest))  # None keeps the mode
+        picture.draft(None, (smallest, smallest))  # None keeps the mode.
         picture.load()
         picture = _upright(picture)
-    if picture.mode.startswith("I;16"):  # 16 bits: Pillow's own conversion would clip them
+    if picture.mode.startswith("I;16"):  # Pillow's own conversion would clip 16 bits to 8.
         picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
     if picture.mode == "P":
-        picture = picture.convert("RGBA")  # a palette may hold transparent colours
+        picture = picture.convert("RGBA")  # A palette may contain transparent colours.
     return picture
 
 
 @contextmanager
 def _readable(files: Files, position: int) -> Iterator[Path | bytes]:
-    """An encoded picture to be opened within; whatever Pillow says against it becomes one line that names it."""
+    """Yield an encoded image. Translate errors that Pillow raises within the block into a `ZooError` that names the image."""
     encoded = files.encoded(position)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            # damaged notes of the camera, which do no harm: PIL/TiffImagePlugin.py
+            # Damaged camera metadata does no harm: PIL/TiffImagePlugin.py
             warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin")
             yield encoded
     except _UNREADABLE as error:
         raise ZooError(
-            f"{files.name(position)} holds no readable picture ({_reason(encoded, error)}): mend or remove it"
+            f"{files.name(position)} holds no readable picture ({_reason(encoded, error)}): repair or remove it"
         ) from error
 
 
 def _upright(picture: Image.Image) -> Image.Image:
-    """Turn a picture as its camera says it was held."""
+    """Rotate an image as its EXIF orientation says."""
     try:
         orientation = picture.getexif().get(ExifTags.Base.Orientation)
-    except Exception:  # damaged notes of the camera, in almost any way: the pixels are sound
+    except Exception:  # Damaged camera metadata raises almost anything; the pixels are intact.
         return picture
     return picture.transpose(_TURNS[orientation]) if orientation in _TURNS else picture
 
@@ -145,30 +145,33 @@ def _reason(encoded: Path | bytes, error: Exception) -> str:
         return "it is empty"
     if isinstance(error, _BOMBS):
         return f"{str(error).split(',')[0]}, more than {Image.MAX_IMAGE_PIXELS:,}"
-    return "it is no image" if isinstance(error, UnidentifiedImageError) else str(error)
+    return "it is not an image" if isinstance(error, UnidentifiedImageError) else str(error)
 
 
 class PictureData(DataModule):
-    """Pictures of any size, by name or number in `files`, with their classes `y` (N,).
+    """Images of any size in `files`, with their classes `y` (N,).
 
-    A subclass finds them and their classes when it is made, and calls `serve` with the places of each part that has been
-    split already: "train", and "val" and "test" where they exist. What is missing is held out from the training part, per
-    class: `test_fraction` for the test, `val_fraction` of the rest for validation.
+    A subclass calls `serve` with the images, their classes, and the positions of each part: "train", and "val" and "test" if
+    the set has them. It does so at construction if a folder listing tells, otherwise in `setup`. Missing parts are held out
+    from the training part, stratified by class: `test_fraction` for the test, then `val_fraction` of the rest for validation.
 
-    Workers decode, cut and resize; mirroring and normalising happen on the batch.
+    Workers decode, crop and resize. Mirroring and normalisation are applied to batches on the device.
 
     Args:
-        size: pixels a side that the network sees.
+        size: pixels per side of the network's input.
         num_workers: processes that decode; 0 decodes in the training process.
-        rgb: whether pictures become RGB, or grey.
+        rgb: whether images become RGB or grey.
         crop: share of the shorter side that evaluation sees.
-        min_area: smallest share of a picture's area that training sees; 1: the same centre as evaluation.
-        flip: mirror half of the training pictures.
-        normalize: to mean 0 and deviation 1 by `mean` and `std`; otherwise pixels stay in [0, 1].
-        mean: of the pixels in [0, 1] per channel; by default ImageNet's.
-        std: likewise.
+        min_area: smallest share of an image's area that training sees; 1 means the same centre as in evaluation.
+        flip: mirror half of the training images.
+        normalize: to mean 0 and standard deviation 1 by `mean` and `std`; otherwise pixels stay in [0, 1].
+        mean: mean per channel of pixels in [0, 1]; by default that of ImageNet.
+        std: standard deviation per channel, likewise.
     """
 
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    crop: float
     files: Files
     y: Tensor
 
@@ -194,7 +197,7 @@ class PictureData(DataModule):
         if size < 1 or num_workers < 0:
             raise ZooError(f"size must be at least 1 and num_workers at least 0, got {size} and {num_workers}")
         if not 0 < crop <= 1 or not 0 < min_area <= 1:
-            raise ZooError(f"crop and min_area are shares in (0, 1], got {crop} and {min_area}")
+            raise ZooError(f"crop and min_area must lie in (0, 1], got {crop} and {min_area}")
         self.size, self.num_workers, self.rgb, self.crop, self.min_area = size, num_workers, rgb, crop, min_area
         self.input_shape = (3 if rgb else 1, size, size)
         usual = (IMAGENET_MEAN, IMAGENET_STD) if rgb else ((sum(IMAGENET_MEAN) / 3,), (sum(IMAGENET_STD) / 3,))
@@ -202,7 +205,7 @@ class PictureData(DataModule):
         self.transform = ImageTransform(self.mean, self.std, normalize=normalize, flip=flip, seed=self.seed)
 
     def serve(self, files: Files, y: Tensor, class_names: Sequence[str], parts: Mapping[str, Tensor]) -> None:
-        """Take the pictures, their classes (N,), and the places of each part."""
+        """Set the images, their classes (N,), and the positions of each part."""
         self.files, self.y, self.class_names, self.num_classes = files, y, tuple(class_names), len(class_names)
         self._parts = dict(parts)
 
@@ -213,11 +216,11 @@ class PictureData(DataModule):
         assert self.test_fraction is not None
         fractions = {"test": self.test_fraction, "val": self.val_fraction}
         parts = hold_out(self.y, self._parts, fractions, self.split_seed)
-        arrays = Arrays(torch.empty(len(self.y), 0), self.y)  # the pictures stay where they are
+        arrays = Arrays(torch.empty(len(self.y), 0), self.y)  # Images are read from `files` when they are needed.
         self.splits = {name: Split(arrays, rows) for name, rows in parts.items()}
 
     def loader(self, split: str) -> Loader:
-        """Batches of "train", "val" or "test" before the transform."""
+        """Return the batches of "train", "val" or "test" before the transform."""
         reader = Reader(
             self.files,
             self.y,
@@ -231,23 +234,23 @@ class PictureData(DataModule):
 
 
 def check_readable(files: Files) -> None:
-    """Look at the head of every picture: what is empty, no picture or too large is named before the training.
+    """Check the header of every image, so that files that are empty, not images or too large are named before training.
 
-    What is cut short shows when it is decoded.
+    Images that are cut short are only found when they are decoded.
 
     Raises:
-        ZooError: naming the first bad ones.
+        ZooError: naming the first three of them and the number of the others.
     """
 
     def problem(position: int) -> str | None:
         try:
             with _readable(files, position) as encoded:
                 Image.open(io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded).close()
-        except ValueError as error:
+        except ZooError as error:
             return str(error)
         return None
 
-    # one after the other: Python's filter of warnings, which `_readable` sets, is shared by all threads
+    # Not in threads: `_readable` changes the filter of warnings, which all threads share.
     problems = [found for position in range(len(files)) if (found := problem(position))]
     if problems:
         more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""

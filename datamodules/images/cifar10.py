@@ -1,4 +1,4 @@
-"""CIFAR-10 (Krizhevsky, 2009, Learning multiple layers of features from tiny images): 32x32 colour pictures of ten things."""
+"""CIFAR-10 (Krizhevsky, 2009, Learning multiple layers of features from tiny images): 32x32 colour images of ten objects."""
 
 from datamodules.images.hub_set import HubSet
 

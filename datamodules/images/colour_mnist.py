@@ -1,4 +1,4 @@
-"""MNIST on coloured grounds, made as MNIST-M was (Ganin et al., 2016, arXiv:1505.07818), but with made-up grounds."""
+"""MNIST on coloured backgrounds, like MNIST-M (Ganin et al., 2016, arXiv:1505.07818), but with synthetic backgrounds."""
 
 from typing import Literal
 
@@ -10,13 +10,13 @@ from datamodules.core.base import Arrays
 from datamodules.core.randomness import uniform
 from datamodules.images.hub_set import HubSet
 
-_GRID = 3  # colours a side of a ground, between which it fades
+_GRID = 3  # colours per side of a background, which are interpolated
 
 
 class ColourMNIST(HubSet):
-    """Each digit's pixels are the difference |ground - digit|; the ground, a fade between random colours, is its place's own.
+    """Digits as the difference |background - digit|. Each background interpolates random colours of its position.
 
-    MNIST-M has cuttings of photographs there. See `HubSet` for the arguments.
+    MNIST-M uses crops of photographs as backgrounds. See `HubSet` for the arguments.
     """
 
     repo = "ylecun/mnist"
@@ -30,14 +30,14 @@ class ColourMNIST(HubSet):
 
     def load(self, part: Literal["train", "test"]) -> Arrays:
         digits = super().load(part)
-        start = 0 if part == "train" else 60_000  # another ground for each of all
+        start = 0 if part == "train" else 60_000  # Test images have other backgrounds than training images.
         places = torch.arange(start, start + len(digits.y))
         parts = (places[row : row + 1000] for row in range(0, len(places), 1000))
         return Arrays(torch.cat([blend(digits.x[part - start], part) for part in parts]), digits.y)
 
 
 def blend(digits: Tensor, position: Tensor) -> Tensor:
-    """Digits (N, C, H, W) uint8 on the grounds of their places (N,): (N, 3, H, W) uint8."""
+    """Blend digits (N, C, H, W) uint8 with the backgrounds of their positions (N,): (N, 3, H, W) uint8."""
     colours = uniform(position, seed=0, epoch=0, num_draws=3 * _GRID**2).view(-1, 3, _GRID, _GRID)
     grounds = F.interpolate(colours, tuple(digits.shape[2:]), mode="bilinear", align_corners=True)
     return (255 * (grounds - digits.float() / 255).abs()).round().to(torch.uint8)

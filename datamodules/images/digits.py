@@ -1,4 +1,4 @@
-"""Digits: scikit-learn's copy of UCI's optical recognition set (Alpaydin & Kaynak, 1998), the default without a network."""
+"""Digits: scikit-learn's copy of UCI's optical recognition set (Alpaydin & Kaynak, 1998), which needs no network."""
 
 from typing import Literal
 
@@ -9,12 +9,12 @@ from datamodules.images.transform import Binarize, ImageTransform, statistics
 
 
 class Digits(DataModule):
-    """1,797 images of 8x8 pixels: 20 % test, then `val_fraction` of the rest validates, both stratified."""
+    """1,797 images of 8x8 pixels: 20 % are held out for the test, then `val_fraction` of the rest, stratified by class."""
 
     input_shape = (1, 8, 8)
     num_classes = 10
     class_names = tuple("0123456789")
-    mean: tuple[float, ...] = (0.3053,)  # of all images in [0, 1]
+    mean: tuple[float, ...] = (0.3053,)  # of all pixels in [0, 1]
     std: tuple[float, ...] = (0.3759,)
 
     def __init__(
@@ -29,6 +29,7 @@ class Digits(DataModule):
     ) -> None:
         super().__init__(batch_size, val_fraction=val_fraction, test_fraction=0.2, seed=seed, split_seed=split_seed)
         self.mean, self.std = statistics(1, normalize, self.mean, self.std)
+        self.binarize = binarize
         self.transform = ImageTransform(
             self.mean, self.std, normalize=normalize, shift=shift, seed=self.seed, binarize=binarize
         )
@@ -37,5 +38,5 @@ class Digits(DataModule):
         from sklearn.datasets import load_digits
 
         digits = load_digits()
-        x = torch.from_numpy(digits.images / 16 * 255).round().to(torch.uint8)  # ink is counted from 0 to 16
+        x = torch.from_numpy(digits.images / 16 * 255).round().to(torch.uint8)  # Ink is counted from 0 to 16.
         return Arrays(x[:, None], torch.from_numpy(digits.target).long())

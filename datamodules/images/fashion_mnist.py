@@ -1,15 +1,15 @@
-"""Fashion-MNIST (Xiao, Rasul & Vollgraf, 2017, arXiv:1708.07747): 28x28 grey pictures of ten kinds of clothing."""
+"""Fashion-MNIST (Xiao, Rasul & Vollgraf, 2017, arXiv:1708.07747): 28x28 grey images of ten kinds of clothing."""
 
 from pathlib import Path
 from typing import Literal
 
-from datamodules.core.base import Arrays
-from datamodules.core.cache import cached
+from torch import Tensor
+
 from datamodules.core.sources import mirrored
 from datamodules.images.hub_set import HubSet
 from datamodules.images.transform import read_idx
 
-_DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # where Debian's package dataset-fashion-mnist puts the idx files
+_DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # folder of the Debian package dataset-fashion-mnist
 
 
 class FashionMNIST(HubSet):
@@ -27,9 +27,11 @@ class FashionMNIST(HubSet):
     mean: tuple[float, ...] = (0.2860,)
     std: tuple[float, ...] = (0.3530,)
 
-    def load(self, part: Literal["train", "test"]) -> Arrays:
+    def paths(self, part: Literal["train", "test"]) -> list[Path]:
         prefix = {"train": "train", "test": "t10k"}[part]
-        idx = _DEBIAN / f"{prefix}-images-idx3-ubyte.gz", _DEBIAN / f"{prefix}-labels-idx1-ubyte.gz"
-        if not mirrored(self.repo, self.filename(part)) and all(path.is_file() for path in idx):
-            return self.fitted(cached(f"fashion_mnist-{part}", idx, lambda: read_idx(*idx)))
-        return super().load(part)
+        idx = [_DEBIAN / f"{prefix}-images-idx3-ubyte.gz", _DEBIAN / f"{prefix}-labels-idx1-ubyte.gz"]
+        available = not mirrored(self.repo, self.filename(part)) and all(path.is_file() for path in idx)
+        return idx if available else super().paths(part)
+
+    def decoded(self, paths: list[Path]) -> dict[str, Tensor]:
+        return read_idx(*paths) if len(paths) == 2 else super().decoded(paths)

@@ -1,19 +1,20 @@
-"""Any set of labelled pictures on the Hugging Face hub, by its name."""
+"""Any labelled set of images on the Hugging Face hub, by its name."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 
-from datamodules.core.tables import class_names_of, classes, features, fetch_parts, schema
+from datamodules.core.labelled_sets import class_names_of, classes, features, find_parts
+from datamodules.core.sources import hub_file, hub_listing
+from datamodules.core.table_files import check_columns, read_table, schema
 from datamodules.images.base import PictureData
 from zoo.errors import ZooError
 
 
 class Rows:
-    """Encoded pictures in the column of tables that lie in memory, named by file and row."""
+    """Encoded images in a column of tables in memory, named by file and row."""
 
     def __init__(self, tables: Sequence[tuple[str, pa.ChunkedArray]]) -> None:
         self.tables = list(tables)
@@ -40,22 +41,24 @@ class Rows:
 
 
 class HubImages(PictureData):
-    """Pictures of any size from parquet files on the hub, or in a mirror of it under `ZOO_DATA`; kept in memory encoded.
+    """Images of any size from parquet files on the hub, or in a mirror of it under `ZOO_DATA`, kept in memory encoded.
 
-    The columns are found from the files' schema: the one of type image, and the one of classes. Parts named train,
-    validation and test are used as such; where only two exist, the one that is not for training is the test part. See
-    `PictureData` for the rest.
+    The columns of images and classes are found by the schema. Parts named train, validation and test are used as such. If only
+    one part exists besides the training part, it is the test part. See `PictureData` for the other arguments.
+
+    The constructor lists the files and reads the schema of the first training file, which it fetches. If the schema does not
+    name the classes, the constructor also reads the column of classes in all training files. `prepare_data` fetches the rest.
 
     Args:
-        source: the set's id, such as uoft-cs/cifar10.
-        image: the column with the pictures, where the schema does not tell.
-        label: the column with the classes: whole numbers or words.
+        source: id of the set, such as uoft-cs/cifar10.
+        image: column of the images, if the schema is ambiguous.
+        label: column of the classes: whole numbers or words.
         config: which of a repository's sets, by its folder.
         revision: a branch, tag or commit; most sets without parquet files of their own have them at refs/convert/parquet.
 
     Raises:
-        MissingFileError: if the files can't be had.
-        ZooError: if they hold no such columns.
+        MissingFileError: if the files are not available.
+        ZooError: if they have no such columns.
     """
 
     def __init__(
@@ -98,26 +101,59 @@ class HubImages(PictureData):
         )
         if source is None:
             raise ZooError("source is not given: name a set of pictures on the hub (--data.source OWNER/NAME)")
-        paths = fetch_parts(source, revision, config)
-        image, label = find_columns(paths["train"][0], image, label)
+        self.source, self.revision = source, revision
+        self.parts = find_parts(source, hub_listing(source, revision), config)
+        first = self._path(self.parts["train"][0])
+        self.image, self.label = find_columns(first, image, label)
+        self._stated = class_names_of(first, self.label)
+        self.class_names = tuple(self._stated or self._training_classes())
+        self.num_classes = len(self.class_names)
+
+    def prepare_data(self) -> None:
+        for name in (name for names in self.parts.values() for name in names):
+            self._path(name)
+
+    def setup(self, stage: str | None = None) -> None:
+        if not self.splits:
+            self.read()
+            super().setup(stage)
+
+    def read(self) -> None:
+        """Read the encoded images and the classes of all parts into memory.
+
+        Raises:
+            ZooError: naming a missing column, a cell without a class, or a class that no training image has.
+        """
         tables, labels, rows, first = [], [], {}, 0
-        for part, files in paths.items():
-            columns = [_read(path, image, label) for path in files]
-            tables += [(path.name, table[image]) for path, table in zip(files, columns, strict=True)]
-            labels += [value for table in columns for value in table[label].to_pylist()]
+        for part, names in self.parts.items():
+            for path in map(self._path, names):
+                table = read_table(path, [self.image, self.label])
+                tables.append((path.name, table[self.image]))
+                labels += table[self.label].to_pylist()
             rows[part], first = torch.arange(first, len(labels)), len(labels)
-        pictures, named = Rows(tables), class_names_of(paths["train"][0], label)
-        y, names = classes(labels, named, label, pictures.name)
-        if not named and (unseen := set(y.tolist()) - set(y[rows["train"]].tolist())):
-            raise ZooError(f"{label} {names[min(unseen)]} is in no training picture: some sets hide their test part's")
-        self.serve(pictures, y, names, rows)
+        files = Rows(tables)
+        y, names = classes(labels, self._stated, self.label, files.name)
+        if not self._stated and (unseen := set(y.tolist()) - set(y[rows["train"]].tolist())):
+            raise ZooError(
+                f"{self.label} {names[min(unseen)]} is in no training picture: some sets hide the labels of their test part"
+            )
+        self.serve(files, y, names, rows)
+
+    def _path(self, name: str) -> Path:
+        return hub_file(self.source, name, self.revision)
+
+    def _training_classes(self) -> list[str]:
+        """Read the classes in the training part, without its images."""
+        columns = [(path.name, read_table(path, [self.label])[self.label]) for path in map(self._path, self.parts["train"])]
+        labels = [value for _, column in columns for value in column.to_pylist()]
+        return classes(labels, (), self.label, Rows(columns).name)[1]
 
 
 def find_columns(path: Path, image: str | None, label: str | None) -> tuple[str, str]:
-    """The columns of pictures and of classes, by the schema where they are not given.
+    """Find the columns of images and of classes by the schema if they are not given.
 
     Raises:
-        ZooError: if there are none, or several.
+        ZooError: if there is no such column, or if several qualify.
     """
     columns, types = schema(path), {name: feature.get("_type") for name, feature in features(path).items()}
     wanted = {
@@ -128,21 +164,15 @@ def find_columns(path: Path, image: str | None, label: str | None) -> tuple[str,
         wanted["label"] = [name for name in ("label", "labels", "class", "target") if name in columns.names]
     chosen = []
     for kind, given in {"image": image, "label": label}.items():
-        if given is not None and given not in columns.names:
-            raise ZooError(f"{path.name} has no column {given!r}: it has {', '.join(columns.names)}")
-        if given is None and len(wanted[kind]) != 1:
+        if given is not None:
+            check_columns(columns.names, [given], path)
+        elif len(wanted[kind]) != 1:
             raise ZooError(
                 f"{path.name} has {len(wanted[kind])} columns that could be the {kind}: choose one by data.{kind}, "
                 f"it has {', '.join(columns.names)}"
             )
         chosen.append(given or wanted[kind][0])
     return chosen[0], chosen[1]
-
-
-def _read(path: Path, image: str, label: str) -> pa.Table:
-    if missing := {image, label} - set(schema(path).names):
-        raise ZooError(f"{path.name} has no column {missing.pop()!r}: every part of a set needs its columns {image}, {label}")
-    return pq.read_table(path, columns=[image, label])
 
 
 def _holds_bytes(schema: pa.Schema, name: str) -> bool:

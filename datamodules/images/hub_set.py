@@ -1,9 +1,11 @@
-"""What the classic sets of small images share: one size, all in memory, from the hub or a mirror of it."""
+"""Base class of the classic sets of small images: one size, all in memory, from the hub or a mirror of it."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import ClassVar, Literal
 
 import torch
+from torch import Tensor
 from torchvision.transforms.v2.functional import resize
 
 from datamodules.core.base import Arrays, DataModule
@@ -16,26 +18,26 @@ from zoo.errors import ZooError
 class HubSet(DataModule):
     """Images of one small size, decoded once and served from memory; `val_fraction` of the training part validates.
 
-    A subclass states what the set is: `repo` and `folder` on the hub, `columns`, `input_shape`, `class_names`, and `mean` and
-    `std` of its training images in [0, 1].
+    A subclass states the facts of the set: `repo` and `folder` on the hub, `columns`, `input_shape`, `class_names`, and `mean`
+    and `std` of its training images in [0, 1].
 
     Args:
-        normalize: to zero mean and unit deviation per channel; otherwise pixels stay in [0, 1].
-        flip: mirror half of the training images; refused where a mirrored image means something else.
-        shift: move training images by up to so many pixels each way.
+        normalize: to zero mean and unit standard deviation per channel; otherwise pixels stay in [0, 1].
+        flip: mirror half of the training images; refused if a mirrored image means something else.
+        shift: move training images by up to this number of pixels in each direction.
         binarize: make pixels 0 or 1: "threshold" at 1/2, or "stochastic" with their value as probability.
-        size: resize to so many pixels a side.
-        rgb: turn grey images into RGB, for networks that take nothing else.
-        mean: normalise by this in place of the set's own, for weights that were trained so.
-        std: likewise.
-        revision: of the hub's repository.
+        size: resize to this number of pixels per side.
+        rgb: convert grey images to RGB, for networks that need three channels.
+        mean: normalise by this mean instead of the set's own, for weights that were trained with it.
+        std: standard deviation, likewise.
+        revision: revision of the hub's repository.
     """
 
     repo: ClassVar[str]
     folder: ClassVar[str]
     columns: ClassVar[tuple[str, str]] = ("image", "label")
-    otherwise: ClassVar[str] = ""  # what else than the hub gives it, as an error says it
-    has_mirror_twins: ClassVar[bool] = True  # whether a mirrored image is as good an example of its class
+    otherwise: ClassVar[str] = ""  # another way to get the set, for the error message
+    has_mirror_twins: ClassVar[bool] = True  # whether a mirrored image is a valid example of its class
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
@@ -57,7 +59,7 @@ class HubSet(DataModule):
     ) -> None:
         super().__init__(batch_size, val_fraction=val_fraction, seed=seed, split_seed=split_seed)
         if flip and not self.has_mirror_twins:
-            raise ZooError(f"flip makes other signs of {type(self).__name__}'s digits: leave it out")
+            raise ZooError(f"flip changes the meaning of {type(self).__name__}'s images: leave it out")
         if size is not None and size < 1:
             raise ZooError(f"size must be at least 1 pixel, got {size}")
         channels, height, width = self.input_shape
@@ -65,21 +67,33 @@ class HubSet(DataModule):
             channels, self.mean, self.std = 3, self.mean * 3, self.std * 3
         self.input_shape = (channels, size or height, size or width)
         self.mean, self.std = statistics(channels, normalize, mean or self.mean, std or self.std)
-        self.size, self.revision = size, revision
+        self.size, self.revision, self.binarize = size, revision, binarize
         self.transform = ImageTransform(
             self.mean, self.std, normalize=normalize, flip=flip, shift=shift, seed=self.seed, binarize=binarize
         )
 
+    def prepare_data(self) -> None:
+        self.paths("train")
+        self.paths("test")
+
     def load(self, part: Literal["train", "test"]) -> Arrays:
-        path = hub_file(self.repo, self.filename(part), self.revision, self.otherwise)
-        return self.fitted(cached(f"{self.repo.rpartition('/')[2]}-{part}", [path], lambda: read_parquet(path, *self.columns)))
+        paths = self.paths(part)
+        return self.fitted(cached(f"{self.repo.rpartition('/')[2]}-{part}", paths, lambda: self.decoded(paths)))
+
+    def paths(self, part: Literal["train", "test"]) -> list[Path]:
+        """Return the files of a part, fetched if necessary."""
+        return [hub_file(self.repo, self.filename(part), self.revision, self.otherwise)]
+
+    def decoded(self, paths: list[Path]) -> dict[str, Tensor]:
+        """Decode the files of a part to x (N, C, H, W) uint8 and y (N,) int64."""
+        return read_parquet(paths[0], *self.columns)
 
     def filename(self, part: str) -> str:
-        """Where a part stands in the repository."""
+        """Return the path of a part within the repository."""
         return f"{self.folder}/{part}-00000-of-00001.parquet"
 
-    def fitted(self, tensors: dict[str, torch.Tensor]) -> Arrays:
-        """Decoded images as `input_shape` wants them; an expanded view costs no memory."""
+    def fitted(self, tensors: dict[str, Tensor]) -> Arrays:
+        """Convert decoded images to the size and channels of `input_shape`. The channels of grey images share memory."""
         x, size = tensors["x"], list(self.input_shape[1:])
         if self.size is not None and list(x.shape[2:]) != size:
             x = torch.cat([resize(images, size, antialias=True) for images in torch.split(x, 1000)])

@@ -1,4 +1,4 @@
-"""Loose pictures without classes, for a trained model to look at."""
+"""Images without classes, for predictions of a trained model."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,15 +11,15 @@ from zoo.errors import MissingFileError, ZooError
 
 
 class ImageFiles(PictureData):
-    """The pictures in a folder and the folders in it, or one picture, prepared as a model's own were.
+    """The images in a folder and its subfolders, or one image, prepared as the training images of a model.
 
     Args:
         root: the folder or the file.
-        class_names: what the model calls the classes it may see.
+        class_names: names of the model's classes.
 
     Raises:
-        MissingFileError: if there is no such folder, or no picture in it.
-        ZooError: naming what cannot be read.
+        MissingFileError: if there is no such folder, or no image in it.
+        ZooError: in `setup`, naming the images that cannot be read.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""A folder of pictures, a folder for each class."""
+"""Images in folders, one folder per class."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ PARTS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), 
 
 
 class Paths:
-    """Picture files in a folder, named by their path."""
+    """Image files, named by their paths."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self.paths = list(paths)
@@ -31,15 +31,15 @@ class Paths:
 
 
 class ImageFolder(PictureData):
-    """Pictures under `root`/<class>/, or under `root`/train/<class>/ with `root`/test/<class>/ or `root`/val/<class>/ too.
+    """Images under `root`/<class>/, or under `root`/train/<class>/ and also `root`/test/<class>/ or `root`/val/<class>/.
 
-    Where there are three parts, each is used for what its name says. Where only `val` or only `test` stands beside `train`,
-    it is the test part, and `val_fraction` of the training part validates: the score is of pictures that chose nothing.
-    See `PictureData` for the rest.
+    Three parts are used as their names say. If only `val` or only `test` exists beside `train`, it is the test part and
+    `val_fraction` of the training part validates, so that the score is of images that made no choices. See `PictureData` for
+    the other arguments. The constructor lists the folders; images are opened in `setup` and later.
 
     Raises:
         MissingFileError: if there is no such folder.
-        ZooError: if it holds no class folders, or one of them no pictures, or the parts hold other classes.
+        ZooError: if there are no class folders, if one of them holds no images, or if the parts have different classes.
     """
 
     def __init__(
@@ -79,11 +79,11 @@ class ImageFolder(PictureData):
         if root is None:
             raise ZooError("root is not given: name the folder with a folder of pictures per class (--data.root FOLDER)")
         folder = find_folder(root)
-        found = {part: next((folder / n for n in names if (folder / n).is_dir()), None) for part, names in PARTS.items()}
-        if not found["train"] and (alone := found["val"] or found["test"]):
-            raise ZooError(f"{alone} stands without a folder train beside it: add one, or name {alone.name} otherwise")
-        parts = {part: path for part, path in found.items() if path} if found["train"] else {"train": folder}
-        parts = without_lone_validation(parts)
+        parts = part_folders(folder)
+        if parts and "train" not in parts:
+            alone = next(iter(parts.values()))
+            raise ZooError(f"{alone} stands without a folder train beside it: add one, or rename {alone.name}")
+        parts = without_lone_validation(parts or {"train": folder})
         names = class_folders(parts["train"])
         paths: list[Path] = []
         labels: list[int] = []
@@ -103,18 +103,24 @@ class ImageFolder(PictureData):
 
 
 def find_folder(root: str, holds: str = "class folders") -> Path:
-    """A folder by its path, also relative to the one that `ZOO_DATA` names; an error says what it ought to hold.
+    """Return the folder at a path, or at this path below the folder that `ZOO_DATA` names.
 
     Raises:
-        MissingFileError: if there is none.
+        MissingFileError: if neither exists, saying what the folder has to hold.
     """
     if folder := nearby(root, Path.is_dir):
         return folder
     raise MissingFileError(f"no folder {root}, here or under ZOO_DATA ({mirror() or 'not set'}): data.root has to hold {holds}")
 
 
+def part_folders(folder: Path) -> dict[str, Path]:
+    """Find the folders of "train", "val" and "test" in a folder, by their usual names."""
+    found = {part: next((folder / n for n in names if (folder / n).is_dir()), None) for part, names in PARTS.items()}
+    return {part: path for part, path in found.items() if path}
+
+
 def class_folders(folder: Path) -> list[str]:
-    """The names of the folders in a folder, sorted; hidden ones are none.
+    """Return the names of the folders in a folder, sorted, without hidden ones.
 
     Raises:
         ZooError: if there are fewer than two.
@@ -129,7 +135,7 @@ def class_folders(folder: Path) -> list[str]:
 
 
 def picture_paths(folder: Path) -> list[Path]:
-    """Every picture in a folder and the folders in it, sorted, by the endings Pillow knows; hidden ones are none."""
+    """List the images in a folder and its subfolders, sorted, by the endings that Pillow knows; hidden files are left out."""
     Image.init()
     paths = (path for path in folder.rglob("*") if path.suffix.lower() in Image.EXTENSION and path.is_file())
     return sorted(path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts))

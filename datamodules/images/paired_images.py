@@ -1,4 +1,4 @@
-"""Pairs of pictures, side by side in one file, as Pix2Pix's authors laid them out (Isola et al., 2017, arXiv:1611.07004)."""
+"""Pairs of images side by side in one file, the layout of the Pix2Pix data sets (Isola et al., 2017, arXiv:1611.07004)."""
 
 from pathlib import Path
 from typing import Literal, get_args
@@ -14,19 +14,19 @@ from datamodules.core.batch import Batch
 from datamodules.core.randomness import uniform
 from datamodules.core.splits import hold_out, without_lone_validation
 from datamodules.images.base import FULL_SIZE, open_picture
-from datamodules.images.image_folder import PARTS, Paths, find_folder, picture_paths
+from datamodules.images.image_folder import Paths, find_folder, part_folders, picture_paths
 from zoo.errors import ZooError, check_choice
 
 Direction = Literal["left_to_right", "right_to_left"]
 
 
 class PairTransform:
-    """Cuts and in training mirrors both pictures of a pair as one, and brings pixels from 0..255 to [0, 1].
+    """Scale pixels from 0..255 to [0, 1]. In training, crop and mirror both images of a pair in the same way.
 
     Args:
-        size: pixels a side of what is cut out of training pairs; in evaluation larger ones are resized.
+        size: pixels per side of the crop; in evaluation, larger pairs are resized to it.
         flip: mirror half of the training pairs.
-        seed: of where pairs are cut and which are mirrored.
+        seed: of the crops and of the choice of mirrored pairs.
     """
 
     def __init__(self, size: int, flip: bool, seed: int) -> None:
@@ -36,13 +36,13 @@ class PairTransform:
         both = torch.cat([batch.x, batch.y], dim=1)
         if train:
             both = self._move(both, uniform(batch.position, seed=self.seed, epoch=epoch, num_draws=3))
-        elif both.shape[-1] != self.size:  # the training part, as a callback sees it after training: whole, not cut
+        elif both.shape[-1] != self.size:  # A callback evaluates the training part: whole images instead of crops.
             both = F.interpolate(both.float(), (self.size, self.size), mode="bilinear", antialias=True)
         x, y = (both.float() / 255).chunk(2, dim=1)
         return batch._replace(x=x, y=y)
 
     def _move(self, x: Tensor, draw: Tensor) -> Tensor:
-        """Cut and mirror by index: (B, C, H, W), draws (B, 3) in [0, 1)."""
+        """Crop and mirror by index: (B, C, H, W), draws (B, 3) in [0, 1)."""
         start = (draw[:, 1:] * (x.shape[-1] - self.size + 1)).long()
         place = torch.arange(self.size, device=x.device)
         row, column = start[:, :1] + place, start[:, 1:] + place
@@ -53,23 +53,23 @@ class PairTransform:
 
 
 class PairedImages(DataModule):
-    """Files under `root`/train/ and `root`/test/ or `root`/val/, each with two pictures of one size side by side.
+    """Files under `root`/train/ and `root`/test/ or `root`/val/, each with two images of the same size side by side.
 
-    x is one half, y the other, both in [0, 1]. Halves are resized to squares and kept in memory. Where there are three parts,
-    each is used for what its name says; where only `val` or only `test` stands beside `train`, it is the test part, and
-    `val_fraction` of the training part validates.
+    x is one half, y the other, both in [0, 1]. Halves are resized to squares and kept in memory. Three parts are used as their
+    names say. If only `val` or only `test` exists beside `train`, it is the test part and `val_fraction` of the training part
+    validates. `setup` reads the files.
 
     Args:
-        root: the folder, also below the one that `ZOO_DATA` names.
-        direction: which half is x: of CMP's facades the photo is left, and "right_to_left" learns photos from label maps.
-        size: pixels a side.
-        rgb: whether pictures become RGB, or grey.
-        jitter: training pairs are cut at random from pictures so many pixels larger a side.
+        root: the folder, also below the folder that `ZOO_DATA` names.
+        direction: which half is x. In CMP's facades the photo is on the left; "right_to_left" learns photos from label maps.
+        size: pixels per side.
+        rgb: whether images become RGB or grey.
+        jitter: training pairs are random crops of images that are this number of pixels larger per side.
         flip: mirror half of the training pairs.
 
     Raises:
         MissingFileError: if there is no such folder.
-        ZooError: if a part holds no pictures, or a file has no two halves.
+        ZooError: if a part holds no images, or if a file cannot be cut into two halves.
     """
 
     def __init__(
@@ -92,8 +92,7 @@ class PairedImages(DataModule):
         if size < 1 or jitter < 0:
             raise ZooError(f"size must be at least 1 pixel and jitter at least 0, got {size} and {jitter}")
         folder = find_folder(root, "train/ and test/ with pairs of pictures")
-        found = {part: next((folder / n for n in names if (folder / n).is_dir()), None) for part, names in PARTS.items()}
-        self.parts = without_lone_validation({part: path for part, path in found.items() if path})
+        self.parts = without_lone_validation(part_folders(folder))
         if "train" not in self.parts or "test" not in self.parts:
             raise ZooError(
                 f"{folder} holds {', '.join(self.parts) or 'no part'}: expected train/ and test/, or train/ and val/"
@@ -109,7 +108,8 @@ class PairedImages(DataModule):
         pairs = {part: self.read(path, self.size) for part, path in self.parts.items()}
         num = len(pairs["train"].x)
         rows = {"train": torch.arange(num)} | ({"val": torch.arange(len(pairs["val"].x))} if "val" in pairs else {})
-        rows = hold_out(torch.zeros(num), rows, {"val": self.val_fraction}, self.split_seed)  # by no class: pairs have none
+        # The float targets mean that the split is not stratified: pairs have no classes.
+        rows = hold_out(torch.zeros(num), rows, {"val": self.val_fraction}, self.split_seed)
         larger = self.read(self.parts["train"], self.size + self.jitter) if self.jitter else pairs["train"]
         self.splits = {
             "train": Split(larger, rows["train"]),
@@ -118,10 +118,10 @@ class PairedImages(DataModule):
         }
 
     def read(self, folder: Path, size: int) -> Arrays:
-        """All pairs of a folder, x and y (N, C, size, size) uint8, in the order of their names.
+        """Read all pairs of a folder in the order of their names: x and y (N, C, size, size) uint8.
 
         Raises:
-            ZooError: naming the folder without pictures, or the file without two halves.
+            ZooError: naming the folder without images, or the file that cannot be cut into two halves.
         """
         paths = picture_paths(folder)
         if not paths:
@@ -134,7 +134,7 @@ class PairedImages(DataModule):
     def _halves(self, picture: Image.Image, name: str, size: int) -> tuple[Tensor, Tensor]:
         width, height = picture.size
         if width % 2:
-            raise ZooError(f"{name} is {width} pixels wide, which is no two pictures of one size: mend or remove it")
+            raise ZooError(f"{name} is {width} pixels wide, which cannot be cut into two equal halves: correct or remove it")
         middle = width // 2
         return (
             pixels(picture, size, self.rgb, (0, 0, middle, height)),
@@ -143,8 +143,8 @@ class PairedImages(DataModule):
 
 
 def pixels(picture: Image.Image, size: int, rgb: bool, box: tuple[int, int, int, int] | None = None) -> Tensor:
-    """A picture, or a box (left, top, right, bottom) of it, as a square (C, size, size) uint8."""
-    # cut out first: a resize of a box sees the pixels beside it, and with them the other picture
+    """Resize an image, or a box (left, top, right, bottom) of it, to a square (C, size, size) uint8."""
+    # Crop first: resizing with a box also reads the pixels beside it, which belong to the other image.
     part = (picture.crop(box) if box else picture).convert("RGB" if rgb else "L")
     square = part.resize((size, size), Image.Resampling.BILINEAR)
     return torch.from_numpy(np.array(square)).view(size, size, -1).movedim(-1, 0)

@@ -1,4 +1,4 @@
-"""Images read row by row, as sequences: H steps of W values."""
+"""Images as sequences of rows: H steps of W values."""
 
 from typing import Literal
 
@@ -12,7 +12,7 @@ from datamodules.images.fashion_mnist import FashionMNIST
 
 
 class RowByRow:
-    """Grey images (B, H, W) through an image transform, to sequences whose steps are their rows."""
+    """Apply an image transform to grey images (B, H, W) and return sequences whose steps are the rows."""
 
     def __init__(self, transform: Transform) -> None:
         self.transform = transform
@@ -23,7 +23,7 @@ class RowByRow:
 
 
 class DigitRows(Digits):
-    """`Digits`, of which a model sees one row of 8 pixels after the other: x (B, 8, 8). Needs no network."""
+    """`Digits` as sequences of 8 rows of 8 pixels: x (B, 8, 8). Needs no network."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class DigitRows(Digits):
 
 
 class FashionMNISTRows(FashionMNIST):
-    """`FashionMNIST`, of which a model sees one row of 28 pixels after the other: x (B, 28, 28)."""
+    """`FashionMNIST` as sequences of 28 rows of 28 pixels: x (B, 28, 28)."""
 
     def __init__(
         self,
@@ -64,5 +64,5 @@ class FashionMNISTRows(FashionMNIST):
         self.transform = RowByRow(self.transform)
 
     def fitted(self, tensors: dict[str, Tensor]) -> Arrays:
-        """Decoded images (N, H, W); sizes and colours are as they are."""
+        """Drop the channel dimension: images (N, H, W)."""
         return Arrays(tensors["x"][:, 0], tensors["y"])

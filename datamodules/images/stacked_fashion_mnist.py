@@ -1,4 +1,4 @@
-"""Stacked Fashion-MNIST: three pictures as the channels of one, so that there are a thousand kinds to forget.
+"""Stacked Fashion-MNIST: three images as the channels of one, which gives a thousand modes for a generator to cover.
 
 After stacked MNIST (Metz et al., 2017, arXiv:1611.02163; Srivastava et al., 2017, arXiv:1705.07761).
 """
@@ -12,12 +12,12 @@ from datamodules.images.fashion_mnist import FashionMNIST
 
 
 class StackedFashionMNIST(FashionMNIST):
-    """As many images as Fashion-MNIST has, each of three of its own that were drawn once and for all.
+    """As many images as Fashion-MNIST has; each stacks three of its images, in a fixed random combination.
 
-    The class is the three's as a number of three digits, the first channel's the last digit.
+    The class is a number of three digits, one per channel. The last digit is the class of the first channel.
     """
 
-    stacked = True  # a channel is a picture of its own
+    stacked = True
     input_shape = (3, 28, 28)
     num_classes = 1000
     class_names = tuple(f"{number:03d}" for number in range(1000))

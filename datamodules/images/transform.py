@@ -1,32 +1,32 @@
-"""What image data sets share: decoding, normalising, augmenting."""
+"""Decoding, normalisation and augmentation of images."""
 
 import gzip
 import io
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
-import pyarrow.parquet as pq
 import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from datamodules.core.batch import Batch
+from datamodules.core.files import reading
 from datamodules.core.randomness import uniform
-from zoo.errors import ZooError
+from datamodules.core.table_files import read_table
+from zoo.errors import ZooError, check_choice
 
 Binarize = Literal["threshold", "stochastic"]
 
 
 class ImageTransform:
-    """uint8 images to float ones, a batch at a time, on whatever device the batch is on.
+    """Convert batches of uint8 images to float, on the device of the batch.
 
-    (B, C, H, W) in 0..255 becomes [0, 1], then, with `normalize`, zero mean and unit deviation per channel. In training
-    images may first be mirrored with probability 1/2 (`flip`) and moved by up to `shift` pixels each way, black moving in.
-    With `binarize` pixels become 0 or 1: "threshold" at 1/2, "stochastic" with their value as probability (Salakhutdinov &
-    Murray, 2008), drawn anew in each epoch of training, and once and for all in evaluation.
+    (B, C, H, W) in 0..255 becomes [0, 1] and, with `normalize`, zero mean and unit standard deviation per channel. In training,
+    images may first be mirrored with probability 1/2 (`flip`) and moved by up to `shift` pixels in each direction, with black
+    at the border. With `binarize`, pixels become 0 or 1: "threshold" at 1/2, or "stochastic" with their value as probability
+    (Salakhutdinov & Murray, 2008), drawn anew in each epoch of training and fixed in evaluation.
     """
 
     def __init__(
@@ -41,10 +41,10 @@ class ImageTransform:
     ) -> None:
         if shift < 0:
             raise ZooError(f"shift must be 0 or more pixels, got {shift}")
-        if binarize not in (None, *get_args(Binarize)):
-            raise ZooError(f"unknown binarize {binarize!r}: choose one of {', '.join(get_args(Binarize))}, or leave it out")
+        if binarize is not None:
+            check_choice("binarize", binarize, get_args(Binarize))
         if binarize and normalize:
-            raise ZooError("binary pixels are 0 and 1, normalised ones are not: set data.normalize to false")
+            raise ZooError("binarize makes pixels 0 or 1, which normalize would change: set data.normalize to false")
         self.normalize, self.flip, self.shift, self.seed, self.binarize = normalize, flip, shift, seed, binarize
         self._scale = torch.tensor([1 / (255 * s) for s in std]).view(-1, 1, 1)
         self._offset = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)]).view(-1, 1, 1)
@@ -62,10 +62,10 @@ class ImageTransform:
         return batch._replace(x=torch.addcmul(self._offset, x.float(), self._scale))
 
     def _binary(self, x: Tensor, position: Tensor, epoch: int | None) -> Tensor:
-        """Pixels in 0..255 to 0 and 1; the epoch None is evaluation's."""
+        """Binarize pixels in 0..255; the epoch is None in evaluation."""
         if self.binarize == "threshold":
             return (x > 127).float()
-        seed, epoch = (0, -1) if epoch is None else (self.seed, epoch)  # a test is the same for all seeds of training
+        seed, epoch = (0, -1) if epoch is None else (self.seed, epoch)  # Evaluation is the same for all training seeds.
         draw = uniform(position, seed=seed, epoch=epoch, num_draws=x[0].numel()).view(x.shape)
         return (255 * draw < x).float()
 
@@ -87,10 +87,10 @@ class ImageTransform:
 def statistics(
     num_channels: int, normalize: bool, mean: Sequence[float], std: Sequence[float]
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """What is subtracted and divided by, per channel: `mean` and `std`, or 0 and 1 where nothing is normalised.
+    """Return the mean and standard deviation per channel: `mean` and `std`, or 0 and 1 without `normalize`.
 
     Raises:
-        ZooError: if there is not one of each per channel, or a deviation is not positive.
+        ZooError: if the number of values differs from the number of channels, or a standard deviation is not positive.
     """
     if len(mean) != num_channels or len(std) != num_channels:
         raise ZooError(f"expected a mean and a std for each of {num_channels} channel(s), got {list(mean)} and {list(std)}")
@@ -103,18 +103,15 @@ def read_parquet(path: Path, image: str, label: str) -> dict[str, Tensor]:
     """Decode a parquet file in the hub's image layout to x (N, C, H, W) uint8 and y (N,) int64.
 
     Raises:
-        ZooError: naming the file, and the row where one image is at fault.
+        ZooError: naming the file, and the row if an image is unreadable.
     """
-    try:
-        table = pq.read_table(path, columns=[image, label])
-    except (OSError, ValueError) as error:
-        raise ZooError(f"cannot read {path} as parquet with columns {image!r} and {label!r}: {error}") from error
+    table = read_table(path, [image, label])
     images = []
     for row, cell in enumerate(table[image].to_pylist()):
         try:
             picture = Image.open(io.BytesIO(cell["bytes"]))
             pixels = np.asarray(picture)
-        except (UnidentifiedImageError, OSError, TypeError) as error:  # TypeError: an empty cell
+        except (UnidentifiedImageError, OSError, TypeError) as error:  # TypeError: the cell is empty.
             raise ZooError(f"row {row} of {path} holds no readable image: {error}") from error
         if picture.mode not in ("L", "RGB"):
             raise ZooError(f"row {row} of {path}: expected an 8-bit grey or RGB image, got mode {picture.mode!r}")
@@ -129,18 +126,16 @@ def read_idx(images: Path, labels: Path) -> dict[str, Tensor]:
     """Decode LeCun's gzipped idx files to x (N, 1, H, W) uint8 and y (N,) int64 (http://yann.lecun.com/exdb/mnist).
 
     Raises:
-        ZooError: naming the file that is not such a file, or is cut short.
+        ZooError: naming the file that is of another kind or cut short.
     """
     return {"x": _idx(images, num_dims=3)[:, None], "y": _idx(labels, num_dims=1).long()}
 
 
 def _idx(path: Path, num_dims: int) -> Tensor:
-    try:
+    with reading(path, "gzipped idx"):
         content = gzip.decompress(path.read_bytes())
         shape = np.frombuffer(content, dtype=">u4", count=num_dims, offset=4).tolist()
         data = np.frombuffer(content, dtype=np.uint8, offset=4 + 4 * num_dims)
-    except (OSError, EOFError, zlib.error, ValueError) as error:
-        raise ZooError(f"cannot read {path} as gzipped idx: {error}") from error
     if content[:4] != bytes([0, 0, 8, num_dims]) or data.size != np.prod(shape):
-        raise ZooError(f"{path} is no idx file of {num_dims} dimension(s) of bytes, or is cut short")
+        raise ZooError(f"{path} is not an idx file with {num_dims} dimension(s) of bytes, or is cut short")
     return torch.from_numpy(data.reshape(shape).copy())

@@ -1,12 +1,12 @@
-"""Two domains of images without pairs: folders as CycleGAN's authors laid them out, or two sets that the zoo has.
+"""Two domains of images without pairs: folders in the layout of the CycleGAN data sets, or two image sets of the zoo.
 
-Zhu et al., 2017, arXiv:1703.10593. A is the domain of x, B that of y.
+Zhu et al., 2017, arXiv:1703.10593. x is of domain A, y of domain B.
 """
 
 import importlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -29,21 +29,21 @@ Part = Literal["train", "test"]
 
 
 class UnpairedBatch(NamedTuple):
-    """Images of two domains, (B, C, H, W), that have nothing to do with each other. Classes are -1 where there are none."""
+    """Unrelated images of two domains, (B, C, H, W). Classes are -1 if the data have none."""
 
-    x: Tensor  # of A
-    y: Tensor  # of B
-    position: Tensor  # (B,) int64, place of x in A
-    y_position: Tensor  # (B,) int64, place of y in B
-    label: Tensor  # (B,) int64, class of x, for evaluation alone
-    y_label: Tensor  # (B,) int64, class of y, likewise
+    x: Tensor  # of domain A
+    y: Tensor  # of domain B
+    position: Tensor  # (B,) int64, index of x in A
+    y_position: Tensor  # (B,) int64, index of y in B
+    label: Tensor  # (B,) int64, class of x, for evaluation only
+    y_label: Tensor  # (B,) int64, class of y, for evaluation only
 
 
 class UnpairedLoader(Loader):
-    """Serves two splits of one length that live in memory, each sample of A with another of B in every epoch of training.
+    """Serve two splits of equal length that lie in memory. Every training epoch combines each sample of A with another of B.
 
-    The partners are a cycle through all places, a function of (seed, epoch): nobody meets the one at the same place. In
-    evaluation they are those of epoch 0.
+    The partners are one cycle through all positions, a function of (seed, epoch), so that no sample meets the one at its own
+    position. Evaluation uses the partners of epoch 0.
     """
 
     def __init__(self, a: Split, b: Split, order: BatchOrder) -> None:
@@ -59,10 +59,10 @@ class UnpairedLoader(Loader):
 
 
 class UnpairedTransform:
-    """uint8 images of both domains to [0, 1]; in training mirrored each for itself, if so wanted."""
+    """Scale uint8 images of both domains to [0, 1]. In training with `flip`, mirror each image independently."""
 
     def __init__(self, num_channels: int, flip: bool, seed: int) -> None:
-        # of another seed for B, where the same place would be mirrored likewise
+        # Another seed for B: otherwise images at the same position would be mirrored together.
         self._of_a, self._of_b = (
             ImageTransform([0.0] * num_channels, [1.0] * num_channels, normalize=False, flip=flip, seed=seed + domain)
             for domain in range(2)
@@ -75,25 +75,25 @@ class UnpairedTransform:
 
 
 class Unpaired(DataModule):
-    """What both sources share. An epoch sees every image of the larger domain, and those of the smaller as often as it takes.
+    """Base class of unpaired domains. An epoch sees every image of the larger domain, and repeats those of the smaller one.
 
-    A subclass gives the images of a domain in `domain`.
+    A subclass returns the images of a domain in `domain`.
 
     Args:
         shape: (C, H, W) of both domains.
     """
 
     def __init__(
-        self, shape: tuple[int, int, int], flip: bool, batch_size: int, val_fraction: float, seed: int | None, split_seed: int
+        self, shape: tuple[int, ...], flip: bool, batch_size: int, val_fraction: float, seed: int | None, split_seed: int
     ) -> None:
         super().__init__(batch_size, val_fraction=val_fraction, seed=seed, split_seed=split_seed)
         self.input_shape = shape
         self.mean, self.std = (0.0,) * shape[0], (1.0,) * shape[0]
         self.transform = UnpairedTransform(shape[0], flip, self.seed)
-        self.others: dict[str, Split] = {}  # of B, beside the splits of A
+        self.others: dict[str, Split] = {}  # splits of B; `splits` are those of A
 
     def domain(self, name: Domain, part: Part) -> Arrays:
-        """Images (N, C, H, W) uint8 and classes (N,) of one domain."""
+        """Read the images (N, C, H, W) uint8 and classes (N,) of one domain."""
         raise NotImplementedError
 
     def setup(self, stage: str | None = None) -> None:
@@ -106,11 +106,11 @@ class Unpaired(DataModule):
                 splits[name] = Split(arrays, rows[longest % len(rows)])
 
     def loader(self, split: str) -> Loader:
-        """Batches of "train", "val" or "test" before the transform."""
+        """Return the batches of "train", "val" or "test" before the transform."""
         return UnpairedLoader(self.splits[split], self.others[split], self.order(split))
 
     def _domain(self, name: Domain) -> dict[str, Split]:
-        """A domain's splits, the validation one held out from training."""
+        """Return the splits of a domain; validation is held out from training."""
         train, test = self.domain(name, "train"), self.domain(name, "test")
         for arrays in (train, test):
             if tuple(arrays.x.shape[1:]) != self.input_shape:
@@ -120,17 +120,19 @@ class Unpaired(DataModule):
 
 
 class UnpairedImages(Unpaired):
-    """Pictures under `root`/trainA, trainB, testA and testB, resized to squares and kept in memory.
+    """Images under `root`/trainA, trainB, testA and testB, resized to squares and kept in memory.
+
+    The constructor lists the folders; `setup` reads the images.
 
     Args:
-        root: the folder, also below the one that `ZOO_DATA` names.
-        size: pixels a side.
-        rgb: whether pictures become RGB, or grey.
-        flip: mirror half of the training pictures, those of B for themselves.
+        root: the folder, also below the folder that `ZOO_DATA` names.
+        size: pixels per side.
+        rgb: whether images become RGB or grey.
+        flip: mirror half of the training images, independently in A and B.
 
     Raises:
-        MissingFileError: if there is no such folder, or one of the four is missing.
-        ZooError: if one of them holds no pictures.
+        MissingFileError: if there is no such folder, or if one of the four is missing.
+        ZooError: if one of them holds no images.
     """
 
     def __init__(
@@ -166,17 +168,17 @@ class UnpairedImages(Unpaired):
 
 
 class UnpairedSets(Unpaired):
-    """Two of the zoo's sets of small images as domains, in one size; their classes are for evaluation alone.
+    """Two of the zoo's sets of small images as domains, in one size. Their classes are for evaluation only.
 
     Args:
-        a: the name of the datamodule that is A.
-        b: of that which is B.
-        size: pixels a side.
-        rgb: turn grey images into RGB, as a coloured other domain wants.
-        margin: black pixels on each side of B's images, which are as much smaller: USPS fills its frame, MNIST leaves 4 free.
+        a: name of the datamodule for domain A.
+        b: name of the datamodule for domain B.
+        size: pixels per side.
+        rgb: convert grey images to RGB, if the other domain has colours.
+        margin: black pixels around B's images, which become smaller. USPS fills its frame, MNIST leaves 4 pixels free.
 
     Raises:
-        ZooError: for a set of another kind, domains of unequal channels, or a margin that leaves nothing.
+        ZooError: for a set of another kind, domains with different channels, or a margin that leaves no pixels.
     """
 
     def __init__(
@@ -192,35 +194,39 @@ class UnpairedSets(Unpaired):
         split_seed: int = 0,
     ) -> None:
         if not 0 <= 2 * margin < size:
-            raise ZooError(f"margin must be 0 or more and leave pixels of {size}, got {margin}")
+            raise ZooError(f"margin must be 0 or more and less than half of size {size}, got {margin}")
         self.margin = margin
-        self._sets: dict[Domain, Any] = {"A": small_set(a, size, rgb), "B": small_set(b, size - 2 * margin, rgb)}
+        self._sets: dict[Domain, HubSet] = {"A": small_set(a, size, rgb), "B": small_set(b, size - 2 * margin, rgb)}
         channels = {name: data.input_shape[0] for name, data in self._sets.items()}
         if channels["A"] != channels["B"]:
             raise ZooError(f"{a} has {channels['A']} channel(s) and {b} {channels['B']}: set data.rgb, or choose others")
         super().__init__(self._sets["A"].input_shape, False, batch_size, val_fraction, seed, split_seed)
         self.class_names = self._sets["A"].class_names
 
+    def prepare_data(self) -> None:
+        for data in self._sets.values():
+            data.prepare_data()
+
     def domain(self, name: Domain, part: Part) -> Arrays:
-        arrays: Arrays = self._sets[name].load(part)
+        arrays = self._sets[name].load(part)
         return arrays._replace(x=F.pad(arrays.x, [self.margin] * 4)) if name == "B" and self.margin else arrays
 
 
 def small_set(name: str, size: int, rgb: bool) -> HubSet:
-    """One of the zoo's sets of small images by its name, its pixels in [0, 1].
+    """Build one of the zoo's sets of small images by its name, with pixels in [0, 1].
 
     Raises:
-        ZooError: if it is none.
+        ZooError: if the name is not that of such a set.
     """
     found = getattr(importlib.import_module("datamodules"), name, None)
     if not (isinstance(found, type) and issubclass(found, HubSet)):
-        raise ZooError(f"{name!r} is no set of small images of the zoo: choose MNIST, USPS, ColourMNIST or their like")
+        raise ZooError(f"{name!r} is not a set of small images of the zoo: choose one such as MNIST, USPS or ColourMNIST")
     return found(normalize=False, size=size, rgb=rgb)
 
 
 def partners(num: int, seed: int, epoch: int) -> Tensor:
-    """For each of `num` places another one, each once: (num,), one random cycle by (seed, epoch). One alone has itself."""
-    # a draw that no augmentation of these places uses
+    """Assign another position to each of `num` positions: (num,), one random cycle by (seed, epoch)."""
+    # The fourth draw, which no augmentation of these positions uses.
     cycle = uniform(torch.arange(num), seed=seed, epoch=epoch, num_draws=4)[:, 3].argsort(stable=True)
     partner = torch.empty_like(cycle)
     partner[cycle] = cycle.roll(-1)

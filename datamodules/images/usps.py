@@ -4,7 +4,7 @@ from datamodules.images.hub_set import HubSet
 
 
 class USPS(HubSet):
-    """7,291 training images and 2,007 test images, harder than the training ones: people err on 2.5 % of them."""
+    """7,291 training images and 2,007 test images. The test images are harder: people misread 2.5 % of them."""
 
     repo = "flwrlabs/usps"
     folder = "data"

@@ -1,4 +1,4 @@
-"""The adding problem (Hochreiter & Schmidhuber, 1997; as in Le et al., 2015, arXiv:1504.00941): how long is a memory?"""
+"""The adding problem (Hochreiter & Schmidhuber, 1997; as in Le et al., 2015, arXiv:1504.00941): a test of long-term memory."""
 
 from typing import Literal
 
@@ -10,16 +10,16 @@ from zoo.errors import ZooError
 
 
 class Adding(DataModule):
-    """Made-up series of two channels: numbers in [0, 1), and marks that say which two of them to add.
+    """Synthetic series with two channels: numbers in [0, 1), and marks on the two numbers to add.
 
-    x is (B, T, 2); the second channel is 1 at one step of the first half and at one of the second, else 0. y (B, 1) is the sum
-    of the two numbers there. To say 1 always is wrong by 1/6 on average (squared), which is what a network does that forgets.
-    Nothing is normalised, so errors are in the task's own units. Training and test series are drawn by `split_seed`.
+    x is (B, T, 2). The second channel is 1 at one step of the first half and at one step of the second half, else 0. y (B, 1)
+    is the sum of the two marked numbers. A network without memory predicts 1, with a mean squared error of 1/6. Nothing is
+    normalised, so errors are in the units of the task. Training and test series are drawn by `split_seed`.
 
     Args:
-        length: T.
-        num_samples: to train on, `val_fraction` of which validates.
-        num_test: to test on.
+        length: number of steps T.
+        num_samples: number of training series; `val_fraction` of them validates.
+        num_test: number of test series.
     """
 
     num_targets = 1

@@ -1,4 +1,4 @@
-"""Forecasting: windows of a series of numbers, its parts cut by time.
+"""Forecasting: windows of a series of numbers, with parts that are split by time.
 
 Shapes: L values of the series, W windows, B batch, T steps of context, H steps of horizon, C channels.
 """
@@ -15,16 +15,17 @@ import torch
 
 from datamodules.core.base import Arrays, DataModule, Split
 from datamodules.core.batch import SequenceBatch, valid_steps
-from datamodules.core.sources import mirror, nearby, utf8
-from zoo.errors import MissingFileError, ZooError
+from datamodules.core.files import reading, utf8
+from datamodules.core.sources import mirror, nearby
+from zoo.errors import MissingFileError, ZooError, check_choice
 
 _EMBEDDED = "mackey_glass"
 _NUM_EMBEDDED = 5000
-_MISSING = ("", "na", "nan", "null")  # what a cell without a number holds
+_MISSING = ("", "na", "nan", "null")  # cells without a number, in lower case
 
 
 class StandardizeSteps:
-    """Values to zero mean and unit deviation per channel, (B, T, C) to (B, T, C); steps past a sequence's end stay 0."""
+    """Scale values (B, T, C) to zero mean and unit standard deviation per channel. Padding stays 0."""
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         self._mean, self._std = torch.tensor(mean), torch.tensor(std)
@@ -37,33 +38,34 @@ class StandardizeSteps:
 
 
 class Series(DataModule):
-    """Windows of one series: `context` values to see, and the `horizon` values after them to forecast.
+    """Windows of one series: `context` values as input, and the `horizon` values after them as targets.
 
-    `source` is "mackey_glass", 5,000 values of a chaotic equation that need no download, or a CSV file with a header, one
-    row per step: a path, or one below `ZOO_DATA`. Rows have to be in the order of time, which is a year, YYYY-MM,
-    YYYY-MM-DD, YYYYMMDD, or a date with a time of day (in UTC, unless it says otherwise); that they are equally far apart is
-    not checked.
+    `source` is "mackey_glass", 5,000 values of a chaotic equation that need no download, or a CSV file with a header and one
+    row per step: a path, also below `ZOO_DATA`. Rows have to be in the order of time. Times are a year, YYYY-MM, YYYY-MM-DD,
+    YYYYMMDD, or a date with a time of day (in UTC, unless it has a time zone). Equal distances are not checked.
 
     The last `test_fraction` of the values tests, the last `val_fraction` of the rest validates. All targets of a window lie
-    within its part; its context may reach back into the one before, as it would in use. Everything that scales is measured
-    on the training part: `mean` and `std` per channel, by which inputs are normalised; the same as `target_mean` and
-    `target_std` (H C,) for the targets, which stay in their own units; `naive_mae` (H C,), how much a value differs from the
-    one before on average.
+    within its part. The context of a window may start in the part before, as it would in use. All scales are measured on the
+    training part: `mean` and `std` per channel normalise the inputs. Targets stay in their own units; `target_mean` and
+    `target_std` (H C,) are their scale, and `naive_mae` (H C,) is the mean absolute difference of consecutive values.
 
-    Targets are flattened, (B, H C): all channels of the first step, then of the second.
+    Targets are flattened to (B, H C): all channels of the first step, then of the second.
+
+    If `columns` is not given, the constructor reads the header of the file. `setup` reads the values.
 
     Args:
-        time: the column of times; None: the first.
-        columns: those to see and to forecast; None: all but the time's.
-        fill: "interpolate" draws a line across missing values, from the last value known to the next (so that the last steps
-            of a context may know of a value after it). Otherwise they are refused.
+        time: column of the times; None means the first column.
+        columns: columns that are inputs and targets; None means all except the times.
+        fill: "interpolate" fills missing values linearly, from the last known value to the next. The last steps of a context
+            may then depend on a later value. Without it, missing values are refused.
 
     Raises:
-        MissingFileError: for a file that is not there.
-        ZooError: naming the file and the line or column at fault, or the part that is too short for two windows.
+        MissingFileError: if there is no such file.
+        ZooError: naming the file and the line or column that is wrong, or the part that is too short for two windows.
     """
 
     num_targets: int
+    horizon: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
@@ -86,8 +88,8 @@ class Series(DataModule):
         for name, fraction in (("val_fraction", val_fraction), ("test_fraction", test_fraction)):
             if not 0 < fraction < 1:
                 raise ZooError(f"{name} must lie between 0 and 1, got {fraction}")
-        if fill not in (None, "interpolate"):
-            raise ZooError(f"fill must be 'interpolate' or left out, got {fill!r}")
+        if fill is not None:
+            check_choice("fill", fill, ("interpolate",))
         self.source, self.time, self.context, self.horizon, self.fill = source, time, context, horizon, fill
         if source == _EMBEDDED:
             if time is not None or columns is not None or fill is not None:
@@ -112,10 +114,10 @@ class Series(DataModule):
         assert self.test_fraction is not None
         test = num_values - round(num_values * self.test_fraction)
         val = test - round(test * self.val_fraction)
-        first = torch.arange(len(windows.y)) + self.context  # a window's first target
+        first = torch.arange(len(windows.y)) + self.context  # index of a window's first target
         for part, low, high in (("train", 0, val), ("val", val, test), ("test", test, num_values)):
             rows = ((first >= low) & (first + self.horizon <= high)).nonzero()[:, 0]
-            if len(rows) < 2:  # of one alone no variance can be explained
+            if len(rows) < 2:  # The explained variance is not defined for one window.
                 raise ZooError(
                     f"{self.source}: the {part} part of {high - low} values is too short for two windows with context "
                     f"{self.context} and horizon {self.horizon}: shorten them, or change the fractions"
@@ -125,7 +127,7 @@ class Series(DataModule):
         scale = seen.std(0, correction=0)
         if (constant := (scale == 0).nonzero()).numel():
             name = self.columns[int(constant[0])]
-            raise ZooError(f"column {name!r} of {self.source} is the same number all through the training part: leave it out")
+            raise ZooError(f"column {name!r} of {self.source} is constant in the training part: leave it out")
         self._normalise(seen.mean(0).tolist(), scale.tolist())
         self.target_mean, self.target_std = (torch.tensor(values).repeat(self.horizon) for values in (self.mean, self.std))
         self.naive_mae = seen.diff(dim=0).abs().mean(0).float().repeat(self.horizon)
@@ -143,11 +145,11 @@ class Series(DataModule):
         return Arrays(windows[:, : self.context], windows[:, self.context :].flatten(1), lengths)
 
     def state_dict(self) -> dict[str, Any]:
-        """The columns and the scale that a checkpoint's model was trained on."""
+        """Return what a checkpoint stores about the data, including the columns and the scale."""
         return {**super().state_dict(), "columns": list(self.columns), "mean": list(self.mean), "std": list(self.std)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on with the checkpoint's scale, so that newer values are seen as the training part was.
+        """Take over the checkpoint's scale, so that newer values are scaled as the training part was.
 
         Raises:
             ZooError: if the columns differ.
@@ -165,7 +167,7 @@ class Series(DataModule):
         self.transform = StandardizeSteps(self.mean, self.std)
 
     def _read(self) -> np.ndarray:
-        """The chosen columns (L, C), in the order of time and without gaps."""
+        """Read the chosen columns (L, C) in the order of time, without missing values."""
         path = find(self.source)
         rows = _rows(path)
         header = _header(rows, path)
@@ -197,7 +199,7 @@ class Series(DataModule):
         return numbers
 
     def _fill(self, column: np.ndarray, name: str, lines: list[int], path: Path) -> None:
-        """Put numbers where there are none, in place, or refuse."""
+        """Fill missing values in place, or refuse them."""
         missing = np.isnan(column)
         if not missing.any():
             return
@@ -209,16 +211,16 @@ class Series(DataModule):
             )
         if missing[0] or missing[-1]:
             line = line if missing[0] else lines[-1]
-            raise ZooError(f"line {line} of {path}, column {name!r}: no number on its other side to draw a line to: cut it off")
+            raise ZooError(f"line {line} of {path}, column {name!r}: no number at this end of the series: cut the line off")
         step = np.arange(len(column))
         column[missing] = np.interp(step[missing], step[~missing], column[~missing])
 
 
 def find(source: str) -> Path:
-    """The file at a path, or below `ZOO_DATA`.
+    """Return the file at a path, or at this path below `ZOO_DATA`.
 
     Raises:
-        MissingFileError: if it is at neither.
+        MissingFileError: if neither exists.
     """
     if path := nearby(source):
         return path
@@ -229,45 +231,45 @@ def find(source: str) -> Path:
 
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """The number of a row's last line, and its cells."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
+    """Yield the number of each row's last line, and its cells."""
+    with reading(path, "CSV"), path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.reader(file)
         try:
             for cells in reader:
                 yield reader.line_num, cells
         except UnicodeDecodeError:
-            utf8(path)  # which names the byte
+            utf8(path)  # Raises the error that names the byte.
             raise
         except csv.Error as error:
             raise ZooError(f"cannot read line {reader.line_num} of {path} as CSV: {error}") from error
 
 
 def _header(rows: Iterator[tuple[int, list[str]]], path: Path) -> list[str]:
-    """The first of a file's rows."""
+    """Read the first of a file's rows."""
     _, header = next(rows, (0, list[str]()))
     if len(header) < 2 or len(set(header)) < len(header):
-        raise ZooError(f"{path}: expected a header of a time's and other columns, each named once, got {header}")
+        raise ZooError(f"{path}: expected a header with a column of times and others, all with different names, got {header}")
     return header
 
 
 def instant(text: str, where: str) -> datetime:
-    """The moment that a cell names, in UTC.
+    """Parse a time, in UTC if it has no time zone.
 
     Raises:
-        ZooError: if it names none, saying where.
+        ZooError: if the cell is not a time; `where` names the cell.
     """
     whole = text + {4: "-01-01", 7: "-01"}.get(len(text), "") if re.fullmatch(r"\d{4}(-\d\d)?", text) else text
     try:
         moment = datetime.fromisoformat(whole)
     except ValueError:
         raise ZooError(
-            f"{where}: {text!r} is no time: expected a year, YYYY-MM, YYYY-MM-DD, YYYYMMDD or YYYY-MM-DD HH:MM:SS"
+            f"{where}: {text!r} is not a time: expected a year, YYYY-MM, YYYY-MM-DD, YYYYMMDD or YYYY-MM-DD HH:MM:SS"
         ) from None
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
 
 
 def _number(text: str, where: str) -> float:
-    """What a cell holds; NaN where that is no number because it is missing."""
+    """Parse a number; NaN if it is missing."""
     if text.strip().lower() in _MISSING:
         return np.nan
     try:
@@ -280,11 +282,11 @@ def _number(text: str, where: str) -> float:
 
 
 def mackey_glass(num_values: int, tau: int = 17, seed: int = 0, discard: int = 500) -> np.ndarray:
-    """X' = 0.2 x(t - tau) / (1 + x(t - tau)^10) - 0.1 x(t) (Mackey & Glass, 1977), one value per unit of time: (L,).
+    """Solve x' = 0.2 x(t - tau) / (1 + x(t - tau)^10) - 0.1 x(t) (Mackey & Glass, 1977), one value per time unit: (L,).
 
-    Chaotic from a delay of 17 on. Runge-Kutta of fourth order in steps of 0.1; half a step into the past, where it was not
-    stored, x is the cubic through both ends and their slopes. The past before the start is one value in [0.5, 1.5), drawn by
-    `seed`; the first `discard` units, on which it is still felt, are left out.
+    The series is chaotic for delays of 17 and more. It is solved by fourth-order Runge-Kutta in steps of 0.1. Delayed values
+    between two steps come from the cubic Hermite interpolant. The past before the start is one value in [0.5, 1.5), drawn by
+    `seed`. The first `discard` time units, which depend on it, are left out.
     """
     per_unit, step = 10, 0.1
     delay = tau * per_unit

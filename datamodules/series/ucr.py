@@ -1,4 +1,4 @@
-"""Time-series classification: sets of the archives of UCR (Dau et al., 2019, arXiv:1810.07758) and UEA (arXiv:1811.00075)."""
+"""Time-series classification: sets from the UCR (Dau et al., 2019, arXiv:1810.07758) and UEA archives (arXiv:1811.00075)."""
 
 import difflib
 import zipfile
@@ -10,6 +10,7 @@ import torch
 
 from datamodules.core.base import Arrays, DataModule
 from datamodules.core.batch import valid_steps
+from datamodules.core.files import reading
 from datamodules.core.sources import mirror
 from datamodules.series.series import StandardizeSteps
 from zoo.errors import MissingFileError, ZooError
@@ -26,23 +27,23 @@ _FACTS = {  # steps of the longest series, channels, classes
 
 
 class UCR(DataModule):
-    """Series of C channels with one class each, in the archive's own training and test parts.
+    """Series with C channels and one class each, in the archive's own training and test parts.
 
-    `val_fraction` of the training part validates, the same share of every class. Channels are normalised by all steps of
-    the training rows (`mean` and `std`, known after `setup`); what fills shorter series up stays 0.
+    `val_fraction` of the training part validates, stratified by class. Channels are normalised by all steps of the training
+    rows (`mean` and `std`, known after `setup`). Padding of shorter series stays 0. If `source` is given, the constructor reads
+    the header of the training array and the names of the classes. `setup` reads the series.
 
     Args:
-        name: of the set.
-        source: path of an npz file with NAME.x_train (N, C, T), NAME.len_train (N,) steps that count, NAME.y_train (N,)
-            from 0 on, the same for test, and NAME.classes (K,). None: timeseries/ucr_uea.npz below `ZOO_DATA`.
+        name: name of the set.
+        source: path of an npz file with NAME.x_train (N, C, T), NAME.len_train (N,) valid steps, NAME.y_train (N,) from 0
+            on, the same arrays for test, and NAME.classes (K,). None means timeseries/ucr_uea.npz below `ZOO_DATA`.
 
     Raises:
         MissingFileError: if there is no such file.
-        ZooError: for a name that it does not hold, or naming the array at fault.
+        ZooError: for a name that the file does not have, or naming the array that is wrong.
     """
 
     name: str
-    num_classes: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
@@ -74,9 +75,9 @@ class UCR(DataModule):
         super().setup(stage)
         (x, _, lengths), rows = self.splits["train"]
         assert lengths is not None
-        steps = x[rows][valid_steps(x, lengths)[rows]].double()  # those that count, of all training rows
+        steps = x[rows][valid_steps(x, lengths)[rows]].double()  # without padding
         std = steps.std(0, correction=0)
-        std[std == 0] = 1.0  # a constant channel becomes 0
+        std[std == 0] = 1.0  # A constant channel becomes 0.
         self._normalise(steps.mean(0).tolist(), std.tolist())
 
     def load(self, part: Literal["train", "test"]) -> Arrays:
@@ -94,11 +95,11 @@ class UCR(DataModule):
         return Arrays(torch.where(counts[:, :, None], x, 0), y, lengths)
 
     def state_dict(self) -> dict[str, Any]:
-        """The scale that a checkpoint's model was trained on, beside its classes."""
+        """Return what a checkpoint stores about the data, including the scale."""
         return {**super().state_dict(), "mean": list(self.mean), "std": list(self.std)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on with the checkpoint's scale, so that other series are seen as the training rows were."""
+        """Take over the checkpoint's scale, so that other series are scaled as the training rows were."""
         super().load_state_dict(state_dict)
         self._normalise(state_dict["mean"], state_dict["std"])
 
@@ -125,17 +126,14 @@ def _check_name(name: str, names: list[str], where: str) -> None:
 
 
 def _keys(path: Path) -> list[str]:
-    """The names of a file's arrays."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return [name.removesuffix(".npy") for name in archive.namelist()]
-    except zipfile.BadZipFile as error:
-        raise ZooError(f"cannot read {path} as npz: {error}") from error
+    """List the names of a file's arrays."""
+    with reading(path, "npz"), zipfile.ZipFile(path) as archive:
+        return [name.removesuffix(".npy") for name in archive.namelist()]
 
 
 def _shape(path: Path, key: str) -> tuple[int, ...]:
-    """The shape of an array, from its header alone."""
-    with zipfile.ZipFile(path) as archive, archive.open(f"{key}.npy") as member:
+    """Read the shape of an array from its header alone."""
+    with reading(path, "npz"), zipfile.ZipFile(path) as archive, archive.open(f"{key}.npy") as member:
         np.lib.format.read_magic(member)
         shape: tuple[int, ...] = np.lib.format.read_array_header_1_0(member)[0]
     if len(shape) != 3:
@@ -147,5 +145,5 @@ def _arrays(path: Path, name: str, *endings: str) -> list[np.ndarray]:
     keys = _keys(path)
     if lacking := [f"{name}.{ending}" for ending in endings if f"{name}.{ending}" not in keys]:
         raise ZooError(f"{path} has no {lacking[0]}: a set consists of x, len and y of train and test, and its classes")
-    with np.load(path) as file:
+    with reading(path, "npz"), np.load(path) as file:
         return [file[f"{name}.{ending}"] for ending in endings]

@@ -1,4 +1,4 @@
-"""Gaussians in the plane, on a ring or a grid: where it is plain to see which of them a generator has forgotten."""
+"""Gaussians in the plane, on a ring or a grid: a test of whether a generator covers all modes."""
 
 from typing import Literal, get_args
 
@@ -12,21 +12,23 @@ Layout = Literal["ring", "grid"]
 
 
 class GaussianMixture(DataModule):
-    """Points from equal Gaussians, the made-up sets of Metz et al. (2017, arXiv:1611.02163) and Srivastava et al. (2017).
+    """Points from equal Gaussians, the synthetic sets of Metz et al. (2017, arXiv:1611.02163) and Srivastava et al. (2017).
 
-    A ring of radius 2, or a square grid with 2 from one to the next around the origin; y is the Gaussian's number.
+    Centres lie on a ring of radius 2, or on a square grid around the origin with distance 2. y is the number of the Gaussian.
 
     Args:
-        layout: of the centres.
-        num_modes: how many there are; of a grid, a square number.
+        layout: arrangement of the centres.
+        num_modes: number of Gaussians; a square number for a grid.
         spread: standard deviation in each direction.
-        num_samples: in all; 10 % are for validation, 20 % for test.
+        num_samples: number of points; 10 % are held out for validation, 20 % for the test.
 
     Raises:
-        ZooError: for a layout nobody drew, or numbers that cannot be.
+        ZooError: for an unknown layout, or a number that is out of its range.
     """
 
     input_shape = (2,)
+    centres: torch.Tensor
+    spread: float
 
     def __init__(
         self,
@@ -42,7 +44,7 @@ class GaussianMixture(DataModule):
         check_choice("layout", layout, get_args(Layout))
         side = round(num_modes**0.5)
         if num_modes < 1 or (layout == "grid" and side**2 != num_modes):
-            raise ZooError(f"num_modes must be at least 1, and of a grid a square number, got {num_modes}")
+            raise ZooError(f"num_modes must be at least 1, and a square number for a grid, got {num_modes}")
         if not spread > 0:
             raise ZooError(f"spread must be positive, got {spread}")
         if num_samples < 10 * num_modes:

@@ -1,19 +1,19 @@
-"""Tables: scikit-learn's small ones, or a CSV file of numbers."""
+"""Tables: small sets of scikit-learn, or a CSV file of numbers."""
 
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
 import torch
 from torch import Tensor
 
 from datamodules.core.base import Arrays, DataModule
 from datamodules.core.batch import Batch
-from zoo.errors import MissingFileError, ZooError
+from datamodules.core.table_files import csv_schema, read_csv
+from zoo.errors import MissingFileError, ZooError, check_choice
 
-_EMBEDDED = {  # name: features, classes (none: regression)
+_EMBEDDED = {  # name: number of features, classes (none for regression)
     "breast_cancer": (30, ("malignant", "benign")),
     "wine": (13, ("class_0", "class_1", "class_2")),
     "diabetes": (10, ()),
@@ -21,10 +21,10 @@ _EMBEDDED = {  # name: features, classes (none: regression)
 
 
 class Standardize:
-    """Features to zero mean and unit deviation: (B, F) to (B, F). A constant feature becomes 0."""
+    """Scale features (B, F) to zero mean and unit standard deviation. A constant feature becomes 0."""
 
     def __init__(self, x: Tensor) -> None:
-        exact = x.double()  # in float32 a constant's mean is rounded, and its deviation is not 0
+        exact = x.double()  # In float32 the mean of a constant is rounded, so that its deviation is not 0.
         self.mean, self.std = exact.mean(0).float(), exact.std(0, correction=0).float()
         self.std[self.std == 0] = 1.0
 
@@ -37,18 +37,20 @@ class Standardize:
 class Tabular(DataModule):
     """One row per sample, one column per feature, one target column.
 
-    `source` is "breast_cancer", "wine" (classification), "diabetes" (regression; its target is in its own units), or the
-    path of a CSV file with a header, whose `target` column is named and whose other columns are all numbers. A target of
-    text or whole numbers makes it classification, unless `task` says otherwise. 20 % test, then `val_fraction` of the rest
-    validates; features are standardised by the training rows alone. After `setup`, `target_mean` and `target_std`
-    (of the training rows) tell a regressor the target's scale.
+    `source` is "breast_cancer", "wine" (classification), "diabetes" (regression, with a target in its own units), or the path
+    of a CSV file with a header. `target` names its target column; all other columns must be numbers. A target of text or whole
+    numbers means classification, unless `task` says otherwise. 20 % are held out for the test, then `val_fraction` of the
+    rest. Features are standardised by the training rows alone. `target_mean` and `target_std` are the scale of the training
+    rows' targets.
+
+    The constructor reads the header of a CSV file, and its target column, because only this column tells the task and the
+    classes. `setup` reads the rest.
 
     Raises:
-        MissingFileError: for a CSV file that is not there.
-        ZooError: naming the file and the column at fault.
+        MissingFileError: if there is no such file.
+        ZooError: naming the file and the column that is wrong.
     """
 
-    num_targets: int | None = None
     transform: Standardize
 
     def __init__(
@@ -63,8 +65,8 @@ class Tabular(DataModule):
     ) -> None:
         super().__init__(batch_size, val_fraction=val_fraction, test_fraction=0.2, seed=seed, split_seed=split_seed)
         self.source, self.target = source, target
-        if task not in (None, "classification", "regression"):
-            raise ZooError(f"task must be 'classification' or 'regression', got {task!r}")
+        if task is not None:
+            check_choice("task", task, ("classification", "regression"))
         if source in _EMBEDDED:
             if target is not None:
                 raise ZooError(f"target is for CSV files; {source!r} has its own")
@@ -74,8 +76,8 @@ class Tabular(DataModule):
                 raise ZooError(f"{source!r} is a {own_task} set, got task={task!r}")
             self.feature_names: tuple[str, ...] = ()
         else:
-            header, column = self._target_column()
-            self.feature_names = tuple(name for name in header if name != target)
+            self.feature_names = self._features()
+            column = self._target_column()
             num_features = len(self.feature_names)
             if task == "classification" or (task is None and not pa.types.is_floating(column.type)):
                 self.class_names = tuple(map(str, sorted(column.unique().to_pylist())))
@@ -89,16 +91,19 @@ class Tabular(DataModule):
         if self.splits:
             return
         super().setup(stage)
+        for part, split in self.splits.items():
+            if self.num_targets and len(split.rows) < 2:  # The explained variance is not defined for one row.
+                raise ZooError(f"{self.source} leaves {len(split.rows)} row for {part}, regression needs 2 or more: add rows")
         (x, y, _), rows = self.splits["train"]
         self.transform = Standardize(x[rows])
-        self.mean, self.std = self.transform.mean.tolist(), self.transform.std.tolist()
+        self.mean, self.std = tuple(self.transform.mean.tolist()), tuple(self.transform.std.tolist())
         if self.num_targets:
             self.target_mean, self.target_std = y[rows].mean(0), y[rows].std(0, correction=0)
             if not self.target_std.all():
-                raise ZooError(f"the target of {self.source!r} is the same number in every training row: nothing to learn")
+                raise ZooError(f"the target of {self.source!r} is constant in the training rows: choose another target")
 
     def state_dict(self) -> dict[str, Any]:
-        """The columns and the scale that a checkpoint's model was trained on."""
+        """Return what a checkpoint stores about the data, including the columns and the scale."""
         return {
             **super().state_dict(),
             "feature_names": list(self.feature_names),
@@ -107,7 +112,7 @@ class Tabular(DataModule):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on with the checkpoint's scale, so that another file of the same columns is seen as the training rows were.
+        """Take over the checkpoint's scale, so that another file with the same columns is scaled as the training rows were.
 
         Raises:
             ZooError: if the columns or the classes differ.
@@ -126,7 +131,7 @@ class Tabular(DataModule):
 
             x, y = getattr(sklearn.datasets, f"load_{self.source}")(return_X_y=True)
         else:
-            table = self._read()
+            table = read_csv(Path(self.source))
             x = np.stack([self._numbers(table, name) for name in self.feature_names], axis=1)
             column = table[self.target]
             if self.class_names:
@@ -137,27 +142,28 @@ class Tabular(DataModule):
         targets = torch.from_numpy(y).long() if self.class_names else torch.from_numpy(y).float()[:, None]
         return Arrays(torch.from_numpy(x).float(), targets)
 
-    def _read(self) -> pa.Table:
-        try:
-            return pa.csv.read_csv(self.source)
-        except pa.ArrowInvalid as error:
-            raise ZooError(f"cannot read {self.source} as CSV: {error}") from error
-
-    def _target_column(self) -> tuple[list[str], pa.ChunkedArray]:
-        """The header, and the one column that must be seen to know the classes."""
-        if not Path(self.source).is_file():
+    def _features(self) -> tuple[str, ...]:
+        """Read the header, and return its columns without the target."""
+        path = Path(self.source)
+        if not path.is_file():
             raise MissingFileError(f"no CSV file {self.source!r}: give a path, or one of {', '.join(_EMBEDDED)}")
-        table = self._read()
-        if len(set(table.column_names)) < len(table.column_names):
-            raise ZooError(f"{self.source} names a column twice: {', '.join(table.column_names)}")
-        if self.target not in table.column_names:
-            raise ZooError(f"{self.source} has no column {self.target!r}: set target to one of {', '.join(table.column_names)}")
-        if len(table.column_names) == 1:
+        names = csv_schema(path).names
+        if len(set(names)) < len(names):
+            raise ZooError(f"{self.source} names a column twice: {', '.join(names)}")
+        if self.target not in names:
+            raise ZooError(f"{self.source} has no column {self.target!r}: set target to one of {', '.join(names)}")
+        if len(names) == 1:
             raise ZooError(f"{self.source} has no column besides the target {self.target!r}")
-        column = table[self.target]
-        if num_empty := sum(value in (None, "") for value in column.to_pylist()):  # text columns hold "", others null
+        return tuple(name for name in names if name != self.target)
+
+    def _target_column(self) -> pa.ChunkedArray:
+        column = read_csv(Path(self.source), columns=[str(self.target)])[self.target]
+        if not len(column):
+            raise ZooError(f"{self.source} has a header but no rows: add samples")
+        # Text columns hold "" for an empty cell, other columns hold null.
+        if num_empty := sum(value in (None, "") for value in column.to_pylist()):
             raise ZooError(f"column {self.target!r} of {self.source} has {num_empty} empty cell(s)")
-        return table.column_names, column
+        return column
 
     def _numbers(self, table: pa.Table, name: str) -> np.ndarray:
         column = table[name]
@@ -165,7 +171,7 @@ class Tabular(DataModule):
             raise ZooError(f"column {name!r} of {self.source} holds {column.type}, expected numbers: encode or remove it")
         if column.null_count:
             raise ZooError(f"column {name!r} of {self.source} has {column.null_count} empty cell(s): fill or remove them")
-        numbers = column.to_numpy().astype(np.float64)  # a copy of its own: Arrow's memory is read-only
+        numbers = column.to_numpy().astype(np.float64)  # a copy, because the memory of Arrow is read-only
         if not np.isfinite(numbers).all():
             raise ZooError(f"column {name!r} of {self.source} holds infinite numbers: replace or remove them")
         return numbers

@@ -1,4 +1,4 @@
-"""Texts with classes: split, tokenised by what the training part holds, augmented as text."""
+"""Base class of texts with classes: splits, tokenization and augmentation."""
 
 import random
 from collections.abc import Sequence
@@ -16,52 +16,54 @@ from datamodules.core.splits import hold_out, stratified_sample
 from datamodules.text import tokenization
 from datamodules.text.back_translation import BackTranslation, MarianTranslator
 from datamodules.text.eda import EDA, TextAugment
-from zoo.errors import ZooError
+from zoo.errors import ZooError, check_choice
 
 
 class Texts(NamedTuple):
-    """All texts of a set."""
+    """All texts of a set, with their classes and parts."""
 
     texts: list[str]
     y: Tensor  # (N,) int64 classes
-    parts: dict[str, Tensor]  # places of "train", and of "val" and "test" where the set has them
-    source: str  # what errors and reports call it
+    parts: dict[str, Tensor]  # positions of "train", and of "val" and "test" if the set has them
+    source: str  # name in errors and reports
 
 
 class Augment(TypedDict, total=False):
-    """What is done to training texts."""
+    """Augmentation of training texts."""
 
     name: Literal["eda", "back_translation"]
-    p: float  # chance that a text is changed at all in an epoch
-    alpha: float  # of EDA: share of a text's words that change
-    operations: list[str]  # of EDA: synonym, insertion, swap, deletion
-    synonyms: str  # of EDA: a WordNet file or folder
-    forward: str  # of back-translation: a Marian model to another language, and one back
-    backward: str
+    p: float  # probability that a text is changed in an epoch
+    alpha: float  # for EDA: share of a text's words that change
+    operations: list[str]  # for EDA: synonym, insertion, swap, deletion
+    synonyms: str  # for EDA: a WordNet file or folder
+    forward: str  # for back-translation: a Marian model that translates into another language
+    backward: str  # for back-translation: a Marian model that translates back
 
 
-_COPIES = 8  # of each training text, augmented, for the tokenizer
-_EDA_SETTINGS = {"p", "alpha", "operations", "synonyms"}
-_BACK_SETTINGS = {"p", "forward", "backward"}
+_COPIES = 8  # augmented copies of each training text from which the tokenizer learns
+_SETTINGS = {"eda": {"p", "alpha", "operations", "synonyms"}, "back_translation": {"p", "forward", "backward"}}
 
 
 class TextData(DataModule):
-    """Texts in memory as tokens, served in batches of about the same length.
+    """Texts in memory as tokens, served in batches of similar length.
 
     A subclass states `num_classes` and `class_names` and defines `read`. Parts that the set lacks are held out from its
-    training part, per class. The tokenizer is made from the training texts alone, and travels in the checkpoint.
+    training part, stratified by class. The tokenizer is built from the training texts alone and is stored in the checkpoint.
 
     Args:
-        tokenizer: into words, byte pairs or characters.
-        vocab_size: the most tokens there may be, and the size of the embedding.
-        max_length: tokens after which a text is cut; how many were is reported.
-        lowercase: whether "The" is "the".
+        tokenizer: kind of token: words, byte pairs or characters.
+        vocab_size: maximum number of tokens, and the size of the embedding.
+        max_length: tokens after which a text is cut; the number of cut texts is reported.
+        lowercase: whether "The" becomes "the".
         min_frequency: rarer tokens are unknown.
-        tokenizer_file: take this tokenizer of the `tokenizers` library in place of making one.
-        augment: change training texts, each epoch anew; off in evaluation.
-        num_train: train on so many texts only, the same share of each class: how much do few tell?
+        tokenizer_file: use this tokenizer of the `tokenizers` library instead of building one.
+        augment: change training texts anew in every epoch; evaluation sees the originals.
+        num_train: train on this number of texts only, with the same share of each class.
     """
 
+    vocab_size: int
+    max_length: int
+    tokenizer: Tokenizer | None = None
     y: Tensor
     source: str
 
@@ -88,11 +90,9 @@ class TextData(DataModule):
         self.kind, self.lowercase, self.min_frequency = tokenizer, lowercase, min_frequency
         self.tokenizer_file, self.num_train = tokenizer_file, num_train
         self.augment = make_augment(augment) if augment else None
-        self.tokenizer: Tokenizer | None = None
-        self.texts: list[str] = []
 
     def read(self) -> Texts:
-        """All texts of the set, with their classes."""
+        """Read all texts of the set."""
         raise NotImplementedError
 
     def setup(self, stage: str | None = None) -> None:
@@ -105,7 +105,8 @@ class TextData(DataModule):
             rows = parts["train"]
             parts["train"] = rows[stratified_sample(self.y[rows], self.num_train, self.split_seed, "num_train")]
         if isinstance(self.augment, BackTranslation) and "train" in parts:
-            self.augment.prepare([self.texts[position] for position in parts["train"].tolist()])  # at once, not one by one
+            # In large batches now: a text that is not prepared is translated alone when it is needed.
+            self.augment.prepare([self.texts[position] for position in parts["train"].tolist()])
         if self.tokenizer_file is not None:
             self.tokenizer = tokenization.load(Path(self.tokenizer_file))
         elif self.tokenizer is None:
@@ -114,7 +115,7 @@ class TextData(DataModule):
         self._tokenise(parts)
 
     def transform(self, batch: SequenceBatch, epoch: int, train: bool) -> SequenceBatch:
-        """Training texts changed by `augment` and tokenised anew: what is drawn depends on (seed, epoch, position) alone."""
+        """Augment and tokenise training texts. Random draws depend on (seed, epoch, position) alone."""
         if not train or self.augment is None:
             return batch
         changed = []
@@ -125,9 +126,9 @@ class TextData(DataModule):
         return batch._replace(x=x[:, : int(lengths.max())].long().to(batch.x.device), lengths=lengths)
 
     def encode(self, texts: Sequence[str]) -> tuple[Tensor, Tensor, int]:
-        """Tokens (N, max_length) int32 filled up with 0, lengths (N,) from 0, and how many texts were cut."""
+        """Return tokens (N, max_length) int32 padded with 0, lengths (N,) from 0, and the number of texts that were cut."""
         assert self.tokenizer is not None
-        self.tokenizer.encode_special_tokens = True  # "[PAD]" in a text is a word like others, not token 0
+        self.tokenizer.encode_special_tokens = True  # "[PAD]" within a text is an ordinary word, not token 0.
         tokens = [encoding.ids for encoding in self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
         num_cut = sum(len(ids) > self.max_length for ids in tokens)
         x = torch.zeros(len(tokens), self.max_length, dtype=torch.int32)
@@ -136,35 +137,36 @@ class TextData(DataModule):
         return x, torch.tensor([min(len(ids), self.max_length) for ids in tokens]), num_cut
 
     def adopt_tokenizer(self, tokenizer_json: str) -> None:
-        """Before `setup`: read texts as a model's own were, unless a tokenizer was given by hand."""
+        """Tokenise texts as those of a checkpoint's model, unless `tokenizer_file` is given. Called before `setup`."""
         if self.tokenizer_file is None:
             self.tokenizer = Tokenizer.from_str(tokenizer_json)
 
     def tokens_of(self, position: int) -> list[str]:
-        """A text as the model sees it, token by token."""
+        """Return a text as the model sees it, token by token."""
         assert self.tokenizer is not None
         (x, _, lengths), _ = next(iter(self.splits.values()))
         assert lengths is not None
         return [self.tokenizer.id_to_token(token) or "" for token in x[position, : int(lengths[position])].tolist()]
 
     def name_of(self, position: int) -> str:
-        """What errors call a text."""
+        """Return the name of a text in errors."""
         return f"text {position} of {self.source}"
 
     @property
     def tokenizer_json(self) -> str | None:
-        """The tokenizer as its library writes it, for checkpoints."""
+        """The tokenizer in the format of the `tokenizers` library; None before `setup`."""
         return self.tokenizer.to_str() if self.tokenizer is not None else None
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps of the data, the tokenizer among it."""
+        """Return what a checkpoint stores about the data, including the tokenizer."""
         return {**super().state_dict(), "tokenizer": self.tokenizer_json}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on with the checkpoint's tokenizer, so that other texts are seen as the training texts were.
+        """Take over the checkpoint's tokenizer, so that other texts are tokenised as the training texts were.
 
         Raises:
-            ZooError: if the classes differ; or if training would go on, or was asked to, with another tokenizer.
+            ZooError: if the classes differ, if training would continue with another tokenizer, or if `tokenizer_file` asks for
+                another tokenizer.
         """
         super().load_state_dict(state_dict)
         if state_dict["tokenizer"] == self.tokenizer_json:
@@ -193,7 +195,7 @@ class TextData(DataModule):
 
     @rank_zero_only
     def _report(self, num_tokens: int, lengths: Tensor, num_cut: int) -> None:
-        """Say what the tokenizer made of the texts."""
+        """Print how many tokens the texts have, how many texts were cut, and how many held-out tokens are unknown."""
         cut = f"{num_cut} were longer than max_length {self.max_length} and cut" if num_cut else "none was cut"
         if "train" not in self.splits:
             if num_cut:
@@ -211,7 +213,7 @@ class TextData(DataModule):
         )
 
     def _training_texts(self, rows: Tensor) -> list[str]:
-        """What the tokenizer learns from: the training texts, and copies as augmentation makes them, maybe with new words."""
+        """Return the training texts and augmented copies of them, so that the tokenizer knows words that augmentation adds."""
         texts = [self.texts[position] for position in rows.tolist()]
         if self.augment is None:
             return texts
@@ -220,18 +222,16 @@ class TextData(DataModule):
 
 
 def make_augment(settings: Augment) -> TextAugment:
-    """The augmentation that settings name.
+    """Build the augmentation that `settings` describe.
 
     Raises:
-        ZooError: for a name or a setting that there is not.
+        ZooError: for an unknown name or setting, or a missing one.
     """
-    allowed = {"eda": _EDA_SETTINGS, "back_translation": _BACK_SETTINGS}
     name = settings.get("name", "")
-    if name not in allowed:
-        raise ZooError(f"unknown augmentation {name!r}: choose one of {', '.join(allowed)}")
+    check_choice("augmentation", name, _SETTINGS)
     given: dict[str, Any] = {key: value for key, value in settings.items() if key != "name"}
-    if unknown := given.keys() - allowed[name]:
-        raise ZooError(f"{name} has no setting {min(unknown)!r}: it takes {', '.join(sorted(allowed[name]))}")
+    if unknown := given.keys() - _SETTINGS[name]:
+        raise ZooError(f"{name} has no setting {min(unknown)!r}: it takes {', '.join(sorted(_SETTINGS[name]))}")
     if name == "eda":
         return EDA(**given)
     if missing := {"forward", "backward"} - given.keys():

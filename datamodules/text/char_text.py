@@ -1,4 +1,4 @@
-"""A text as characters, in parallel streams that are read on from batch to batch."""
+"""A text as characters, read in parallel streams that continue from batch to batch."""
 
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -12,6 +12,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor
 
 from datamodules.core.base import Arrays, DataModule, Split
+from datamodules.core.files import utf8
 from datamodules.core.loader import BatchOrder, Loader
 from datamodules.text.manual import corpus
 from datamodules.text.tokenization import PADDING, UNKNOWN
@@ -25,16 +26,16 @@ class StreamBatch(NamedTuple):
 
     x: Tensor  # (B, T) int64
     y: Tensor  # (B, T) int64, x one character later
-    position: Tensor  # (B,) int64, place of each chunk's first character in the text
-    start: Tensor  # (B,) bool, where a stream begins and nothing is carried over
-    state: Tensor | None = None  # (B, ...), what the model carries over: its own, not the loader's
+    position: Tensor  # (B,) int64, index of each chunk's first character in the text
+    start: Tensor  # (B,) bool, whether a stream begins, so that no state is carried over
+    state: Tensor | None = None  # (B, ...), the model's state from the previous chunk; set by the model, not by the loader
 
 
 class StreamLoader(Loader):
-    """Serves streams chunk by chunk: row b of every batch goes on where row b of the batch before ended.
+    """Serve streams chunk by chunk: row b of every batch continues row b of the previous batch.
 
-    `x` (N,) holds a text, `y` (N,) what follows each character; `streams` (B, L) are the places that make up each stream,
-    cut into as many chunks as `order` has, which is over chunks and not over samples.
+    `x` (N,) holds a text, `y` (N,) the character after each. `streams` (B, L) are the positions that make up each stream. They
+    are cut into as many chunks as `order` has batches: `order` counts chunks, not samples.
     """
 
     def __init__(self, x: Tensor, y: Tensor, streams: Tensor, order: BatchOrder) -> None:
@@ -49,26 +50,28 @@ class StreamLoader(Loader):
 
 
 class CharText(DataModule):
-    """One text, to guess the next character of: its start trains, its last parts validate and test.
+    """One text for next-character prediction: its start trains, the part after it validates, its end tests.
 
-    Training reads `batch_size` streams side by side, `chunk` characters a batch, every epoch alike; what is left over at
-    the end, less than a batch, is left out. Evaluation reads its part in one stream from end to end. Each process has its
-    own streams, in evaluation a stretch of the text.
+    Training reads `batch_size` parallel streams, `chunk` characters per batch, the same in every epoch. Characters at the end
+    that do not fill a batch are left out. Evaluation reads its part as one stream from start to end. Each process has its own
+    streams; in evaluation, its own section of the text.
 
-    Characters are known from the training part; token 0 is padding, 1 stands for every unknown character.
+    The vocabulary consists of the characters of the training part. Token 0 is padding, token 1 is every unknown character.
 
     Args:
-        source: "python_manual", the language reference that Python carries, or a UTF-8 file.
-        vocab_size: size of the embedding, which has to hold all known characters and the two tokens above.
+        source: "python_manual", the language reference that comes with Python, or a UTF-8 file.
+        vocab_size: size of the embedding, for all known characters and the two tokens above.
         chunk: characters per stream and batch, over which gradients flow.
-        batch_size: streams, over all processes together.
-        min_frequency: characters that the training part has less often are unknown, which teaches the model about them.
-        val_fraction: of the text, before the test part.
-        test_fraction: of the text, its end.
+        batch_size: number of streams, over all processes together.
+        min_frequency: rarer characters of the training part become unknown, so that the model is trained on unknown ones.
+        val_fraction: share of the text for validation, before the test part.
+        test_fraction: share of the text for the test, at its end.
 
     Raises:
-        ZooError: for sizes that make no sense.
+        ZooError: if a size is out of its range.
     """
+
+    vocab_size: int
 
     def __init__(
         self,
@@ -99,7 +102,7 @@ class CharText(DataModule):
         assert self.test_fraction is not None
         test_at = len(text) - round(len(text) * self.test_fraction)
         val_at = test_at - round(len(text) * self.val_fraction)
-        # the last character of each part has none after it to guess
+        # The last character of each part has no next character to predict.
         rows = {"train": torch.arange(val_at - 1), "val": torch.arange(val_at, test_at - 1)}
         rows["test"] = torch.arange(test_at, len(text) - 1)
         needed = {"train": self.batch_size * self.chunk, "val": 1, "test": 1}
@@ -107,7 +110,7 @@ class CharText(DataModule):
             if len(rows[part]) < least:
                 raise ZooError(
                     f"{self.source} is too short: its {len(text):,} characters leave {len(rows[part]) + 1:,} for {part}, "
-                    f"expected at least {least + 1:,}; lower batch_size or chunk, or take a longer text"
+                    f"expected at least {least + 1:,}; lower batch_size or chunk, or use a longer text"
                 )
         self.characters = self._known(text[:val_at])
         tokens = self.encode(text)
@@ -116,13 +119,13 @@ class CharText(DataModule):
         self._report(len(text), (tokens[val_at:] == 1).float().mean().item())
 
     def order(self, split: str) -> BatchOrder:
-        """The chunks of a split, in order: as many on each rank."""
+        """Return the order of a split's chunks; every rank has the same number of them."""
         size = self.batch_size * self.chunk
         num_characters = len(self.splits[split].rows)
         return BatchOrder(num_characters // size if split == "train" else -(-num_characters // size), 1)
 
     def loader(self, split: str) -> StreamLoader:
-        """Batches of "train", "val" or "test"."""
+        """Return the batches of "train", "val" or "test"."""
         ranks, order = super().order(split), self.order(split)
         (x, y, _), rows = self.splits[split]
         if split == "train":
@@ -134,20 +137,20 @@ class CharText(DataModule):
         return batch
 
     def encode(self, text: str) -> Tensor:
-        """Tokens (N,) int32 of a text, in NFC; known after `setup`."""
+        """Return the tokens (N,) int32 of a text in Unicode normal form C. Call `setup` first."""
         codes, known = _codes(text), _codes("".join(self.characters))
         tokens = np.ones(max(codes.max(initial=0), known.max(initial=0)) + 1, np.int32)
         tokens[known] = np.arange(2, 2 + len(known))
         return torch.from_numpy(tokens[codes])
 
     def decode(self, tokens: Tensor) -> str:
-        """The text of tokens (N,)."""
+        """Return the text that tokens (N,) stand for."""
         names = [PADDING, UNKNOWN, *self.characters]
         return "".join(names[token] if token < len(names) else UNKNOWN for token in tokens.tolist())
 
     @property
     def tokenizer_json(self) -> str | None:
-        """The same rule as the `tokenizers` library writes it, for checkpoints."""
+        """The vocabulary in the format of the `tokenizers` library; None before `setup`."""
         if not self.characters:
             return None
         names = [PADDING, UNKNOWN, *self.characters]
@@ -157,15 +160,15 @@ class CharText(DataModule):
         return tokenizer.to_str()
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps of the data, the characters among it."""
+        """Return what a checkpoint stores about the data, including the characters."""
         return {**super().state_dict(), "characters": "".join(self.characters)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Called after `setup` when a checkpoint is loaded.
+        """Compare with the data of a checkpoint. Lightning calls this after `setup` when it loads one.
 
         Raises:
-            ZooError: if its characters are not this text's, since tokens would mean others; or if training would go on
-                in another order.
+            ZooError: if the checkpoint has other characters, because its tokens would stand for other characters here. Also if
+                training would continue in another order.
         """
         was, now = state_dict["characters"], "".join(self.characters)
         if was != now:
@@ -185,14 +188,7 @@ class CharText(DataModule):
         path = Path(self.source).expanduser()
         if not path.is_file():
             raise MissingFileError(f"no text file {path}: expected {_PYTHON_MANUAL}, or the path of a UTF-8 file")
-        content = path.read_bytes()
-        try:
-            text = content.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise ZooError(
-                f"cannot read {path}: expected UTF-8, got byte 0x{content[error.start]:02x} at offset {error.start}; "
-                "convert it, for instance with iconv"
-            ) from error
+        text = utf8(path)
         if not text.strip():
             raise ZooError(f"{path} is empty: expected a text")
         return text.replace("\r\n", "\n")
@@ -202,7 +198,7 @@ class CharText(DataModule):
         known = [chr(code) for code in codes[counts >= self.min_frequency]]
         if len(known) + 2 > self.vocab_size:
             raise ZooError(
-                f"{self.source} has {len(known)} characters and two tokens more are needed, but vocab_size is "
+                f"{self.source} has {len(known)} characters, and two more tokens are needed, but vocab_size is "
                 f"{self.vocab_size}: set data.vocab_size {len(known) + 2}, or a higher min_frequency"
             )
         return known

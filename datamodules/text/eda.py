@@ -1,11 +1,11 @@
-"""Easy data augmentation of text: synonyms, insertion, swap, deletion (Wei & Zou, 2019, https://arxiv.org/abs/1901.11196)."""
+"""Easy data augmentation (EDA) for text: synonyms, insertion, swap, deletion (Wei & Zou, 2019, arXiv:1901.11196)."""
 
 import random
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from datamodules.text.wordnet import Synonyms
-from zoo.errors import ZooError
+from zoo.errors import ZooError, check_choice
 
 OPERATIONS = ("synonym", "insertion", "swap", "deletion")
 _FUNCTION_WORDS = """
@@ -18,7 +18,8 @@ ought not no never none nothing only just too very also even ever both each ever
 most few other another such own same
 """
 STOP_WORDS = frozenset(_FUNCTION_WORDS.split())
-_PUNCTUATION = ".,;:!?…'\"\u2018\u2019“”()[]*-\u2013—"  # around a word; not <>/: "br" in "<br" is the chemist's bromine
+# Stripped around a word. Not <>/: WordNet knows the "br" in "<br" as bromine.
+_PUNCTUATION = ".,;:!?…'\"\u2018\u2019“”()[]*-\u2013—"
 _Synonyms = Callable[[str], Sequence[str]]
 
 
@@ -26,19 +27,25 @@ class TextAugment(Protocol):
     """A random change of a training text that keeps its label."""
 
     def __call__(self, text: str, draw: random.Random) -> str:
-        """Give the changed text, a function of the text and of what `draw` yields."""
+        """Return the changed text, a function of the text and of the numbers that `draw` yields."""
 
 
 class EDA:
-    """With probability `p`, one of `operations`, each as likely, on about a share `alpha` of the words.
+    """Apply one random operation to a text with probability `p`.
 
-    `alpha` in (0, 1] makes n = max(1, round(alpha * words)) the number of replacements, insertions or swaps, and is the
-    probability that deletion drops a word. Where the paper adds n_aug copies to each original, p = n_aug / (n_aug + 1);
-    it recommends alpha 0.05 and n_aug 16 for 500 training texts, 0.05 and 8 for 2,000, 0.1 and 4 from 5,000 on. `synonyms` is
-    as in `Synonyms`, read when first needed. Words are what whitespace separates; a changed text has single spaces.
+    The number of replacements, insertions or swaps is n = max(1, round(alpha * words)). Deletion drops each word with
+    probability `alpha`. The paper adds n_aug copies to each original, which corresponds to p = n_aug / (n_aug + 1). It
+    recommends alpha 0.05 and n_aug 16 for 500 training texts, 0.05 and 8 for 2,000, and 0.1 and 4 for 5,000 or more. Words are
+    separated by whitespace; a changed text has single spaces.
+
+    Args:
+        alpha: share of words that change, in (0, 1].
+        p: probability that a text is changed.
+        operations: names of the operations to choose from, all with the same probability.
+        synonyms: as in `Synonyms`; read when first needed.
 
     Raises:
-        ZooError: if a value is out of its range, or an operation unknown.
+        ZooError: if a value is out of its range, or an operation is unknown.
     """
 
     def __init__(
@@ -51,12 +58,11 @@ class EDA:
         if not 0 < alpha <= 1:
             raise ZooError(f"alpha, the share of words changed, must be above 0 and at most 1, got {alpha}")
         if not 0 <= p <= 1:
-            raise ZooError(f"p, the chance that a text is augmented, must be from 0 to 1, got {p}")
+            raise ZooError(f"p, the probability that a text is augmented, must be from 0 to 1, got {p}")
         if not operations:
             raise ZooError(f"operations must name at least one of {', '.join(OPERATIONS)}; for no augmentation set p to 0")
         for name in operations:
-            if name not in OPERATIONS:
-                raise ZooError(f"unknown operation {name!r} in {operations!r}: choose from {', '.join(OPERATIONS)}")
+            check_choice("operation", name, OPERATIONS)
         self.alpha, self.p, self.operations = alpha, p, tuple(operations)
         self.synonyms = Synonyms(synonyms)
 
@@ -80,7 +86,7 @@ class EDA:
 
 
 def synonym_replacement(words: Sequence[str], num: int, synonyms: _Synonyms, draw: random.Random) -> list[str]:
-    """Replace `num` words, or all that can be, by a synonym each; punctuation around them stays."""
+    """Replace `num` words by a synonym each, or fewer if fewer have synonyms. Punctuation around words stays."""
     changed, replaceable = list(words), _replaceable(words, synonyms)
     for place, word, others in draw.sample(replaceable, min(num, len(replaceable))):
         changed[place] = changed[place].replace(word, draw.choice(others), 1)
@@ -88,7 +94,7 @@ def synonym_replacement(words: Sequence[str], num: int, synonyms: _Synonyms, dra
 
 
 def random_insertion(words: Sequence[str], num: int, synonyms: _Synonyms, draw: random.Random) -> list[str]:
-    """Insert a synonym of a random word at a random place, `num` times; nothing where no word has one."""
+    """Insert a synonym of a random word at a random position, `num` times; nothing if no word has synonyms."""
     changed, replaceable = list(words), _replaceable(words, synonyms)
     for _ in range(num if replaceable else 0):
         _, _, others = draw.choice(replaceable)
@@ -97,7 +103,7 @@ def random_insertion(words: Sequence[str], num: int, synonyms: _Synonyms, draw: 
 
 
 def random_swap(words: Sequence[str], num: int, draw: random.Random) -> list[str]:
-    """Swap the words at two random places, `num` times."""
+    """Swap the words at two random positions, `num` times."""
     changed = list(words)
     for _ in range(num if len(words) > 1 else 0):
         i, j = draw.sample(range(len(words)), 2)
@@ -106,12 +112,12 @@ def random_swap(words: Sequence[str], num: int, draw: random.Random) -> list[str
 
 
 def random_deletion(words: Sequence[str], p: float, draw: random.Random) -> list[str]:
-    """Drop each word with probability `p`; if that would drop all, a random one stays."""
+    """Drop each word with probability `p`; keep a random one if all would be dropped."""
     return [word for word in words if draw.random() >= p] or [draw.choice(words)]
 
 
 def _replaceable(words: Sequence[str], synonyms: _Synonyms) -> list[tuple[int, str, Sequence[str]]]:
-    """The words with synonyms that are no stop words: place, the word without punctuation, synonyms."""
+    """Return the words that have synonyms and are not stop words: position, word without punctuation, synonyms."""
     bare = [word.strip(_PUNCTUATION) for word in words]
     found = [(place, word, synonyms(word)) for place, word in enumerate(bare) if word and word.lower() not in STOP_WORDS]
     return [entry for entry in found if entry[2]]

@@ -1,4 +1,4 @@
-"""IMDb: whole film reviews, praise or not (Maas et al., 2011, Learning word vectors for sentiment analysis)."""
+"""IMDb: film reviews, positive or negative (Maas et al., 2011, Learning word vectors for sentiment analysis)."""
 
 from datamodules.text.text_set import TextSet
 

@@ -1,7 +1,7 @@
-"""The Python language reference that every CPython carries for `help()`: English prose that needs no download.
+"""The Python language reference that comes with CPython for `help()`: English prose that needs no download.
 
 `pydoc_data.topics` maps 79 topics to plain text (Python Software Foundation, PSF licence). The wording changes a little
-with every release of Python, so texts, and scores on them, compare within one.
+with every release of Python, so compare texts and scores only within one release.
 """
 
 import re
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from zoo.errors import MissingPackageError, ZooError
 
-# Of the 79 topics, those that are about one thing: "types", and the topics on expressions, say something of all five.
+# The topics that belong to one class. "types" and the topics about expressions mention all five classes.
 TOPICS: dict[str, tuple[str, ...]] = {
     "containers": (
         "dict", "lists", "sequence-types", "slicings", "subscriptions", "typesmapping", "typesseq", "typesseq-mutable",
@@ -28,9 +28,9 @@ TOPICS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 CLASS_NAMES = tuple(TOPICS)
 
-_LEAST = 60  # topics: with fewer, this is another text
+_LEAST = 60  # topics; with fewer, this is a different text
 _BLANK = re.compile(r"\n\s*\n")
-_UNDERLINE = re.compile(r"([^\w\s])\1{2,}")  # of a heading, or a rule
+_UNDERLINE = re.compile(r"([^\w\s])\1{2,}")  # below a heading, or a horizontal rule
 _BULLET = re.compile(r"\A(?:[*•]|\d+\.|\[\d+\]) +")
 _VERSION = re.compile(r"\A(?:New|Added|Changed|Deprecated)[^:.]* version \d[\d.]*\d[^:.]*[:.] *")
 _EMPHASIS = re.compile(r'(?<![\w"*])(\*{1,2})(\w(?:[^*"]*\w)?)\1(?![\w"*])')
@@ -39,18 +39,18 @@ _END = re.compile(r"(?:(?<=[.!?])|(?<=[.!?]\)))(?<!e\.g\.)(?<!i\.e\.) (?=[\"“(
 
 
 def corpus() -> str:
-    """All topics, in the order of their names, without the paragraphs that an earlier one has already: 370,000 characters.
+    """Return all topics in the order of their names, without repeated paragraphs: 370,000 characters.
 
-    Some sections stand under several topics; what is held out at the end would be known by heart otherwise.
+    Some sections occur under several topics. Without this, the held-out end would contain paragraphs of the training part.
 
     Raises:
-        MissingPackageError: if this Python came without its manual.
+        MissingPackageError: if this Python comes without its manual.
         ZooError: if most of the topics are missing.
     """
     seen, kept = set(), []
     for _, text in sorted(_topics().items()):
         for paragraph in _BLANK.split(text):
-            words = " ".join(paragraph.split())  # a section under another is indented, and wrapped, anew
+            words = " ".join(paragraph.split())  # A section below another one is indented and wrapped differently.
             if words and words not in seen:
                 seen.add(words)
                 kept.append(paragraph.strip("\n").rstrip())
@@ -58,13 +58,13 @@ def corpus() -> str:
 
 
 def sentences() -> tuple[list[str], list[str]]:
-    """Sentences of the prose, and for each the name of its class, one of `CLASS_NAMES`.
+    """Return sentences of the prose, and the name of each sentence's class, one of `CLASS_NAMES`.
 
-    Code, grammar, tables and headings are left out, and so are emphasis marks, notes of versions, and what is no whole
-    sentence. A sentence stands here once, and not at all where two classes have it.
+    Code, grammar, tables, headings, emphasis marks, version notes and incomplete sentences are left out. Each sentence occurs
+    once; sentences that occur in two classes are left out.
 
     Raises:
-        MissingPackageError: if this Python came without its manual.
+        MissingPackageError: if this Python comes without its manual.
         ZooError: if most of the topics are missing.
     """
     topics = _topics()
@@ -82,7 +82,7 @@ def _topics() -> dict[str, str]:
         from pydoc_data.topics import topics
     except ModuleNotFoundError as error:
         raise MissingPackageError(
-            "this Python came without its manual (the module pydoc_data.topics): use another build of it, or a text of your own"
+            "this Python comes without its manual (module pydoc_data.topics): use another build of it, or a text of your own"
         ) from error
     if len(topics) < _LEAST:
         raise ZooError(
@@ -93,20 +93,20 @@ def _topics() -> dict[str, str]:
 
 
 def _prose(text: str) -> Iterator[str]:
-    """The whole sentences of a topic, each on one line."""
+    """Yield the complete sentences of a topic, each on one line."""
     for paragraph in _BLANK.split(text):
         lines = [" ".join(line.split()) for line in paragraph.splitlines() if line.strip()]
         if len(lines) > 1 and _UNDERLINE.fullmatch(lines[1]):
             lines = lines[2:]
         if not any("::=" in line or line.startswith((">>>", "|", "+-")) for line in lines):
-            joined = re.sub(r"(?<=\w-) (?=\w)", "", " ".join(lines))  # lines break after the hyphen of "built-in"
+            joined = re.sub(r"(?<=\w-) (?=\w)", "", " ".join(lines))  # Lines may break after the hyphen of "built-in".
             plain = _VERSION.sub("", _BULLET.sub("", joined))
             plain = _LITERAL.sub(lambda found: found[1] or found[2], _EMPHASIS.sub(r"\2", plain))
             yield from filter(_is_sentence, _END.split(plain))
 
 
 def _is_sentence(text: str) -> bool:
-    """Five to sixty words that begin as a sentence does, end as one, and are mostly letters, as code is not."""
+    """Accept five to sixty words that begin and end like a sentence and are mostly letters, unlike code."""
     letters = sum(character.isalpha() or character == " " for character in text)
     begins = text[:1].isupper() or text[:1] in ('"', "“", "(")
     return begins and text.endswith((".", "!", "?", ".)")) and 5 <= len(text.split()) <= 60 and letters > 0.8 * len(text)

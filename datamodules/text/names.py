@@ -1,4 +1,4 @@
-"""Names: which of 18 languages does a surname come from (Robertson, 2017, a PyTorch tutorial)."""
+"""Names: surnames, labelled by their language, one of 18 (Robertson, 2017, a PyTorch tutorial)."""
 
 from pathlib import Path
 
@@ -8,10 +8,10 @@ from zoo.errors import MissingFileError
 
 
 class Names(TextSet):
-    """20,050 surnames without an official split, 47 % of them Russian; best read character by character.
+    """20,050 surnames without an official split, 47 % of them Russian. Use `tokenizer` "char".
 
-    `test_fraction` is held out, per class, then `val_fraction` of the rest. Some names belong to several languages, so not all
-    can be told.
+    `test_fraction` is held out by class, then `val_fraction` of the rest. Some names belong to several languages, so no model
+    can classify all of them.
     """
 
     repo = "names"
@@ -22,7 +22,7 @@ class Names(TextSet):
     )
     num_classes = 18
 
-    def _path(self, part: str, filename: str) -> Path:
+    def path(self, part: str, filename: str) -> Path:
         path = mirrored(self.repo, filename)
         if path is None:
             raise MissingFileError(

@@ -1,4 +1,4 @@
-"""Sentences of Python's own manual, by what they are about: the default for texts without a network."""
+"""Sentences of Python's own manual, labelled by topic: the default text set, which needs no network."""
 
 import torch
 
@@ -7,9 +7,9 @@ from datamodules.text.manual import CLASS_NAMES, sentences
 
 
 class PythonManual(TextData):
-    """About 1,500 sentences of the manual that comes with Python: `test_fraction` tests, then `val_fraction` validates.
+    """About 1,500 sentences of the manual that comes with Python: `test_fraction` is held out, then `val_fraction`.
 
-    Its words change a little with every version of Python, so compare scores of one version only.
+    The wording changes a little with every version of Python, so compare only scores of the same version.
     """
 
     class_names = CLASS_NAMES

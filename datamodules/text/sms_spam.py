@@ -1,12 +1,12 @@
-"""SMS Spam Collection: text messages, of which 13 % are spam (Almeida, Gomez Hidalgo & Yamakami, 2011)."""
+"""SMS Spam Collection: text messages, 13 % of them spam (Almeida, Gomez Hidalgo & Yamakami, 2011)."""
 
 from datamodules.text.text_set import TextSet
 
 
 class SMSSpam(TextSet):
-    """5,574 messages without an official split: `test_fraction` is held out, per class, then `val_fraction` of the rest.
+    """5,574 messages without an official split: `test_fraction` is held out by class, then `val_fraction` of the rest.
 
-    Some messages occur many times, and so do in more than one part, as in every published score of a random split.
+    Some messages occur many times and therefore in several parts, as in every published score of a random split.
     """
 
     repo = "ucirvine/sms_spam"

@@ -1,4 +1,7 @@
-"""SST-2: sentences of film reviews, praise or not (Socher et al., 2013, Recursive deep models over a sentiment treebank)."""
+"""SST-2: sentences of film reviews, positive or negative.
+
+Socher et al., 2013, Recursive deep models for semantic compositionality over a sentiment treebank.
+"""
 
 from datamodules.text.text_set import TextSet
 

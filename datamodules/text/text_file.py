@@ -1,30 +1,31 @@
-"""Texts with classes in a file of your own."""
+"""Labelled texts in a file of your own."""
 
 from pathlib import Path
 
 from datamodules.core.sources import mirror, nearby
 from datamodules.text import tokenization
 from datamodules.text.base import Augment, TextData, Texts
-from datamodules.text.hub_text import read_parts
+from datamodules.text.labelled_texts import find_columns, read_class_names, read_texts
 from zoo.errors import MissingFileError, ZooError
 
 
 class TextFile(TextData):
-    """A CSV, TSV, JSON-lines or parquet file with a column of texts and one of classes; the first three in UTF-8.
+    """A CSV, TSV, JSON-lines or parquet file with a column of texts and one of classes. The first three are UTF-8.
 
-    `test_fraction` is held out, per class, then `val_fraction` of the rest, unless files of their own are given. See
-    `TextData` for the rest.
+    `test_fraction` is held out, stratified by class, then `val_fraction` of the rest, unless `test_source` or `val_source` is
+    given. See `TextData` for the other arguments. The constructor reads the names and types of the columns and the column of
+    classes of `source`, because the file has no other place that names the classes.
 
     Args:
         source: the file.
-        val_source: a file to validate on.
-        test_source: a file to test on.
-        text: the column with the texts; found by itself where there is only one of strings.
-        label: the column with the classes: whole numbers or words; found by itself under the usual names.
+        val_source: a file for validation.
+        test_source: a file for the test.
+        text: column of the texts; detected automatically if only one column holds strings.
+        label: column of the classes, whole numbers or words; detected automatically if it has a usual name.
 
     Raises:
         MissingFileError: if there is no such file.
-        ZooError: if it can't be read, or holds no such columns.
+        ZooError: if the file cannot be read, or has no such columns.
     """
 
     def __init__(
@@ -66,19 +67,21 @@ class TextFile(TextData):
         if source is None:
             raise ZooError("source is not given: name a file of texts with their classes (--data.source FILE)")
         given = {"train": source, "val": val_source, "test": test_source}
-        paths = {part: [find_file(path)] for part, path in given.items() if path is not None}
-        self._found, names = read_parts(paths, text, label, source)
-        self.class_names, self.num_classes = tuple(names), len(names)
+        self.source = source
+        self.paths = {part: [find_file(path)] for part, path in given.items() if path is not None}
+        self.columns = find_columns(self.paths["train"][0], text, label)
+        self.class_names = read_class_names(self.paths["train"], self.columns)
+        self.num_classes = len(self.class_names)
 
     def read(self) -> Texts:
-        return self._found
+        return read_texts(self.paths, self.columns, self.source)
 
 
 def find_file(name: str) -> Path:
-    """A file by its path, also relative to the folder that `ZOO_DATA` names.
+    """Return the file at a path, or at this path below the folder that `ZOO_DATA` names.
 
     Raises:
-        MissingFileError: if there is none.
+        MissingFileError: if neither exists.
     """
     if path := nearby(name):
         return path

@@ -1,22 +1,23 @@
-"""What the classic sets of texts share: known files, columns and classes, from the hub or a mirror of it."""
+"""Base class of the classic text sets: files, columns and classes are known, files come from the hub or a mirror of it."""
 
 from pathlib import Path
 from typing import ClassVar
 
 import torch
 
+from datamodules.core.labelled_sets import class_names_of, classes
 from datamodules.core.sources import hub_file, mirrored
-from datamodules.core.tables import class_names_of, classes, column, read_table, texts_of
+from datamodules.core.table_files import column, read_table, texts_of
 from datamodules.text.base import TextData, Texts
 from zoo.errors import ZooError
 
 
 class TextSet(TextData):
-    """A named set of texts; a subclass states its facts.
+    """A text set whose facts a subclass states.
 
-    A subclass states `repo` and `paths` on the hub, `columns` of text and class, and `class_names`; `revision` where the
-    files do not stand on the main branch; `local` where a mirror holds the set under another name, in columns text and label.
-    Where a file names its classes in another order than `class_names`, their numbers change to those of `class_names`.
+    These are `repo` and `paths` on the hub, `columns` of text and class, and `class_names`; also `revision` if the files are
+    not on the main branch, and `local` if a mirror has the set under another name with columns text and label. If a file names
+    its classes in another order than `class_names`, labels are renumbered to the order of `class_names`.
     """
 
     repo: ClassVar[str]
@@ -25,16 +26,21 @@ class TextSet(TextData):
     revision: ClassVar[str] = "main"
     local: ClassVar[str | None] = None
 
+    def prepare_data(self) -> None:
+        for part, filename in self.paths:
+            if self._local(part) is None:
+                self.path(part, filename)
+
     def read(self) -> Texts:
         texts: list[str] = []
         parts, y = {}, []
         for part, filename in self.paths:
-            local = None if self.local is None else mirrored(self.local, f"data/{part}-00000-of-00001.parquet")
-            path, first = local or self._path(part, filename), len(texts)
+            local = self._local(part)
+            path, first = local or self.path(part, filename), len(texts)
             text, label = ("text", "label") if local else self.columns
             table = read_table(path)
             texts += texts_of(table, text, path)
-            stated = class_names_of(path, label) if path.suffix == ".parquet" else []
+            stated = class_names_of(path, label)
             if stated and set(stated) != set(self.class_names):
                 raise ZooError(
                     f"{path} names the classes {', '.join(stated)}, but {type(self).__name__} has {', '.join(self.class_names)}"
@@ -46,5 +52,9 @@ class TextSet(TextData):
             parts[part] = torch.arange(first, len(texts))
         return Texts(texts, torch.cat(y), parts, type(self).__name__)
 
-    def _path(self, part: str, filename: str) -> Path:
+    def path(self, part: str, filename: str) -> Path:
+        """Return a file of the repository, fetched if necessary."""
         return hub_file(self.repo, filename, self.revision)
+
+    def _local(self, part: str) -> Path | None:
+        return None if self.local is None else mirrored(self.local, f"data/{part}-00000-of-00001.parquet")

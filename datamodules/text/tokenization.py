@@ -1,4 +1,4 @@
-"""From text to tokens, by the `tokenizers` library: words, byte pairs, or characters."""
+"""Tokenization by the `tokenizers` library: words, byte pairs, or characters."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,25 +9,25 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from zoo.errors import MissingFileError, ZooError, check_choice
 
 Kind = Literal["word", "bpe", "char"]
-_WORD = "'?\\w+(?:['\u2019]\\w+)*|[^\\w\\s]+"  # words, don't, 's and n't among them; or signs in a row
+_WORD = "'?\\w+(?:['\u2019]\\w+)*|[^\\w\\s]+"  # words, including don't, 's and n't; or consecutive punctuation
 PADDING, UNKNOWN = "[PAD]", "[UNK]"  # tokens 0 and 1
 
 
 def train(kind: Kind, texts: Sequence[str], vocab_size: int, lowercase: bool = True, min_frequency: int = 2) -> Tokenizer:
-    """A tokenizer of at most `vocab_size` tokens, padding and unknown among them, made from these texts alone.
+    """Build a tokenizer of at most `vocab_size` tokens, including padding and unknown, from these texts alone.
 
-    "word" splits into words, numbers and signs; "bpe" merges frequent pairs of bytes (Sennrich et al., 2016,
-    arXiv:1508.07909), so nothing is unknown to it; "char" is one token per character.
+    "word" splits into words, numbers and punctuation. "bpe" merges frequent pairs of bytes (Sennrich et al., 2016,
+    arXiv:1508.07909), so that it has no unknown tokens. "char" makes each character a token.
 
     Args:
-        kind: of token.
-        texts: to learn from.
-        vocab_size: the most tokens there may be; the most frequent ones stay.
-        lowercase: whether "The" is "the".
-        min_frequency: what is rarer than this is unknown, which teaches the model something about unknown ones.
+        kind: kind of token.
+        texts: texts from which the vocabulary is built.
+        vocab_size: maximum number of tokens; the most frequent ones are kept.
+        lowercase: whether "The" becomes "the".
+        min_frequency: rarer tokens become unknown, so that the model is trained on unknown tokens.
 
     Raises:
-        ZooError: for an unknown kind, or a vocabulary too small for it.
+        ZooError: for an unknown kind, or a vocabulary that is too small for it.
     """
     check_choice("tokenizer", kind, get_args(Kind))
     least = 2 + (256 if kind == "bpe" else 1)
@@ -60,20 +60,21 @@ def train(kind: Kind, texts: Sequence[str], vocab_size: int, lowercase: bool = T
 
 
 def load(path: Path) -> Tokenizer:
-    """A tokenizer file of the `tokenizers` library.
+    """Load a tokenizer file of the `tokenizers` library.
 
     Raises:
-        MissingFileError: if there is none.
-        ZooError: if it is no such file, or keeps no token 0 for padding.
+        MissingFileError: if there is no such file.
+        ZooError: if the file is of another kind, or if its token 0 is not the padding token.
     """
     if not path.is_file():
         raise MissingFileError(f"no tokenizer file {path}: give a tokenizer.json of the tokenizers library")
     try:
         tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises plain Exception
+    except Exception as error:  # The library raises plain `Exception`.
         raise ZooError(f"cannot read {path} as a tokenizer of the tokenizers library: {error}") from error
     if tokenizer.id_to_token(0) not in (PADDING, "<pad>"):
-        raise ZooError(f"token 0 of {path} is {tokenizer.id_to_token(0)!r}: expected {PADDING}, which fills sequences up")
-    tokenizer.no_padding()  # many such files ask for both, and a text's length could not be told
+        raise ZooError(f"token 0 of {path} is {tokenizer.id_to_token(0)!r}: expected {PADDING}, which pads sequences")
+    # Many tokenizer files turn on both, which would hide the length of a text.
+    tokenizer.no_padding()
     tokenizer.no_truncation()
     return tokenizer

@@ -1,4 +1,4 @@
-"""TREC: what kind of answer does a question ask for (Li & Roth, 2002, Learning question classifiers)."""
+"""TREC: questions, labelled by the kind of answer they ask for (Li & Roth, 2002, Learning question classifiers)."""
 
 from datamodules.text.text_set import TextSet
 

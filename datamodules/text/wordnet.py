@@ -1,33 +1,33 @@
-"""Synonyms from WordNet (Miller, 1995, https://doi.org/10.1145/219717.219748): a JSON file, or the database itself."""
+"""Synonyms from WordNet (Miller, 1995, https://doi.org/10.1145/219717.219748), from a JSON file or from its database."""
 
 import functools
 import gzip
 import json
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+from datamodules.core.files import reading
 from datamodules.core.sources import mirror
 from zoo.errors import MissingFileError, ZooError
 
-DEBIAN = Path("/usr/share/wordnet")  # where `apt install wordnet-base` puts the database
+DEBIAN = Path("/usr/share/wordnet")  # folder of the Debian package wordnet-base
 _PARTS = ("noun", "verb", "adj", "adv")
-_MOST = 8  # per part of speech, most frequent senses first: as in the JSON file, so that both sources give the same
+_MOST = 8  # synonyms per part of speech, most frequent senses first; the JSON file has the same number
 _Line = TypeVar("_Line")
 _Table = dict[str, tuple[str, ...]]
 
 
 class Synonyms:
-    """The synonyms of a word, lower case, all parts of speech, the most frequent senses first; () for an unknown word.
+    """Look up the synonyms of a word: lower case, all parts of speech, most frequent senses first; () for an unknown word.
 
     `path` is a JSON file `{lemma: {part of speech: [synonyms]}}`, plain or gzipped, or a folder with the database's index.*
-    and data.*; None stands for wordnet/wordnet_synonyms.json.gz under `ZOO_DATA`, else Debian's wordnet-base. It is read at
-    the first word, once per process. Base forms only: "films" is unknown, as its synonyms would not be plural.
+    and data.*. None means wordnet/wordnet_synonyms.json.gz under `ZOO_DATA`, else Debian's wordnet-base. The file is read at
+    the first word, once per process. Only base forms are known: "films" has no synonyms, because they would not be plural.
 
     Raises:
         MissingFileError: at the first word, if there is no such file.
-        ZooError: at the first word, naming the file and the line at fault.
+        ZooError: at the first word, naming the file and the line that is wrong.
     """
 
     def __init__(self, path: str | None = None) -> None:
@@ -36,9 +36,9 @@ class Synonyms:
     def __call__(self, word: str) -> tuple[str, ...]:
         return _read(self.found).get(word.lower(), ())
 
-    @functools.cached_property  # only the path: an object sent to another process stays small
+    @functools.cached_property  # Only the path is kept here, so that pickling this object stays cheap.
     def found(self) -> Path:
-        """The file or folder that is read."""
+        """The file or folder to read."""
         if self.path is not None:
             if Path(self.path).exists():
                 return Path(self.path)
@@ -64,13 +64,9 @@ def _merge(lemma: str, parts: Iterable[Iterable[str]]) -> tuple[str, ...]:
 
 
 def _read_json(path: Path) -> _Table:
-    content = path.read_bytes()
-    try:
+    with reading(path, "JSON, plain or gzipped", "fetch the file again"):
+        content = path.read_bytes()
         table = json.loads(gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content)
-    except json.JSONDecodeError as error:
-        raise ZooError(f"{path}, line {error.lineno}, is no JSON ({error}): fetch the file again") from error
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise ZooError(f"cannot read {path} as gzipped JSON ({error}): fetch the file again") from error
     if not isinstance(table, dict):
         raise ZooError(f"{path} holds a {type(table).__name__}, expected {{lemma: {{part of speech: [synonyms]}}}}")
     for lemma, parts in table.items():
@@ -86,11 +82,11 @@ def _is_entry(parts: Any) -> bool:
 
 
 def _read_database(folder: Path) -> _Table:
-    """The database's single words (https://wordnet.princeton.edu/documentation/wndb5wn)."""
+    """Read the single words of the database (https://wordnet.princeton.edu/documentation/wndb5wn)."""
     missing = [name for part in _PARTS for name in (f"data.{part}", f"index.{part}") if not (folder / name).is_file()]
     if missing:
         raise MissingFileError(
-            f"{folder} is no WordNet, it has no {', '.join(missing)}: `apt install wordnet-base` has them all"
+            f"{folder} is not a WordNet database, it has no {', '.join(missing)}: `apt install wordnet-base` has them all"
         )
     entries: dict[str, list[list[str]]] = {}
     for part in _PARTS:
@@ -109,7 +105,7 @@ def _entry(synsets: dict[str, list[str]], line: str) -> tuple[str, list[str]]:
     if unknown := [offset for offset in offsets if offset not in synsets]:
         raise ZooError(f"no synset {unknown[0]} in data.*")
     if not lemma.isalpha():
-        return lemma, []  # texts are looked up word by word
+        return lemma, []  # Texts are looked up word by word.
     words = dict.fromkeys([word for offset in offsets for word in synsets[offset]])
     words.pop(lemma, None)
     return lemma, list(words)[:_MOST]
@@ -121,16 +117,17 @@ def _synset(line: str) -> tuple[str, list[str]]:
         raise ZooError("no gloss")
     offset, _, _, num_words, rest = before.split(" ", 4)
     num = int(num_words, 16)
-    words = rest.split(" ", 2 * num)[: 2 * num : 2]  # pointers follow
+    words = rest.split(" ", 2 * num)[: 2 * num : 2]  # Pointers follow the words.
     if len(words) != num:
         raise ZooError(f"expected 0x{num_words} words, got {len(words)}")
-    return offset, [word.partition("(")[0].replace("_", " ").lower() for word in words]  # without an adjective's marker: (p)
+    # Some adjectives have a marker such as (p), which is cut off.
+    return offset, [word.partition("(")[0].replace("_", " ").lower() for word in words]
 
 
 def _lines(path: Path, parse: Callable[[str], _Line]) -> Iterator[_Line]:
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
-            if not line.startswith(b"  "):  # the licence
+            if not line.startswith(b"  "):  # Lines of the licence start with two spaces.
                 try:
                     yield parse(line.decode())
                 except ValueError as error:

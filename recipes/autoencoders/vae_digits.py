@@ -1,4 +1,4 @@
-"""VAE on Digits as a script: the same run as `zoo fit -c vae_digits`, to the bit.
+"""VAE on Digits as a script. It repeats the run of `zoo fit -c vae_digits` bit for bit.
 
 python recipes/autoencoders/vae_digits.py    twenty seconds on two CPU cores
 """
@@ -17,7 +17,7 @@ from zoo.training.run_dir import new_run_dir
 
 
 def main(max_epochs: int = 100, seed: int = 0, run_dir: Path | None = None) -> dict[str, float]:
-    """Train, test the best checkpoint, and return the test's scores."""
+    """Train, test the best checkpoint, and return the test scores."""
     seed_everything(seed)
     data = Digits(batch_size=64, normalize=False, seed=seed)
     model = VAE(

@@ -25,7 +25,7 @@ def main(max_epochs: int = 60, seed: int = 0, run_dir: Path | None = None) -> di
         widths=[128, 128],
         lr=0.001,
         optim={"name": "adam", "betas": [0.5, 0.999], "schedule": "constant"},
-        game={"loss": "non_saturating"},
+        loss="non_saturating",
     )
     run = Run(run_dir or new_run_dir("gan_ring"), recipe="gan_ring")
     trainer = Trainer(

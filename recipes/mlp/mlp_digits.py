@@ -1,4 +1,4 @@
-"""MLP on Digits as a script: the same run as `zoo fit -c mlp_digits`, to the bit, with nothing hidden.
+"""MLP on Digits as a script. It repeats the run of `zoo fit -c mlp_digits` bit for bit.
 
 python recipes/mlp/mlp_digits.py            under a minute on two CPU cores
 """
@@ -15,7 +15,7 @@ from zoo.training.run_dir import new_run_dir
 
 
 def main(max_epochs: int = 40, seed: int = 0, run_dir: Path | None = None) -> dict[str, float]:
-    """Train, test the best checkpoint, and return the test's scores."""
+    """Train, test the best checkpoint, and return the test scores."""
     seed_everything(seed)
     data = Digits(batch_size=64, seed=seed)
     model = MLPClassifier(

@@ -1,4 +1,4 @@
-"""LSTM on sentences of Python's manual as a script: the same run as `zoo fit -c lstm_python_manual`, to the bit.
+"""LSTM on sentences of Python's manual as a script. It repeats the run of `zoo fit -c lstm_python_manual` bit for bit.
 
 python recipes/rnn/lstm_python_manual.py    half a minute on two CPU cores
 """
@@ -15,7 +15,7 @@ from zoo.training.run_dir import new_run_dir
 
 
 def main(max_epochs: int = 12, seed: int = 0, run_dir: Path | None = None) -> dict[str, float]:
-    """Train, test the best checkpoint, and return the test's scores."""
+    """Train, test the best checkpoint, and return the test scores."""
     seed_everything(seed)
     data = PythonManual(batch_size=32, vocab_size=4000, max_length=64, seed=seed)
     model = RNNClassifier(

@@ -1,4 +1,4 @@
-"""The claims themselves: each runs at its smallest with its controls, and measures what it says it measures."""
+"""Scripts of the claims: each runs at its smallest size with its controls, and measures what its docstring says."""
 
 import json
 import math
@@ -12,7 +12,7 @@ from torch import nn
 
 from zoo.cli.claims import Claim, _load, claim_paths, results_path, sentence
 from zoo.cli.names import ROOT
-from zoo.nn.recurrent import RNNCell
+from zoo.nn.cells import RNNCell
 
 SMALLEST: dict[str, dict[str, Any]] = {
     "gates_on_adding": {"num_seeds": 2, "num_steps": 10, "hidden_dim": 4, "num_updates": 2, "num_tests": 30},
@@ -97,7 +97,7 @@ def test_a_slope_is_the_factor_per_step() -> None:
 
 
 def test_gradients_by_lag_are_products_of_the_recurrent_weight() -> None:
-    """One linear unit with weight w: k steps back the gradient is w to the k-th."""
+    """For one linear unit with weight w, the gradient k steps back is w to the power of k."""
     module = load("vanishing_gradients")
     cell = module.LinearCell(1, 1)
     nn.init.constant_(cell.weight_hh, 0.7)
@@ -111,7 +111,7 @@ def test_the_linear_orthogonal_network_keeps_gradients_and_its_tanh_loses_them()
     linear, x = module.LinearCell(8, 8), torch.randn(4, 60, 8)
     with_tanh = RNNCell(8, 8)
     with_tanh.load_state_dict(linear.state_dict())
-    nn.init.orthogonal_(linear.weight_ih)  # so that it keeps lengths as well
+    nn.init.orthogonal_(linear.weight_ih)  # so that it preserves norms too
     assert module.log_gradients(linear, x, 50) == pytest.approx([0.0] * 51, abs=1e-5)
     assert module.slope(module.log_gradients(with_tanh, x, 50)) < 0.95
 
@@ -136,7 +136,7 @@ def test_the_answer_is_the_sum_of_the_marked_values_and_markers_can_be_made_to_l
 
 
 def test_gates_are_read_at_their_steps_and_the_carrier_is_the_unit_that_follows_the_answer() -> None:
-    """An input gate that follows the marker by hand opens at the marked steps only."""
+    """An input gate whose weights are set by hand to follow the marker opens at the marked steps only."""
     module = load("gates_on_adding")
     torch.manual_seed(0)
     net, hidden_dim = module.Adder("lstm", 3), 3
@@ -147,7 +147,7 @@ def test_gates_are_read_at_their_steps_and_the_carrier_is_the_unit_that_follows_
         layers.weight_ih_l0[1, 1] = 20.0  # the input gate of unit 1 opens at a marker
         layers.bias_ih_l0[1] = -10.0
         layers.bias_ih_l0[hidden_dim : 2 * hidden_dim] = 10.0  # nothing is forgotten
-        layers.weight_ih_l0[2 * hidden_dim + 1, 0] = 0.1  # what it writes is the value
+        layers.weight_ih_l0[2 * hidden_dim + 1, 0] = 0.1  # unit 1 writes the value
         layers.weight_ih_l0[2 * hidden_dim + 2, 0] = 0.1  # unit 2 writes it at every step
     x, y = module.adding(200, 12, torch.Generator().manual_seed(0))
     gates = module.read_gates(net, x, y)
@@ -164,8 +164,10 @@ def test_padding_changes_unpacked_answers_only(bidirectional: bool) -> None:
     net = module.train(data, 0, "zoo", bidirectional=bidirectional)
     alone = module.logits(net, data, 0, "unpacked")
     with torch.no_grad():
-        assert torch.allclose(alone[7:8], net(data.x[7:8, : data.lengths[7]]), atol=1e-6)  # in the order of the sentences
-        for mode in ("packed", "zoo"):  # also where sentences of all lengths share a batch
+        assert torch.allclose(
+            alone[7:8], net(data.x[7:8, : data.lengths[7]]), atol=1e-6
+        )  # the logits are in the order of the sentences
+        for mode in ("packed", "zoo"):  # also if sentences of all lengths share a batch
             assert torch.allclose(module.answer(net, data.x, data.lengths, mode), alone, atol=module.SAME)
             assert torch.allclose(module.logits(net, data, 100, mode), alone, atol=module.SAME)
     assert (module.logits(net, data, 100, "unpacked") - alone).abs().max() > 1e-3
@@ -188,7 +190,7 @@ def test_sentences_are_real_where_there_are_any(mirror: Path) -> None:
     assert (len(data.y), len(test.y), source) == (100, 872, "SST-2")
     assert data.x.shape == (100, int(data.lengths.max()))
     assert (data.x > 0).sum(1).equal(data.lengths)
-    assert (data.x == 1).float().mean() < 0.01  # all words of the training sentences fit into the vocabulary
+    assert (data.x == 1).float().mean() < 0.01  # the vocabulary holds nearly all words of the training sentences
 
 
 def test_without_them_they_are_made_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,7 +204,7 @@ def test_without_them_they_are_made_up(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_unrolling_by_no_steps_is_the_plain_game() -> None:
-    """With the same weights the generator's loss is the same number: the control has nothing but its rates of its own."""
+    """With equal weights the generator's losses are equal: the control differs in its learning rates only."""
     module = load("mode_collapse")
     plain, control = (module.build(module.PLAYS[name]) for name in ("plain", "unrolling by no steps"))
     control.load_state_dict(plain.state_dict())
@@ -242,7 +244,7 @@ def test_exact_estimates_make_every_flattened_weight_one() -> None:
     module = load("spectral_norm")
     torch.manual_seed(0)
     for architecture, widths in module.ARCHITECTURES.items():
-        nets = module.players(architecture, module.SHAPE, module.LATENT_DIM, widths, "spectral")
+        nets = module.build_networks(architecture, module.SHAPE, module.LATENT_DIM, widths, "spectral")
         module.make_exact(nets.discriminator, torch.zeros(1, *module.SHAPE))
         flattened, maps = module.norms_of_layers(nets.discriminator.eval())
         assert flattened == pytest.approx([1.0] * 3, abs=1e-3)
@@ -250,7 +252,10 @@ def test_exact_estimates_make_every_flattened_weight_one() -> None:
 
 
 def test_gradients_of_the_losses_are_the_logits_times_what_each_lets_through() -> None:
-    """d/dl of log(1 - D) is -D, of -log D it is D - 1: where every logit is the same, so are the norms' shares."""
+    """Compare gradient norms with closed forms for a single sample.
+
+    The derivative of log(1 - D) with respect to the logit is -D, that of -log D is D - 1.
+    """
     module = load("minimax_gradient")
     torch.manual_seed(0)
     model = module.GAN((1, 8, 8), latent_dim=4, widths=(8,))

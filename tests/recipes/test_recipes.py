@@ -1,4 +1,4 @@
-"""Every recipe alone, and each system with every overlay that applies: parsed, built and run for real, for a batch or two."""
+"""Run every recipe alone, and one recipe of each system with every applicable overlay, for a batch or two."""
 
 import re
 import subprocess
@@ -25,16 +25,14 @@ RECIPES = recipe_paths()
 LARGE = [name for name, path in RECIPES.items() if wants_gpu(path)]
 SMALL = [name for name in RECIPES if name not in LARGE]
 NEEDS_GPU = {"trainer/fp16"}
-TWO_PROCESSES = {
-    "trainer/ddp",
-    "trainer/fsdp",
-}  # run in tests/zoo/training/test_parallel.py; here every recipe is built with them
+# These run in tests/zoo/training/test_parallel.py. Here every recipe is built with them.
+TWO_PROCESSES = {"trainer/ddp", "trainer/fsdp"}
 IN_PROCESS = [name for name in overlay_paths() if name not in NEEDS_GPU | TWO_PROCESSES]
 EMBEDDED = {
     *("datamodules.Adding", "datamodules.CharText", "datamodules.DigitRows", "datamodules.Digits"),
     *("datamodules.GaussianMixture", "datamodules.PythonManual", "datamodules.Tabular"),
 }
-TINY = {  # sets that the mirror lacks, made up in the hub's layout: repository, files, number of classes
+TINY = {  # data sets that the mirror lacks, made up in the hub's layout: repository, files, number of classes
     "datamodules.AGNews": ("fancyzhx/ag_news", "data/{}-00000-of-00001.parquet", 4),
     "datamodules.IMDb": ("stanfordnlp/imdb", "plain_text/{}-00000-of-00001.parquet", 2),
 }
@@ -45,8 +43,9 @@ def settings(recipe: str) -> dict[str, dict[str, Any]]:
 
 
 def first_of_each_system() -> list[str]:
-    """A recipe of every system: an overlay changes the trainer, and meets in other data nothing new."""
-    mirror_first = sorted(SMALL, key=needs_mirror, reverse=True)  # so that the last, which stays, needs none if one does not
+    """Return one recipe of every system: an overlay changes only the trainer, so other data would test nothing new."""
+    # The dict keeps the last recipe of each system. With these first, it needs no mirror if any recipe needs none.
+    mirror_first = sorted(SMALL, key=needs_mirror, reverse=True)
     return list({settings(recipe)["model"]["class_path"]: recipe for recipe in mirror_first}.values())
 
 
@@ -57,16 +56,16 @@ def needs_mirror(recipe: str) -> bool:
 
 
 def built_from_mirror(recipe: str) -> bool:
-    """Whether the recipe reads real data before a batch is asked for: classes, columns, or weights to start from."""
+    """Return whether building the recipe reads real data: a folder listing, a header, a schema, classes, or initial weights."""
     given = settings(recipe)
-    reads = {f"datamodules.{name}" for name in ("HubText", "ImageFolder", "PairedImages", "Series", "TextFile", "UCR")}
+    reads = {f"datamodules.{name}" for name in ("HubText", "ImageFolder", "PairedImages", "TextFile")}
     reads_data = given["data"]["class_path"] in reads and needs_mirror(recipe)
     return reads_data or "weights" in given["model"].get("init_args", {})
 
 
 @pytest.fixture
 def data_of(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """See to the data of a recipe: none needed, the real mirror, or a made-up one of a set that it lacks."""
+    """Function that provides a recipe's data: nothing, the real mirror, or a made-up data set that the mirror lacks."""
 
     def see_to(recipe: str) -> None:
         made_up = TINY.get(settings(recipe)["data"]["class_path"])
@@ -99,16 +98,17 @@ def test_has_a_header_and_pins_its_precision(recipe: str) -> None:
     assert "precision" in settings(recipe)["trainer"]
 
 
-@pytest.mark.filterwarnings("ignore:warm-up of")  # longer than two batches
+@pytest.mark.filterwarnings("ignore:warm-up of")  # it is longer than two batches
 @pytest.mark.parametrize(
     ("recipe", "overlay"),
     [*((recipe, None) for recipe in SMALL), *product(first_of_each_system(), IN_PROCESS)],
     ids=str,
 )
 def test_runs(recipe: str, overlay: str | None, tmp_path: Path, data_of: Callable[[str], None]) -> None:
-    """Fit and test for two batches each, one recipe of each system with every overlay, whose own setting must arrive.
+    """Fit and test for two batches each, and check that the overlay's settings arrive.
 
-    Batches are cut to 8: a recipe's own can take a deep network minutes on a CPU. A recipe that only tests trains here too.
+    The batch size is cut to 8, since a deep network takes minutes for a full batch on a CPU. Recipes that only test train here
+    too.
     """
     data_of(recipe)
     overlays = ["-c", overlay] if overlay else []
@@ -120,11 +120,11 @@ def test_runs(recipe: str, overlay: str | None, tmp_path: Path, data_of: Callabl
     if settings(recipe)["data"]["init_args"]["batch_size"] > 8:
         short += ["--data.batch_size", "8"]
     if overlay and "num_workers" in settings(recipe)["data"]["init_args"]:
-        short += ["--data.num_workers", "0"]  # workers that nobody ended die 5 s after their loader: once is enough
+        short += ["--data.num_workers", "0"]  # ending workers takes 5 s: doing it once per recipe is enough
     folder = tmp_path / "run"
     assert main(["fit", "-c", recipe, *overlays, *short, "--run_dir", str(folder)]) == 0
     if overlay == "debug/fast_dev_run":
-        assert not (folder / "config.yaml").exists()  # so that the directory can be used for a real run
+        assert not (folder / "config.yaml").exists()  # so that a real run can use the directory
         assert not (folder / "checkpoints").exists()
         return
     config = yaml.safe_load((folder / "config.yaml").read_text())
@@ -138,7 +138,7 @@ def test_runs(recipe: str, overlay: str | None, tmp_path: Path, data_of: Callabl
 
 
 def named(setting: Any) -> Any:
-    """A setting with classes by their names alone: what arrives has their defaults filled in."""
+    """Return a setting with each class reduced to its name, since the parser fills in the defaults of its arguments."""
     if isinstance(setting, list):
         return [named(item) for item in setting]
     return setting["class_path"] if isinstance(setting, dict) else setting
@@ -147,7 +147,7 @@ def named(setting: Any) -> Any:
 @pytest.mark.parametrize("overlay", sorted(NEEDS_GPU | TWO_PROCESSES))
 @pytest.mark.parametrize("recipe", SMALL)
 def test_composes(recipe: str, overlay: str, request: pytest.FixtureRequest) -> None:
-    """What cannot run in this process is at least parsed and built with the recipe's own settings intact."""
+    """Overlays that cannot run in this process are parsed and built, and keep the recipe's own settings."""
     if built_from_mirror(recipe):
         request.getfixturevalue("mirror")
     from zoo.cli.configuration import Configuration
@@ -162,14 +162,14 @@ def test_composes(recipe: str, overlay: str, request: pytest.FixtureRequest) -> 
 
 @pytest.mark.parametrize("recipe", LARGE)
 def test_of_a_gpu_is_built_in_full(recipe: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    """And both its players come to a loss and a gradient for made-up images."""
+    """Its discriminator and generator compute losses and gradients on made-up images."""
     from zoo.cli.configuration import Configuration
 
     if recipe == "cyclegan_horse2zebra":
         for name in ("trainA", "trainB", "testA", "testB"):
             (tmp_path / name).mkdir()
             Image.new("RGB", (8, 8)).save(tmp_path / name / "0.png")
-        folder = [f"--data.init_args.root={tmp_path}", "--data.init_args.size=64"]  # its networks know no size
+        folder = [f"--data.init_args.root={tmp_path}", "--data.init_args.size=64"]  # its networks work at any size
     else:
         folder = []
         if built_from_mirror(recipe):
@@ -203,7 +203,10 @@ def test_runs_on_a_gpu(recipe: str, overlay: str, tmp_path: Path, request: pytes
 def test_weights_of_others_score_what_they_published(
     recipe: str, published: float, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Of the whole test split: network, shortcuts, weights, data and test are as their authors had them."""
+    """Weights of other authors reach their published score on the whole test split.
+
+    So network, shortcuts, weights, data and metric agree with theirs.
+    """
     assert main(["test", "-c", recipe, "--run_dir", str(tmp_path)]) == 0
     (score,) = [line.split()[1] for line in capsys.readouterr().out.splitlines() if line.startswith("test/acc")]
     assert float(score) == pytest.approx(published, abs=0.0005)
@@ -212,7 +215,7 @@ def test_weights_of_others_score_what_they_published(
 
 @pytest.mark.parametrize("recipe", ["mlp_digits", "lstm_python_manual", "vae_digits", "gan_ring"])
 def test_the_script_is_the_recipe(recipe: str, tmp_path: Path) -> None:
-    """`python recipes/mlp/mlp_digits.py` and `zoo fit -c mlp_digits` end with the same weights."""
+    """For example, `python recipes/mlp/mlp_digits.py` and `zoo fit -c mlp_digits` end with the same weights."""
     (script,) = ROOT.rglob(f"{recipe}.py")
     command = [sys.executable, str(script), "--max_epochs", "3", "--seed", "4", "--run_dir", str(tmp_path / "script")]
     subprocess.run(command, check=True, capture_output=True, timeout=300, cwd=tmp_path)

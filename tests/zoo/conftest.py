@@ -1,4 +1,4 @@
-"""A tiny data set and a quiet trainer, both real."""
+"""Tiny data sets and a quiet trainer, all of them real."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,15 +8,16 @@ import pytest
 import torch
 import torchvision
 from lightning import LightningDataModule, LightningModule, Trainer
+from torch import Tensor
 
 from datamodules import Digits
 from datamodules.core.base import Arrays, DataModule
-from datamodules.core.batch import Batch
+from datamodules.core.batch import Batch, SequenceBatch
 from zoo.training.quiet import keep_quiet
 
 
 class Blobs(DataModule):
-    """Three Gaussian clouds in four dimensions: 20 % test, 20 % of the rest validates."""
+    """Three Gaussian clusters in four dimensions. 20 % are the test split, 20 % of the rest the validation split."""
 
     input_shape = (4,)
     num_classes = 3
@@ -36,6 +37,47 @@ class Blobs(DataModule):
         return batch
 
 
+WORDS = ("<pad>", "a", "costs", "film", "$5", "of", "surprisingly", "Überlänge", "dull", "bright", "hollow", "radiant")
+PRAISE = torch.tensor([WORDS.index("bright"), WORDS.index("radiant")])
+
+
+class Texts(DataModule):
+    """120 texts of 1 to `longest` words that are praise as soon as one word praises: 25 % test, 25 % of the rest validates."""
+
+    num_classes = 2
+    class_names = ("blame", "praise")
+    vocab_size = len(WORDS)
+
+    def __init__(self, longest: int = 30, batch_size: int = 10, size: int = 120) -> None:
+        super().__init__(batch_size, val_fraction=0.25, test_fraction=0.25, seed=0)
+        self.input_shape, self.size = (longest,), size
+        self.arrays = self.load("train")
+        self.texts = [" ".join(self.tokens_of(position)) for position in range(size)]
+
+    def load(self, part: Literal["train", "test"]) -> Arrays:
+        generator = torch.Generator().manual_seed(0)
+        lengths = torch.randint(1, self.input_shape[0] + 1, (self.size,), generator=generator)
+        x = torch.randint(1, 9, (self.size, *self.input_shape), generator=generator)
+        y = torch.arange(self.size) % 2
+        place = (torch.rand(self.size, generator=generator) * lengths).long()
+        x[torch.arange(self.size), place] = torch.where(y == 1, PRAISE[torch.arange(self.size) // 2 % 2], x[:, 0])
+        return Arrays(x * (torch.arange(x.shape[1]) < lengths[:, None]), y, lengths)
+
+    def tokens_of(self, position: int) -> list[str]:
+        assert self.arrays.lengths is not None
+        return [WORDS[token] for token in self.arrays.x[position, : self.arrays.lengths[position]].tolist()]
+
+    def transform(self, batch: SequenceBatch, epoch: int, train: bool) -> SequenceBatch:
+        return batch
+
+    def split(self, name: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """All of a split at once: x, lengths, y and positions."""
+        self.setup()
+        (x, y, lengths), rows = self.splits[name]
+        assert lengths is not None
+        return x[rows], lengths[rows], y[rows], rows
+
+
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(0)
@@ -53,7 +95,7 @@ def digits() -> Digits:
 
 @pytest.fixture
 def fit() -> Callable[..., Trainer]:
-    """Train for real, in this process on the CPU, with nothing written; returns the trainer."""
+    """Function that trains in this process on the CPU, writes nothing, and returns the trainer."""
 
     def run(
         system: LightningModule,
@@ -74,9 +116,14 @@ def fit() -> Callable[..., Trainer]:
 
 @pytest.fixture
 def googlenet_on_disk(tmp_path: Path) -> Path:
-    """A folder for TORCH_HOME, with weights where torchvision looks for those of GoogLeNet."""
+    """Folder for TORCH_HOME that holds GoogLeNet weights where torchvision looks for them."""
     folder = tmp_path / "torch"
     path = folder / "hub" / "checkpoints" / Path(torchvision.models.GoogLeNet_Weights.DEFAULT.url).name
     path.parent.mkdir(parents=True)
     torch.save(torchvision.models.googlenet(init_weights=False).state_dict(), path)
     return folder
+
+
+@pytest.fixture
+def texts() -> type[Texts]:
+    return Texts

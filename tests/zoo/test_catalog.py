@@ -13,7 +13,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 import pytest
 import torch
-from lightning import LightningModule, Trainer
+from lightning import LightningDataModule, LightningModule, Trainer
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 from torch.utils.data import DataLoader
@@ -24,7 +24,10 @@ from datamodules.core.batch import Batch, SequenceBatch
 from datamodules.text.char_text import StreamBatch
 from zoo.cli.catalog import Entry, entries
 from zoo.cli.export import Format, export
-from zoo.tasks.adversarial.base import Step, TwoPlayers
+from zoo.tasks.abilities import Generates
+from zoo.tasks.adversarial.base import Adversarial
+from zoo.tasks.adversarial.rhythm import Step
+from zoo.tasks.translation.base import Translator
 from zoo.training.checkpoint import AtomicCheckpointIO, load_system
 from zoo.training.counting import count_parameters
 from zoo.training.links import import_class
@@ -115,8 +118,8 @@ def sequences(entry: Entry, size: int) -> tuple[Tensor, Tensor]:
 
 
 def steps(system: System) -> dict[Step, nn.Module]:
-    """What is minimised, each with what learns from it: one step, or one of each player."""
-    if isinstance(system, TwoPlayers):
+    """Each step with the network that it trains: one step, or one for each network of a GAN."""
+    if isinstance(system, Adversarial):
         return {system.d_step: system.discriminator, system.g_step: system.generator}
     return {system.step: system}
 
@@ -184,8 +187,8 @@ def without_gradient(system: System, batch: Any) -> set[str]:
 
 
 @each_game
-def test_each_player_can_win_against_one_that_stands_still(entry: Entry) -> None:
-    """The gap between logits of real and drawn samples opens, then closes."""
+def test_each_network_can_win_against_one_that_stands_still(entry: Entry) -> None:
+    """The gap between the logits of real and generated samples opens, then closes."""
     system: Any = build(entry)
     batch, gaps = made_up_batch(entry), []
     for step, learner in steps(system).items():
@@ -332,6 +335,113 @@ def test_what_chooses_the_checkpoint_and_what_is_shown_are_logged(entry: Entry) 
         scalars = {name for name, value in system.eval().step(made_up_batch(entry), PROGRESS)[1].items() if value.ndim == 0}
         logged = {"loss", *scalars, *system.metrics[f"{stage}_metrics"].keys(keep_base=True)}
         assert metric in logged
+
+
+OF_IMAGES, OF_CLASSES = ["ImageSamples", "WorstErrors"], ["PerClass", "ConfusionMatrix"]
+DECLARED = {  # the reports of every run of a model, by the class
+    "CIFARResNetClassifier": [*OF_IMAGES, "FirstFilters", *OF_CLASSES],
+    "CharLM": ["TextSamples"],
+    "CycleGAN": ["FirstFilters", "Translations"],
+    "ImageClassifier": [*OF_IMAGES, "FirstFilters", *OF_CLASSES],
+    "MLPBinaryClassifier": OF_CLASSES,
+    "MLPClassifier": [*OF_IMAGES, *OF_CLASSES],
+    "MLPRegressor": [],
+    "Perceptron": [*OF_IMAGES, *OF_CLASSES],
+    "Pix2Pix": ["FirstFilters", "Translations"],
+    "RNNClassifier": [*OF_CLASSES, "HardestTexts", "HiddenStates", "LengthBuckets"],
+    "RNNForecaster": ["Forecasts"],
+    "RNNRegressor": ["HiddenStates"],
+    "SimpleCNNClassifier": [*OF_IMAGES, "FirstFilters", *OF_CLASSES],
+    **{name: ["LatentPictures"] for name in ("Autoencoder", "DenoisingAutoencoder", "SparseAutoencoder", "VAE")},
+    **{name: ["GamePictures"] for name in ("ConditionalGAN", "DCGAN", "GAN", "MinibatchGAN", "ProgressiveGAN", "SNGAN")},
+    **{name: ["GamePictures"] for name in ("StyleGAN", "UnrolledGAN", "WGAN", "WGANGP")},
+}
+CODES = ["pictures/embedding", "pictures/interpolation", "pictures/reconstructions", "pictures/traversal"]
+WRITTEN = {  # by each report, whatever the model: for those of codes, samples and translations see `written_by`
+    "ConfusionMatrix": ["pictures/confusion_matrix.png"],
+    "FirstFilters": ["pictures/filters.png"],
+    "Forecasts": ["pictures/forecasts.png"],
+    "HardestTexts": ["predictions/hardest.csv"],
+    "HiddenStates": ["pictures/hidden_states.png"],
+    "ImageSamples": ["pictures/val_samples.png"],
+    "LengthBuckets": ["pictures/length_buckets.png"],
+    "PerClass": ["predictions/per_class.csv"],
+    "TextSamples": ["predictions/samples.txt"],
+    "WorstErrors": ["pictures/worst_errors.png"],
+}
+
+
+class MadeUpData(LightningDataModule):
+    """One made-up batch for every split, with what the data sets of a task state about themselves."""
+
+    def __init__(self, entry: Entry) -> None:
+        super().__init__()
+        self.batch, at = made_up_batch(entry), entry["tested_at"]
+        rows = self.batch.position
+        self.splits = {split: types.SimpleNamespace(rows=rows) for split in ("train", "val", "test")}
+        if entry["task"] in ("forecasting", "regression", "sequence regression"):
+            self.mean, self.std = (0.0,), (1.0,)
+            self.horizon = at["num_targets"] // at["input_shape"][-1] if entry["task"] == "forecasting" else None
+        else:
+            self.class_names = tuple(f"class {k}" for k in range(at.get("num_classes", 10)))
+        if "vocab_size" in at:
+            self.texts = [f"text {position}" for position in rows.tolist()]
+
+    def tokens_of(self, position: int) -> list[str]:
+        return ["word"] * int(self.batch.lengths[position])
+
+    def decode(self, tokens: Tensor) -> str:
+        return " ".join(map(str, tokens.tolist()))
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        return DataLoader([self.batch], batch_size=None)  # type: ignore[arg-type]  # a list will do
+
+    val_dataloader = train_dataloader
+
+    def test_dataloader(self) -> DataLoader[Any]:
+        """The same inputs, of the next class each in a classification: a model that has learned the batch makes errors."""
+        y = self.batch.y
+        batch = self.batch if y.is_floating_point() or y.ndim > 1 else self.batch._replace(y=(y + 1) % len(self.class_names))
+        return DataLoader([batch], batch_size=None)  # type: ignore[arg-type]  # a list will do
+
+
+def written_by(report: str, system: System, batch: Any) -> list[str]:
+    """The files that a report leaves, relative to the run directory."""
+    match report:
+        case "LatentPictures":
+            return [f"{path}.png" for path in (*CODES, *(["pictures/samples"] if isinstance(system, Generates) else []))]
+        case "GamePictures":
+            drawn = ["logits.png", "samples.png", "training.gif", "frames/00000001.png"]
+            return [f"pictures/{path}" for path in (*drawn, *(["interpolation.png"] if batch.x.ndim == 4 else []))]
+        case "Translations":
+            assert isinstance(system, Translator)
+            return [f"pictures/{stage}{name}.png" for stage in ("", "test_") for name in system.strips(batch)]
+        case _:
+            return WRITTEN[report]
+
+
+@each_model
+def test_declared_reports_run_and_write_their_files(entry: Entry, fit: Callable[..., Trainer], tmp_path: Path) -> None:
+    system, data = build(entry), MadeUpData(entry)
+    reports = system.reports(tmp_path)
+    names = [type(report).__name__ for report in reports]
+    assert names == DECLARED[type(system).__name__]
+    fit(system, data, callbacks=reports, default_root_dir=tmp_path).test(system, datamodule=data, verbose=False)
+    written = [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()]
+    assert sorted(written) == sorted(path for name in names for path in written_by(name, system.eval(), data.batch))
+    assert all((tmp_path / path).stat().st_size > 0 for path in written)
+
+
+@pytest.mark.parametrize("entry", {entry["task"]: entry for entry in FIRST}.values(), ids=lambda entry: entry["task"])
+def test_data_that_states_nothing_does_not_stop_a_run(entry: Entry, fit: Callable[..., Trainer], tmp_path: Path) -> None:
+    """A user's own loaders: no names of classes, no texts, no horizon."""
+    system, loader = build(entry), MadeUpData(entry).train_dataloader()
+    fit(system, None, loader, loader, callbacks=system.reports(tmp_path)).test(system, loader, verbose=False)
+
+
+def test_series_have_no_hardest_texts() -> None:
+    system = zoo.RNNClassifier((12, 2), 3)
+    assert "HardestTexts" not in [type(report).__name__ for report in system.reports(Path())]
 
 
 def test_the_catalog_and_the_package_hold_the_same_models() -> None:

@@ -1,1 +1,1 @@
-"""Autoencoders: images to a short code and back."""
+"""Autoencoders: compress images to a short code and reconstruct them."""

@@ -1,6 +1,6 @@
-"""Autoencoder (Rumelhart, Hinton & Williams, 1986; Hinton & Salakhutdinov, 2006, Science 313): images through a narrow code.
+"""Autoencoder (Rumelhart, Hinton & Williams, 1986; Hinton & Salakhutdinov, 2006, Science 313).
 
-Shapes: B batch, C H W image, Z code.
+Shapes: B batch, C channels, H height, W width, Z code size.
 """
 
 from collections.abc import Sequence
@@ -12,39 +12,37 @@ from zoo.errors import ZooError
 from zoo.nn.activations import Activation
 from zoo.nn.activations import activation as nonlinearity
 from zoo.nn.checks import check_shape
-from zoo.nn.codecs import Architecture, decoder, trunk
+from zoo.nn.codecs import ACTIVATION, ARCHITECTURE, LATENT_DIM, WIDTHS, Architecture, decoder, trunk
 from zoo.tasks.reconstruction.base import Reconstructor
 from zoo.training.optim import Optim
 from zoo.training.system import Batch, Outputs, require
 
-WIDTHS = (256,)
-
 
 class AutoencoderNet(nn.Module):
-    """An encoder to Z numbers and its mirror image back: (B, C, H, W) in [0, 1] to the same.
+    """Encoder to a code of Z numbers and a mirrored decoder: images (B, C, H, W) in [0, 1] to reconstructions.
 
     Args:
         input_shape: (C, H, W).
         architecture: dense layers, or convolutions that halve the image.
-        widths: of the hidden layers, or channels of the convolutions; none and `squash` false is a linear autoencoder.
-        hidden: units of a dense layer between the convolutions and the code, if any.
-        activation: after each layer but the last.
+        widths: widths of the dense layers, or channels of the convolutions.
+        hidden: width of a dense layer between convolutions and code. None: no such layer.
+        activation: function after each hidden layer.
         latent_dim: Z.
-        code: activation of the code itself.
-        squash: end in a sigmoid. Without it the output is any number, as PCA's is.
+        squash: end with a sigmoid. Without it outputs are unbounded; with no widths the network is then linear, like PCA.
+        code: activation of the code.
 
     Raises:
-        ZooError: for a code of no numbers, or an image too small for its convolutions.
+        ZooError: if an argument is out of range, or the image is too small for the convolutions.
     """
 
     def __init__(
         self,
         input_shape: Sequence[int],
-        architecture: Architecture = "mlp",
+        architecture: Architecture = ARCHITECTURE,
         widths: Sequence[int] = WIDTHS,
         hidden: int | None = None,
-        activation: Activation = "relu",
-        latent_dim: int = 64,
+        activation: Activation = ACTIVATION,
+        latent_dim: int = LATENT_DIM,
         squash: bool = True,
         code: Activation = "identity",
     ) -> None:
@@ -57,30 +55,30 @@ class AutoencoderNet(nn.Module):
         self.decoder = decoder(architecture, latent_dim, widths, input_shape, hidden, activation)
         self.output = nn.Sigmoid() if squash else nn.Identity()
 
+    def forward(self, x: Tensor) -> Tensor:
+        return self.decode(self.encode(x))
+
     def encode(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, Z)."""
+        """Encode images (B, C, H, W) to codes (B, Z)."""
         check_shape(x, self.input_shape)
         return self.encoder(x)
 
     def decode(self, z: Tensor) -> Tensor:
-        """(B, Z) to (B, C, H, W)."""
+        """Decode codes (B, Z) to images (B, C, H, W)."""
         return self.output(self.decoder(z))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.decode(self.encode(x))
 
 
 class Autoencoder(Reconstructor):
-    """Trained by the squared error per pixel; 784-256-64 and back on 28x28 images."""
+    """Autoencoder trained with the squared error per pixel. The default on 28x28 images is 784-256-64-256-784."""
 
     def __init__(
         self,
         input_shape: tuple[int, ...] | None = None,  # linked from the datamodule
-        architecture: Architecture = "mlp",
+        architecture: Architecture = ARCHITECTURE,
         widths: Sequence[int] = WIDTHS,
         hidden: int | None = None,
-        activation: Activation = "relu",
-        latent_dim: int = 64,
+        activation: Activation = ACTIVATION,
+        latent_dim: int = LATENT_DIM,
         squash: bool = True,
         lr: float = 1e-3,
         optim: Optim | None = None,

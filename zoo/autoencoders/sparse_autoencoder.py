@@ -1,6 +1,6 @@
-"""Sparse autoencoder (Ng, 2011, CS294A lecture notes; Lee, Ekanadham & Ng, 2008): a wide code, little of it active at a time.
+"""Sparse autoencoder (Ng, 2011, CS294A lecture notes; Lee, Ekanadham & Ng, 2008): a wide code with few active units.
 
-Shapes: B batch, C H W image, Z code.
+Shapes: B batch, Z code size.
 """
 
 from collections.abc import Sequence
@@ -10,33 +10,33 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zoo.autoencoders.autoencoder import WIDTHS, AutoencoderNet
+from zoo.autoencoders.autoencoder import AutoencoderNet
 from zoo.errors import ZooError, check_choice
 from zoo.nn.activations import Activation
-from zoo.nn.codecs import Architecture
+from zoo.nn.codecs import ACTIVATION, ARCHITECTURE, WIDTHS, Architecture
 from zoo.tasks.reconstruction.base import Reconstructor
 from zoo.training.optim import Optim
 from zoo.training.system import Batch, Outputs, require
 
 Penalty = Literal["kl", "l1"]
-ACTIVATIONS: dict[Penalty, Activation] = {"kl": "sigmoid", "l1": "relu"}  # of the code: in (0, 1), or 0 and more
+CODE_ACTIVATIONS: dict[Penalty, Activation] = {"kl": "sigmoid", "l1": "relu"}  # the KL needs values in (0, 1)
 
 
 def kl_penalty(activation: Tensor, rho: float) -> Tensor:
-    """Sum over units of KL(Bernoulli(rho) || Bernoulli(a unit's mean activation)), 0-d; activations (B, Z) in (0, 1)."""
+    """Sum KL(Bernoulli(rho) || Bernoulli(mean activation)) over units: activations (B, Z) in (0, 1) to 0-d."""
     mean = activation.float().mean(0).clamp(1e-6, 1 - 1e-6)
     return (rho * torch.log(rho / mean) + (1 - rho) * torch.log((1 - rho) / (1 - mean))).sum()
 
 
 class SparseAutoencoder(Reconstructor):
-    """Trained by the squared error per image plus a penalty on activity.
+    """Autoencoder trained with the squared error per image plus a penalty on the activations of the code.
 
-    Reports `activation`, its mean over units and images, and `active`, the share that is above 0.1.
+    Logs `activation`, the mean over units and images, and `active`, the share of activations above 0.1.
 
     Args:
-        penalty: "kl" pulls the mean activation of every unit to `rho`; "l1" pulls all activations to 0.
-        rho: the share of the time that a unit should be on ("kl" only).
-        weight: of the penalty, against the squared error summed over pixels.
+        penalty: "kl" pulls the mean activation of every unit towards `rho`. "l1" pulls all activations towards 0.
+        rho: target for the mean activation of a unit, used by "kl" only.
+        weight: factor of the penalty; the squared error is summed over pixels.
     """
 
     net: AutoencoderNet
@@ -47,10 +47,10 @@ class SparseAutoencoder(Reconstructor):
         penalty: Penalty = "kl",
         rho: float = 0.05,
         weight: float = 0.1,
-        architecture: Architecture = "mlp",
+        architecture: Architecture = ARCHITECTURE,
         widths: Sequence[int] = WIDTHS,
         hidden: int | None = None,
-        activation: Activation = "relu",
+        activation: Activation = ACTIVATION,
         latent_dim: int = 256,
         lr: float = 1e-3,
         optim: Optim | None = None,
@@ -63,8 +63,8 @@ class SparseAutoencoder(Reconstructor):
         super().__init__(lr, optim)
         self.save_hyperparameters(logger=False)
         self.penalty, self.rho, self.weight = penalty, rho, weight
-        shape, on = require("input_shape", input_shape), ACTIVATIONS[penalty]
-        self.net = AutoencoderNet(shape, architecture, widths, hidden, activation, latent_dim, code=on)
+        shape, code = require("input_shape", input_shape), CODE_ACTIVATIONS[penalty]
+        self.net = AutoencoderNet(shape, architecture, widths, hidden, activation, latent_dim, code=code)
 
     def step(self, batch: Batch, progress: Tensor) -> tuple[Tensor, Outputs]:
         code = self.net.encode(batch.x)

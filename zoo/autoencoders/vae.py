@@ -1,10 +1,11 @@
-"""Variational autoencoder (Kingma & Welling, 2014, arXiv:1312.6114), and with classes given the conditional one.
+"""Variational autoencoder (Kingma & Welling, 2014, arXiv:1312.6114), also conditional on classes (Sohn, Lee & Yan, 2015).
 
-Beta (Higgins et al., 2017), free bits (Kingma et al., 2016, arXiv:1606.04934), KL warm-up (Bowman et al., 2016,
-arXiv:1511.06349; Sonderby et al., 2016); conditional: Sohn, Lee & Yan, 2015.
+With beta (Higgins et al., 2017), free bits (Kingma et al., 2016, arXiv:1606.04934) and KL warm-up (Bowman et al., 2016,
+arXiv:1511.06349; Sonderby et al., 2016).
 
-Shapes: B batch, C H W image in [0, 1], Z latent, K classes. Likelihoods are summed over pixels and averaged over the batch:
-losses are nats per image, comparable with the literature.
+Likelihoods are summed over pixels and averaged over the batch, so losses are nats per image and comparable with the literature.
+
+Shapes: B batch, C channels, H height, W width, Z latent dimensions, K classes, S samples.
 """
 
 import math
@@ -18,13 +19,12 @@ from torch import Tensor, nn
 from zoo.errors import ZooError
 from zoo.nn.activations import Activation
 from zoo.nn.checks import check_labels, check_shape
-from zoo.nn.codecs import Architecture, decoder, trunk
+from zoo.nn.codecs import ACTIVATION, ARCHITECTURE, LATENT_DIM, WIDTHS, Architecture, decoder, trunk
 from zoo.nn.likelihoods import Likelihood, bits_per_dim, check_likelihood, mean_image, negative_log_likelihood
+from zoo.tasks.abilities import BoundsLikelihood, Generates
 from zoo.tasks.reconstruction.base import Reconstructor
 from zoo.training.optim import Optim
 from zoo.training.system import Batch, Outputs, require
-
-WIDTHS = (256,)
 
 
 class Posterior(NamedTuple):
@@ -40,42 +40,42 @@ class Posterior(NamedTuple):
         return self.mu + torch.exp(0.5 * self.logvar) * noise
 
     def kl(self) -> Tensor:
-        """KL(q || N(0, I)) in nats, per dimension: (B, Z). Kingma & Welling, appendix B."""
+        """Compute KL(q || N(0, I)) in nats per dimension: (B, Z) (Kingma & Welling, appendix B)."""
         return -0.5 * (1 + self.logvar - self.mu.square() - self.logvar.exp())
 
     def log_prob(self, z: Tensor) -> Tensor:
-        """The density q(z|x) as a logarithm, in nats: z (..., B, Z) to (..., B)."""
+        """Compute log q(z|x) in nats: z (..., B, Z) to (..., B)."""
         squares = (z - self.mu).square() * torch.exp(-self.logvar)
         return -0.5 * (squares + self.logvar + math.log(2 * math.pi)).sum(-1)
 
 
 class VAENet(nn.Module):
-    """Encoder to q(z|x), decoder to p(x|z); with `num_classes` both are given the class as well.
+    """Encoder to q(z|x) and decoder to p(x|z). With `num_classes`, both also read the class.
 
     Args:
         input_shape: (C, H, W).
         architecture: dense layers, or convolutions that halve the image.
-        widths: of the hidden layers, or channels of the convolutions.
-        hidden: units of a dense layer between the convolutions and the code, if any.
-        activation: after each layer but the last.
+        widths: widths of the dense layers, or channels of the convolutions.
+        hidden: width of a dense layer between convolutions and code. None: no such layer.
+        activation: function after each hidden layer.
         latent_dim: Z.
-        likelihood: of pixels.
-        variance: of the "gaussian" likelihood; None learns one for all pixels (Rybkin, Daniilidis & Levine, 2021,
+        likelihood: distribution of pixels given the decoder's output.
+        variance: of the "gaussian" likelihood. None: learn one variance for all pixels (Rybkin, Daniilidis & Levine, 2021,
             arXiv:2006.13202).
-        num_classes: K, for a conditional VAE.
+        num_classes: K, for a conditional VAE. None: unconditional.
 
     Raises:
-        ZooError: for arguments that cannot work.
+        ZooError: if an argument is out of range.
     """
 
     def __init__(
         self,
         input_shape: Sequence[int],
-        architecture: Architecture = "mlp",
+        architecture: Architecture = ARCHITECTURE,
         widths: Sequence[int] = WIDTHS,
         hidden: int | None = None,
-        activation: Activation = "relu",
-        latent_dim: int = 64,
+        activation: Activation = ACTIVATION,
+        latent_dim: int = LATENT_DIM,
         likelihood: Likelihood = "bernoulli",
         variance: float | None = 1.0,
         num_classes: int | None = None,
@@ -95,51 +95,53 @@ class VAENet(nn.Module):
         if likelihood == "gaussian":
             self.logvar = nn.Parameter(torch.tensor([math.log(variance or 0.1)]), requires_grad=variance is None)
 
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Reconstruct images from the posterior's mean."""
+        return self.decode(self.encode(x, y), y)
+
     def infer(self, x: Tensor, y: Tensor | None = None) -> Posterior:
-        """Images (B, C, H, W), and classes (B,) of a conditional VAE, to q(z|x)."""
+        """Compute q(z|x) from images (B, C, H, W), and classes (B,) if conditional."""
         check_shape(x, self.input_shape)
-        mu, logvar = self.posterior(self._given(self.encoder(x), y)).float().chunk(2, dim=1)  # a KL needs all digits
+        # under autocast the KL needs the precision of float32
+        mu, logvar = self.posterior(self._with_class(self.encoder(x), y)).float().chunk(2, dim=1)
         return Posterior(mu.contiguous(), logvar.contiguous())
 
     def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """The posterior's mean: (B, Z)."""
+        """Return the posterior's mean: (B, Z)."""
         return self.infer(x, y).mu
 
     def output(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """What the likelihood reads: (B, Z) to (B, C, H, W)."""
-        return self.decoder(self._given(z, y))
+        """Compute the parameters of the likelihood: (B, Z) to (B, C, H, W)."""
+        return self.decoder(self._with_class(z, y))
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """E[x|z]: (B, Z) to (B, C, H, W) in [0, 1]."""
+        """Compute E[x|z]: (B, Z) to (B, C, H, W) in [0, 1]."""
         return mean_image(self.likelihood, self.output(z, y))
 
     def nll(self, z: Tensor, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """-log p(x|z) in nats per image: (B,)."""
+        """Compute -log p(x|z) in nats per image: (B,)."""
         return negative_log_likelihood(self.likelihood, self.output(z, y), x, self.logvar)
 
-    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Reconstruct through the posterior's mean."""
-        return self.decode(self.encode(x, y), y)
-
-    def _given(self, x: Tensor, y: Tensor | None) -> Tensor:
+    def _with_class(self, x: Tensor, y: Tensor | None) -> Tensor:
+        """Append the one-hot class to features (B, F), if conditional."""
         if self.num_classes is None:
             return x
         if y is None:
-            raise ZooError("a conditional VAE needs the classes of its images")
+            raise ZooError("a conditional VAE needs the classes of its images: pass y")
         return torch.cat([x, F.one_hot(y, self.num_classes).to(x.dtype)], dim=1)
 
 
-class VAE(Reconstructor):
-    """Trains q(z|x) and p(x|z) by the evidence lower bound.
+class VAE(Reconstructor, Generates, BoundsLikelihood):
+    """VAE trained with the evidence lower bound (ELBO).
 
-    Reports, in nats per image: `nll` of the reconstruction from one sample, `kl`, and their sum `negative_elbo`, without beta
-    or free bits; and the same in `bits_per_dim`.
+    Logs in nats per image: `nll` of the reconstruction from one sample, `kl`, and their sum `negative_elbo`, without beta and
+    free bits. `bits_per_dim` is `negative_elbo` in bits per pixel and channel.
 
     Args:
         beta: weight of the KL term.
-        free_bits: nats of KL that each latent dimension may have for nothing, on the average of a batch.
-        warmup: share of training over which the KL's weight rises from 0.
-        conditional: on the image's class.
+        free_bits: nats of KL per latent dimension, averaged over the batch, that are not penalised.
+        warmup: fraction of training over which the weight of the KL rises from 0 to `beta`.
+        conditional: condition encoder and decoder on the image's class.
     """
 
     monitor = ("val/loss", "min")
@@ -149,12 +151,12 @@ class VAE(Reconstructor):
     def __init__(
         self,
         input_shape: tuple[int, ...] | None = None,  # linked from the datamodule
-        num_classes: int | None = None,  # linked from the datamodule; for `conditional` only
-        architecture: Architecture = "mlp",
+        num_classes: int | None = None,  # linked from the datamodule; used if conditional
+        architecture: Architecture = ARCHITECTURE,
         widths: Sequence[int] = WIDTHS,
         hidden: int | None = None,
-        activation: Activation = "relu",
-        latent_dim: int = 64,
+        activation: Activation = ACTIVATION,
+        latent_dim: int = LATENT_DIM,
         likelihood: Likelihood = "bernoulli",
         variance: float | None = 1.0,
         beta: float = 1.0,
@@ -167,7 +169,7 @@ class VAE(Reconstructor):
         if beta < 0 or free_bits < 0:
             raise ZooError(f"beta and free_bits must be 0 or more, got {beta} and {free_bits}")
         if not 0 <= warmup <= 1:
-            raise ZooError(f"warmup is a share of training, in [0, 1], got {warmup}")
+            raise ZooError(f"warmup is a fraction of training, in [0, 1], got {warmup}")
         super().__init__(lr, optim)
         self.save_hyperparameters(logger=False)
         self.beta, self.free_bits, self.warmup, self.conditional = beta, free_bits, warmup, conditional
@@ -192,8 +194,12 @@ class VAE(Reconstructor):
             return loss, terms
         return loss, {**terms, "preds": self.net.decode(posterior.mu, *y), "target": x}
 
+    def infer(self, *inputs: Tensor) -> Posterior:
+        """Infer q(z|x) for images, and for their classes if conditional."""
+        return self.net.infer(*inputs)
+
     def log_weights(self, num_samples: int, *inputs: Tensor) -> Tensor:
-        """Log p(x, z) - log q(z|x) of so many samples of z for each image: (num_samples, B), in nats."""
+        """Compute log p(x, z) - log q(z|x) for samples z of each image: (num_samples, B), in nats."""
         x, *y = inputs
         posterior = self.net.infer(x, *y)
         z = posterior.sample(num_samples)
@@ -203,15 +209,18 @@ class VAE(Reconstructor):
         return prior - nll.view(num_samples, -1) - posterior.log_prob(z)
 
     def anomaly_scores(self, *inputs: Tensor) -> dict[str, Tensor]:
-        """Beside the errors the negative ELBO of one sample, and its KL."""
+        """Return the squared error, the KL, and the negative ELBO from one sample: (B,) each."""
         x, *y = inputs
         posterior = self.net.infer(x, *y)
         kl = posterior.kl().sum(1)
         mse = (self.net.decode(posterior.mu, *y) - x).square().flatten(1).mean(1)
         return {"mse": mse, "kl": kl, "negative_elbo": self.net.nll(posterior.sample(), x, *y) + kl}
 
-    def sample(self, num: int, y: Tensor | None = None) -> Tensor:
-        """Decode z ~ N(0, I), of a conditional VAE with classes (num,), or all in turn: (num, C, H, W) in [0, 1]."""
+    def sample(self, num: int, y: Tensor | None = None) -> Tensor:  # type: ignore[override]  # the class is the only condition
+        """Decode samples z ~ N(0, I): (num, C, H, W) in [0, 1].
+
+        A conditional VAE uses the classes y (num,). Without y it takes all classes in turn.
+        """
         z = torch.randn(num, self.net.latent_dim, device=self.device)
         if self.conditional and y is None:
             y = torch.arange(num, device=self.device) % self.hparams["num_classes"]

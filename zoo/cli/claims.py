@@ -100,9 +100,9 @@ def measure_claim(script: Path, full: bool) -> Claim:
     import torch
     from lightning import Trainer
 
-    from zoo.cli.reproduce import commit_of
+    from zoo.training.files import write_text
+    from zoo.training.provenance import commit_of, hardware
     from zoo.training.quiet import keep_quiet
-    from zoo.training.run import hardware, write_text
     from zoo.training.run_dir import new_run_dir
 
     keep_quiet()

@@ -17,8 +17,9 @@ from zoo.cli.request import Request
 from zoo.errors import UsageError
 from zoo.training.boundary import running
 from zoo.training.counting import count_parameters
+from zoo.training.files import write_text
 from zoo.training.reporting import writes
-from zoo.training.run import Run, write_text
+from zoo.training.run import Run
 from zoo.training.run_dir import RunDirectory, is_first_process
 
 

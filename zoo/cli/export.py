@@ -1,7 +1,6 @@
 """`zoo export`: a checkpoint's network for use elsewhere, reloaded and compared before it counts."""
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 
 from zoo.errors import UsageError, ZooError
 from zoo.training.checkpoint import read_checkpoint, system_of
+from zoo.training.files import atomic
 from zoo.training.initial_weights import without_initial_weights
 from zoo.training.quiet import keep_quiet
 from zoo.training.system import System
@@ -52,14 +52,9 @@ def export(checkpoint: Path, format: Format, output: Path | None = None) -> int:
         "pt2": (_write_pt2, _read_pt2),
         "safetensors": (_write_safetensors, _read_safetensors),
     }[format]
-    partial = output.with_name(f".{os.getpid()}.{output.name}")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    with atomic(output) as partial:
         write(system, partial, about)
         difference = _compare(system, read(partial, system))
-        partial.replace(output)
-    finally:
-        partial.unlink(missing_ok=True)
     print(f"wrote {output} ({output.stat().st_size:,} bytes); reloaded, its largest difference is {difference:.1e}")
     return 0
 

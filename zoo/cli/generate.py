@@ -20,11 +20,12 @@ from zoo.errors import ZooError
 from zoo.nn.receptive_field import receptive_fields
 from zoo.training.checkpoint import read_checkpoint
 from zoo.training.counting import count_parameters
+from zoo.training.files import write_text
 from zoo.training.initial_weights import without_initial_weights
 from zoo.training.links import import_class
-from zoo.training.run import write_text
 
 ROOT = ZOO.parent
+RESULTS = "results"  # the page with all models; the others have a family each
 Recipes = dict[Path, Any]  # what each sets
 
 
@@ -63,14 +64,15 @@ def generated_files() -> dict[Path, str]:
     for item, checkpoint in zip(trained, recorded.values(), strict=True):
         card = ZOO / item["card"]
         files[card] = _fill(card.read_text(encoding="utf-8"), "facts", _facts_table(item, checkpoint))
+    pages = sorted((ROOT / "docs").glob("*.md"))
     readme = ROOT / "README.md"
     if readme.exists():  # in a checkout
-        text = _fill(readme.read_text(encoding="utf-8"), "catalog", _catalog_table(models, "zoo/"))
-        files[readme] = _fill(text, "weights", _weights_table(trained, "zoo/"))
-    for page in sorted((ROOT / "docs").glob("*.md")):  # one per family
-        of_family = [entry for entry in models if Path(entry["card"]).parts[0] == page.stem]
-        text = _fill(page.read_text(encoding="utf-8"), "catalog", _catalog_table(of_family, "../zoo/"))
-        text = _fill_metrics(text, [score["recipe"] for entry in of_family for score in entry["scores"]])
+        files[readme] = _fill(readme.read_text(encoding="utf-8"), "families", _families_table(pages, models))
+    for page in pages:
+        of_page = [entry for entry in models if page.stem == RESULTS or Path(entry["card"]).parts[0] == page.stem]
+        text = _fill(page.read_text(encoding="utf-8"), "catalog", _catalog_table(of_page, "../zoo/"))
+        text = _fill(text, "weights", _weights_table(trained, "../zoo/"))
+        text = _fill_metrics(text, [score["recipe"] for entry in of_page for score in entry["scores"]])
         files[page] = _fill(text, "claims", _claims_table(page.stem))
     return files
 
@@ -190,6 +192,25 @@ def _catalog_table(models: list[Entry], to_cards: str) -> str:
             model = f"[{entry['name']}]({to_cards}{entry['card']})"
             measured = f"{params_text(score)} | {score_text(score)} | {time}"
             lines.append(f"| {model} | `{score['recipe']}` | {score['data']} | {measured} |")
+    return "\n".join(lines) + "\n"
+
+
+def _families_table(pages: list[Path], models: list[Entry]) -> str:
+    """A row for each page that names its best recipe: `<!-- best: RECIPE; published: FIGURE -->`.
+
+    Raises:
+        ZooError: if a page names a recipe that does not exist.
+    """
+    scores = {score["recipe"]: score for entry in models for score in entry["scores"]}
+    lines = ["| family | best recipe | score | published |", "|---|---|---|---|"]
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        if not (best := re.search(r"<!-- best: (\w+); published: (.*) -->", text)):
+            continue
+        if best[1] not in scores:
+            raise ZooError(f"{page} names the recipe {best[1]!r}, which does not exist")
+        title = text.partition("\n")[0].removeprefix("# ")
+        lines.append(f"| [{title}](docs/{page.name}) | `{best[1]}` | {score_text(scores[best[1]])} | {best[2]} |")
     return "\n".join(lines) + "\n"
 
 

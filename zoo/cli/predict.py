@@ -7,6 +7,7 @@ from typing import Any
 from lightning import LightningDataModule, Trainer
 
 from zoo.errors import ZooError
+from zoo.tasks.abilities import Decodes
 from zoo.training.boundary import running
 from zoo.training.checkpoint import read_checkpoint, system_of
 from zoo.training.links import import_class
@@ -47,7 +48,7 @@ def predict_images(checkpoint: Path, images: Path, folder: Path) -> int:
     """
     system, facts = _loaded(checkpoint)
     shape = tuple(system.hparams.get("input_shape", ()))
-    if hasattr(system, "decode"):
+    if isinstance(system, Decodes):
         raise ZooError(f"{checkpoint} holds a {type(system).__name__}, which has no classes: for codes, zoo predict -c CONFIG")
     if len(shape) != 3 or shape[1] != shape[2] or not facts.get("class_names"):
         raise ZooError(f"{checkpoint} holds no classifier of square pictures: its inputs are of shape {shape}")

@@ -12,6 +12,7 @@ import yaml
 
 from zoo.cli.names import find_recipe, recipe_paths
 from zoo.cli.results import Result, current_results, results_path, settings_checksum
+from zoo.training.provenance import commit_of
 
 
 def reproduce(recipe: str, num_seeds: int) -> int:
@@ -76,18 +77,6 @@ def _measure(recipe: Path, seed: int) -> None:
     )
     with results_path(recipe).open("a", encoding="utf-8") as file:
         file.write(json.dumps(result) + "\n")
-
-
-def commit_of(recipe: Path) -> str:
-    """The checkout's commit, marked where the code differs from it; "installed" outside a checkout."""
-    git = ["git", "-C", str(recipe.parent)]
-    ours = subprocess.run([*git, "ls-files", "--error-unmatch", recipe.name], capture_output=True, check=False)
-    if ours.returncode:
-        return "installed"
-    head = subprocess.run([*git, "rev-parse", "--short=10", "HEAD"], capture_output=True, text=True, check=True)
-    code = [":/zoo/*.py", ":/datamodules/*.py", ":/recipes/*.yaml", ":/recipes/*.py"]
-    changed = subprocess.run([*git, "status", "--porcelain", "--", *code], capture_output=True, text=True, check=True).stdout
-    return head.stdout.strip() + ("+changes" if changed else "")
 
 
 def _regenerate() -> None:

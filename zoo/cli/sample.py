@@ -1,18 +1,20 @@
 """`zoo sample` and `zoo interpolate`: pictures that a trained model makes up."""
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from zoo.errors import ZooError
 from zoo.nn.interpolation import both_ways
+from zoo.tasks.abilities import Decodes, Encodes, Generates, TranslatesBack
 from zoo.tasks.adversarial.pictures import points_figure
-from zoo.tasks.tiles import save_tiles
+from zoo.tasks.drawing import save_tiles
+from zoo.tasks.translation.base import Translator
 from zoo.training.checkpoint import load_system
 from zoo.training.links import import_class
 from zoo.training.quiet import keep_quiet
+from zoo.training.system import System
 
 _COLUMNS = 10
 
@@ -30,18 +32,19 @@ def sample(
         ZooError: if the checkpoint holds no model that samples or translates, or knows no such class.
     """
     keep_quiet()
-    system: Any = load_system(checkpoint)
+    system = load_system(checkpoint)
     name, given = type(system).__name__, _given(system, label, num)
     torch.manual_seed(seed)
-    if hasattr(system, "strips"):
+    if isinstance(system, Translator):
         if images is None:
             raise ZooError(f"{name} translates pictures: give some by --images FOLDER")
-        if back and not hasattr(system, "back"):
+        if back and not isinstance(system, TranslatesBack):
             raise ZooError(f"{name} has one direction: leave --back out")
         x = _pictures(system, images, num)
-        rows = torch.stack([_rows(x), _rows(system.back(x) if back else system(x))], dim=1)
+        translated = system.back(x) if isinstance(system, TranslatesBack) and back else system(x)
+        rows = torch.stack([_rows(x), _rows(translated)], dim=1)
         return _write(rows.flatten(0, 1), output or _beside(checkpoint, "translations.png"))
-    if not hasattr(system, "sample"):
+    if not isinstance(system, Generates):
         raise ZooError(f"{checkpoint} holds a {name}, which cannot make up images: choose a VAE's or a GAN's")
     if images is not None or back:
         raise ZooError(f"{name} makes up samples of its own: leave {'--back' if images is None else '--images'} out")
@@ -68,14 +71,14 @@ def interpolate(
         ZooError: if the checkpoint holds no model with codes to draw or to find, or there are too few pictures.
     """
     keep_quiet()
-    system: Any = load_system(checkpoint)
-    if not hasattr(system, "decode"):
+    system = load_system(checkpoint)
+    if not isinstance(system, Decodes):
         raise ZooError(f"{checkpoint} holds a {type(system).__name__}, which has no codes: choose an autoencoder's or a GAN's")
     if len(system.hparams["input_shape"]) != 3:
         raise ZooError(f"{checkpoint} holds a {type(system).__name__} of points, and a sheet is of images: see zoo sample")
     given = _given(system, label, 1)
     if images is not None:
-        if not hasattr(system, "encode"):
+        if not isinstance(system, Encodes):
             raise ZooError(f"{type(system).__name__} finds no codes of pictures: leave --images out")
         x = _pictures(system, images, 2 * num_pairs)
         if len(x) < 2 * num_pairs:
@@ -83,7 +86,7 @@ def interpolate(
                 f"{images} holds {len(x)} pictures, but {num_pairs} pairs need {2 * num_pairs}: give more, or fewer --pairs"
             )
         z = system.encode(x, *(value.expand(len(x)) for value in given))
-    elif hasattr(system, "sample"):
+    elif isinstance(system, Generates):
         z = torch.randn(2 * num_pairs, system.hparams["latent_dim"], generator=torch.Generator().manual_seed(seed))
     else:
         raise ZooError(f"{type(system).__name__} has no distribution of codes to draw from: give pictures by --images")
@@ -91,11 +94,12 @@ def interpolate(
     return _write(torch.stack(sheet), output or _beside(checkpoint, "interpolation.png"))
 
 
-def _given(system: Any, label: int | None, num: int) -> tuple[Tensor, ...]:
+def _given(system: System, label: int | None, num: int) -> tuple[Tensor, ...]:
     """What a conditional model wants to be told."""
-    if label is None and not getattr(system, "conditional", False):
+    conditional = isinstance(system, Decodes) and system.conditional
+    if label is None and not conditional:
         return ()
-    if not getattr(system, "conditional", False):
+    if not conditional:
         raise ZooError(f"this {type(system).__name__} knows no classes: leave --label out, or train with model.conditional")
     num_classes = system.hparams["num_classes"]
     if label is None:
@@ -105,7 +109,7 @@ def _given(system: Any, label: int | None, num: int) -> tuple[Tensor, ...]:
     return (torch.full((num,), label),)
 
 
-def _pictures(system: Any, images: Path, most: int) -> Tensor:
+def _pictures(system: System, images: Path, most: int) -> Tensor:
     """The first pictures of a folder in the order of their names, as the model takes them: (N, C, H, W) in [0, 1]."""
     channels, height, width = system.hparams["input_shape"]
     if height != width:

@@ -1,6 +1,6 @@
 """`zoo show RECIPE --batch`: what the model really sees."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,9 @@ from torch import Tensor
 from datamodules.core.batch import SequenceBatch
 from zoo.cli.configuration import Configuration
 from zoo.errors import UsageError
-from zoo.nn.recurrent import valid_steps
-from zoo.tasks.classification.image_samples import grid
+from zoo.nn.cells import valid_steps
+from zoo.tasks.drawing import grid
+from zoo.training.facts import facts_of
 
 
 def show_batch(recipe: Path, overrides: list[str], output: Path | None = None, num_images: int = 32) -> int:
@@ -59,10 +60,12 @@ def show_batch(recipe: Path, overrides: list[str], output: Path | None = None, n
 
 def token_lines(batch: SequenceBatch, data: Any, most: int = 8) -> list[str]:
     """Class, number of tokens and tokens of the first samples; the tokens' numbers where the data have no tokenizer."""
-    word = data.tokenizer.id_to_token if hasattr(data, "tokenizer") else str
+    tokenizer = facts_of(data).tokenizer
+    word: Callable[[int], str | None] = str if tokenizer is None else tokenizer.id_to_token
     lines = [f"{tuple(batch.x.shape)}, tokens {batch.x.min()} to {batch.x.max()}"]
     for x, length, caption in zip(batch.x, batch.lengths.tolist(), captions_of(batch.y[:most], data.class_names), strict=False):
-        tokens = " ".join(map(word, x[:length].tolist()))  # of the batch, not of the text: an augmentation shows
+        # from the batch and not from the text, so that augmentation shows
+        tokens = " ".join(word(token) or "" for token in x[:length].tolist())
         lines.append(f"{caption} ({length} token{'s' * (length > 1)}): {tokens}")
     return lines
 

@@ -1,1 +1,1 @@
-"""Convolutional networks (LeCun et al., 1989): of the reference, of He et al. for small images, and any backbone by name."""
+"""Convolutional networks (LeCun et al., 1989): a small one, ResNets for small images, and any timm or torchvision network."""

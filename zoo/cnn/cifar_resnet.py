@@ -1,8 +1,8 @@
 """Residual networks for small images (He, Zhang, Ren & Sun, 2016, arXiv:1512.03385, section 4.2): 6n + 2 layers.
 
-A block adds what it computes to what it was given. Where the picture shrinks, the paper's option A hands the input on
-without a parameter: every second pixel, and zeros for the new channels. The sum goes through a ReLU, so a block that
-computes 0 passes on relu(x), not x (pre-activation blocks, arXiv:1603.05027, pass on x itself).
+A residual block adds its input to its output. Where a block halves the image, its shortcut is the paper's option A, which has
+no parameters: every second pixel, with zeros for the new channels. A ReLU follows the sum, so a block that computes 0 returns
+relu(x), not x. (Pre-activation blocks, arXiv:1603.05027, return x itself.)
 
 Shapes: B batch, C channels, H height, W width, K classes.
 """
@@ -21,7 +21,7 @@ from zoo.training.system import require
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions and the identity beside them: (B, C, H, W) to (B, C', ceil(H / stride), ceil(W / stride))."""
+    """Residual block with two 3x3 convolutions: (B, C, H, W) to (B, C', ceil(H / stride), ceil(W / stride))."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class Block(nn.Module):
         return F.relu(y + self.shortcut(x))
 
     def shortcut(self, x: Tensor) -> Tensor:
-        """Option A: subsampled, and padded with zero channels on both sides."""
+        """Subsample x and pad it with zero channels on both sides (option A)."""
         if self.stride == 1 and not self.new_channels:
             return x
         before = self.new_channels // 2
@@ -45,7 +45,17 @@ class Block(nn.Module):
 
 
 class CIFARResNet(nn.Module):
-    """Three groups of blocks with 16, 32 and 64 channels, then the average over the picture: (B, C, H, W) to logits (B, K)."""
+    """Three groups of residual blocks and global average pooling: images (B, C, H, W) to logits (B, K).
+
+    Args:
+        input_shape: (C, H, W).
+        num_classes: K.
+        depth: number of layers with weights, 6n + 2.
+        width: channels of the first group. The others have twice and four times as many.
+
+    Raises:
+        ZooError: if depth or width is out of range.
+    """
 
     def __init__(self, input_shape: Sequence[int], num_classes: int, depth: int = 20, width: int = 16) -> None:
         super().__init__()
@@ -78,12 +88,12 @@ class CIFARResNet(nn.Module):
 
 
 class CIFARResNetClassifier(Classifier):
-    """ResNet-20, -32, -44, -56 or -110 for small images, trained by cross-entropy on K classes.
+    """ResNet-20, -32, -44, -56 or -110 for small images, trained with cross-entropy.
 
     Args:
-        depth: layers with weights, 6n + 2.
-        width: channels of the first group; He et al. have 16.
-        weights: a file with the network's trained weights (a state dict of tensors), also relative to the folder `ZOO_DATA`.
+        depth: number of layers with weights, 6n + 2.
+        width: channels of the first group. He et al. use 16.
+        weights: file with trained weights (a state dict of tensors). A relative path may also start in the folder `ZOO_DATA`.
     """
 
     def __init__(

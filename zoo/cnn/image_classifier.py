@@ -1,6 +1,6 @@
-"""Any image classifier of timm or torchvision as a system: AlexNet, VGG, GoogLeNet, ResNet, EfficientNet, ConvNeXt, ...
+"""Any image classifier from timm or torchvision: AlexNet, VGG, GoogLeNet, ResNet, EfficientNet, ConvNeXt, ...
 
-Shapes: B batch, C channels, H height, W width, K classes.
+Shapes: C channels, H height, W width, K classes.
 """
 
 from torch import Tensor
@@ -12,19 +12,20 @@ from zoo.training.initial_weights import load_weights
 from zoo.training.optim import Optim
 from zoo.training.system import Batch, Outputs, require
 
-AUXILIARY_WEIGHT = 0.3  # of each auxiliary head's loss (Szegedy et al., 2015, arXiv:1409.4842, section 5)
+AUXILIARY_WEIGHT = 0.3  # weight of each auxiliary head's loss (Szegedy et al., 2015, arXiv:1409.4842, section 5)
 
 
 class ImageClassifier(Classifier):
-    """A network of timm or torchvision by its name, trained by cross-entropy on K classes.
+    """Network from timm or torchvision, chosen by name and trained with cross-entropy.
 
     Args:
-        backbone: such as resnet50, vgg16, efficientnet_b0, convnext_tiny, googlenet; "torchvision/resnet50" for theirs.
-        pretrained: start from the weights that the library's hub holds (ImageNet's as a rule).
-        stem: "small" for pictures of 28 to 64 pixels: a 3x3 convolution with stride 1, and no pool behind it.
-        dropout: before the last layer; None: as its authors had it.
-        drop_path: chance that a residual branch is left out; timm's networks only.
-        weights: a file with all its weights, tensors by name.
+        backbone: name of the network, for example resnet50, vgg16, efficientnet_b0, convnext_tiny or googlenet. timm is asked
+            first; write "torchvision/resnet50" to get torchvision's network.
+        pretrained: start from the library's pretrained weights (usually ImageNet). They are downloaded once.
+        stem: "small" suits images of 28 to 64 pixels: the first convolution becomes 3x3 with stride 1, without a pool after it.
+        dropout: probability before the last layer. None: as in the original network.
+        drop_path: probability of skipping a residual branch, for networks from timm only. None: as in the original network.
+        weights: file with trained weights (a state dict of tensors). A relative path may also start in the folder `ZOO_DATA`.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class ImageClassifier(Classifier):
         logits = self.net(batch.x)
         if not isinstance(logits, tuple):
             return self.loss(logits, batch.y), {"preds": logits, "target": batch.y}
-        logits, *auxiliary = logits  # GoogLeNet in training: its deep and its shallow auxiliary head
+        logits, *auxiliary = logits  # GoogLeNet and Inception have auxiliary heads in training
         loss = self.loss(logits, batch.y) + AUXILIARY_WEIGHT * sum(self.loss(other, batch.y) for other in auxiliary)
         return loss, {"preds": logits, "target": batch.y}
 
@@ -69,5 +70,5 @@ class ImageClassifier(Classifier):
             if len(given) == len(wanted) and any(abs(a - b) > 0.01 for a, b in zip(given, wanted, strict=True)):
                 raise ZooError(
                     f"the pretrained weights of {backbone} expect data.{name} {list(wanted)}, got {list(given)}: "
-                    f"give --data.{name} '{list(wanted)}'"
+                    f"add --data.{name} '{list(wanted)}'"
                 )

@@ -1,7 +1,7 @@
-"""A small convolutional network: three convolutions that double the channels while pooling halves the picture.
+"""A small convolutional network: three convolutions with a pool after each of the first two.
 
-The plan is LeNet's (LeCun, Bottou, Bengio & Haffner, 1998), with batch norm (Ioffe & Szegedy, 2015, arXiv:1502.03167), ReLU
-and global average pooling (Lin, Chen & Yan, 2014, arXiv:1312.4400) in place of its sigmoids and dense layers.
+The layout is LeNet's (LeCun, Bottou, Bengio & Haffner, 1998). Batch norm (Ioffe & Szegedy, 2015, arXiv:1502.03167) with ReLU
+replaces its sigmoids, and global average pooling (Lin, Chen & Yan, 2014, arXiv:1312.4400) replaces its dense layers.
 
 Shapes: B batch, C channels, H height, W width, K classes.
 """
@@ -20,9 +20,16 @@ WIDTHS = (64, 128, 256)
 
 
 class SimpleCNN(nn.Module):
-    """Convolution, batch norm, ReLU for each width, with a 2x2 max pool between: (B, C, H, W) to logits (B, K).
+    """Convolutions with batch norm and ReLU, 2x2 max pools between them, and a linear layer: (B, C, H, W) to logits (B, K).
 
-    Any image of at least 2 ** (len(widths) - 1) pixels a side will do: the last maps are averaged over the whole picture.
+    Args:
+        input_shape: (C, H, W). Sides need at least 2 ** (len(widths) - 1) pixels.
+        num_classes: K.
+        widths: channels of each convolution.
+        dropout: probability before the last layer.
+
+    Raises:
+        ZooError: if an argument is out of range, or the image is too small.
     """
 
     def __init__(
@@ -30,7 +37,7 @@ class SimpleCNN(nn.Module):
     ) -> None:
         super().__init__()
         if not widths or not all(width >= 1 for width in widths):
-            raise ZooError(f"widths must be positive, at least one, got {list(widths)}")
+            raise ZooError(f"widths must be one or more positive numbers, got {list(widths)}")
         if not 0 <= dropout < 1:
             raise ZooError(f"dropout must lie in [0, 1), got {dropout}")
         self.input_shape = tuple(input_shape)
@@ -41,7 +48,7 @@ class SimpleCNN(nn.Module):
         for width in widths:
             if layers:
                 layers.append(nn.MaxPool2d(2))
-            # the norm has an offset of its own, so the convolution needs none
+            # batch norm has its own offset, so the convolution needs no bias
             layers += [nn.Conv2d(fan_in, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
             fan_in = width
         self.features = nn.Sequential(*layers)
@@ -58,7 +65,7 @@ class SimpleCNN(nn.Module):
 
 
 class SimpleCNNClassifier(Classifier):
-    """Three convolutions, 64-128-256 channels, trained by cross-entropy on K classes."""
+    """Small CNN, by default with 64, 128 and 256 channels, trained with cross-entropy."""
 
     def __init__(
         self,

@@ -1,1 +1,1 @@
-"""Generative adversarial networks: two players, of which one draws and the other judges."""
+"""Generative adversarial networks, one technique per file."""

@@ -1,6 +1,7 @@
 """CycleGAN: translation between two domains without pairs (Zhu, Park, Isola & Efros, 2017, arXiv:1703.10593).
 
-Shapes: B batch, C H W image in [-1, 1] between the players, in [0, 1] outside. A is the domain of x, B that of y.
+Shapes: B batch, C channels, H height, W width. Images are in [-1, 1] between the networks, in [0, 1] outside.
+A is the domain of x, B the domain of y.
 """
 
 from collections.abc import Sequence
@@ -13,18 +14,21 @@ from torch import Tensor, nn
 from zoo.errors import ZooError
 from zoo.gans.dcgan import initialise
 from zoo.gans.pix2pix import PATCH_WIDTHS, PatchDiscriminator
-from zoo.nn.adversarial import discriminator_loss, generator_loss
+from zoo.nn.adversarial import d_least_squares, g_least_squares
 from zoo.nn.checks import check_halves
 from zoo.nn.image_buffer import ImageBuffer
+from zoo.nn.image_range import as_images, as_signed
 from zoo.nn.norms import MapNorm
-from zoo.tasks.adversarial.base import Game, as_images, as_signed
+from zoo.tasks.abilities import TranslatesBack
+from zoo.tasks.adversarial.base import Adversarial
+from zoo.tasks.adversarial.rhythm import ADAM
 from zoo.tasks.translation.base import Translator
-from zoo.training.optim import Optim
+from zoo.training.optim import Optim, merge_optim
 from zoo.training.system import Outputs, require
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions with instance norm, whose result is added: (B, C, H, W) to the same."""
+    """Two 3x3 convolutions with instance norm, added to their input: (B, C, H, W) to (B, C, H, W)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -41,16 +45,16 @@ class ResidualBlock(nn.Module):
 class ResNetGenerator(nn.Module):
     """A convolution, halvings, residual blocks, doublings, a convolution: (B, C, H, W) to (B, C, H, W) through tanh.
 
-    After Johnson, Alahi & Fei-Fei (2016, arXiv:1603.08155), with instance norm.
+    The network of Johnson, Alahi & Fei-Fei (2016, arXiv:1603.08155), with instance norm.
 
     Args:
         input_shape: (C, H, W).
-        width: channels at full size, twice as many after each halving.
-        num_halvings: before the blocks.
-        num_blocks: of two convolutions each.
+        width: channels at full size; they double with each halving.
+        num_halvings: number of halvings before the blocks.
+        num_blocks: number of residual blocks.
 
     Raises:
-        ZooError: for sizes that do not halve so often.
+        ZooError: if the image cannot be halved that often, or a size is out of range.
     """
 
     def __init__(self, input_shape: Sequence[int], width: int = 64, num_halvings: int = 2, num_blocks: int = 9) -> None:
@@ -82,7 +86,7 @@ class ResNetGenerator(nn.Module):
 
 
 class Translators(nn.Module):
-    """One player: the way from A to B, and with `back` the way from B to A."""
+    """Both generators: from A to B, and with `back` from B to A."""
 
     def __init__(self, to_b: nn.Module, to_a: nn.Module) -> None:
         super().__init__()
@@ -93,7 +97,7 @@ class Translators(nn.Module):
 
 
 class Judges(nn.Module):
-    """The other player: one discriminator for each domain; logits of images of A, and of images of B."""
+    """Both discriminators: logits of images of A, and of images of B."""
 
     def __init__(self, of_a: nn.Module, of_b: nn.Module) -> None:
         super().__init__()
@@ -103,19 +107,20 @@ class Judges(nn.Module):
         return self.of_a(a), self.of_b(b)
 
 
-class CycleGAN(Translator):
-    """Two generators that undo each other, against a discriminator in each domain, which also sees images of the past.
+class CycleGAN(Translator, Adversarial, TranslatesBack):
+    """Two generators that undo each other, against a discriminator in each domain, which also sees earlier translations.
 
     Args:
-        width: of the generators, at full size.
-        num_halvings: before their residual blocks.
-        num_blocks: of each generator.
-        d_widths: of the discriminators; four judge patches of 70 x 70 pixels, three of 34, two of 16.
-        d_norm: of the discriminators.
-        cycle: weight of the L1 between an image and what comes back of it. Our least squares are half of the authors', so that
-            5 is as much as their 10.
-        identity: weight of the L1 between an image and what its own domain's generator makes of it, as a share of `cycle`.
-        buffer_size: images that each discriminator's memory holds.
+        width: channels of the generators at full size.
+        num_halvings: halvings in each generator.
+        num_blocks: residual blocks in each generator.
+        d_widths: channels of the discriminators: four see patches of 70 x 70 pixels, three of 34 x 34, two of 16 x 16.
+        d_norm: normalisation in the discriminators.
+        cycle: weight of the L1 between an image and its translation back. Our least squares are half of the authors', so 5
+            equals their 10.
+        identity: weight of the L1 between an image and its translation to its own domain, relative to `cycle`.
+        buffer_size: number of earlier translations that each discriminator keeps.
+        n_critic: see `Adversarial`, as for accumulate, d_lr, ema and clip.
     """
 
     headline = ("test/kept_b", "test/cycle_l1")
@@ -133,51 +138,58 @@ class CycleGAN(Translator):
         buffer_size: int = 50,
         lr: float = 2e-4,
         optim: Optim | None = None,
-        game: Game | None = None,
+        n_critic: int = 1,
+        accumulate: int = 1,
+        d_lr: float | None = None,
+        ema: float = 0.0,
+        clip: float | None = None,
     ) -> None:
         shape = require("input_shape", input_shape)
         if not (cycle >= 0 and identity >= 0):
             raise ZooError(f"cycle and identity are weights of 0 or more, got {cycle} and {identity}")
-        translators = Translators(*(ResNetGenerator(shape, width, num_halvings, num_blocks) for _ in range(2)))
-        judges = Judges(*(PatchDiscriminator(shape, 1, d_widths, d_norm) for _ in range(2)))
-        super().__init__(translators, judges, lr, optim, game, rules={"loss": "least_squares"})
-        if self.game["penalty"] is not None:
-            raise ZooError(f"CycleGAN's discriminators have no penalty, got {self.game['penalty']!r}: leave game.penalty out")
-        if not self.game["redraw"]:
-            raise ZooError("CycleGAN's generators translate anew in their own turn: leave game.redraw out")
+        super().__init__(
+            generator=Translators(*(ResNetGenerator(shape, width, num_halvings, num_blocks) for _ in range(2))),
+            discriminator=Judges(*(PatchDiscriminator(shape, 1, d_widths, d_norm) for _ in range(2))),
+            lr=lr,
+            optim=merge_optim(ADAM, optim),
+            n_critic=n_critic,
+            accumulate=accumulate,
+            d_lr=d_lr,
+            ema=ema,
+            clip=clip,
+        )
         self.save_hyperparameters(logger=False)
         self.cycle, self.identity = cycle, identity
         self.past = nn.ModuleDict({domain: ImageBuffer(shape, buffer_size) for domain in "ab"})
 
     def back(self, y: Tensor) -> Tensor:
-        """Images of B (B, C, H, W) in [0, 1] to images of A."""
+        """Translate images of B (B, C, H, W) in [0, 1] to A."""
         return as_images(self.net(as_signed(y), True))
 
-    def d_step(self, batch: Any, progress: Tensor, penalise: bool = True, fake: Tensor | None = None) -> tuple[Tensor, Outputs]:
-        """The sum of both discriminators' losses; `new_*` and `place_*` are what the buffers are to keep."""
-        generator = self.player
+    def d_step(self, batch: Any, progress: Tensor) -> tuple[Tensor, Outputs]:
+        """Sum of both discriminators' losses. Outputs `new_*` and `place_*` are images for the buffers, and their places."""
+        generator = self.generator if self.training else self.net
         a, b = as_signed(batch.x), as_signed(batch.y)
-        with torch.no_grad():
-            new = {"new_a": generator(b, True), "new_b": generator(a)}
+        fake_a, fake_b = generator(b, True).detach(), generator(a).detach()
+        new = {"new_a": fake_a, "new_b": fake_b}
         if self.training:
-            (fake_a, place_a), (fake_b, place_b) = (self._buffer(domain).query(new[f"new_{domain}"]) for domain in "ab")
-            new |= {"place_a": place_a, "place_b": place_b}
-        else:
-            fake_a, fake_b = new["new_a"], new["new_b"]
-        real, fake = self.discriminator(a, b), self.discriminator(fake_a, fake_b)
-        losses = [discriminator_loss(self.game["loss"], r, f) for r, f in zip(real, fake, strict=True)]
-        loss = losses[0] + losses[1]
-        means = (torch.stack([logits.float().mean() for logits in pair]).mean() for pair in (real, fake))
-        return loss, {"d_loss": loss, **dict(zip(("d_real", "d_fake"), means, strict=True)), **new}
+            fake_a, new["place_a"] = self._buffer("a").query(fake_a)
+            fake_b, new["place_b"] = self._buffer("b").query(fake_b)
+        real_logits, fake_logits = self.discriminator(a, b), self.discriminator(fake_a, fake_b)
+        loss_a, loss_b = (d_least_squares(real, fake) for real, fake in zip(real_logits, fake_logits, strict=True))
+        loss = loss_a + loss_b
+        d_real, d_fake = (torch.stack([x.float().mean() for x in logits]).mean() for logits in (real_logits, fake_logits))
+        return loss, {"d_loss": loss, "d_real": d_real, "d_fake": d_fake, **new}
 
-    def g_step(self, batch: Any, progress: Tensor, fake: Tensor | None = None) -> tuple[Tensor, Outputs]:
-        """Both generators' losses: to deceive, to come back, and to leave alone what is of the domain already."""
-        generator = self.player
+    def g_step(self, batch: Any, progress: Tensor) -> tuple[Tensor, Outputs]:
+        """Both generators' losses: deceive, translate back, and leave images of the target domain as they are."""
+        generator = self.generator if self.training else self.net
         a, b = as_signed(batch.x), as_signed(batch.y)
         fake_a, fake_b = generator(b, True), generator(a)
-        of_a, of_b = self.discriminator(fake_a, fake_b)
-        deceive = generator_loss(self.game["loss"], of_a) + generator_loss(self.game["loss"], of_b)
+        logits_a, logits_b = self.discriminator(fake_a, fake_b)
+        deceive = g_least_squares(logits_a) + g_least_squares(logits_b)
         cycle_a, cycle_b = F.l1_loss(generator(fake_b, True), a), F.l1_loss(generator(fake_a), b)
+        # L1 is logged for images in [0, 1], where it is half as large.
         outputs = {"g_loss": deceive, "cycle_l1": (cycle_a + cycle_b) / 4, "cycle_l1_a": cycle_a / 2, "cycle_l1_b": cycle_b / 2}
         loss = deceive + self.cycle * (cycle_a + cycle_b)
         if self.identity:
@@ -186,7 +198,7 @@ class CycleGAN(Translator):
             loss = loss + self.cycle * self.identity * same
         return loss, outputs
 
-    def keep(self, outputs: Outputs) -> None:
+    def after_backward(self, outputs: Outputs) -> None:
         for domain in "ab":
             if f"place_{domain}" in outputs:
                 self._buffer(domain).store(outputs[f"new_{domain}"], outputs[f"place_{domain}"])

@@ -1,28 +1,35 @@
-"""Minibatch discrimination: the discriminator sees how alike samples of a batch are (Salimans et al., 2016, arXiv:1606.03498).
+"""Minibatch discrimination: the discriminator sees how similar a batch is (Salimans et al., 2016, arXiv:1606.03498).
 
-Shapes: B batch, F features, K kernels of D numbers each.
+Shapes: B batch, F features, K kernels, D numbers per kernel.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from zoo.errors import ZooError
 from zoo.gans.networks import build_networks
+from zoo.nn.adversarial import d_cross_entropy, d_outputs, g_non_saturating
 from zoo.nn.codecs import Architecture
-from zoo.tasks.adversarial.base import Adversarial, Game
-from zoo.training.optim import Optim
-from zoo.training.system import require
+from zoo.tasks.adversarial.base import Adversarial
+from zoo.tasks.adversarial.noise import FromNoise
+from zoo.tasks.adversarial.rhythm import ADAM, Step, check_redraw, share_fake
+from zoo.training.optim import Optim, merge_optim
+from zoo.training.system import Outputs, require
 
 
 class MinibatchDiscrimination(nn.Module):
-    """Features (B, F) with K numbers beside them that say how close the rest of the batch is: (B, F + K) (section 3.2).
+    """Append to features (B, F) how close each sample is to the rest of the batch: (B, F + K) (section 3.2).
 
     Args:
         num_features: F.
         num_kernels: K.
         kernel_dim: D.
+
+    Raises:
+        ZooError: if a size is out of range.
     """
 
     def __init__(self, num_features: int, num_kernels: int, kernel_dim: int) -> None:
@@ -35,16 +42,20 @@ class MinibatchDiscrimination(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         kernels = self.unflatten(self.to_kernels(features)).float().transpose(0, 1)
         distances = torch.cdist(kernels, kernels, p=1)  # (K, B, B)
-        closeness = torch.exp(-distances).sum(2).T - 1  # all but itself
+        closeness = torch.exp(-distances).sum(2).T - 1  # without the sample itself
         return torch.cat([features, closeness.to(features.dtype)], dim=1)
 
 
-class MinibatchGAN(Adversarial):
-    """A generator that draws one thing only is found out, since the batch is too alike.
+class MinibatchGAN(FromNoise, Adversarial):
+    """A generator that draws the same sample again and again gives itself away, because the batch is too similar.
 
     Args:
-        num_kernels: ways in which samples can be alike.
-        kernel_dim: numbers of each.
+        architecture: "conv" for DCGAN's networks, "mlp" for dense ones.
+        widths: channels from the largest to the smallest feature map, or sizes of the hidden layers.
+        num_kernels: number of ways in which samples can be similar.
+        kernel_dim: numbers that each of them compares.
+        redraw: whether the generator's update draws new samples. False reuses those of the last discriminator update.
+        n_critic: see `Adversarial`, as for accumulate, d_lr, ema and clip.
     """
 
     def __init__(
@@ -55,13 +66,48 @@ class MinibatchGAN(Adversarial):
         widths: Sequence[int] = (64, 128),
         num_kernels: int = 32,
         kernel_dim: int = 8,
+        redraw: bool = True,
         lr: float = 2e-4,
         optim: Optim | None = None,
-        game: Game | None = None,
+        n_critic: int = 1,
+        accumulate: int = 1,
+        d_lr: float | None = None,
+        ema: float = 0.0,
+        clip: float | None = None,
     ) -> None:
+        check_redraw(redraw, accumulate)
         nets = build_networks(architecture, require("input_shape", input_shape), latent_dim, widths, norm="batch")
         num_features = nets.discriminator.num_features
         similarity = MinibatchDiscrimination(num_features, num_kernels, kernel_dim)
         nets.discriminator.head = nn.Sequential(similarity, nn.Linear(num_features + num_kernels, 1))
-        super().__init__(*nets, lr, optim, game)
+        super().__init__(
+            generator=nets.generator,
+            discriminator=nets.discriminator,
+            lr=lr,
+            optim=merge_optim(ADAM, optim),
+            n_critic=n_critic,
+            accumulate=accumulate,
+            d_lr=d_lr,
+            ema=ema,
+            clip=clip,
+        )
         self.save_hyperparameters(logger=False)
+        self.redraw = redraw
+
+    def d_step(self, batch: Any, progress: Tensor, fake: Tensor | None = None) -> tuple[Tensor, Outputs]:
+        """Tell a batch of real samples from a batch of generated ones; `fake` are samples that were generated already."""
+        fake = self.fake(batch) if fake is None else fake
+        real_logits, fake_logits = self.discriminator(self.real(batch)), self.discriminator(fake.detach())
+        loss = d_cross_entropy(real_logits, fake_logits)
+        return loss, d_outputs(loss, real_logits, fake_logits)
+
+    def g_step(self, batch: Any, progress: Tensor, fake: Tensor | None = None) -> tuple[Tensor, Outputs]:
+        """Make the discriminator take generated samples for real ones; `fake` are samples that were generated already."""
+        fake = self.fake(batch) if fake is None else fake
+        loss = g_non_saturating(self.discriminator(fake))
+        return loss, {"g_loss": loss}
+
+    def steps(self, parts: list[Any], iteration: int) -> tuple[list[Step], Step]:
+        if self.redraw:
+            return super().steps(parts, iteration)
+        return share_fake(self.fake(parts[-1]), len(parts), self.d_step, self.g_step)

@@ -1,4 +1,4 @@
-"""Generator and discriminator by architecture, for the techniques that change neither."""
+"""Generator and discriminator by architecture, for techniques that change neither."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, get_args
@@ -10,7 +10,7 @@ from zoo.nn.codecs import Architecture
 
 
 class Networks(NamedTuple):
-    """Two networks at play."""
+    """The two networks of a GAN."""
 
     generator: MLPGenerator | DCGenerator
     discriminator: MLPDiscriminator | DCDiscriminator
@@ -24,10 +24,12 @@ def build_networks(
     norm: DiscriminatorNorm = "none",
     num_classes: int | None = None,
 ) -> Networks:
-    """Those of the first GAN ("mlp"), or of DCGAN ("conv"). A dense discriminator takes "batch" for none.
+    """Build the networks of the first GAN ("mlp") or of DCGAN ("conv").
+
+    The norm is the discriminator's. A dense discriminator has no BatchNorm, so "batch" gives it no norm.
 
     Raises:
-        ZooError: for arguments that cannot work.
+        ZooError: if a size is out of range, or a name is unknown.
     """
     check_choice("architecture", architecture, get_args(Architecture))
     if architecture == "mlp":

@@ -1,6 +1,6 @@
 """Pix2Pix: image-to-image translation from pairs (Isola, Zhu, Zhou & Efros, 2017, arXiv:1611.07004).
 
-Shapes: B batch, C H W image in [-1, 1] between the players, in [0, 1] outside.
+Shapes: B batch, C channels, H height, W width. Images are in [-1, 1] between the networks, in [0, 1] outside.
 """
 
 from collections.abc import Sequence
@@ -13,33 +13,36 @@ from torch import Tensor, nn
 
 from zoo.errors import ZooError
 from zoo.gans.dcgan import initialise
-from zoo.gans.gan import SLOPE
-from zoo.nn.adversarial import generator_loss
+from zoo.nn.activations import GAN_SLOPE
+from zoo.nn.adversarial import d_cross_entropy, d_outputs, g_non_saturating
 from zoo.nn.checks import check_halves
+from zoo.nn.image_range import as_signed
 from zoo.nn.norms import MapNorm, map_norm
-from zoo.tasks.adversarial.base import Game, as_signed
+from zoo.tasks.adversarial.base import Adversarial
+from zoo.tasks.adversarial.rhythm import ADAM
 from zoo.tasks.translation.base import Translator
-from zoo.training.optim import Optim
+from zoo.training.optim import Optim, merge_optim
 from zoo.training.system import Outputs, require
 
 WIDTHS = (64, 128, 256, 512, 512, 512, 512, 512)
 PATCH_WIDTHS = (64, 128, 256, 512)
-_NUM_DROPOUT = 3  # layers of the way up
+_NUM_DROPOUT = 3  # layers of the decoder with dropout
 
 
 class UNet(nn.Module):
-    """Halves an image for each of `widths`, and doubles it again, with what the way down saw beside what comes up.
+    """Encoder and decoder with skip connections: (B, C, H, W) to (B, C, H, W) through tanh.
 
-    4x4 convolutions of stride 2 down, transposed ones up; (B, C, H, W) to (B, C, H, W) through tanh.
+    4x4 convolutions of stride 2 halve the image once for each width, and transposed ones double it again. Each layer of the
+    decoder also receives the encoder's maps of the same size.
 
     Args:
         input_shape: (C, H, W).
         widths: channels after each halving.
-        norm: after all convolutions but the first, the innermost and the last.
-        dropout: in the first three layers of the way up; it is all the noise there is.
+        norm: normalisation after all convolutions but the first, the innermost and the last.
+        dropout: dropout in the first three layers of the decoder, the only noise in the generator.
 
     Raises:
-        ZooError: for sizes that do not halve so often.
+        ZooError: if the image cannot be halved that often, or a value is out of range.
     """
 
     def __init__(
@@ -56,7 +59,7 @@ class UNet(nn.Module):
         for level, (fan_in, fan_out) in enumerate(pairwise([channels, *widths])):
             normed = norm != "none" and 0 < level < innermost  # the innermost map may be a single pixel
             convolution = nn.Conv2d(fan_in, fan_out, 4, stride=2, padding=1, bias=not normed)
-            before = [nn.LeakyReLU(SLOPE)] if level else []
+            before = [nn.LeakyReLU(GAN_SLOPE)] if level else []
             self.down.append(nn.Sequential(*before, convolution, *([map_norm(norm, fan_out)] if normed else [])))
         for level in range(innermost, 0, -1):
             fan_in, fan_out = widths[level] * (1 if level == innermost else 2), widths[level - 1]
@@ -79,18 +82,18 @@ class UNet(nn.Module):
 
 
 class PatchDiscriminator(nn.Module):
-    """Judges every patch by itself: images (B, C, H, W), concatenated where there are several, to logits (B, 1, H', W').
+    """Score overlapping patches: images (B, C, H, W), several of them concatenated, to logits (B, 1, H', W').
 
-    4x4 convolutions: of stride 2 for all `widths` but the last, then two of stride 1. A logit sees `field` pixels a side.
+    4x4 convolutions: stride 2 for all `widths` but the last, then two with stride 1. A logit sees `field` x `field` pixels.
 
     Args:
-        input_shape: (C, H, W) of an image.
-        num_images: that are judged together.
+        input_shape: (C, H, W) of one image.
+        num_images: number of images that are scored together.
         widths: channels of all layers but the last.
-        norm: after all convolutions but the first and the last.
+        norm: normalisation after all convolutions but the first and the last.
 
     Raises:
-        ZooError: for images without a patch.
+        ZooError: if the image is too small for a patch, or a width is out of range.
     """
 
     def __init__(
@@ -104,7 +107,7 @@ class PatchDiscriminator(nn.Module):
         if not widths or min(widths) < 1:
             raise ZooError(f"d_widths must be one or more positive numbers, got {list(widths)}")
         num_halvings = len(widths) - 1
-        if min(input_shape[1:]) // 2**num_halvings < 3:  # each convolution of stride 1 takes a pixel away
+        if min(input_shape[1:]) // 2**num_halvings < 3:  # each convolution of stride 1 removes a pixel
             raise ZooError(
                 f"{len(widths)} d_widths need images of {3 * 2**num_halvings}x{3 * 2**num_halvings} pixels or more, "
                 f"got {tuple(input_shape)}: give fewer"
@@ -114,9 +117,9 @@ class PatchDiscriminator(nn.Module):
             normed = norm != "none" and level > 0
             stride = 2 if level < num_halvings else 1
             layers.append(nn.Conv2d(fan_in, fan_out, 4, stride=stride, padding=1, bias=not normed))
-            layers += [map_norm(norm, fan_out) if normed else nn.Identity(), nn.LeakyReLU(SLOPE)]
+            layers += [map_norm(norm, fan_out) if normed else nn.Identity(), nn.LeakyReLU(GAN_SLOPE)]
         self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 4, padding=1))
-        self.field = 7  # of the two layers of stride 1
+        self.field = 7  # pixels that a logit sees through the two layers of stride 1
         for _ in range(num_halvings):
             self.field = 2 * self.field + 2
         self.apply(initialise)
@@ -125,16 +128,19 @@ class PatchDiscriminator(nn.Module):
         return self.layers(torch.cat(images, dim=1))
 
 
-class Pix2Pix(Translator):
-    """A U-Net against a discriminator that sees patches of input and output together; both are held to the target by L1.
+class Pix2Pix(Translator, Adversarial):
+    """A U-Net against a discriminator of patches, which sees input and output together. L1 pulls both towards the target.
 
     Dropout is off in evaluation, so that an image has one translation; the authors leave it on.
 
     Args:
-        widths: of the U-Net, one for each halving.
-        d_widths: of the discriminator; four judge patches of 70 x 70 pixels, three of 34, two of 16.
+        widths: channels of the U-Net, one for each halving.
+        d_widths: channels of the discriminator: four see patches of 70 x 70 pixels, three of 34 x 34, two of 16 x 16.
+        norm: normalisation in both networks.
+        dropout: dropout in the U-Net.
         l1: weight of the mean absolute difference from the target, in [-1, 1].
-        adversarial: weight of the discriminator's judgement; with 0 the U-Net learns by L1 alone, and the other only watches.
+        adversarial: weight of the discriminator's judgement; with 0 the U-Net learns from L1 alone.
+        n_critic: see `Adversarial`, as for accumulate, d_lr, ema and clip.
     """
 
     headline = "test/l1"
@@ -150,17 +156,28 @@ class Pix2Pix(Translator):
         adversarial: float = 1.0,
         lr: float = 2e-4,
         optim: Optim | None = None,
-        game: Game | None = None,
+        n_critic: int = 1,
+        accumulate: int = 1,
+        d_lr: float | None = None,
+        ema: float = 0.0,
+        clip: float | None = None,
     ) -> None:
         shape = require("input_shape", input_shape)
         if not (l1 >= 0 and adversarial >= 0 and l1 + adversarial > 0):
             raise ZooError(f"l1 and adversarial are weights of 0 or more, not both 0, got {l1} and {adversarial}")
-        generator, discriminator = UNet(shape, widths, norm, dropout), PatchDiscriminator(shape, 2, d_widths, norm)
-        super().__init__(generator, discriminator, lr, optim, game)
-        if self.average is not None and norm == "batch":
-            raise ZooError(
-                f"game.ema {self.game['ema']} averages weights, to which no statistics of BatchNorm belong: set norm: instance"
-            )
+        if ema and norm == "batch":
+            raise ZooError(f"ema {ema} averages weights, to which no statistics of BatchNorm belong: set norm: instance")
+        super().__init__(
+            generator=UNet(shape, widths, norm, dropout),
+            discriminator=PatchDiscriminator(shape, 2, d_widths, norm),
+            lr=lr,
+            optim=merge_optim(ADAM, optim),
+            n_critic=n_critic,
+            accumulate=accumulate,
+            d_lr=d_lr,
+            ema=ema,
+            clip=clip,
+        )
         self.save_hyperparameters(logger=False)
         self.l1, self.adversarial = l1, adversarial
 
@@ -171,13 +188,23 @@ class Pix2Pix(Translator):
         return as_signed(batch.y)
 
     def fake(self, batch: Any) -> Tensor:
-        return self.player(as_signed(batch.x))
+        """Translate a batch, as the discriminator sees it: images in [-1, 1]."""
+        generator = self.generator if self.training else self.net
+        return generator(as_signed(batch.x))
 
-    def g_step(self, batch: Any, progress: Tensor, fake: Tensor | None = None) -> tuple[Tensor, Outputs]:
-        fake = self.fake(batch) if fake is None else fake
+    def d_step(self, batch: Any, progress: Tensor) -> tuple[Tensor, Outputs]:
+        """Tell pairs of input and target from pairs of input and translation."""
+        x, real, fake = as_signed(batch.x), self.real(batch), self.fake(batch).detach()
+        real_logits, fake_logits = self.discriminator(real, x), self.discriminator(fake, x)
+        loss = d_cross_entropy(real_logits, fake_logits)
+        return loss, d_outputs(loss, real_logits, fake_logits)
+
+    def g_step(self, batch: Any, progress: Tensor) -> tuple[Tensor, Outputs]:
+        """Come close to the target, and make the discriminator take the translation for it."""
+        fake = self.fake(batch)
         distance = F.l1_loss(fake, self.real(batch))
-        outputs, loss = {"l1": distance / 2}, self.l1 * distance
+        outputs, loss = {"l1": distance / 2}, self.l1 * distance  # "l1" is logged for images in [0, 1]
         if self.adversarial:
-            outputs["g_loss"] = generator_loss(self.game["loss"], self.discriminator(fake, *self.condition(batch)))
+            outputs["g_loss"] = g_non_saturating(self.discriminator(fake, as_signed(batch.x)))
             loss = loss + self.adversarial * outputs["g_loss"]
         return loss, outputs

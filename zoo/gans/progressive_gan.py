@@ -1,32 +1,52 @@
-"""Progressive growing: both players start with tiny images and fade in one resolution after the other.
+"""Progressive growing: training starts with tiny images and fades in one larger resolution after the other.
 
-Karras et al., 2018, arXiv:1710.10196. Shapes: B batch, C H W image in [-1, 1], Z noise, L resolutions.
+Karras et al., 2018, arXiv:1710.10196.
+
+Shapes: B batch, C channels, H height, W width, Z latent dimension, L resolutions. Images are in [-1, 1].
 """
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.errors import ZooError
-from zoo.gans.gan import SLOPE, check_sizes
-from zoo.nn.checks import check_halves, check_shape
+from zoo.errors import ZooError, check_choice
+from zoo.nn.activations import GAN_SLOPE
+from zoo.nn.adversarial import (
+    Loss,
+    check_loss,
+    check_penalty,
+    d_outputs,
+    discriminator_loss,
+    generator_loss,
+    gradient_penalty,
+    r1_penalty,
+)
+from zoo.nn.checks import check_halves, check_shape, check_sizes
 from zoo.nn.codecs import check_codec, halvings
 from zoo.nn.equalized import EqualizedConv2d, EqualizedLinear, MinibatchStd, PixelNorm
-from zoo.tasks.adversarial.base import Adversarial, Game
-from zoo.training.optim import Optim
-from zoo.training.system import require
+from zoo.nn.image_range import as_signed
+from zoo.tasks.adversarial.base import Adversarial
+from zoo.tasks.adversarial.noise import FromNoise
+from zoo.tasks.adversarial.rhythm import Step
+from zoo.training.optim import Optim, merge_optim
+from zoo.training.system import Outputs, require
+
+ADAM: Optim = {"name": "adam", "betas": [0.0, 0.99], "schedule": "constant"}  # appendix A.1
+Penalty = Literal["gradient", "r1"]
 
 
 class Growing(nn.Module):
-    """A network that has come to a level: at 0 it knows the smallest of its `sizes`, at 1.5 it is between the second and third.
+    """Base class of a network that grows by levels.
 
-    The level is a buffer, so that a checkpoint knows it. What is computed depends on the resolution under way, a plain
-    number, so that no step waits for the device.
+    At level 0 it works at the smallest of its `sizes`. At level 1.5 the third size is half faded in. The level is a buffer, so
+    checkpoints store it. The number `top` of the size that is fading in is a plain integer, so that no step waits for the
+    device to know which layers to compute.
     """
 
     level: Tensor
@@ -39,13 +59,13 @@ class Growing(nn.Module):
         self.register_load_state_dict_post_hook(_grow_to_its_level)  # type: ignore[no-untyped-call]  # torch's
 
     def grow_to(self, level: float) -> None:
-        """Go to a level, in 0..L - 1."""
+        """Set the level, in 0..L - 1."""
         self.level.fill_(level)
         self.top = math.ceil(level)
 
     def blend(self, before: Tensor, under_way: Tensor) -> Tensor:
-        """Maps or images of the resolution under way, as much as has come of it; the rest is of the one before, enlarged."""
-        share = self.level - (self.top - 1)  # 0-d, 1 when it has come
+        """Mix maps or images at the current resolution with the enlarged ones from the resolution before."""
+        share = self.level - (self.top - 1)  # 0-d; 1 when the current resolution is fully faded in
         return torch.lerp(_resize(before, under_way.shape[2:]), under_way, share.to(under_way.dtype))
 
 
@@ -54,7 +74,7 @@ def _grow_to_its_level(network: Growing, keys: object) -> None:
 
 
 class ProgressiveGenerator(Growing):
-    """Noise (B, Z) to images (B, C, H, W): always of the full size, if need be enlarged from the level's.
+    """Map noise (B, Z) to images (B, C, H, W). They always have the full size, enlarged from the level's if necessary.
 
     Args:
         latent_dim: Z.
@@ -62,7 +82,7 @@ class ProgressiveGenerator(Growing):
         widths: channels at each resolution, from the largest to the smallest.
 
     Raises:
-        ZooError: for arguments that cannot work.
+        ZooError: if a size is out of range.
     """
 
     def __init__(self, latent_dim: int, output_shape: Sequence[int], widths: Sequence[int]) -> None:
@@ -86,14 +106,14 @@ class ProgressiveGenerator(Growing):
 
 
 class ProgressiveDiscriminator(Growing):
-    """Images (B, C, H, W) of the full size, which are reduced to the level's, to logits (B,).
+    """Map images (B, C, H, W) of the full size, reduced to the level's, to logits (B,).
 
     Args:
         input_shape: (C, H, W).
         widths: channels at each resolution, from the largest to the smallest.
 
     Raises:
-        ZooError: for arguments that cannot work.
+        ZooError: if a size is out of range.
     """
 
     def __init__(self, input_shape: Sequence[int], widths: Sequence[int]) -> None:
@@ -101,25 +121,25 @@ class ProgressiveDiscriminator(Growing):
         super().__init__(input_shape, len(widths))
         self.input_shape, dims = tuple(input_shape), [*reversed(widths)]
         self.from_image = nn.ModuleList(
-            nn.Sequential(EqualizedConv2d(input_shape[0], dim, 1), nn.LeakyReLU(SLOPE)) for dim in dims
+            nn.Sequential(EqualizedConv2d(input_shape[0], dim, 1), nn.LeakyReLU(GAN_SLOPE)) for dim in dims
         )
         self.blocks = nn.ModuleList(
             nn.Sequential(
-                *(EqualizedConv2d(fan_in, fan_in, 3), nn.LeakyReLU(SLOPE)),
-                *(EqualizedConv2d(fan_in, fan_out, 3), nn.LeakyReLU(SLOPE)),
+                *(EqualizedConv2d(fan_in, fan_in, 3), nn.LeakyReLU(GAN_SLOPE)),
+                *(EqualizedConv2d(fan_in, fan_out, 3), nn.LeakyReLU(GAN_SLOPE)),
             )
             for fan_out, fan_in in pairwise(dims)
         )
         self.end = nn.Sequential(
             MinibatchStd(),
             EqualizedConv2d(dims[0] + 1, dims[0], 3),
-            nn.LeakyReLU(SLOPE),
+            nn.LeakyReLU(GAN_SLOPE),
             nn.Flatten(),
             EqualizedLinear(dims[0] * math.prod(self.sizes[0]), 1, gain=1.0),
         )
 
     def fade(self, x: Tensor) -> Tensor:
-        """Images (B, C, H, W) between what the resolution before shows of them and what the one under way does."""
+        """Mix images (B, C, H, W) at the resolution before with the same images at the current one."""
         if self.top == 0:
             return x
         smaller, larger = (F.adaptive_avg_pool2d(x, self.sizes[place]) for place in (self.top - 1, self.top))
@@ -127,14 +147,14 @@ class ProgressiveDiscriminator(Growing):
 
     def forward(self, x: Tensor) -> Tensor:
         check_shape(x, self.input_shape)
-        return self.judge(self.reduce(x))
+        return self.score(self.reduce(x))
 
     def reduce(self, x: Tensor) -> Tensor:
-        """Images (B, C, H, W) at the resolution under way."""
+        """Reduce images (B, C, H, W) to the current resolution."""
         return F.adaptive_avg_pool2d(x, self.sizes[self.top])
 
-    def judge(self, x: Tensor) -> Tensor:
-        """Images of the resolution under way to logits (B,)."""
+    def score(self, x: Tensor) -> Tensor:
+        """Map images at the current resolution to logits (B,)."""
         maps = self.from_image[self.top](x)
         for place in range(self.top, 0, -1):
             maps = F.adaptive_avg_pool2d(self.blocks[place - 1](maps), self.sizes[place - 1])
@@ -144,17 +164,23 @@ class ProgressiveDiscriminator(Growing):
         return self.end(maps).squeeze(1)
 
 
-class ProgressiveGAN(Adversarial):
-    """Trains the smallest images first, then fades in what is twice as large. Without the paper's drift term (appendix A.1).
+class ProgressiveGAN(FromNoise, Adversarial):
+    """Trains the smallest images first, then fades in images of twice the size. The paper's drift term is left out.
 
     Args:
-        widths: channels at each resolution, from the largest to the smallest; as many resolutions as there are widths.
-        growth: share of the training in which the images grow: each resolution is faded in, then kept as long. The rest is
-            at full size.
+        widths: channels at each resolution, from the largest to the smallest. There are as many resolutions as widths.
+        growth: share of the training during which the images grow. Each resolution is faded in, then trained as long again.
+            The rest of the training is at full size.
+        loss: "wasserstein" as in the paper, or for example "non_saturating" together with R1.
+        penalty: "gradient" as in WGAN-GP and the paper, or "r1".
+        penalty_weight: its weight.
+        penalty_every: iterations from one penalty to the next, which counts for those between (lazy regularisation).
+        n_critic: see `Adversarial`, as for accumulate, d_lr, ema and clip.
     """
 
     generator: ProgressiveGenerator
     discriminator: ProgressiveDiscriminator
+    second_order = True
 
     def __init__(
         self,
@@ -162,43 +188,90 @@ class ProgressiveGAN(Adversarial):
         latent_dim: int = 64,
         widths: Sequence[int] = (32, 64, 128),
         growth: float = 0.5,
+        loss: Loss = "wasserstein",
+        penalty: Penalty = "gradient",
+        penalty_weight: float = 10.0,
+        penalty_every: int = 1,
         lr: float = 1e-3,
         optim: Optim | None = None,
-        game: Game | None = None,
+        n_critic: int = 1,
+        accumulate: int = 1,
+        d_lr: float | None = None,
+        ema: float = 0.999,
+        clip: float | None = None,
     ) -> None:
         if not 0 <= growth < 1:
             raise ZooError(f"growth is a share of the training, in [0, 1), got {growth}")
+        check_loss(loss)
+        check_choice("penalty", penalty, get_args(Penalty))
+        check_penalty(penalty_weight, penalty_every)
         shape = require("input_shape", input_shape)
-        nets = ProgressiveGenerator(latent_dim, shape, widths), ProgressiveDiscriminator(shape, widths)
-        adam: Optim = {"name": "adam", "betas": [0.0, 0.99], "schedule": "constant"}
-        rules: Game = {"loss": "wasserstein", "penalty": "gradient", "ema": 0.999}
-        super().__init__(*nets, lr, optim, game, rules, adam)
+        super().__init__(
+            generator=ProgressiveGenerator(latent_dim, shape, widths),
+            discriminator=ProgressiveDiscriminator(shape, widths),
+            lr=lr,
+            optim=merge_optim(ADAM, optim),
+            n_critic=n_critic,
+            accumulate=accumulate,
+            d_lr=d_lr,
+            ema=ema,
+            clip=clip,
+        )
         self.save_hyperparameters(logger=False)
         self.growth, self.num_levels = growth, len(widths)
+        self.loss: Loss = loss
+        self.penalty: Penalty = penalty
+        self.penalty_weight, self.penalty_every = penalty_weight, penalty_every
 
     def real(self, batch: Any) -> Tensor:
-        """Real images, as blurred as those that the generator makes while a resolution fades in (figure 2)."""
-        return self.discriminator.fade(super().real(batch))
+        """Real images, blurred like generated ones while a resolution fades in (figure 2)."""
+        return self.discriminator.fade(as_signed(batch.x))
 
-    def penalty(self, real: Tensor, fake: Tensor, *given: Tensor) -> Tensor:
-        """Of images at the resolution under way: a pixel that stands for sixteen has sixteen times their gradient."""
-        judge, reduce = self.discriminator.judge, self.discriminator.reduce
-        return self.penalty_of(judge, reduce(real), reduce(fake))
+    def d_step(self, batch: Any, progress: Tensor, penalise: bool = True) -> tuple[Tensor, Outputs]:
+        """Tell real images from generated ones; in training, with the penalty if `penalise`."""
+        real, fake = self.real(batch), self.fake(batch).detach()
+        real_logits, fake_logits = self.discriminator(real), self.discriminator(fake)
+        loss = discriminator_loss(self.loss, real_logits, fake_logits)
+        outputs = d_outputs(loss, real_logits, fake_logits)
+        if self.training and penalise and self.penalty_weight:
+            outputs["penalty"] = self.compute_penalty(real, fake)
+            loss = loss + self.penalty_weight * self.penalty_every * outputs["penalty"]
+        return loss, outputs
+
+    def compute_penalty(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Penalise gradients at the current resolution, where a pixel may stand for sixteen pixels of the full size.
+
+        With respect to the full-size image each of the sixteen would have only a sixteenth of the gradient.
+        """
+        score, reduce = self.discriminator.score, self.discriminator.reduce
+        if self.penalty == "r1":
+            return r1_penalty(score, reduce(real))
+        return gradient_penalty(score, reduce(real), reduce(fake))
+
+    def g_step(self, batch: Any, progress: Tensor) -> tuple[Tensor, Outputs]:
+        """Make the discriminator take generated images for real ones."""
+        loss = generator_loss(self.loss, self.discriminator(self.fake(batch)))
+        return loss, {"g_loss": loss}
+
+    def steps(self, parts: list[Any], iteration: int) -> tuple[list[Step], Step]:
+        d_step = partial(self.d_step, penalise=iteration % self.penalty_every == 0)
+        return [d_step] * len(parts), self.g_step
 
     def on_train_start(self) -> None:
         super().on_train_start()
-        self._come_to = float(self.generator.level) if self.global_step else 0.0
+        self._first_level = float(self.generator.level) if self.global_step else 0.0
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         super().on_train_batch_start(batch, batch_idx)
-        level = max(self._come_to, level_at(self.fraction(), self.growth, self.num_levels))  # a longer fit shrinks nothing
+        # A resumed run with more steps than before is earlier in its schedule, and must not shrink.
+        level = max(self._first_level, level_at(self.fraction(), self.growth, self.num_levels))
         for network in self.modules():
             if isinstance(network, Growing):
                 network.grow_to(level)
 
 
 def level_at(progress: float, growth: float, num_levels: int) -> float:
-    """The level, in 0..num_levels - 1, at a share of the training: flat, then steps that fade in and are flat, equally long."""
+    """Return the level, in 0..num_levels - 1, at a share of the training: constant, fading in, constant, ... equally long."""
     if progress >= growth:
         return num_levels - 1.0
     phase = progress / growth * (2 * num_levels - 2)  # flat at 0, fade, flat at 1, fade, ...
@@ -207,23 +280,23 @@ def level_at(progress: float, growth: float, num_levels: int) -> float:
 
 
 def check_growth(shape: Sequence[int], widths: Sequence[int]) -> None:
-    """Refuse images that cannot grow from as many halvings.
+    """Refuse images that cannot be halved once for each width but one.
 
     Raises:
         ZooError: naming shape and widths.
     """
     check_sizes(1, widths)
     check_codec("conv", shape, widths)
-    check_halves(shape, len(widths) - 1)  # of 7 pixels there are neither two times 3.5 nor 28 by fours of the same
+    check_halves(shape, len(widths) - 1)  # sizes must divide evenly: 7 pixels cannot be halved
 
 
 def _convolutions(fan_in: int, fan_out: int) -> nn.Sequential:
     return nn.Sequential(
-        *(EqualizedConv2d(fan_in, fan_out, 3), nn.LeakyReLU(SLOPE), PixelNorm()),
-        *(EqualizedConv2d(fan_out, fan_out, 3), nn.LeakyReLU(SLOPE), PixelNorm()),
+        *(EqualizedConv2d(fan_in, fan_out, 3), nn.LeakyReLU(GAN_SLOPE), PixelNorm()),
+        *(EqualizedConv2d(fan_out, fan_out, 3), nn.LeakyReLU(GAN_SLOPE), PixelNorm()),
     )
 
 
 def _resize(x: Tensor, size: Sequence[int]) -> Tensor:
-    """Each pixel as often as it takes."""
+    """Enlarge images (B, C, H, W) by repeating pixels."""
     return x if list(x.shape[2:]) == list(size) else F.interpolate(x, list(size), mode="nearest")

@@ -1,33 +1,43 @@
-"""StyleGAN: a mapping network turns noise into styles, which modulate every convolution of the synthesis.
+"""StyleGAN: a mapping network turns noise into styles, which modulate every convolution of the generator.
 
-Karras, Laine & Aila, 2019, arXiv:1812.04948 (mapping, noise, style mixing, truncation), with the second version's modulated
-convolutions, sum of images and lazy R1 (Karras et al., 2020, arXiv:1912.04958).
-Shapes: B batch, C H W image in [-1, 1], Z noise, W style, N styles of a network.
+Karras, Laine & Aila, 2019, arXiv:1812.04948 (mapping, noise, style mixing, truncation), with modulated convolutions, summed
+images and lazy R1 of the second version (Karras et al., 2020, arXiv:1912.04958).
+
+Shapes: B batch, C channels, H height, W width or size of a style, Z latent dimension, N styles per sample.
+Images are in [-1, 1].
 """
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.errors import ZooError
-from zoo.gans.gan import SLOPE, check_sizes
-from zoo.nn.checks import check_shape
+from zoo.nn.activations import GAN_SLOPE
+from zoo.nn.adversarial import check_penalty, d_cross_entropy, d_outputs, g_non_saturating, r1_penalty
+from zoo.nn.checks import check_shape, check_sizes
 from zoo.nn.codecs import check_codec, halvings
 from zoo.nn.equalized import EqualizedConv2d, EqualizedLinear, MinibatchStd, PixelNorm
-from zoo.tasks.adversarial.base import Adversarial, Game
-from zoo.training.optim import Optim
-from zoo.training.system import require
+from zoo.nn.image_range import as_images
+from zoo.tasks.adversarial.base import Adversarial
+from zoo.tasks.adversarial.noise import FromNoise
+from zoo.tasks.adversarial.rhythm import Step
+from zoo.training.optim import Optim, merge_optim
+from zoo.training.system import Outputs, require
+
+ADAM: Optim = {"name": "adam", "betas": [0.0, 0.99], "schedule": "constant"}
 
 
 class ModulatedConv2d(nn.Module):
-    """A convolution whose weights each sample's style scales, (B, C, H, W) and (B, W) to (B, C', H, W).
+    """Convolution whose weights are scaled by each sample's style: (B, C, H, W) and (B, W) to (B, C', H, W).
 
-    Outputs are brought back to unit variance by the weights alone (`demodulate`, section 2.2 of the second paper). Samples are
-    scaled before and after one shared convolution, which is the same and needs no weights of their own.
+    `demodulate` divides the outputs by the deviation that the scaled weights alone would give them (section 2.2 of the second
+    paper). Scaling the samples before and after one shared convolution gives the same result as weights per sample.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, style_dim: int, demodulate: bool = True) -> None:
@@ -46,7 +56,7 @@ class ModulatedConv2d(nn.Module):
 
 
 class StyledLayer(nn.Module):
-    """Modulated convolution, noise, bias and leaky ReLU. In evaluation the noise is always the same."""
+    """Modulated convolution, noise, bias and leaky ReLU. The noise is fixed in evaluation."""
 
     fixed_noise: Tensor
 
@@ -60,18 +70,18 @@ class StyledLayer(nn.Module):
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         x = self.convolution(x, w)
         noise = torch.randn_like(x[:, :1]) if self.training else self.fixed_noise.to(x.dtype)
-        return F.leaky_relu(x + self.noise_strength * noise + self.bias, SLOPE) * math.sqrt(2)
+        return F.leaky_relu(x + self.noise_strength * noise + self.bias, GAN_SLOPE) * math.sqrt(2)
 
 
 class StyleBlock(nn.Module):
-    """Two styled layers at one resolution, and what they add to the image: maps (B, C, H, W) to maps and an image.
+    """Two styled layers at one resolution: maps (B, C, H, W) to maps, and an image to add to the smaller ones.
 
     Args:
-        in_channels: of the maps.
-        out_channels: of the maps after it.
-        image_channels: of the image.
-        style_dim: W.
-        size: (H, W), to which smaller maps are enlarged.
+        in_channels: channels of the incoming maps.
+        out_channels: channels of the outgoing maps.
+        image_channels: channels of the image.
+        style_dim: size of a style.
+        size: (H, W); smaller maps are enlarged to it.
     """
 
     def __init__(self, in_channels: int, out_channels: int, image_channels: int, style_dim: int, size: tuple[int, int]) -> None:
@@ -87,18 +97,18 @@ class StyleBlock(nn.Module):
 
 
 class StyleGenerator(nn.Module):
-    """Noise (B, Z) to images (B, C, H, W).
+    """Map noise (B, Z) to images (B, C, H, W).
 
     Args:
         latent_dim: Z.
         output_shape: (C, H, W).
         widths: channels at each resolution, from the largest to the smallest.
-        style_dim: W.
+        style_dim: size of a style.
         num_mapping: layers of the mapping network.
-        mixing: probability that in training a sample gets the styles of another noise from some layer on.
+        mixing: probability that a training sample uses the styles of a second noise vector from a random layer on.
 
     Raises:
-        ZooError: for arguments that cannot work.
+        ZooError: if a size is out of range.
     """
 
     mean_style: Tensor
@@ -122,14 +132,14 @@ class StyleGenerator(nn.Module):
         mapping = [
             EqualizedLinear(fan_in, style_dim, lr_scale=0.01) for fan_in in (latent_dim, *[style_dim] * (num_mapping - 1))
         ]
-        self.mapping = nn.Sequential(PixelNorm(), *(part for layer in mapping for part in (layer, nn.LeakyReLU(SLOPE))))
+        self.mapping = nn.Sequential(PixelNorm(), *(part for layer in mapping for part in (layer, nn.LeakyReLU(GAN_SLOPE))))
         self.start = nn.Parameter(torch.randn(1, dims[0], *sizes[0]))
         self.blocks = nn.ModuleList(
             StyleBlock(fan_in, fan_out, output_shape[0], style_dim, size)
             for (fan_in, fan_out), size in zip(pairwise([dims[0], *dims]), sizes, strict=True)
         )
         self.num_styles = 2 * len(widths)
-        self.register_buffer("mean_style", torch.zeros(style_dim))  # which truncation draws to; the system fills it in
+        self.register_buffer("mean_style", torch.zeros(style_dim))  # for truncation; computed by the system
 
     def forward(self, z: Tensor, truncation: float = 1.0) -> Tensor:
         styles = self.mapping(z)[:, None].expand(-1, self.num_styles, -1)
@@ -140,14 +150,14 @@ class StyleGenerator(nn.Module):
         return self.synthesise(styles)
 
     def mix(self, styles: Tensor, others: Tensor) -> Tensor:
-        """Styles (B, N, W), of which in some samples those from a random layer on are the others' (B, W)."""
+        """Replace styles (B, N, W) of some samples by `others` (B, W), from a random layer on."""
         num, layers = len(styles), torch.arange(self.num_styles, device=styles.device)
         first = torch.randint(1, self.num_styles, (num, 1), device=styles.device)
         mixed = torch.rand(num, 1, device=styles.device) < self.mixing
         return torch.where(((layers >= first) & mixed)[:, :, None], others[:, None], styles)
 
     def synthesise(self, styles: Tensor) -> Tensor:
-        """Styles (B, N, W), two for each resolution, to images (B, C, H, W)."""
+        """Map styles (B, N, W), two for each resolution, to images (B, C, H, W)."""
         maps, first, *others = self.start.expand(len(styles), -1, -1, -1), *self.blocks
         maps, image = first(maps, styles[:, 0], styles[:, 1])
         for place, block in enumerate(others, start=1):
@@ -157,7 +167,7 @@ class StyleGenerator(nn.Module):
 
 
 class StyleDiscriminator(nn.Module):
-    """Images (B, C, H, W) to logits (B,): residual blocks that halve the maps, minibatch deviation, a dense end.
+    """Map images (B, C, H, W) to logits (B,): residual blocks that halve the maps, minibatch deviation, dense layers.
 
     Args:
         input_shape: (C, H, W).
@@ -171,7 +181,7 @@ class StyleDiscriminator(nn.Module):
         sizes = halvings(input_shape, len(widths) - 1)
         self.features = nn.Sequential(
             EqualizedConv2d(input_shape[0], widths[0], 1),
-            nn.LeakyReLU(SLOPE),
+            nn.LeakyReLU(GAN_SLOPE),
             *(
                 ResidualBlock(fan_in, fan_out, size)
                 for (fan_in, fan_out), size in zip(pairwise(widths), sizes[1:], strict=True)
@@ -180,10 +190,10 @@ class StyleDiscriminator(nn.Module):
         self.head = nn.Sequential(
             MinibatchStd(),
             EqualizedConv2d(widths[-1] + 1, widths[-1], 3),
-            nn.LeakyReLU(SLOPE),
+            nn.LeakyReLU(GAN_SLOPE),
             nn.Flatten(),
             EqualizedLinear(widths[-1] * math.prod(sizes[-1]), widths[-1]),
-            nn.LeakyReLU(SLOPE),
+            nn.LeakyReLU(GAN_SLOPE),
             EqualizedLinear(widths[-1], 1, gain=1.0),
         )
 
@@ -193,14 +203,14 @@ class StyleDiscriminator(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions beside a shortcut, both reduced to `size` (H, W): (B, C, H', W') to (B, C', H, W)."""
+    """Two convolutions next to a shortcut, both reduced to `size` (H, W): (B, C, H', W') to (B, C', H, W)."""
 
     def __init__(self, in_channels: int, out_channels: int, size: tuple[int, int]) -> None:
         super().__init__()
         self.size = size
         self.layers = nn.Sequential(
-            *(EqualizedConv2d(in_channels, in_channels, 3), nn.LeakyReLU(SLOPE)),
-            *(EqualizedConv2d(in_channels, out_channels, 3), nn.LeakyReLU(SLOPE)),
+            *(EqualizedConv2d(in_channels, in_channels, 3), nn.LeakyReLU(GAN_SLOPE)),
+            *(EqualizedConv2d(in_channels, out_channels, 3), nn.LeakyReLU(GAN_SLOPE)),
         )
         self.shortcut = EqualizedConv2d(in_channels, out_channels, 1, gain=1.0)
 
@@ -209,13 +219,22 @@ class ResidualBlock(nn.Module):
         return (smaller + self.shortcut(F.adaptive_avg_pool2d(x, self.size))) / math.sqrt(2)
 
 
-class StyleGAN(Adversarial):
-    """Styles at every resolution; R1 on every sixteenth discriminator update; samples of the averaged generator.
+class StyleGAN(FromNoise, Adversarial):
+    """Styles at every resolution, lazy R1, and samples from the averaged generator.
 
     Args:
         widths: channels at each resolution, from the largest to the smallest.
-        truncation: of samples: 1 is none, less trades variety for quality (section B of the first paper).
+        style_dim: size of a style.
+        num_mapping: layers of the mapping network.
+        mixing: probability that a training sample mixes two styles.
+        truncation: scale of a sample's distance from the mean style; less than 1 trades variety for quality (section B of the
+            first paper).
+        penalty_weight: weight of R1; 0 turns it off.
+        penalty_every: iterations from one penalty to the next, which counts for those between (lazy regularisation).
+        n_critic: see `Adversarial`, as for accumulate, d_lr, ema and clip.
     """
+
+    second_order = True
 
     def __init__(
         self,
@@ -226,27 +245,61 @@ class StyleGAN(Adversarial):
         num_mapping: int = 4,
         mixing: float = 0.9,
         truncation: float = 1.0,
+        penalty_weight: float = 1.0,
+        penalty_every: int = 16,
         lr: float = 2e-3,
         optim: Optim | None = None,
-        game: Game | None = None,
+        n_critic: int = 1,
+        accumulate: int = 1,
+        d_lr: float | None = None,
+        ema: float = 0.999,
+        clip: float | None = None,
     ) -> None:
         if not 0 <= truncation <= 1:
             raise ZooError(f"truncation must lie in [0, 1], got {truncation}")
+        check_penalty(penalty_weight, penalty_every)
         shape = require("input_shape", input_shape)
-        generator = StyleGenerator(latent_dim, shape, widths, style_dim, num_mapping, mixing)
-        adam: Optim = {"name": "adam", "betas": [0.0, 0.99], "schedule": "constant"}
-        rules: Game = {"penalty": "r1", "penalty_weight": 1.0, "penalty_every": 16, "ema": 0.999}
-        super().__init__(generator, StyleDiscriminator(shape, widths), lr, optim, game, rules, adam)
+        super().__init__(
+            generator=StyleGenerator(latent_dim, shape, widths, style_dim, num_mapping, mixing),
+            discriminator=StyleDiscriminator(shape, widths),
+            lr=lr,
+            optim=merge_optim(ADAM, optim),
+            n_critic=n_critic,
+            accumulate=accumulate,
+            d_lr=d_lr,
+            ema=ema,
+            clip=clip,
+        )
         self.save_hyperparameters(logger=False)
-        self.truncation = truncation
+        self.truncation, self.penalty_weight, self.penalty_every = truncation, penalty_weight, penalty_every
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """Noise (B, Z) to images (B, C, H, W) in [0, 1], by the truncation of the system."""
-        return (self.net(*inputs, truncation=self.truncation) + 1) / 2
+        """Map noise (B, Z) to images (B, C, H, W) in [0, 1], truncated."""
+        return as_images(self.net(*inputs, truncation=self.truncation))
+
+    def d_step(self, batch: Any, progress: Tensor, penalise: bool = True) -> tuple[Tensor, Outputs]:
+        """Tell real images from generated ones; in training, with R1 at the real images if `penalise`."""
+        real, fake = self.real(batch), self.fake(batch).detach()
+        real_logits, fake_logits = self.discriminator(real), self.discriminator(fake)
+        loss = d_cross_entropy(real_logits, fake_logits)
+        outputs = d_outputs(loss, real_logits, fake_logits)
+        if self.training and penalise and self.penalty_weight:
+            outputs["penalty"] = r1_penalty(self.discriminator, real)
+            loss = loss + self.penalty_weight * self.penalty_every * outputs["penalty"]
+        return loss, outputs
+
+    def g_step(self, batch: Any, progress: Tensor) -> tuple[Tensor, Outputs]:
+        """Make the discriminator take generated images for real ones."""
+        loss = g_non_saturating(self.discriminator(self.fake(batch)))
+        return loss, {"g_loss": loss}
+
+    def steps(self, parts: list[Any], iteration: int) -> tuple[list[Step], Step]:
+        d_step = partial(self.d_step, penalise=iteration % self.penalty_every == 0)
+        return [d_step] * len(parts), self.g_step
 
     @torch.no_grad()
     def refresh_statistics(self) -> None:
-        """Find the mean style, which only truncation reads."""
+        """Compute the mean style, which truncation needs, from a fixed set of 10,000 noise inputs."""
         super().refresh_statistics()
         (z,) = self.example_inputs(10_000)
         for network in self.modules():

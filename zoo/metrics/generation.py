@@ -1,6 +1,6 @@
-"""How good samples are and how varied, from the features and classes that a named network finds in them.
+"""Quality and diversity of generated samples, computed from a network's features or predicted classes.
 
-Shapes: N real and M generated samples, F features, K modes or classes.
+Shapes: N real samples, M generated samples, F features, K modes or classes.
 """
 
 from typing import NamedTuple
@@ -9,28 +9,29 @@ import torch
 from torch import Tensor
 from torchmetrics.image.kid import poly_mmd
 
-ENOUGH = 0.4  # of an even share of the samples: what a mode needs to count. 5 % of eight modes, 4 % of ten classes
+ENOUGH = 0.4  # fraction of an equal share that a mode needs to count as found: 5 % of all samples with 8 modes, 4 % with 10
 
 
 class PrecisionRecall(NamedTuple):
-    """Share of generated samples among the real, and of real ones among the generated."""
+    """Precision and recall of generated samples."""
 
-    precision: float
-    recall: float
+    precision: float  # share of generated samples that lie among the real ones
+    recall: float  # share of real samples that lie among the generated ones
 
 
 def precision_recall(real: Tensor, fake: Tensor, num_neighbours: int = 3) -> PrecisionRecall:
-    """Of features (N, F) and (M, F): whether a sample is no farther from one of the others than its k-th neighbour among them.
+    """Compute precision and recall of features (N, F) and (M, F) (Kynkaanniemi et al., 2019, arXiv:1904.06991).
 
-    Kynkaanniemi et al., 2019, arXiv:1904.06991. Both depend on the numbers of samples.
+    A sample lies among a set if it is at most as far from some member as that member's k-th nearest neighbour within the set.
+    Both numbers depend on N and M.
     """
     return PrecisionRecall(_share_within(fake, real, num_neighbours), _share_within(real, fake, num_neighbours))
 
 
 def kernel_distance(real: Tensor, fake: Tensor, subset_size: int = 1000, num_subsets: int = 50) -> float:
-    """Squared maximum mean discrepancy of features with the kernel (a b / F + 1)^3, mean over subsets.
+    """Compute the squared maximum mean discrepancy of features with the kernel (a b / F + 1)^3, averaged over subsets.
 
-    KID (Binkowski et al., 2018, arXiv:1801.01401) where the features are Inception's. Unbiased, so that it may be below 0.
+    With Inception features this is KID (Binkowski et al., 2018, arXiv:1801.01401). It is unbiased and may be negative.
     """
     generator = torch.Generator().manual_seed(0)
     size = min(subset_size, len(real), len(fake))
@@ -42,47 +43,54 @@ def kernel_distance(real: Tensor, fake: Tensor, subset_size: int = 1000, num_sub
 
 
 def classifier_score(logits: Tensor) -> float:
-    """Exp of the mean KL from each sample's classes to those of all, from logits (M, K): 1 at worst, K at best.
+    """Compute exp of the mean KL from each sample's class probabilities to their average, from logits (M, K).
 
-    The Inception Score (Salimans et al., 2016, arXiv:1606.03498) where the classifier is Inception; here without splits.
+    The worst score is 1, the best K. With Inception as the classifier this is the Inception Score (Salimans et al., 2016,
+    arXiv:1606.03498), here computed without splits.
     """
     log_p = logits.double().log_softmax(1)
-    of_all = log_p.exp().mean(0).clamp(min=1e-300).log()
-    return (log_p.exp() * (log_p - of_all)).sum(1).mean().exp().item()
+    log_mean = log_p.exp().mean(0).clamp(min=1e-300).log()
+    return (log_p.exp() * (log_p - log_mean)).sum(1).mean().exp().item()
 
 
 def shares(labels: Tensor, num_modes: int) -> Tensor:
-    """Each mode's part of the samples that are of any: labels (M,), below 0 for none, to (K,), all 0 if no sample is."""
-    of_any = labels[labels >= 0]
-    return torch.bincount(of_any, minlength=num_modes) / max(1, len(of_any))
+    """Compute the share of each mode from labels (M,): (K,). Negative labels mean no mode and are left out."""
+    found = labels[labels >= 0]
+    return torch.bincount(found, minlength=num_modes) / max(1, len(found))
 
 
 def count_modes(share: Tensor) -> int:
-    """How many modes have at least `ENOUGH` of an even share."""
+    """Count the modes whose share (K,) is at least `ENOUGH` of an equal share."""
     return int((share >= ENOUGH / len(share)).sum())
 
 
 def divergence(share: Tensor, of_real: Tensor) -> float:
-    """KL from the samples' modes to the real ones', in nats: both (K,). Infinite where a sample's mode is no real one's."""
+    """Compute the KL divergence of the generated shares from the real ones in nats, both (K,).
+
+    It is infinite if a generated mode does not occur in the real data.
+    """
     return torch.xlogy(share, share / of_real)[share > 0].sum().item()
 
 
 def combined(share: Tensor) -> Tensor:
-    """Shares of the combinations of C independent parts of K modes each: (C, K) to (K^C,), the first part's the last digit."""
-    of_all = torch.ones(1)
+    """Compute the shares of all combinations of C independent parts with K modes each: (C, K) to (K^C,).
+
+    The index of a combination has its parts as digits in base K. The first part is the last digit.
+    """
+    product = torch.ones(1)
     for part in share:
-        of_all = torch.outer(part, of_all).flatten()
-    return of_all
+        product = torch.outer(part, product).flatten()
+    return product
 
 
 def modes_of_points(x: Tensor, centres: Tensor, spread: float, within: float = 3.0) -> Tensor:
-    """The nearest centre of each point, -1 where it is more than `within` deviations away: (M, F), (K, F) to (M,)."""
+    """Return the nearest centre of each point: (M, F), (K, F) to (M,). It is -1 beyond `within` deviations `spread`."""
     distance, label = torch.cdist(x, centres).min(1)
     return torch.where(distance <= within * spread, label, -1)
 
 
 def nearest(x: Tensor, among: Tensor, num: int) -> Tensor:
-    """Places of the rows of `among` (N, F) that are nearest to each row of x (M, F), the nearest first: (M, num)."""
+    """Return the indices of the rows of `among` (N, F) nearest to each row of x (M, F), the nearest first: (M, num)."""
     return torch.cat([torch.cdist(part, among).topk(num, largest=False).indices for part in torch.split(x, 1000)])
 
 

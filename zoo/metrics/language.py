@@ -1,4 +1,4 @@
-"""How well a language model guesses the next token, over a whole text."""
+"""Metrics of language models: how well the next token is predicted, over a whole text."""
 
 import math
 
@@ -9,7 +9,7 @@ from torchmetrics import Metric
 
 
 class TokenLoss(Metric):
-    """Mean of -ln p(the token that came), over all tokens of all batches, however these are cut."""
+    """Mean of -ln p(next token) over all tokens, no matter how the text is split into batches."""
 
     full_state_update = False
     total: Tensor
@@ -21,7 +21,7 @@ class TokenLoss(Metric):
         self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, preds: Tensor, target: Tensor) -> None:
-        """Logits (..., V) against tokens (...) int64."""
+        """Add logits (..., V) and the tokens (...) int64 they predict."""
         self.total += F.cross_entropy(preds.flatten(0, -2).float(), target.flatten(), reduction="sum")
         self.count += target.numel()
 
@@ -30,14 +30,14 @@ class TokenLoss(Metric):
 
 
 class BitsPerToken(TokenLoss):
-    """The same in bits: what a perfect coder needs per token (Shannon, 1948)."""
+    """Mean of -log2 p(next token): the bits per token of an ideal code (Shannon, 1948)."""
 
     def compute(self) -> Tensor:
         return super().compute() / math.log(2)
 
 
 class Perplexity(TokenLoss):
-    """exp of the mean: between how many equally likely tokens the model was left to choose."""
+    """Exponential of the mean loss: the number of equally likely tokens that would be as hard to predict."""
 
     def compute(self) -> Tensor:
         return super().compute().exp()

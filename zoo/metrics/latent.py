@@ -1,4 +1,4 @@
-"""What a latent variable model knows: bounds on log p(x), and which of its dimensions it uses.
+"""Metrics of latent variable models: bounds on log p(x), and the latent dimensions in use.
 
 Shapes: B images, N images of a whole split, Z latent dimensions, K importance samples.
 """
@@ -13,14 +13,14 @@ from zoo.errors import ZooError
 
 
 def importance_weighted_bound(log_weights: Callable[[int], Tensor], num_samples: int, at_once: int = 100) -> Tensor:
-    """Log (1/K) sum_k p(x, z_k) / q(z_k|x), a lower bound on log p(x) that rises with K: (B,), in nats.
+    """Compute log (1/K) sum_k p(x, z_k) / q(z_k|x), a lower bound on log p(x) that rises with K: (B,), in nats.
 
-    Burda, Grosse & Salakhutdinov, 2016, arXiv:1509.00519, equation 8. With K = 1 it is one draw of the evidence lower bound.
+    Burda, Grosse & Salakhutdinov, 2016, arXiv:1509.00519, equation 8. With K = 1 it is a single-sample estimate of the ELBO.
 
     Args:
-        log_weights: draws k samples and returns log p(x, z) - log q(z|x) of each, (k, B).
+        log_weights: function that draws k samples and returns log p(x, z) - log q(z|x), (k, B).
         num_samples: K.
-        at_once: samples per call; memory, not the result's law, depends on it.
+        at_once: samples per call of `log_weights`. It limits memory and does not change the distribution of the result.
 
     Raises:
         ZooError: if a number is not positive.
@@ -36,5 +36,5 @@ def importance_weighted_bound(log_weights: Callable[[int], Tensor], num_samples:
 
 
 def active_units(means: Tensor, threshold: float = 0.01) -> int:
-    """How many dimensions of posterior means (N, Z) have a variance above `threshold` over the images (Burda et al., 2016)."""
+    """Count the dimensions of posterior means (N, Z) whose variance over images exceeds `threshold` (Burda et al., 2016)."""
     return int((means.var(0) > threshold).sum())

@@ -1,14 +1,14 @@
-"""How close a reconstruction comes to its image."""
+"""Metrics of reconstructed images."""
 
 from torchmetrics import MeanSquaredError, Metric, MetricCollection
 from torchmetrics.image import PeakSignalNoiseRatio, StructuralSimilarityIndexMeasure
 
 
 def reconstruction() -> dict[str, Metric | MetricCollection]:
-    """Mean squared error per pixel, PSNR in dB and SSIM, each averaged over images; (B, C, H, W) in [0, 1] against the same.
+    """Build mean squared error per pixel, PSNR in dB and SSIM, for images (B, C, H, W) in [0, 1] and their targets.
 
-    SSIM (Wang, Bovik, Sheikh & Simoncelli, 2004) with its window of 11 pixels; PSNR of images one by one, since the error of
-    a whole batch would be dominated by its worst.
+    SSIM (Wang, Bovik, Sheikh & Simoncelli, 2004) uses a window of 11 pixels. PSNR is computed per image and then averaged,
+    because the worst image would dominate the PSNR of a whole batch.
     """
     return {
         "mse": MeanSquaredError(),

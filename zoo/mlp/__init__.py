@@ -1,1 +1,1 @@
-"""Multi-layer perceptrons and where they began."""
+"""Multi-layer perceptrons and the perceptron."""

@@ -1,42 +1,61 @@
-"""Multi-layer perceptron (Rumelhart, Hinton & Williams, 1986) for classes, for yes or no, and for numbers.
+"""Multi-layer perceptron (Rumelhart, Hinton & Williams, 1986) for classification, binary classification and regression.
 
-Shapes: B batch, K classes, T targets. Images are flattened, so a table (B, F) and an image (B, C, H, W) both do.
+Shapes: B batch, K classes, T targets. Inputs are flattened, so tables (B, F) and images (B, C, H, W) both work.
 """
 
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from lightning import Callback
 from torch import Tensor, nn
 
 from zoo.errors import ZooError
 from zoo.metrics.tasks import binary_classification
-from zoo.nn.activations import Activation, activation
+from zoo.nn.activations import Activation
+from zoo.nn.activations import activation as nonlinearity
 from zoo.nn.checks import check_labels, check_shape
 from zoo.nn.init import Init, initialise
 from zoo.nn.norms import Norm, feature_norm
-from zoo.tasks.classification.base import Classifier
+from zoo.tasks.classification.base import Classifier, class_reports
 from zoo.tasks.regression.base import Regressor
 from zoo.training.optim import Optim
 from zoo.training.system import Batch, Outputs, System, require
 
+# defaults of the network and of its three systems
 HIDDEN_DIMS = (256, 256)
+ACTIVATION: Activation = "relu"
+INIT: Init = "he"
 
 
 class MLPNet(nn.Module):
-    """Linear, norm, activation, dropout, once per hidden layer, then a linear layer: (B, ...) to (B, output_dim)."""
+    """Hidden layers (linear, norm, activation, dropout) and a linear output layer: (B, ...) to (B, output_dim).
+
+    Args:
+        input_shape: shape of one input, without the batch.
+        output_dim: number of outputs.
+        hidden_dims: width of each hidden layer. An empty list gives a linear model.
+        activation: function after each hidden layer.
+        norm: normalisation before each activation.
+        dropout: probability after each activation.
+        init: initialisation scheme of the weights.
+
+    Raises:
+        ZooError: if an argument is out of range.
+    """
 
     def __init__(
         self,
         input_shape: Sequence[int],
         output_dim: int,
         hidden_dims: Sequence[int] = HIDDEN_DIMS,
-        activation_name: Activation = "relu",
+        activation: Activation = ACTIVATION,
         norm: Norm = "none",
         dropout: float = 0.0,
-        init: Init = "he",
+        init: Init = INIT,
     ) -> None:
         super().__init__()
         if not all(dim >= 1 for dim in hidden_dims):
@@ -50,12 +69,12 @@ class MLPNet(nn.Module):
             layers += [
                 nn.Linear(fan_in, fan_out),
                 feature_norm(norm, fan_out),
-                activation(activation_name),
+                nonlinearity(activation),
                 nn.Dropout(dropout),
             ]
         self.hidden = nn.Sequential(*(layer for layer in layers if not isinstance(layer, nn.Identity)))
         self.output = nn.Linear(widths[-1], output_dim)
-        initialise(self.hidden, init, activation_name)
+        initialise(self.hidden, init, activation)
         initialise(self.output, init, "identity")
 
     def forward(self, x: Tensor) -> Tensor:
@@ -64,17 +83,17 @@ class MLPNet(nn.Module):
 
 
 class MLPClassifier(Classifier):
-    """MLP trained by cross-entropy on K classes; 784-256-256-10 on 28x28 images."""
+    """MLP for K classes, trained with cross-entropy. The default on 28x28 images is 784-256-256-10."""
 
     def __init__(
         self,
         input_shape: tuple[int, ...] | None = None,  # linked from the datamodule
         num_classes: int | None = None,  # linked from the datamodule
         hidden_dims: Sequence[int] = HIDDEN_DIMS,
-        activation: Activation = "relu",
+        activation: Activation = ACTIVATION,
         norm: Norm = "none",
         dropout: float = 0.0,
-        init: Init = "he",
+        init: Init = INIT,
         label_smoothing: float = 0.0,
         lr: float = 1e-3,
         optim: Optim | None = None,
@@ -86,7 +105,7 @@ class MLPClassifier(Classifier):
 
 
 class MLPBinaryClassifier(System):
-    """MLP with one logit, trained by binary cross-entropy; predicts the probability of class 1."""
+    """MLP with one logit, trained with binary cross-entropy. It predicts the probability of class 1."""
 
     monitor = ("val/loss", "min")
     headline = "test/acc"
@@ -94,24 +113,24 @@ class MLPBinaryClassifier(System):
     def __init__(
         self,
         input_shape: tuple[int, ...] | None = None,  # linked from the datamodule
-        num_classes: int | None = None,  # linked from the datamodule: has to be 2
+        num_classes: int | None = None,  # linked from the datamodule; must be 2
         hidden_dims: Sequence[int] = HIDDEN_DIMS,
-        activation: Activation = "relu",
+        activation: Activation = ACTIVATION,
         norm: Norm = "none",
         dropout: float = 0.0,
-        init: Init = "he",
+        init: Init = INIT,
         lr: float = 1e-3,
         optim: Optim | None = None,
     ) -> None:
         input_shape = require("input_shape", input_shape)
         if require("num_classes", num_classes) != 2:
-            raise ZooError(f"a binary classifier needs 2 classes, the data has {num_classes}: for more, use zoo.MLPClassifier")
+            raise ZooError(f"a binary classifier needs 2 classes, the data has {num_classes}: use zoo.MLPClassifier")
         super().__init__(lr, optim, binary_classification())
         self.save_hyperparameters(logger=False)
         self.net = MLPNet(input_shape, 1, hidden_dims, activation, norm=norm, dropout=dropout, init=init)
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """Probability of class 1: (B, ...) to (B,)."""
+        """Return the probability of class 1: (B, ...) to (B,)."""
         return torch.sigmoid(self.net(*inputs)[:, 0])
 
     def step(self, batch: Batch, progress: Tensor) -> tuple[Tensor, Outputs]:
@@ -122,19 +141,22 @@ class MLPBinaryClassifier(System):
     def check_batch(self, batch: Batch) -> None:
         check_labels(batch.y, num_classes=2)
 
+    def reports(self, folder: Path) -> list[Callback]:
+        return [*super().reports(folder), *class_reports(folder)]
+
 
 class MLPRegressor(Regressor):
-    """MLP trained by squared error on targets brought to unit scale; predicts in the targets' own units."""
+    """MLP for T numbers, trained with squared error on standardised targets. It predicts in the original units."""
 
     def __init__(
         self,
         input_shape: tuple[int, ...] | None = None,  # linked from the datamodule
         num_targets: int | None = None,  # linked from the datamodule
         hidden_dims: Sequence[int] = HIDDEN_DIMS,
-        activation: Activation = "relu",
+        activation: Activation = ACTIVATION,
         norm: Norm = "none",
         dropout: float = 0.0,
-        init: Init = "he",
+        init: Init = INIT,
         lr: float = 1e-3,
         optim: Optim | None = None,
     ) -> None:

@@ -1,6 +1,6 @@
-"""Perceptron (Rosenblatt, 1958): one layer of weighted sums.
+"""Perceptron (Rosenblatt, 1958): a single linear layer.
 
-Shapes: B batch, D input values, K classes.
+Shapes: B batch, K classes.
 """
 
 import math
@@ -18,13 +18,14 @@ Rule = Literal["cross_entropy", "perceptron"]
 
 
 class PerceptronNet(nn.Module):
-    """K weighted sums of all inputs, W x + b, starting from 0: (B, ...) to logits (B, K)."""
+    """Linear layer W x + b on flattened inputs, with all weights 0 at first: (B, ...) to logits (B, K)."""
 
     def __init__(self, input_shape: tuple[int, ...], num_classes: int) -> None:
         super().__init__()
         self.input_shape = tuple(input_shape)
         self.linear = nn.Linear(math.prod(input_shape), num_classes)
-        nn.init.zeros_(self.linear.weight)  # a convex problem needs no symmetry broken
+        # the problem is convex, so weights may start at 0
+        nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -33,18 +34,20 @@ class PerceptronNet(nn.Module):
 
 
 def perceptron_loss(logits: Tensor, y: Tensor) -> Tensor:
-    """How far the winner leads the right class, mean over the batch: logits (B, K), classes (B,) to 0-d.
+    """Compute the mean margin by which the highest logit exceeds the true class's: logits (B, K), classes (B,) to 0-d.
 
-    Its gradient is Rosenblatt's rule for K classes (Crammer & Singer, 2003): on a mistake the input is added to the right
-    class's weights and taken from the winner's; a right answer changes nothing.
+    Its gradient step is Rosenblatt's rule for K classes (Crammer & Singer, 2003). After a mistake the input is added to the
+    weights of the true class and subtracted from those of the predicted class. A correct prediction changes nothing.
     """
     return (logits.max(dim=1).values - logits.gather(1, y[:, None])[:, 0]).mean()
 
 
 class Perceptron(Classifier):
-    """Linear classifier, trained by cross-entropy (logistic regression) or by Rosenblatt's own rule.
+    """Linear classifier, trained with cross-entropy (logistic regression) or with Rosenblatt's rule.
 
-    With `rule="perceptron"`, SGD and lr 1 it is the algorithm of 1958, which stops changing once the classes are separated.
+    Args:
+        rule: loss to train with. "perceptron" with plain SGD and lr 1 is the algorithm of 1958. It stops changing the weights
+            once all classes are separated.
     """
 
     def __init__(

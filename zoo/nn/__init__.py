@@ -1,1 +1,1 @@
-"""Layers and functions: torch only, no Lightning."""
+"""Layers, losses, cells and initialisation. Imports torch only; no I/O and no global state."""

@@ -5,8 +5,9 @@ from typing import Literal, get_args
 
 from torch import nn
 
-from zoo.errors import ZooError
+from zoo.errors import check_choice
 
+GAN_SLOPE = 0.2  # of leaky ReLUs in GANs (Radford, Metz & Chintala, 2016, arXiv:1511.06434, section 3)
 Activation = Literal["relu", "leaky_relu", "gelu", "sigmoid", "tanh", "swish", "identity"]
 
 _MODULES: dict[str, Callable[[], nn.Module]] = {
@@ -16,16 +17,15 @@ _MODULES: dict[str, Callable[[], nn.Module]] = {
     "sigmoid": nn.Sigmoid,
     "tanh": nn.Tanh,
     "swish": nn.SiLU,  # x * sigmoid(x), Ramachandran et al., 2017, arXiv:1710.05941
-    "identity": nn.Identity,  # none: a stack of layers without one is a single linear map
+    "identity": nn.Identity,  # linear layers without an activation between them are one linear map
 }
 
 
 def activation(name: Activation) -> nn.Module:
-    """A new module that applies the function to every element.
+    """Build a module that applies the function to every element.
 
     Raises:
-        ZooError: for an unknown name.
+        ZooError: if the name is unknown.
     """
-    if name not in _MODULES:
-        raise ZooError(f"unknown activation {name!r}: choose one of {', '.join(get_args(Activation))}")
+    check_choice("activation", name, get_args(Activation))
     return _MODULES[name]()

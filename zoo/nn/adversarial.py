@@ -1,6 +1,7 @@
-"""What two players want of each other: losses of GANs by name, and what keeps a critic smooth.
+"""Losses of GANs as pure functions, and the penalties that keep a discriminator smooth.
 
-Shapes: B batch. Logits are what a discriminator says of images, larger for real: (B,), or of patches (B, 1, H, W).
+Each loss is a pair: `d_NAME(real_logits, fake_logits)` for the discriminator, `g_NAME(fake_logits)` for the generator.
+Shapes: B batch. Logits are (B,), or (B, 1, H, W) for patches; larger means "more likely real". All results are 0-d.
 """
 
 from collections.abc import Callable
@@ -11,90 +12,150 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.errors import check_choice
+from zoo.errors import ZooError, check_choice
 
 Loss = Literal["minimax", "non_saturating", "hinge", "least_squares", "wasserstein"]
-Penalty = Literal["gradient", "r1"]
-Judge = Callable[[Tensor], Tensor]  # samples to logits
+Discriminator = Callable[[Tensor], Tensor]  # samples (B, ...) to logits
+
+
+def d_cross_entropy(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """Binary cross-entropy with real as 1 and fake as 0 (Goodfellow et al., 2014, arXiv:1406.2661)."""
+    return F.softplus(-full(real_logits)).mean() + F.softplus(full(fake_logits)).mean()
+
+
+def g_non_saturating(fake_logits: Tensor) -> Tensor:
+    """-log D(fake), which keeps its gradient when the discriminator is sure (Goodfellow et al., 2014, section 3)."""
+    return F.softplus(-full(fake_logits)).mean()
+
+
+def g_minimax(fake_logits: Tensor) -> Tensor:
+    """log(1 - D(fake)), whose gradient vanishes when the discriminator is sure (Goodfellow et al., 2014, equation 1)."""
+    return -F.softplus(full(fake_logits)).mean()
+
+
+def d_hinge(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """Hinge loss with margin 1 (Lim & Ye, 2017, arXiv:1705.02894)."""
+    return F.relu(1 - full(real_logits)).mean() + F.relu(1 + full(fake_logits)).mean()
+
+
+def g_hinge(fake_logits: Tensor) -> Tensor:
+    """Negative mean logit (Lim & Ye, 2017)."""
+    return -full(fake_logits).mean()
+
+
+def d_least_squares(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """Half the squared distance from 1 for real and from 0 for fake samples (Mao et al., 2017, arXiv:1611.04076)."""
+    return 0.5 * ((full(real_logits) - 1).square().mean() + full(fake_logits).square().mean())
+
+
+def g_least_squares(fake_logits: Tensor) -> Tensor:
+    """Half the squared distance of fake samples from 1 (Mao et al., 2017)."""
+    return 0.5 * (full(fake_logits) - 1).square().mean()
+
+
+def d_wasserstein(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """Minus the estimated Wasserstein distance, for a Lipschitz critic (Arjovsky et al., 2017, arXiv:1701.07875)."""
+    return full(fake_logits).mean() - full(real_logits).mean()
+
+
+def g_wasserstein(fake_logits: Tensor) -> Tensor:
+    """Negative mean of the critic's output for fake samples (Arjovsky et al., 2017)."""
+    return -full(fake_logits).mean()
+
+
+def discriminator_loss(loss: Loss, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """Compute the discriminator's loss by name, for techniques that leave the choice to an argument."""
+    match loss:
+        case "minimax" | "non_saturating":
+            return d_cross_entropy(real_logits, fake_logits)
+        case "hinge":
+            return d_hinge(real_logits, fake_logits)
+        case "least_squares":
+            return d_least_squares(real_logits, fake_logits)
+        case "wasserstein":
+            return d_wasserstein(real_logits, fake_logits)
+
+
+def generator_loss(loss: Loss, fake_logits: Tensor) -> Tensor:
+    """Compute the generator's loss by name, for techniques that leave the choice to an argument."""
+    match loss:
+        case "minimax":
+            return g_minimax(fake_logits)
+        case "non_saturating":
+            return g_non_saturating(fake_logits)
+        case "hinge":
+            return g_hinge(fake_logits)
+        case "least_squares":
+            return g_least_squares(fake_logits)
+        case "wasserstein":
+            return g_wasserstein(fake_logits)
+
+
+def d_outputs(loss: Tensor, real_logits: Tensor, fake_logits: Tensor) -> dict[str, Tensor]:
+    """The discriminator's loss and mean logits, named as every GAN logs them."""
+    return {"d_loss": loss, "d_real": real_logits.float().mean(), "d_fake": fake_logits.float().mean()}
 
 
 def check_loss(loss: str) -> None:
-    """Refuse the name of no loss.
+    """Raise if `loss` is not a known loss.
 
     Raises:
-        ZooError: naming those there are.
+        ZooError: naming the known losses.
     """
     check_choice("loss", loss, get_args(Loss))
 
 
-def discriminator_loss(loss: Loss, real: Tensor, fake: Tensor) -> Tensor:
-    """What the discriminator minimises, 0-d, given logits of real and of fake samples.
+def check_penalty(penalty_weight: float, penalty_every: int = 1) -> None:
+    """Raise if a penalty cannot have this weight, or be computed this often.
 
-    "minimax" and "non_saturating" (Goodfellow et al., 2014, arXiv:1406.2661): cross-entropy; "hinge" (Lim & Ye, 2017,
-    arXiv:1705.02894); "least_squares" with targets 1 and 0 (Mao et al., 2017, arXiv:1611.04076); "wasserstein": the
-    difference of means, for a critic that something keeps Lipschitz (Arjovsky et al., 2017, arXiv:1701.07875).
+    Raises:
+        ZooError: naming the setting and its value.
     """
-    real, fake = _exact(real), _exact(fake)
-    match loss:
-        case "minimax" | "non_saturating":
-            return F.softplus(-real).mean() + F.softplus(fake).mean()
-        case "hinge":
-            return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
-        case "least_squares":
-            return 0.5 * ((real - 1).square().mean() + fake.square().mean())
-        case "wasserstein":
-            return fake.mean() - real.mean()
+    if not penalty_weight >= 0:
+        raise ZooError(f"penalty_weight must be 0 or more, got {penalty_weight}")
+    if penalty_every < 1:
+        raise ZooError(f"penalty_every must be at least 1, got {penalty_every}")
 
 
-def generator_loss(loss: Loss, fake: Tensor) -> Tensor:
-    """What the generator minimises, 0-d, given logits of its samples.
+def gradient_penalty(discriminator: Discriminator, real: Tensor, fake: Tensor) -> Tensor:
+    """Compute the mean of (|gradient| - 1)^2 at random points between real and fake samples (B, ...).
 
-    "minimax" is log(1 - D), whose gradient vanishes where the discriminator is sure; "non_saturating" is -log D.
+    Gulrajani et al., 2017, arXiv:1704.00028, equation 3.
     """
-    fake = _exact(fake)
-    match loss:
-        case "minimax":
-            return -F.softplus(fake).mean()
-        case "non_saturating":
-            return F.softplus(-fake).mean()
-        case "least_squares":
-            return 0.5 * (fake - 1).square().mean()
-        case "hinge" | "wasserstein":
-            return -fake.mean()
-
-
-def gradient_penalty(judge: Judge, real: Tensor, fake: Tensor) -> Tensor:
-    """Mean of (|gradient| - 1)^2 at points between real and fake samples, 0-d (Gulrajani et al., 2017, arXiv:1704.00028)."""
     share = torch.rand(len(real), *[1] * (real.ndim - 1), device=real.device)
     between = torch.lerp(real.float(), fake.float(), share)
-    return (_gradient(judge, between).norm(dim=1) - 1).square().mean()
+    return (input_gradient(discriminator, between).norm(dim=1) - 1).square().mean()
 
 
-def r1_penalty(judge: Judge, real: Tensor) -> Tensor:
-    """Half the mean of |gradient|^2 at real samples, 0-d (Mescheder, Geiger & Nowozin, 2018, arXiv:1801.04406)."""
-    return 0.5 * _gradient(judge, real.float()).square().sum(1).mean()
+def r1_penalty(discriminator: Discriminator, real: Tensor) -> Tensor:
+    """Compute half the mean of |gradient|^2 at real samples (B, ...).
+
+    Mescheder, Geiger & Nowozin, 2018, arXiv:1801.04406, equation 9.
+    """
+    return 0.5 * input_gradient(discriminator, real.float()).square().sum(1).mean()
 
 
-@torch.no_grad()
-def clip_weights(critic: nn.Module, bound: float) -> None:
-    """Bring every parameter into [-bound, bound], in place (Arjovsky et al., 2017, algorithm 1)."""
-    for parameter in critic.parameters():
-        parameter.clamp_(-bound, bound)
+def input_gradient(discriminator: Discriminator, x: Tensor) -> Tensor:
+    """Differentiate each sample's mean logit with respect to the sample: (B, ...) to (B, F), itself differentiable.
 
-
-def _gradient(judge: Judge, x: Tensor) -> Tensor:
-    """Of each sample's mean logit with respect to it: (B, everything else), which a backward pass can go through.
-
-    Its square would underflow in half precision, so that it is computed without.
+    Autocast is off here, because the square of a small gradient underflows in half precision.
     """
     device = x.device.type
     full_precision = torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
     with torch.enable_grad(), full_precision:
         x = x.detach().requires_grad_()
-        (gradient,) = torch.autograd.grad(judge(x).reshape(len(x), -1).mean(1).sum(), x, create_graph=True)
+        logits = discriminator(x).reshape(len(x), -1).mean(1)
+        (gradient,) = torch.autograd.grad(logits.sum(), x, create_graph=True)
     return gradient.flatten(1)
 
 
-def _exact(logits: Tensor) -> Tensor:
-    """Of autocast's half precision none is left: a difference of large means would drown in it."""
+@torch.no_grad()
+def clip_weights(critic: nn.Module, bound: float) -> None:
+    """Clamp every parameter to [-bound, bound], in place (Arjovsky et al., 2017, algorithm 1)."""
+    for parameter in critic.parameters():
+        parameter.clamp_(-bound, bound)
+
+
+def full(logits: Tensor) -> Tensor:
+    """Cast logits to at least float32: a difference of large means loses precision in half."""
     return logits.to(torch.promote_types(logits.dtype, torch.float32))

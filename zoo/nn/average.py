@@ -1,4 +1,4 @@
-"""An exponential moving average of a network's weights, which draws and judges better than the network of the moment."""
+"""Exponential moving average (EMA) of a network's weights. Its samples and scores are better than the current network's."""
 
 import copy
 from collections.abc import Iterable
@@ -10,14 +10,14 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class Average(nn.Module):
-    """Starts as a copy; called as the network is. In the state of a checkpoint its weights stand under `module`.
+    """Starts as a copy of the network and is called like it. In checkpoints its weights are stored under `module`.
 
-    torch's `AveragedModel` asks the device for a counter at every update, which waits for a GPU; timm's `ModelEmaV3` holds a
-    random generator, which neither `deepcopy` nor the meta device takes.
+    torch's `AveragedModel` is not used because it reads a counter from the device at every update, which waits for a GPU.
+    timm's `ModelEmaV3` holds a random generator, which neither `deepcopy` nor the meta device supports.
 
     Args:
-        network: to be averaged.
-        decay: how much of its past the average keeps at an update, in [0, 1).
+        network: the network to average.
+        decay: weight of the old average at each update, in [0, 1).
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
@@ -26,9 +26,9 @@ class Average(nn.Module):
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
-        """Keep `decay` of the average, and take the rest from the network; buffers as parameters, but counters are copied."""
+        """Move parameters and floating-point buffers towards the network's by 1 - `decay`; copy integer buffers."""
         for mine, its in ((self.module.parameters(), network.parameters()), (self.module.buffers(), network.buffers())):
-            numbers = []  # parameters may be sharded where buffers are not, so that one call cannot do both
+            numbers = []  # Parameters may be sharded where buffers are not, so one call cannot update both.
             for a, b in zip(mine, its, strict=True):
                 if a.is_floating_point():
                     numbers.append((a, b))
@@ -37,20 +37,25 @@ class Average(nn.Module):
             if numbers:
                 torch._foreach_lerp_([a for a, _ in numbers], [b for _, b in numbers], 1 - self.decay)
 
+    def norms(self) -> list[_BatchNorm]:
+        """The network's BatchNorm layers, whose statistics do not belong to averaged weights."""
+        return [layer for layer in self.module.modules() if isinstance(layer, _BatchNorm)]
+
     @torch.no_grad()
     def refresh_statistics(self, batches: Iterable[tuple[Tensor, ...]]) -> None:
-        """Let BatchNorm see what the average itself makes of these inputs, each batch as much as another.
+        """Recompute BatchNorm statistics for the averaged weights, weighting all batches of inputs equally.
 
-        Averaged weights make tamer maps than those that were averaged. With the average of their statistics the samples of a
-        short run were grey, and four times as far from real ones (Brock et al., 2019, arXiv:1809.11096: standing statistics).
+        The activations of averaged weights vary less than those of the weights that were averaged. With averaged statistics
+        the samples of a short run were grey, and four times as far from real ones (Brock et al., 2019, arXiv:1809.11096:
+        "standing statistics").
         """
-        norms = [layer for layer in self.module.modules() if isinstance(layer, _BatchNorm)]
+        norms = self.norms()
         if not norms:
             return
         before = [(norm.momentum, norm.training) for norm in norms]
         for norm in norms:
             norm.reset_running_stats()
-            norm.momentum = None  # an even mean
+            norm.momentum = None  # a cumulative average
             norm.train()
         for inputs in batches:
             self(*inputs)

@@ -1,4 +1,4 @@
-"""Checks that networks and systems share."""
+"""Checks of inputs and targets, shared by networks and systems."""
 
 from collections.abc import Sequence
 
@@ -8,49 +8,61 @@ from zoo.errors import ZooError
 
 
 def check_labels(y: Tensor, num_classes: int) -> None:
-    """Refuse labels outside 0..num_classes - 1.
+    """Check that labels lie in 0..num_classes - 1.
 
     Raises:
-        ZooError: naming the range found.
+        ZooError: if one does not.
     """
     low, high = y.aminmax()
     if low < 0 or high >= num_classes:
         raise ZooError(
-            f"labels must lie in 0..{num_classes - 1}, found {int(low)}..{int(high)}: set num_classes or mend the data"
+            f"labels must lie in 0..{num_classes - 1}, found {int(low)}..{int(high)}: set num_classes or fix the data"
         )
 
 
 def check_shape(x: Tensor, input_shape: tuple[int, ...]) -> None:
-    """Refuse inputs (B, ...) of another shape than the network was built for; costs no synchronisation.
+    """Check that inputs (B, ...) have the shape the network was built for. This does not wait for the device.
 
     Raises:
-        ZooError: naming both shapes.
+        ZooError: if they do not.
     """
     if tuple(x.shape[1:]) != tuple(input_shape):
         raise ZooError(f"the network was built for inputs of shape {tuple(input_shape)}, got {tuple(x.shape[1:])}")
 
 
 def check_range(x: Tensor) -> None:
-    """Refuse images outside [0, 1].
+    """Check that images lie in [0, 1].
 
     Raises:
-        ZooError: naming the range found.
+        ZooError: if a pixel does not.
     """
     low, high = x.aminmax()
-    if not (low >= 0 and high <= 1):  # not a number is neither
+    if not (low >= 0 and high <= 1):  # written so that NaN is refused too
         raise ZooError(f"images must lie in [0, 1], found {low:.2f}..{high:.2f}: set data.normalize to false")
 
 
 def check_halves(input_shape: Sequence[int], times: int) -> None:
-    """Refuse images that do not halve evenly.
+    """Check that images (C, H, W) can be halved `times` times without a remainder.
 
     Raises:
-        ZooError: naming the size.
+        ZooError: if they cannot.
     """
     if len(input_shape) != 3:
-        raise ZooError(f"images (C, H, W) are halved, got {tuple(input_shape)}")
+        raise ZooError(f"expected images (C, H, W), got {tuple(input_shape)}")
     if any(size < 2**times or size % 2**times for size in input_shape[1:]):
         raise ZooError(
             f"images are halved {times} times, so that sides must be multiples of {2**times} pixels, "
             f"got {input_shape[1]}x{input_shape[2]}: halve fewer times, or set data.size"
         )
+
+
+def check_sizes(latent_dim: int, widths: Sequence[int]) -> None:
+    """Refuse a network without inputs, without layers, or with empty layers.
+
+    Raises:
+        ZooError: naming the argument.
+    """
+    if latent_dim < 1:
+        raise ZooError(f"latent_dim must be at least 1, got {latent_dim}")
+    if not widths or min(widths) < 1:
+        raise ZooError(f"widths must be one or more positive numbers, got {list(widths)}")

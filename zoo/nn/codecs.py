@@ -1,6 +1,6 @@
-"""Encoders from images to vectors, and decoders back: dense ("mlp") and convolutional ("conv").
+"""Encoders from images to vectors and decoders back, dense ("mlp") or convolutional ("conv").
 
-Shapes: B batch, C channels, H height, W width, Z numbers of the code.
+Shapes: B batch, C channels, H height, W width, Z code size.
 """
 
 import math
@@ -15,10 +15,15 @@ from zoo.nn.activations import Activation
 from zoo.nn.activations import activation as nonlinearity
 
 Architecture = Literal["mlp", "conv"]
+# defaults of the autoencoders
+ARCHITECTURE: Architecture = "mlp"
+WIDTHS = (256,)
+ACTIVATION: Activation = "relu"
+LATENT_DIM = 64
 
 
 class Trunk(NamedTuple):
-    """The part of an encoder before its last layer."""
+    """The layers of an encoder without its output layer."""
 
     layers: nn.Sequential  # (B, C, H, W) to (B, num_features)
     num_features: int
@@ -29,15 +34,15 @@ def trunk(
     input_shape: Sequence[int],
     widths: Sequence[int],
     hidden: int | None = None,
-    activation: Activation = "relu",
+    activation: Activation = ACTIVATION,
 ) -> Trunk:
-    """Images (B, C, H, W) to features, the activation after each layer.
+    """Build the layers from images (B, C, H, W) to features (B, num_features), each followed by the activation.
 
-    "mlp": a hidden layer for each of `widths`; none leaves the pixels. "conv": for each a 3x3 convolution of stride 2, which
-    halves the picture (rounded up), with so many channels; then, if given, a dense layer with `hidden` units.
+    "mlp": one dense layer per width. Without widths the features are the pixels. "conv": one 3x3 convolution of stride 2 per
+    width, with that many channels. Each halves the image, rounding up. With `hidden`, a dense layer of that width follows.
 
     Raises:
-        ZooError: as `check_codec`.
+        ZooError: if `check_codec` rejects the arguments.
     """
     check_codec(architecture, input_shape, widths, hidden)
     if architecture == "mlp":
@@ -56,12 +61,14 @@ def decoder(
     widths: Sequence[int],
     output_shape: Sequence[int],
     hidden: int | None = None,
-    activation: Activation = "relu",
+    activation: Activation = ACTIVATION,
 ) -> nn.Sequential:
-    """The way back, arguments as for the encoder, `widths` read from their end: codes (B, Z) to images (B, C, H, W), any range.
+    """Build a decoder that mirrors `trunk`: codes (B, Z) to images (B, C, H, W), of any range.
+
+    The arguments are those of the encoder, so the widths are used in reverse order.
 
     Raises:
-        ZooError: as `check_codec`.
+        ZooError: if `check_codec` rejects the arguments.
     """
     check_codec(architecture, output_shape, widths, hidden)
     if architecture == "mlp":
@@ -73,32 +80,32 @@ def decoder(
     layers: list[nn.Module] = [*_dense(dims, activation), nn.Unflatten(1, start)]
     sizes = halvings(output_shape, len(widths))[::-1]
     for (fan_in, fan_out), (height, width) in zip(pairwise([*reversed(widths), output_shape[0]]), sizes[1:], strict=True):
-        # out = 2 in for a kernel of 4, 2 in - 1 for one of 3: so every size is reached that the encoder's halving left behind
+        # a kernel of 4 doubles the size n to 2n, a kernel of 3 gives 2n - 1: together they undo every rounded-up halving
         kernel = 4 - height % 2, 4 - width % 2
         layers += [nn.ConvTranspose2d(fan_in, fan_out, kernel, stride=2, padding=1), nonlinearity(activation)]
     return nn.Sequential(*layers[:-1])
 
 
 def check_codec(architecture: str, input_shape: Sequence[int], widths: Sequence[int], hidden: int | None = None) -> None:
-    """Refuse an architecture that cannot be built.
+    """Check that an encoder and a decoder can be built.
 
     Raises:
-        ZooError: naming the argument.
+        ZooError: if an argument is out of range, or the image is too small.
     """
     check_choice("architecture", architecture, get_args(Architecture))
     if not all(width >= 1 for width in widths):
         raise ZooError(f"widths must be positive, got {list(widths)}")
     if hidden is not None and (hidden < 1 or architecture == "mlp"):
-        raise ZooError(f"hidden is the width of a dense layer after convolutions, 1 or more, got {hidden} ({architecture})")
+        raise ZooError(f"hidden is the width of a dense layer after convolutions, at least 1, got {hidden} for {architecture}")
     if len(input_shape) != 3:
         raise ZooError(f"an autoencoder needs images (C, H, W), got {tuple(input_shape)}")
     if architecture == "conv":
         if not widths:
-            raise ZooError("a convolutional autoencoder needs at least one of widths")
+            raise ZooError("a convolutional autoencoder needs at least one width")
         if min(input_shape[1:]) < (smallest := 2 ** len(widths)):
             raise ZooError(
                 f"{len(widths)} widths halve an image {len(widths)} times, which needs {smallest}x{smallest} pixels or more, "
-                f"got {tuple(input_shape)}: give fewer widths"
+                f"got {tuple(input_shape)}: use fewer widths"
             )
 
 
@@ -107,12 +114,12 @@ def _dense(dims: Sequence[int], activation: Activation) -> list[nn.Module]:
 
 
 def _smallest(shape: Sequence[int], widths: Sequence[int]) -> tuple[int, int, int]:
-    """Channels, height and width after the last convolution."""
+    """Return channels, height and width after the last convolution."""
     return (widths[-1], *halvings(shape, len(widths))[-1])
 
 
 def halvings(shape: Sequence[int], num_halvings: int) -> list[tuple[int, int]]:
-    """(H, W) of an image (C, H, W) before and after each of `num_halvings` halvings, rounded up."""
+    """Return (H, W) of an image (C, H, W) before the first halving and after each one, rounding up."""
     sizes = [(shape[1], shape[2])]
     while len(sizes) <= num_halvings:
         height, width = sizes[-1]

@@ -1,6 +1,6 @@
-"""Layers of progressive GAN and StyleGAN: an equalised learning rate, pixel norm, and what a batch says of its variety.
+"""Layers of progressive GAN and StyleGAN: equalised learning rate, pixel norm, minibatch deviation.
 
-Karras et al., 2018, arXiv:1710.10196. Shapes: B batch, C channels, H W maps.
+Karras et al., 2018, arXiv:1710.10196. Shapes: B batch, C channels, H height, W width, G group size.
 """
 
 import math
@@ -11,14 +11,14 @@ from torch import Tensor, nn
 
 
 class EqualizedLinear(nn.Module):
-    """A dense layer whose weights are N(0, 1) and scaled when used, so that every layer learns at the same pace (section 4.1).
+    """Dense layer with weights from N(0, 1), scaled in the forward pass, so that all layers learn at one pace (section 4.1).
 
     Args:
-        in_features: of the input.
-        out_features: of the output.
-        gain: of the activation after it; 1 after the last layer.
-        bias: what biases start from.
-        lr_scale: how fast this layer learns beside the others.
+        in_features: size of the input.
+        out_features: size of the output.
+        gain: gain of the activation that follows; 1 for the last layer.
+        bias: initial value of the biases.
+        lr_scale: this layer's learning rate, relative to the other layers'.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class EqualizedLinear(nn.Module):
 
 
 class EqualizedConv2d(nn.Module):
-    """The same of a convolution that keeps the size of maps: (B, C, H, W) to (B, C', H, W)."""
+    """Convolution with equalised learning rate that keeps the size of maps: (B, C, H, W) to (B, C', H, W)."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, gain: float = math.sqrt(2)) -> None:
         super().__init__()
@@ -47,16 +47,16 @@ class EqualizedConv2d(nn.Module):
 
 
 class PixelNorm(nn.Module):
-    """Each pixel's channels, or each sample's numbers, to a mean square of 1 (section 4.2)."""
+    """Scale the channels of each pixel, or the features of each sample, to a mean square of 1 (section 4.2)."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x * torch.rsqrt(x.float().square().mean(1, keepdim=True) + 1e-8).to(x.dtype)
 
 
 class MinibatchStd(nn.Module):
-    """Another channel with the mean deviation within groups of the batch: (B, C, H, W) to (B, C + 1, H, W) (section 3).
+    """Append a channel with the mean standard deviation within groups of the batch: (B, C, H, W) to (B, C + 1, H, W).
 
-    A batch that groups do not divide is one group.
+    Section 3. A batch that does not divide into groups forms one group.
     """
 
     def __init__(self, group: int = 4) -> None:

@@ -11,15 +11,17 @@ Init = Literal["default", "he", "xavier", "lecun"]
 
 
 def initialise(module: nn.Module, name: Init, activation: Activation = "relu") -> None:
-    """Draw every linear layer's weights anew, biases 0, with the variance the scheme asks for.
+    """Draw the weights of every linear layer from a normal distribution and set its bias to 0.
 
-    - he (2015, arXiv:1502.01852): gain^2 / fan_in, where a ReLU's gain^2 is 2
-    - xavier (Glorot & Bengio, 2010): 2 gain^2 / (fan_in + fan_out), where tanh's gain is 5/3
-    - lecun (1998): 1 / fan_in
-    - default: left as PyTorch draws them, with 0.41 of He's deviation
+    The variance depends on the scheme:
+
+    - he (He et al., 2015, arXiv:1502.01852): gain^2 / fan_in; the gain^2 of a ReLU is 2
+    - xavier (Glorot & Bengio, 2010): 2 gain^2 / (fan_in + fan_out); the gain of tanh is 5/3
+    - lecun (LeCun et al., 1998): 1 / fan_in
+    - default: PyTorch's own weights are kept; their deviation is 0.41 of He's for a ReLU
 
     Raises:
-        ZooError: for an unknown name.
+        ZooError: if the name is unknown.
     """
     check_choice("init", name, get_args(Init))
     if name == "default":

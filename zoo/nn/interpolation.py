@@ -1,6 +1,6 @@
-"""Ways from one code to another.
+"""Interpolation between codes.
 
-Shapes: Z numbers of a code, S steps.
+Shapes: Z code size, S steps, P pairs.
 """
 
 import torch
@@ -8,16 +8,16 @@ from torch import Tensor
 
 
 def linear(a: Tensor, b: Tensor, num_steps: int) -> Tensor:
-    """The straight way from a (Z,) to b (Z,), both included: (S, Z)."""
+    """Interpolate on the straight line from a (Z,) to b (Z,), both included: (S, Z)."""
     share = torch.linspace(0, 1, num_steps, device=a.device)[:, None]
     return (1 - share) * a + share * b
 
 
 def spherical(a: Tensor, b: Tensor, num_steps: int) -> Tensor:
-    """The way on the great circle, lengths changing evenly: (S, Z) (White, 2016, arXiv:1609.04468).
+    """Interpolate on the great circle from a (Z,) to b (Z,), with the norm changing linearly: (S, Z).
 
-    Draws of a Gaussian of many dimensions lie near a sphere; the straight way leaves it. Codes in the same or opposite
-    direction, or without one, have no one great circle: then the way is straight.
+    Samples of a Gaussian in many dimensions lie near a sphere, which the straight line leaves (White, 2016, arXiv:1609.04468).
+    Parallel or zero codes define no unique great circle. They are interpolated on the straight line.
     """
     cosine = a @ b / (a.norm() * b.norm()).clamp(min=1e-12)
     if cosine.abs() > 1 - 1e-6 or not a.any() or not b.any():
@@ -29,5 +29,5 @@ def spherical(a: Tensor, b: Tensor, num_steps: int) -> Tensor:
 
 
 def both_ways(z: Tensor, num_steps: int) -> Tensor:
-    """Two rows for each pair of codes (2 P, Z), neighbours in it: straight, and on the great circle: (2 P, S, Z)."""
+    """Interpolate between neighbouring codes (2 P, Z), for each pair first linearly and then spherically: (2 P, S, Z)."""
     return torch.stack([way(a, b, num_steps) for a, b in zip(z[::2], z[1::2], strict=True) for way in (linear, spherical)])

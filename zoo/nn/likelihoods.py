@@ -1,6 +1,6 @@
-"""What a decoder's output says of an image: likelihoods of pixels, in nats.
+"""Likelihoods of pixels given a decoder's output, in nats.
 
-Shapes: B batch, C H W image. `output` is what a network gives, of any range.
+Shapes: C channels, H height, W width. `output` is a network's output, of any range.
 """
 
 import math
@@ -13,29 +13,28 @@ from torch import Tensor
 from zoo.errors import check_choice
 
 Likelihood = Literal["bernoulli", "continuous_bernoulli", "gaussian"]
-
-
-LEAST_LOGVAR = math.log(1 / 255**2 / 12)  # what rounding to 8 bits adds
-LARGEST_LOGIT = 2 * 255  # a continuous Bernoulli of this logit has its mean half a step of 8 bits away from 0 or 1
+LEAST_LOGVAR = math.log(1 / 255**2 / 12)  # the variance of rounding to 8 bits
+LARGEST_LOGIT = 2 * 255  # a continuous Bernoulli with this logit has its mean half an 8-bit step away from 0 or 1
 
 
 def check_likelihood(likelihood: str) -> None:
-    """Refuse the name of no likelihood.
+    """Check the name of a likelihood.
 
     Raises:
-        ZooError: naming those there are.
+        ZooError: if it is unknown.
     """
     check_choice("likelihood", likelihood, get_args(Likelihood))
 
 
 def negative_log_likelihood(likelihood: Likelihood, output: Tensor, x: Tensor, logvar: Tensor | None = None) -> Tensor:
-    """-log p(x | output) in nats, summed over pixels: (..., C, H, W) and images that broadcast with it to (...).
+    """Compute -log p(x | output) in nats, summed over pixels: (..., C, H, W) and images x that broadcast to it, to (...).
 
-    "bernoulli": `output` are logits. A likelihood of binary pixels only; on grey ones it is the customary score, and no bound
-    on log p(x). "continuous_bernoulli" (Loaiza-Ganem & Cunningham, 2019, arXiv:1907.06845) is one of pixels in [0, 1];
-    logits approach LARGEST_LOGIT at most, or pixels of exactly 0 or 1 would have a density without bound.
-    "gaussian": `output` is the mean, `logvar` the logarithm of the variance, one number; None is a variance of 1. It counts for
-    LEAST_LOGVAR at least, or images that can be copied would have a density without bound.
+    - "bernoulli": `output` holds logits. This is a likelihood of binary pixels only. On grey pixels it is a customary score,
+      not a bound on log p(x).
+    - "continuous_bernoulli" (Loaiza-Ganem & Cunningham, 2019, arXiv:1907.06845): `output` holds logits; pixels lie in [0, 1].
+      Logits are bounded smoothly by LARGEST_LOGIT, because the density of pixels at exactly 0 or 1 is unbounded otherwise.
+    - "gaussian": `output` is the mean and `logvar` the logarithm of the variance, one number for all pixels. None is a variance
+      of 1. `logvar` is clamped to LEAST_LOGVAR, because the density of perfectly copied images is unbounded otherwise.
     """
     if likelihood == "bernoulli":
         nll = F.binary_cross_entropy_with_logits(output, x.expand_as(output), reduction="none")
@@ -50,7 +49,7 @@ def negative_log_likelihood(likelihood: Likelihood, output: Tensor, x: Tensor, l
 
 
 def mean_image(likelihood: Likelihood, output: Tensor) -> Tensor:
-    """E[x | output] (..., C, H, W), in [0, 1]."""
+    """Compute the expected image E[x | output]: (..., C, H, W), in [0, 1]."""
     if likelihood == "bernoulli":
         return torch.sigmoid(output)
     if likelihood == "continuous_bernoulli":
@@ -62,21 +61,24 @@ def mean_image(likelihood: Likelihood, output: Tensor) -> Tensor:
 
 
 def bits_per_dim(likelihood: Likelihood, nats: Tensor, num_dims: int) -> Tensor:
-    """Nats of whole images as bits per pixel and channel.
+    """Convert nats of whole images to bits per pixel and channel.
 
-    Densities are taken of pixels in [0, 1] that have 256 steps, so that 8 bits are added; without dequantisation noise this
-    is a score, not a bound (Theis, van den Oord & Bethge, 2016, arXiv:1511.01844).
+    Densities are those of pixels in [0, 1] with 256 levels, so 8 bits are added. Without dequantisation noise the result is a
+    score, not a bound (Theis, van den Oord & Bethge, 2016, arXiv:1511.01844).
     """
     return nats / (num_dims * math.log(2)) + (0 if likelihood == "bernoulli" else 8)
 
 
 def _bounded(logits: Tensor) -> Tensor:
-    """Smoothly, so that every logit keeps a gradient."""
+    """Bound logits smoothly, so that every logit keeps a gradient."""
     return LARGEST_LOGIT * torch.tanh(logits.float() / LARGEST_LOGIT)
 
 
 def _log_normaliser(logits: Tensor) -> Tensor:
-    """Log of 2 artanh(1 - 2p) / (1 - 2p), which is l / tanh(l / 2) in logits l. torch's clamps p: it stops at |l| = 15.9."""
+    """Compute log(2 artanh(1 - 2p) / (1 - 2p)), which is log(l / tanh(l / 2)) for logits l.
+
+    torch.distributions clamps p and therefore stops at |l| = 15.9.
+    """
     small = logits.abs() < 0.1
     safe = torch.where(small, 1.0, logits)
     return torch.where(small, math.log(2) + logits**2 / 12 - 7 * logits**4 / 1440, torch.log(safe / torch.tanh(safe / 2)))

@@ -1,4 +1,4 @@
-"""How much of the picture each layer of a network sees."""
+"""Receptive fields: how much of the image each layer of a network sees."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -13,28 +13,29 @@ _aten = torch.ops.aten
 
 
 class Field(NamedTuple):
-    """What one value of a map sees, in pixels of the input, by height and width."""
+    """Receptive field of one value of a feature map, in pixels of the input, as (height, width)."""
 
     jump: tuple[int, int]  # distance between the centres of two neighbours
     size: tuple[int, int]
 
 
 class LayerField(NamedTuple):
-    """A layer's output."""
+    """Receptive field of a layer's output."""
 
-    layer: str
-    maps: tuple[int, int]  # height and width
+    layer: str  # dotted name of the module
+    maps: tuple[int, int]  # height and width of the feature maps
     jump: tuple[int, int]
     field: tuple[int, int]
 
 
 def receptive_fields(net: nn.Module, input_shape: Sequence[int]) -> list[LayerField]:
-    """The receptive field after every convolution and pool of `net`, for an image (C, H, W).
+    """Compute the receptive field after every convolution and pool of `net`, for an image (C, H, W).
 
-    Along a path, a kernel of k pixels with dilation d widens the field by (k - 1) d times the jump of its input, and its stride
-    multiplies the jump (Araujo, Norris & Sim, 2019, doi:10.23915/distill.00021). Where paths meet, the widest counts; a gate
-    computed from the whole picture (squeeze-and-excitation) does not. The operators themselves are followed, so that any
-    network will do; nothing is computed. Fields may exceed the picture: padding is counted.
+    A kernel of k pixels with dilation d widens the field by (k - 1) d times the jump of its input. Its stride multiplies the
+    jump (Araujo, Norris & Sim, 2019, doi:10.23915/distill.00021). Where paths meet, the widest field counts. Gates computed
+    from the whole image (squeeze-and-excitation) are ignored. Fields include padding, so they may exceed the image.
+
+    The function runs the network once and follows torch's operators, so it works for any network.
     """
     rows: list[LayerField] = []
     tracker = _Tracker()
@@ -51,7 +52,7 @@ def receptive_fields(net: nn.Module, input_shape: Sequence[int]) -> list[LayerFi
     for name, module in net.named_modules():
         if isinstance(module, _LAYERS):
             hooks.append(module.register_forward_hook(record(name)))
-    modes = {module: module.training for module in net.modules()}  # parts may be frozen
+    modes = {module: module.training for module in net.modules()}  # frozen parts may be in evaluation mode
     try:
         with torch.no_grad(), tracker:
             device = next(net.parameters()).device
@@ -67,7 +68,7 @@ def receptive_fields(net: nn.Module, input_shape: Sequence[int]) -> list[LayerFi
 
 
 class _Tracker(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch does not annotate its base
-    """Carries the field of every tensor from operator to operator."""
+    """Follows the receptive field of every tensor from operator to operator."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # likewise
@@ -99,7 +100,7 @@ class _Tracker(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch doe
         if operator in (_aten._adaptive_avg_pool2d, _aten.adaptive_max_pool2d):
             (height, width), (rows, columns) = args[0].shape[-2:], args[1]
             if rows == columns == 1:
-                return None  # the whole picture from here on
+                return None  # global pooling: everything after it sees the whole image
             return _slide(widest, (_widest(height, rows), _widest(width, columns)), (height // rows, width // columns), 1)
         if operator is _aten.mean:
             return None
@@ -110,7 +111,7 @@ class _Tracker(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch doe
 
 
 def _widest(extent: int, parts: int) -> int:
-    """The widest window of an adaptive pool, whose windows differ where `parts` does not divide `extent`."""
+    """Return the widest window of an adaptive pool. Windows differ if `parts` does not divide `extent`."""
     return max(-(-(part + 1) * extent // parts) - part * extent // parts for part in range(parts))
 
 

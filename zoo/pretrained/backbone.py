@@ -1,4 +1,4 @@
-"""Any image classifier of timm or torchvision, by name."""
+"""Image classifiers from timm and torchvision, by name."""
 
 import difflib
 import urllib.request
@@ -28,18 +28,24 @@ def build_backbone(
     dropout: float | None = None,
     drop_path: float | None = None,
 ) -> nn.Module:
-    """A network (B, C, H, W) to logits (B, K), of timm where it has the name, else of torchvision ("torchvision/" asks there).
+    """Build a network from images (B, C, H, W) to logits (B, K).
 
-    With `stem="small"` the first convolution becomes 3x3 with stride 1 and the pool behind it goes, so that pictures of 28 to
-    64 pixels keep their detail. With `pretrained` it starts from the weights that the library's hub holds; new are the last
-    layer where K differs, and a small stem. In training a network with auxiliary heads returns (logits, auxiliary logits, ...).
+    In training, a network with auxiliary heads returns (logits, auxiliary logits, ...).
 
-    `dropout` stands before the last layer; `drop_path` is the chance that a residual branch is left out (Huang et al., 2016,
-    arXiv:1603.09382), of timm's networks only. None: as the network's authors had it.
+    Args:
+        name: searched in timm first, then in torchvision. The prefix "torchvision/" searches in torchvision only.
+        input_shape: (C, H, W).
+        num_classes: K.
+        pretrained: start from the library's pretrained weights. The last layer is new if K differs, and so is a small stem.
+        stem: "small" makes the first convolution 3x3 with stride 1 and removes the pool after it, so that images of 28 to 64
+            pixels keep their detail.
+        dropout: probability before the last layer. None: as in the original network.
+        drop_path: probability of skipping a residual branch (Huang et al., 2016, arXiv:1603.09382), for networks from timm
+            only. None: as in the original network.
 
     Raises:
-        ZooError: for a name that neither library has, an argument that this network lacks, or an image it cannot take.
-        MissingFileError: if its weights are not on this machine and can't be fetched.
+        ZooError: if neither library has the name, the network lacks an argument, or the image is too small or too large.
+        MissingFileError: if the pretrained weights are not on this machine and cannot be downloaded.
     """
     check_choice("stem", stem, get_args(Stem))
 
@@ -53,11 +59,11 @@ def build_backbone(
         return net
 
     def fits(shape: Sequence[int]) -> bool:
-        """Whether an image passes, auxiliary heads included; on the meta device, where nothing is computed."""
+        """Return whether an image passes, auxiliary heads included. On the meta device nothing is computed."""
         with torch.device("meta"), torch.no_grad():
             try:
                 build(shape, pretrained=False).train()(torch.empty(2, *shape))
-            except (RuntimeError, AssertionError):  # how torch and timm say that maps or patches run out
+            except (RuntimeError, AssertionError):  # torch and timm raise these if feature maps or patches become too small
                 return False
             return True
 
@@ -71,22 +77,22 @@ def build_backbone(
 
 
 def pretrained_statistics(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and deviation per channel, in [0, 1], of the pictures that a backbone's pretrained weights expect."""
+    """Return the mean and deviation per channel with which the pretrained weights expect images in [0, 1] to be normalised."""
     config = timm.get_pretrained_cfg(name) if _is_timm(name) else None
     return (config.mean, config.std) if config is not None else (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
 
 
 def _is_timm(name: str) -> bool:
-    """Which library a name is of.
+    """Return whether a name belongs to timm, rather than to torchvision.
 
     Raises:
-        ZooError: with the nearest names, if it is of neither.
+        ZooError: if it belongs to neither. The message suggests similar names.
     """
     bare = name.removeprefix("torchvision/")
     if bare == name and timm.is_model(name):
         try:
             timm.get_pretrained_cfg(name)
-        except RuntimeError as error:  # resnet18.a2_in1k
+        except RuntimeError as error:  # an unknown tag, for example resnet18.a2_in1k
             network = name.partition(".")[0]
             tags = ", ".join(timm.list_pretrained(f"{network}.*")) or network
             raise ZooError(f"timm has {network}, but no weights {name!r}: choose one of {tags}") from error
@@ -103,26 +109,28 @@ def _from_timm(
     name: str, shape: Sequence[int], num_classes: int, pretrained: bool, dropout: float | None, drop_path: float | None
 ) -> nn.Module:
     config = timm.get_pretrained_cfg(name)
-    arguments: dict[str, Any] = {"drop_rate": dropout, "drop_path_rate": drop_path}  # timm leaves out what is None
+    arguments: dict[str, Any] = {"drop_rate": dropout, "drop_path_rate": drop_path}  # timm ignores None
     if config is not None and config.fixed_input_size:
-        arguments["img_size"] = tuple(shape[1:])  # patches have positions
+        arguments["img_size"] = tuple(shape[1:])  # the number of position embeddings depends on it
     pretrained = pretrained and initial_weights_wanted()
     if pretrained:
         if config is None or not config.has_weights:
-            raise ZooError(f"timm has no pretrained weights for {name}: leave pretrained out, or choose another backbone")
+            raise ZooError(f"timm has no pretrained weights for {name}: set pretrained to false, or choose another backbone")
         if config.hf_hub_id and (path := _on_hub(name, config.hf_hub_id)):
-            arguments["pretrained_cfg_overlay"] = {"file": str(path)}  # asks nobody
+            arguments["pretrained_cfg_overlay"] = {"file": str(path)}  # needs no network
     try:
         return timm.create_model(name, pretrained=pretrained, num_classes=num_classes, in_chans=shape[0], **arguments)
     except TypeError as error:
-        raise ZooError(f"{name} does not take one of dropout, drop_path: leave it out ({error})") from error
+        raise ZooError(f"{name} does not support dropout or drop_path: remove the one you set ({error})") from error
 
 
 def _on_hub(name: str, repo: str) -> Path | None:
-    """The weights in the hub's cache, or None where the hub is ready to give them.
+    """Return the path of weights in the hub's cache, or None if the hub can be reached to download them.
+
+    The check is made first because without a network the download itself retries for minutes.
 
     Raises:
-        MissingFileError: if neither; without a network the download itself would retry for minutes.
+        MissingFileError: if the weights are not in the cache and the hub cannot be reached.
     """
     from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
     from huggingface_hub.constants import HF_HUB_CACHE
@@ -135,16 +143,16 @@ def _on_hub(name: str, repo: str) -> Path | None:
     try:
         get_hf_file_metadata(hf_hub_url(repo, "model.safetensors"), timeout=10)
     except EntryNotFoundError:
-        return None  # older ones have another file; the hub is there
-    except (OSError, *HfHubHTTPError.__bases__) as error:  # type: ignore[misc]  # its base: the HTTP library of this version
+        return None  # the hub answered; older repositories have only pytorch_model.bin
+    except (OSError, *HfHubHTTPError.__bases__) as error:  # type: ignore[misc]  # the base depends on the hub's HTTP library
         raise _no_weights(name, Path(HF_HUB_CACHE) / f"models--{repo.replace('/', '--')}", error) from error
     return None
 
 
 def _no_weights(name: str, path: Path, error: Exception) -> MissingFileError:
     return MissingFileError(
-        f"the pretrained weights of {name} are not at {path}, and could not be fetched ({type(error).__name__}): "
-        "run once with a network, copy them there from a machine that has them, or set model.pretrained false"
+        f"the pretrained weights of {name} are not at {path}, and could not be downloaded ({type(error).__name__}): "
+        "run once with a network, copy them there from another machine, or set model.pretrained false"
     )
 
 
@@ -155,38 +163,43 @@ def _from_torchvision(
     if shape[0] != 3:
         raise ZooError(f"torchvision's {bare} takes RGB images, got {shape[0]} channel(s): set data.rgb true")
     if drop_path is not None:
-        raise ZooError(f"torchvision's {bare} has no drop_path: leave it out")
+        raise ZooError(f"torchvision's {bare} has no drop_path: remove it")
     arguments: dict[str, Any] = {} if dropout is None else {"dropout": dropout}
     if bare in ("googlenet", "inception_v3"):
-        # both scale their inputs as their weights expect; GoogLeNet's 5x5 branches are 3x3, a mistake these were trained with
+        # transform_input rescales inputs as the pretrained weights expect. GoogLeNet's 5x5 branches are 3x3 by mistake, and its
+        # weights were trained with that: https://github.com/pytorch/vision/issues/906
         arguments |= {"aux_logits": True, "init_weights": not pretrained, "transform_input": pretrained}
     try:
         net = torchvision.models.get_model(bare, weights=None, num_classes=num_classes, **arguments)
     except TypeError as error:
-        raise ZooError(f"torchvision's {bare} does not take dropout: leave it out") from error
+        raise ZooError(f"torchvision's {bare} does not support dropout: remove it") from error
     if pretrained and initial_weights_wanted():
         _load_torchvision(net, bare)
     return net
 
 
 def _load_torchvision(net: nn.Module, name: str) -> None:
+    """Load the pretrained weights whose shapes fit; the last layer's do not if K differs."""
     weights = torchvision.models.get_model_weights(name).DEFAULT
     path = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
     if not path.is_file():
         try:
             urllib.request.urlopen(urllib.request.Request(weights.url, method="HEAD"), timeout=10).close()
-        except OSError as error:  # URLError is one
+        except OSError as error:  # URLError is a subclass
             raise _no_weights(name, path, error) from error
     state, own = weights.get_state_dict(progress=False, check_hash=True), net.state_dict()
     net.load_state_dict({k: v for k, v in state.items() if k in own and own[k].shape == v.shape}, strict=False)
 
 
 def _shrink_stem(net: nn.Module, name: str) -> None:
+    """Replace the first convolution by a 3x3 one with stride 1, and remove the pool after it."""
     convolutions = [(path, module) for path, module in net.named_modules() if isinstance(module, nn.Conv2d)]
     pools = [path for path, module in net.named_modules() if isinstance(module, nn.MaxPool2d)]
     path, first = convolutions[0]
     if first.stride == (1, 1):
-        raise ZooError(f"{name} has no stem to shrink, its first convolution has stride 1: leave stem at 'standard'")
+        raise ZooError(
+            f"the first convolution of {name} already has stride 1, so its stem cannot shrink: set stem to 'standard'"
+        )
     new = nn.Conv2d(first.in_channels, first.out_channels, 3, padding=1, bias=first.bias is not None)
     nn.init.kaiming_normal_(new.weight, mode="fan_out", nonlinearity="relu")
     net.set_submodule(path, new)

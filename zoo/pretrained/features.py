@@ -1,4 +1,4 @@
-"""Features of images for distances between distributions, by networks that have a name."""
+"""Features of images in named networks, for distances between distributions."""
 
 import torch
 import torch.nn.functional as F
@@ -13,15 +13,15 @@ INCEPTION = "inception"
 
 
 class ClassifierFeatures(nn.Module):
-    """What a published classifier of the zoo hands to its last layer: images (B, C, H, W) in [0, 1] to (B, F).
+    """The inputs to the last layer of a published classifier of the zoo: images (B, C, H, W) in [0, 1] to (B, F).
 
-    Images are brought to the classifier's size, colours and normalisation.
+    Images are converted to the classifier's size, number of channels and normalisation.
 
     Args:
         weights: the name of published weights of an image classifier, see `zoo list`.
 
     Raises:
-        ZooError: for weights that are not published, or not of an image classifier with a linear last layer.
+        ZooError: if the weights are not published, or not those of an image classifier with a linear last layer.
     """
 
     mean: Tensor
@@ -43,7 +43,7 @@ class ClassifierFeatures(nn.Module):
         self.eval()
 
     def train(self, mode: bool = True) -> "ClassifierFeatures":
-        """Stay in evaluation mode: a metric is no part of what is trained."""
+        """Stay in evaluation mode: a metric is not trained."""
         return super().train(False)
 
     @torch.no_grad()
@@ -63,7 +63,7 @@ class ClassifierFeatures(nn.Module):
 
 
 class InceptionFeatures(nn.Module):
-    """What Inception v3 sees, as FID's authors converted it: images (B, C, H, W) in [0, 1], grey or coloured, to (B, 2048).
+    """Features of Inception v3 as the authors of FID converted it: images (B, 1 or 3, H, W) in [0, 1] to (B, 2048).
 
     Raises:
         MissingPackageError: without torch-fidelity.
@@ -85,15 +85,15 @@ class InceptionFeatures(nn.Module):
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
-        return self.net((255 * x.expand(-1, 3, -1, -1)).round().byte())  # cut off, samples alone would be darker
+        return self.net((255 * x.expand(-1, 3, -1, -1)).round().byte())  # truncation would darken samples, but not real images
 
     def last(self, features: Tensor) -> Tensor:
-        """Logits without bias, as the Inception Score takes them: (B, 1008)."""
+        """Return logits without the bias, as the Inception Score uses them: (B, 1008)."""
         return features @ self.net.fc.weight.T
 
 
 def extractor_of(name: str) -> ClassifierFeatures | InceptionFeatures:
-    """The network of a name: "inception", or published weights of a classifier.
+    """Build a network by its name: "inception", or published weights of a classifier.
 
     Raises:
         ImportError, OSError: as `InceptionFeatures`.
@@ -103,11 +103,11 @@ def extractor_of(name: str) -> ClassifierFeatures | InceptionFeatures:
 
 
 def frechet_distance(extractor: str) -> FrechetInceptionDistance:
-    """A metric over images in [0, 1]: `update(images, real=True or False)`, then `compute()`.
+    """Build a metric over images in [0, 1]: `update(images, real=True or False)`, then `compute()`.
 
-    The Frechet distance of Gaussians fitted to features (Heusel et al., 2017, arXiv:1706.08500). It is FID only where
-    `extractor` is "inception", whose weights torch-fidelity downloads; else it is the name of published weights. It is biased
-    in the number of images: compare at the same number only, and with the distance of real images from real ones.
+    It is the Frechet distance of Gaussians fitted to features (Heusel et al., 2017, arXiv:1706.08500), and FID only if
+    `extractor` is "inception", whose weights torch-fidelity downloads. The number of images biases it: compare at the same
+    number only, and with the distance between real images.
 
     Raises:
         ImportError, OSError, ValueError: as `extractor_of`.
@@ -116,5 +116,5 @@ def frechet_distance(extractor: str) -> FrechetInceptionDistance:
 
 
 def distance_name(extractor: str) -> str:
-    """What the distance may be called: "fid" with Inception only."""
+    """Name the distance: "fid" for Inception only."""
     return "fid" if extractor == INCEPTION else f"fd_{extractor}"

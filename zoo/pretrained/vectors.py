@@ -1,4 +1,4 @@
-"""Word vectors that others trained, as an embedding to start from."""
+"""Pretrained word vectors as the initial embedding."""
 
 from pathlib import Path
 
@@ -9,21 +9,32 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from zoo.errors import MissingFileError, ZooError
+from zoo.training.reporting import facts
+from zoo.training.system import System
+
+
+class EmbedsTokens(System):
+    """A system that may start with an embedding of tokens."""
+
+    @property
+    def embedding(self) -> nn.Embedding | None:
+        """The embedding, or None if the inputs are not tokens."""
+        raise NotImplementedError(f"{type(self).__name__} has to define embedding")
 
 
 class PretrainedVectors(Callback):
-    """Fills the embedding's rows of words that a GloVe text file has (Pennington, Socher & Manning, 2014); the rest stays.
+    """Fills the embedding rows of the words that a GloVe text file has (Pennington, Socher & Manning, 2014).
 
-    A line of the file is a word and its values; the header of word2vec's text format is skipped. A run that goes on, or
-    starts from a checkpoint, keeps its own.
+    The other rows keep their initial values. A line of the file is a word and its values; the header of word2vec's text
+    format is skipped. A run that is resumed or starts from a checkpoint keeps its own embedding.
 
     Args:
         path: the file.
-        freeze: keep the whole embedding as it is.
+        freeze: do not train the embedding.
 
     Raises:
         MissingFileError: if there is no such file.
-        ZooError: if it is none of vectors, they are of another size than the embedding, or the data has no tokenizer.
+        ZooError: if the file holds no vectors of the embedding's size, or the system or its data has no tokens.
     """
 
     def __init__(self, path: str, freeze: bool = False) -> None:
@@ -32,7 +43,7 @@ class PretrainedVectors(Callback):
         self.path, self.freeze = Path(path), freeze
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if stage == "fit" and self.freeze:  # later, DDP and the optimizer would count on its gradients
+        if stage == "fit" and self.freeze:  # any later, DDP and the optimizer would expect its gradients
             self._embedding(trainer, pl_module)[0].weight.requires_grad_(False)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -48,21 +59,21 @@ class PretrainedVectors(Callback):
         rank_zero_only(print)(f"{self.path.name} has {len(found):,} of the {len(vocabulary):,} tokens", flush=True)
 
     def _embedding(self, trainer: Trainer, pl_module: LightningModule) -> tuple[nn.Embedding, Tokenizer]:
-        embedding = getattr(pl_module.net, "embedding", None)
-        tokenizer: Tokenizer | None = getattr(trainer.datamodule, "tokenizer", None)  # type: ignore[attr-defined]  # set late
+        embedding = pl_module.embedding if isinstance(pl_module, EmbedsTokens) else None
+        tokenizer = facts(trainer).tokenizer
         if embedding is None or tokenizer is None:
             raise ZooError(f"word vectors are for tokens: {type(pl_module).__name__} or its data has none")
         return embedding, tokenizer
 
 
 def read_vectors(path: Path, words: set[str], dim: int) -> dict[str, Tensor]:
-    """The vectors (dim,) of these words.
+    """Read the vectors (dim,) of these words.
 
     Raises:
-        ZooError: naming the line that is at fault, or if there are none.
+        ZooError: naming the line that is wrong, or if none of the words has a vector.
     """
     found = {}
-    with path.open(encoding="utf-8", errors="replace") as file:  # GloVe's largest file holds a few broken words
+    with path.open(encoding="utf-8", errors="replace") as file:  # GloVe's largest file has a few words with invalid bytes
         for number, line in enumerate(file, start=1):
             word, *values = line.rstrip().split(" ")
             if number == 1 and len(values) == 1:

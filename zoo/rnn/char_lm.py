@@ -1,64 +1,74 @@
-"""A language model over characters, trained by truncated backpropagation through time.
+"""Character language model, trained with truncated backpropagation through time.
 
 Graves, 2013, Generating sequences with recurrent neural networks (arXiv:1308.0850); Karpathy, 2015, The unreasonable
-effectiveness of recurrent neural networks; Williams & Peng, 1990, for the truncation.
+effectiveness of recurrent neural networks. Truncation: Williams & Peng, 1990.
 
-Shapes: B streams, T characters of a chunk, V vocabulary, E embedding, H hidden, L layers, S states of a cell (LSTM: 2).
+Shapes: B streams, T characters of a chunk, V vocabulary size, E embedding size, H hidden size, L layers, S state tensors of a
+cell (2 for an LSTM, else 1).
 """
 
 import math
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import torch
 import torch.nn.functional as F
+from lightning import Callback
 from torch import Tensor, nn
 
 from zoo.errors import ZooError
 from zoo.metrics.language import BitsPerToken, Perplexity
-from zoo.nn.recurrent import Kind, Recurrent
+from zoo.nn.cells import Kind
+from zoo.nn.recurrent import Recurrent
 from zoo.rnn.rnn import PADDING, UNKNOWN
+from zoo.tasks.sequences.text_samples import TextSamples
 from zoo.training.optim import Optim
 from zoo.training.reporting import gathered
 from zoo.training.system import Outputs, System, require
 
+# defaults of the network and its system
+KIND: Kind = "lstm"
+EMBED_DIM = 64
+HIDDEN_DIM = 256
+
 
 class Chunk(Protocol):
-    """What the step reads of a batch: a chunk of each of B streams; a NamedTuple with these fields will do."""
+    """Batch of the language model: one chunk of each of B streams. Any NamedTuple with these fields works."""
 
     @property
     def x(self) -> Tensor: ...  # (B, T) int64
     @property
-    def y(self) -> Tensor: ...  # (B, T) int64, x one character later
+    def y(self) -> Tensor: ...  # (B, T) int64, the character after each of x
     @property
-    def start(self) -> Tensor: ...  # (B,) bool, where a stream begins
+    def start(self) -> Tensor: ...  # (B,) bool, whether a stream begins with this chunk
     @property
-    def state(self) -> Tensor | None: ...  # (B, S, L, H) after the chunk before; None: zeros
+    def state(self) -> Tensor | None: ...  # (B, S, L, H), after the previous chunk. None: zeros
 
 
 class CharLMNet(nn.Module):
     """Embedding, recurrent layers, one linear layer: tokens (B, T) to logits (B, T, V) of the token after each.
 
     Args:
-        vocab_size: V.
-        kind: of cell.
+        vocab_size: V, including the padding token and the unknown token.
+        kind: type of cell.
         embed_dim: E.
         hidden_dim: H.
         num_layers: L.
-        dropout: between layers.
-        embed_dropout: on the embedding.
-        head_dropout: before the last layer.
+        dropout: probability between recurrent layers.
+        embed_dropout: probability on the embeddings.
+        head_dropout: probability before the last layer.
 
     Raises:
-        ZooError: for arguments that do not fit together.
+        ZooError: if an argument is out of range.
     """
 
     def __init__(
         self,
         vocab_size: int,
-        kind: Kind = "lstm",
+        kind: Kind = KIND,
         *,
-        embed_dim: int = 64,
-        hidden_dim: int = 256,
+        embed_dim: int = EMBED_DIM,
+        hidden_dim: int = HIDDEN_DIM,
         num_layers: int = 1,
         dropout: float = 0.0,
         embed_dropout: float = 0.0,
@@ -66,7 +76,7 @@ class CharLMNet(nn.Module):
     ) -> None:
         super().__init__()
         if vocab_size <= UNKNOWN + 1:
-            raise ZooError(f"vocab_size counts padding and unknown: it must be at least {UNKNOWN + 2}, got {vocab_size}")
+            raise ZooError(f"vocab_size includes padding and unknown: it must be at least {UNKNOWN + 2}, got {vocab_size}")
         self.embedding = nn.Embedding(vocab_size, embed_dim, padding_idx=PADDING)
         self.embed_dropout = nn.Dropout(embed_dropout)
         self.recurrent = Recurrent(kind, embed_dim, hidden_dim, num_layers=num_layers, dropout=dropout)
@@ -74,7 +84,7 @@ class CharLMNet(nn.Module):
         self.head = nn.Linear(hidden_dim, vocab_size)
 
     def forward(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Logits, and the state (B, S, L, H) after the last token; None starts from zeros."""
+        """Return the logits and the state (B, S, L, H) after the last token. Without a state, start from zeros."""
         embedded = self.embed_dropout(self.embedding(x))
         parts = None if state is None else tuple(part.contiguous() for part in state.to(embedded.dtype).permute(1, 2, 0, 3))
         outputs, final = self.recurrent.run(embedded, parts)
@@ -82,22 +92,22 @@ class CharLMNet(nn.Module):
 
 
 class CharLM(System):
-    """Guesses the next character; the state travels from each chunk of a text to the next, gradients do not.
+    """Language model that predicts the next character of a text, read in chunks.
 
-    Values are those of the whole text read at once, the gradient of each loss reaches back to its chunk's start. `step` is
-    pure: `training_step` hands it the state it left, checkpoints hold that state, and a batch's `start` says where a stream
-    begins from zeros. Evaluation carries a state of its own.
+    The state is carried from each chunk to the next, so values are the same as if the whole text were read at once. Gradients
+    stop at the start of a chunk. `step` is pure: `training_step` passes it the state of the previous chunk, and a batch's
+    `start` resets it to zeros. Checkpoints hold the state. Evaluation carries a separate one.
     """
 
     headline = "test/bits_per_char"
 
     def __init__(
         self,
-        input_shape: tuple[int, ...] | None = None,  # linked from the datamodule: (T,), for an exported graph
+        input_shape: tuple[int, ...] | None = None,  # linked from the datamodule; (T,), used for exports
         vocab_size: int | None = None,  # linked from the datamodule
-        kind: Kind = "lstm",
-        embed_dim: int = 64,
-        hidden_dim: int = 256,
+        kind: Kind = KIND,
+        embed_dim: int = EMBED_DIM,
+        hidden_dim: int = HIDDEN_DIM,
         num_layers: int = 1,
         dropout: float = 0.0,
         embed_dropout: float = 0.0,
@@ -107,7 +117,7 @@ class CharLM(System):
     ) -> None:
         input_shape, vocab_size = require("input_shape", input_shape), require("vocab_size", vocab_size)
         if len(input_shape) != 1 or input_shape[0] < 1:
-            raise ZooError(f"input_shape is (T,), the characters of a chunk, got {tuple(input_shape)}")
+            raise ZooError(f"expected input_shape (T,), the characters of a chunk, got {tuple(input_shape)}")
         super().__init__(lr, optim, {"bits_per_char": BitsPerToken(), "perplexity": Perplexity()})
         self.save_hyperparameters(logger=False)
         self.net = CharLMNet(
@@ -123,7 +133,7 @@ class CharLM(System):
         self._carried: dict[Literal["train", "evaluation"], Tensor] = {}
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """Tokens (B, T) to logits (B, T, V) of the token after each, from a state of zeros."""
+        """Return the logits (B, T, V) of the token after each of (B, T), from a state of zeros."""
         logits, _ = self.net(*inputs)
         return logits
 
@@ -148,7 +158,7 @@ class CharLM(System):
         return loss
 
     def predict_step(self, batch: Any, batch_idx: int) -> Outputs:
-        """Bits per character of each chunk (B,): where the text surprises."""
+        """Return the bits per character of each chunk (B,). High values mark surprising text."""
         _, outputs = self._carry_on("evaluation", batch, torch.ones((), device=self.device))
         losses = F.cross_entropy(outputs["logits"].movedim(2, 1), batch.y, reduction="none")
         return {"preds": losses.mean(1) / math.log(2), "position": batch.position}
@@ -156,7 +166,10 @@ class CharLM(System):
     def check_batch(self, batch: Any) -> None:
         vocab_size = self.hparams["vocab_size"]
         if (highest := int(torch.maximum(batch.x.max(), batch.y.max()))) >= vocab_size:
-            raise ZooError(f"found token {highest}, but vocab_size is {vocab_size}: the text is of another vocabulary")
+            raise ZooError(f"found token {highest}, but vocab_size is {vocab_size}: use the model's own tokenizer")
+
+    def reports(self, folder: Path) -> list[Callback]:
+        return [*super().reports(folder), TextSamples(folder / "predictions")]
 
     def example_inputs(self, batch_size: int) -> tuple[Tensor, ...]:
         shape = (batch_size, *self.hparams["input_shape"])
@@ -171,13 +184,13 @@ class CharLM(System):
         top_k: int | None = None,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """Go on from prompts (B, P), P at least 1, by `num` tokens each: (B, num). Arguments are those of `sample`.
+        """Continue prompts (B, P) by `num` tokens each: (B, num). The other arguments are those of `sample`.
 
         Raises:
-            ZooError: for an empty prompt, or what `sample` refuses.
+            ZooError: if the prompt is empty or an argument of `sample` is out of range.
         """
         if prompt.ndim != 2 or not prompt.numel():
-            raise ZooError(f"a prompt is (B, P) tokens, at least one, got shape {tuple(prompt.shape)}")
+            raise ZooError(f"expected a prompt of shape (B, P) with at least one token, got {tuple(prompt.shape)}")
         training = self.net.training
         self.net.eval()
         logits, state = self.net(prompt.to(self.device))
@@ -194,7 +207,8 @@ class CharLM(System):
             checkpoint["carried_state"] = torch.cat(gathered(self.trainer, [self._carried["train"].cpu()]))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        if "carried_state" in checkpoint and self._trainer is not None:  # of all processes; each takes its streams' part
+        if "carried_state" in checkpoint and self._trainer is not None:
+            # the checkpoint holds the states of all processes: take the part of this one's streams
             parts = checkpoint["carried_state"].tensor_split(self.trainer.world_size)
             self._carried["train"] = parts[self.trainer.global_rank]
 
@@ -210,23 +224,24 @@ class CharLM(System):
     def evaluate(self, stage: str, batch: Any) -> Outputs:
         loss, outputs = self._carry_on("evaluation", batch, torch.ones((), device=self.device))
         self.log(f"{stage}/loss", loss, batch_size=batch.y.numel(), on_epoch=True, sync_dist=True)
-        metrics = self.metrics_of(stage)  # not the step's own values: the mean of exponentials is no perplexity
+        # the step's own values are not averaged: a mean of perplexities is not the perplexity of the whole text
+        metrics = self.metrics_of(stage)
         metrics.update(outputs["logits"], batch.y)
         self.log_dict(metrics, on_epoch=True, batch_size=batch.y.numel())
         return outputs
 
 
 def sample(logits: Tensor, temperature: float, top_k: int | None, generator: torch.Generator | None) -> Tensor:
-    """Draw a token each from logits (B, V): (B,), on the CPU. Padding and the unknown token are no text, and never drawn.
+    """Draw one token from each row of logits (B, V): (B,), on the CPU. Padding and the unknown token are never drawn.
 
     Args:
         logits: of the next token.
-        temperature: divides the logits; 0 takes the most likely token.
-        top_k: only among so many of the most likely.
-        generator: of the CPU; what is drawn is a function of it.
+        temperature: divides the logits. 0 takes the most likely token.
+        top_k: draw only among this many of the most likely tokens. None: among all.
+        generator: CPU generator to draw with.
 
     Raises:
-        ZooError: for a negative temperature, or a top_k below 1.
+        ZooError: if temperature is negative or top_k is below 1.
     """
     if temperature < 0 or (top_k is not None and top_k < 1):
         raise ZooError(f"temperature must be 0 or more, top_k at least 1 or None, got {temperature} and {top_k}")

@@ -1,47 +1,55 @@
-"""Recurrent forecasters: the values that follow a series, all at once or one after the other.
+"""Recurrent forecasters: predict the values that follow a series, all at once or one after the other.
 
-Shapes: B batch, T steps of context, H steps of horizon, C channels, D hidden.
+Shapes: B batch, T steps of context, H steps of horizon, C channels.
 """
 
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
+from lightning import Callback
 from torch import Tensor, nn
 
 from zoo.errors import ZooError, check_choice
-from zoo.nn.recurrent import Kind, Recurrent
+from zoo.nn.cells import Kind
+from zoo.nn.recurrent import Recurrent
 from zoo.tasks.regression.base import Regressor
+from zoo.tasks.regression.forecasts import Forecasts
 from zoo.training.optim import Optim
 from zoo.training.system import Outputs, require
 
 Strategy = Literal["direct", "recursive"]
+# defaults of the network and its system
+STRATEGY: Strategy = "direct"
+KIND: Kind = "lstm"
+HIDDEN_DIM = 64
 
 
 class ForecastNet(nn.Module):
-    """Recurrent layers and one linear layer: contexts (B, T, C) to what follows, (B, H C), on the same scale.
+    """Recurrent layers and one linear layer: contexts (B, T, C) to forecasts (B, H C), on the same scale.
 
     Args:
         num_channels: C.
         horizon: H.
-        strategy: "direct": the last state gives all H values. "recursive": every state gives the next value only, and a
-            forecast feeds each of its values back as the next input.
-        kind: of cell.
-        hidden_dim: D.
-        num_layers: of cells.
-        dropout: between layers.
-        relative: read a window relative to its first value, and forecast the change from its last one. Else a series with a
-            trend ends in the test part on levels that no training window had.
+        strategy: "direct": predict all H steps from the last state. "recursive": predict one step at a time and feed each
+            prediction back as the next input.
+        kind: type of cell.
+        hidden_dim: size of the hidden state.
+        num_layers: number of stacked recurrent layers.
+        dropout: probability between recurrent layers.
+        relative: subtract the first value of a window from its inputs, and forecast the change from its last value. A series
+            with a trend needs this, because its test windows lie on levels that no training window had.
     """
 
     def __init__(
         self,
         num_channels: int,
         horizon: int,
-        strategy: Strategy = "direct",
-        kind: Kind = "lstm",
+        strategy: Strategy = STRATEGY,
+        kind: Kind = KIND,
         *,
-        hidden_dim: int = 64,
+        hidden_dim: int = HIDDEN_DIM,
         num_layers: int = 1,
         dropout: float = 0.0,
         relative: bool = False,
@@ -53,9 +61,10 @@ class ForecastNet(nn.Module):
         self.head = nn.Linear(hidden_dim, num_channels * (horizon if strategy == "direct" else 1))
 
     def forward(self, x: Tensor, future: Tensor | None = None) -> Tensor:
-        """The forecast (B, H C); or with the true `future` (B, H, C), what follows each true value but the last.
+        """Forecast (B, H C) from a context alone, or predict with teacher forcing if the true `future` (B, H, C) is given.
 
-        The latter is teacher forcing, (B, T + H - 1, C), and for the recursive strategy only.
+        With teacher forcing, which needs the recursive strategy, the result (B, T + H - 1, C) is the prediction of each value
+        from the true values before it.
         """
         if future is not None:
             seen = torch.cat([x, future[:, :-1]], dim=1)
@@ -69,7 +78,7 @@ class ForecastNet(nn.Module):
         return (changes + x[:, -1:] if self.relative else changes).flatten(1)
 
     def _roll_out(self, x: Tensor) -> Tensor:
-        """The forecast (B, H, C), each value but the last fed back."""
+        """Forecast (B, H, C) step by step, feeding each prediction back as the next input."""
         states, state = self.recurrent.run(self._inputs(x, x))
         values = [self._outputs(states[:, -1:], x[:, -1:])]
         while len(values) < self.horizon:
@@ -85,23 +94,24 @@ class ForecastNet(nn.Module):
 
 
 class RNNForecaster(Regressor):
-    """A recurrent network that forecasts the H values after a context, in the series' own units.
+    """Recurrent network that forecasts the H steps after a context, in the original units of the series.
 
-    Trained by squared error: "direct" on its H values, "recursive" on every next value of context and horizon, each from the
-    true ones before it (teacher forcing: Williams & Zipser, 1989). In both, `preds` are forecasts from the context alone.
+    The loss is the squared error. "direct" compares its H predicted steps. "recursive" compares every next value of context and
+    horizon, each predicted from the true values before it (teacher forcing: Williams & Zipser, 1989). With both strategies,
+    `preds` are forecasts from the context alone.
 
-    Reported beside RMSE and R2, each over all steps and channels: `mase`, the mean absolute error in units of `naive_mae`,
-    the error of saying "as now" one step ahead in the training part (Hyndman & Koehler, 2006); the same of two forecasts
-    that need no learning, on the same windows: `naive_mase`, the context's last value repeated, and with a `season`
-    `seasonal_mase`, the last season repeated. A model that does not beat them has learned nothing.
+    Logs RMSE and R2 over all steps and channels, and `mase`, the mean absolute scaled error (Hyndman & Koehler, 2006): the mean
+    absolute error divided by `naive_mae`, the error on the training part of predicting that the next value equals the current
+    one. Two baselines are logged on the same windows: `naive_mase` repeats the last value, and `seasonal_mase` repeats the last
+    season (if `season` is set). A model that does not beat them has learned nothing.
 
-    Inputs have to come normalised by the same mean and deviation per channel as the targets are scaled by.
+    The datamodule must normalise the inputs with the mean and deviation of the targets, per channel.
 
     Args:
-        season: steps after which the series is about the same again, at most T.
+        season: steps after which the series repeats approximately, at most T.
     """
 
-    monitor = ("val/rmse", "min")  # of forecasts: the recursive strategy's loss is of single steps
+    monitor = ("val/rmse", "min")  # not the loss, which the recursive strategy computes on single steps
     headline = "test/rmse"
     net: ForecastNet
     naive_mae: Tensor
@@ -110,9 +120,9 @@ class RNNForecaster(Regressor):
         self,
         input_shape: tuple[int, ...] | None = None,  # linked from the datamodule
         num_targets: int | None = None,  # linked from the datamodule
-        strategy: Strategy = "direct",
-        kind: Kind = "lstm",
-        hidden_dim: int = 64,
+        strategy: Strategy = STRATEGY,
+        kind: Kind = KIND,
+        hidden_dim: int = HIDDEN_DIM,
         num_layers: int = 1,
         dropout: float = 0.0,
         relative: bool = False,
@@ -122,10 +132,10 @@ class RNNForecaster(Regressor):
     ) -> None:
         input_shape, num_targets = require("input_shape", input_shape), require("num_targets", num_targets)
         if len(input_shape) != 2:
-            raise ZooError(f"expected input_shape (T, C), steps and channels of a context, got {tuple(input_shape)}")
+            raise ZooError(f"expected input_shape (T, C), steps and channels of the context, got {tuple(input_shape)}")
         num_steps, num_channels = input_shape
         if num_targets < 1 or num_targets % num_channels:
-            raise ZooError(f"num_targets has to be a multiple of the {num_channels} channel(s), got {num_targets}")
+            raise ZooError(f"num_targets must be a multiple of the {num_channels} channel(s), got {num_targets}")
         if season is not None and not 1 <= season <= num_steps:
             raise ZooError(f"season must lie within the context of {num_steps} steps, got {season}")
         super().__init__(num_targets, lr, optim)
@@ -148,7 +158,8 @@ class RNNForecaster(Regressor):
             loss, outputs = super().step(batch, progress)
         else:
             loss = self._teacher_forced(batch)
-            with torch.no_grad():  # trained by single steps, judged by the whole forecast
+            # training compares single steps, metrics compare whole forecasts
+            with torch.no_grad():
                 outputs = {"preds": self(batch.x), "target": batch.y}
         forecasts = {"mase": outputs["preds"].detach(), "naive_mase": self._repeat(batch.x, 1)}
         if self.season is not None:
@@ -161,7 +172,7 @@ class RNNForecaster(Regressor):
         return F.mse_loss(self.net(batch.x, future), torch.cat([batch.x[:, 1:], future], dim=1))
 
     def _repeat(self, x: Tensor, season: int) -> Tensor:
-        """The last `season` values of (B, T, C) over and over, in the series' units: (B, H C)."""
+        """Repeat the last `season` steps of (B, T, C) over the horizon, in the original units: (B, H C)."""
         steps = x.shape[1] - season + torch.arange(self.horizon, device=x.device) % season
         return x[:, steps].flatten(1) * self.target_std + self.target_mean
 
@@ -169,7 +180,10 @@ class RNNForecaster(Regressor):
         super().check_batch(batch)
         low, num_steps = int(batch.lengths.min()), batch.x.shape[1]
         if low < num_steps:
-            raise ZooError(f"a forecast starts where a window ends: expected windows of {num_steps} steps, found one of {low}")
+            raise ZooError(f"a forecaster needs windows without padding: expected {num_steps} steps, found {low}")
+
+    def reports(self, folder: Path) -> list[Callback]:
+        return [*super().reports(folder), Forecasts(folder / "pictures")]
 
     def on_fit_start(self) -> None:
         super().on_fit_start()
@@ -181,5 +195,5 @@ class RNNForecaster(Regressor):
             if of_inputs is not None and not torch.allclose(of_targets, of_targets.new_tensor(of_inputs)):
                 raise ZooError(
                     f"inputs are normalised by the {name} {list(of_inputs)}, targets by {of_targets.tolist()}: "
-                    "a forecaster needs the same for both, as datamodules.Series has them"
+                    "a forecaster needs the same for both, as in datamodules.Series"
                 )

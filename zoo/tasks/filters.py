@@ -1,6 +1,7 @@
-"""What the first convolution of a network has learned to look for."""
+"""The filters of a network's first convolution."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from lightning import Callback, LightningModule, Trainer
@@ -8,23 +9,33 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from zoo.training.reporting import log_pictures, writes
+from zoo.training.reporting import log_picture, writes
+
+
+def visible_convolution(net: nn.Module) -> nn.Conv2d | None:
+    """Return the first convolution if its filters are pictures themselves: of one or three channels and several pixels."""
+    first = next((module for module in net.modules() if isinstance(module, nn.Conv2d)), None)
+    return None if first is None or first.weight.shape[1] not in (1, 3) or min(first.kernel_size) == 1 else first
+
+
+def first_filters(net: nn.Module, folder: Path) -> list[Callback]:
+    """Return the report on a network's first filters, or none if they are not pictures."""
+    return [] if visible_convolution(net) is None else [FirstFilters(folder)]
 
 
 class FirstFilters(Callback):
     """Draws the first convolution's filters into `folder`/filters.png when training ends, and sends them to W&B.
 
-    Filters of one or three channels only: those are pictures themselves.
+    For systems whose net has a `visible_convolution`.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        net = getattr(pl_module, "net", None)
-        first = next((m for m in net.modules() if isinstance(m, nn.Conv2d)), None) if isinstance(net, nn.Module) else None
-        if first is None or first.weight.shape[1] not in (1, 3) or min(first.kernel_size) == 1:
-            return
+        system: Any = pl_module
+        first = visible_convolution(system.net)
+        assert first is not None
         weight = first.weight.detach()
         if isinstance(weight, DTensor):
             weight = weight.full_tensor()  # every process has to take part
@@ -33,13 +44,13 @@ class FirstFilters(Callback):
         path = self.folder / "filters.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         filters_figure(weight.float().cpu()).savefig(path)
-        log_pictures(trainer, "train/filters", [str(path)])
+        log_picture(trainer, "train/filters", path)
 
 
 def filters_figure(weight: Tensor, most: int = 64) -> Figure:
-    """Filters (O, 1 or 3, H, W) as pictures: grey, or a neutral grey plus the colour they ask for; 0 is mid-grey in each.
+    """Draw filters (O, 1 or 3, H, W), the strongest first and each scaled by its own largest weight; 0 is mid-grey.
 
-    Each is scaled by its own largest weight, the strongest filters come first.
+    Filters of three channels are shown in colour: grey plus the colour to which they respond.
     """
     chosen = weight[weight.flatten(1).norm(dim=1).argsort(descending=True)[:most]]
     scaled = (0.5 + 0.5 * chosen / chosen.abs().amax(dim=(1, 2, 3), keepdim=True).clamp(min=1e-12)).movedim(1, -1).numpy()

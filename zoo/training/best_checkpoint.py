@@ -1,4 +1,4 @@
-"""The checkpoint that the validation split chose."""
+"""The checkpoint with the best validation score."""
 
 from pathlib import Path
 from typing import Any
@@ -7,14 +7,14 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """Keeps `best.ckpt`, also in a run directory that was moved or renamed since.
+    """Keeps `best.ckpt`, even if the run directory was moved or renamed before the run was resumed.
 
-    Lightning forgets the best score when the folder's path has changed, but keeps the old path of the best file: the
-    resumed run then replaced a better checkpoint by a worse one.
+    Lightning forgets the best score if the folder's path has changed, but keeps the old path of the best file: a resumed run
+    would then replace a better checkpoint by a worse one.
     """
 
     def __init__(self, folder: Path, monitor: str, mode: str) -> None:
-        # at the validation, not at the epoch's end: `last.ckpt`, written right after, has to know the score
+        # at the validation, not at the epoch's end: `last.ckpt` is written right after it and has to hold the score
         super().__init__(
             folder, "best", monitor=monitor, mode=mode, save_on_train_epoch_end=False, enable_version_counter=False
         )

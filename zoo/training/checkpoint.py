@@ -16,6 +16,8 @@ from safetensors import SafetensorError, safe_open
 
 from zoo.errors import FileError, MissingFileError, ZooError
 from zoo.public import current_name
+from zoo.training.aliases import migrate_game
+from zoo.training.files import atomic
 from zoo.training.initial_weights import without_initial_weights
 from zoo.training.links import import_class
 from zoo.training.system import System
@@ -32,19 +34,13 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
         path = Path(path)
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with partial.open("wb") as file:
+            with atomic(path) as partial, partial.open("wb") as file:
                 torch.save(checkpoint, file)
                 file.flush()
                 os.fsync(file.fileno())
-            partial.replace(path)
         except (OSError, RuntimeError) as error:  # torch's zip writer turns a full disk into a RuntimeError
             raise FileError(f"cannot write checkpoint {path}: {error}. Free some space, or choose another --run_dir") from error
-        finally:
-            if path.parent.is_dir():
-                partial.unlink(missing_ok=True)
 
     def load_checkpoint(
         self, path: str | Path, map_location: Callable[..., Any] | None = None, weights_only: bool | None = None
@@ -66,7 +62,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         near = sorted(str(found) for found in path.parent.glob("*.ckpt"))
         raise MissingFileError(f"no checkpoint {path}" + (f": there is {', '.join(near)}" if near else ""))
     if path.suffix == ".safetensors":
-        return _read_exported(path)
+        return _of_this_version(_read_exported(path))
     try:  # given by hand, weights_only wins over TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # bytes that are no checkpoint end in almost any: "hello" in a KeyError
@@ -78,8 +74,15 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         raise ZooError(f"cannot read checkpoint {path}: {reason}. Use another, or train again") from error
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
         raise ZooError(f"{path} is no Lightning checkpoint: it has no state_dict")
+    return _of_this_version(checkpoint)
+
+
+def _of_this_version(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """Translate the names and arguments that an earlier version stored."""
     if "class_path" in checkpoint:
         checkpoint["class_path"] = current_name(checkpoint["class_path"])
+        arguments = checkpoint.get("hyper_parameters", {})
+        checkpoint["hyper_parameters"] = migrate_game(checkpoint["class_path"], arguments, strict=False)
     return checkpoint
 
 
@@ -90,7 +93,7 @@ def _read_exported(path: Path) -> dict[str, Any]:
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # safe_open is no mapping
         plain = {name: json.loads(about[name]) for name in ("hyper_parameters", "data")}
         run = json.loads(about.get("run", "{}"))
-        class_path = current_name(about["class_path"])
+        class_path = about["class_path"]
     except (SafetensorError, KeyError, ValueError) as error:
         raise ZooError(f"cannot read {path}: no file of zoo export --format safetensors ({type(error).__name__})") from error
     return {

@@ -1,4 +1,4 @@
-"""Stops a run that has lost its numbers."""
+"""Stops a run whose loss or weights are NaN or infinite."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,11 +10,11 @@ from zoo.errors import NonFiniteError
 
 
 class NonFiniteGuard(Callback):
-    """Ends training on a NaN or infinite loss, and keeps weights that are either from being written over good ones.
+    """Stops training on a NaN or infinite loss, and before such weights replace a good checkpoint.
 
-    It looks at the loss of steps that log, where it is read anyway, and of each epoch's last: a look per step would
-    synchronise. At weights and buffers it looks before a checkpoint is written, since a step's loss is that of the weights
-    before it, and BatchNorm's averages keep what a scaler of gradients has skipped.
+    The loss is checked at steps that are logged, where it is read anyway, and at each epoch's last: checking every step would
+    synchronise the device. Weights and buffers are checked before a checkpoint is written: a step's loss is computed with the
+    weights before it, and BatchNorm's averages keep values from steps that a gradient scaler has skipped.
 
     Raises:
         NonFiniteError: naming the step and the learning rate.
@@ -40,5 +40,5 @@ class NonFiniteGuard(Callback):
 
 def _where(trainer: Trainer, model: LightningModule) -> str:
     lr = trainer.optimizers[0].param_groups[0]["lr"]
-    clip = "trainer.gradient_clip_val" if model.automatic_optimization else "model.game.clip"
+    clip = "trainer.gradient_clip_val" if model.automatic_optimization else "model.clip"
     return f"at step {trainer.global_step} (lr {lr:.2g}): lower model.lr, or set {clip}"

@@ -1,4 +1,4 @@
-"""Optimizers and schedules for every system: the one place that builds them."""
+"""Optimizers and learning-rate schedules of all systems. No other file builds them."""
 
 import difflib
 import inspect
@@ -20,8 +20,7 @@ from zoo.errors import ZooError, check_choice
 
 Schedule = Literal["constant", "step", "cosine", "one_cycle", "plateau"]
 
-
-_OF_SCHEDULE: dict[str, tuple[str, ...]] = {  # which settings each schedule reads
+_SCHEDULE_SETTINGS: dict[str, tuple[str, ...]] = {  # the settings that each schedule reads
     "constant": ("warmup_steps",),
     "step": ("warmup_steps", "step_every", "factor"),
     "cosine": ("warmup_steps", "final"),
@@ -31,19 +30,19 @@ _OF_SCHEDULE: dict[str, tuple[str, ...]] = {  # which settings each schedule rea
 
 
 class Optim(TypedDict, total=False):
-    """Everything about the optimizer but its learning rate, which systems keep as `lr`."""
+    """Optimizer settings except the learning rate, which is the system's argument `lr`. Comments end with the default."""
 
-    name: str  # any timm optimizer; adamw
-    weight_decay: float  # not applied to norms and biases; 0
-    momentum: float  # of SGD and its kin; 0.9
-    betas: list[float]  # of Adam and its kin
-    eps: float
+    name: str  # any optimizer of timm; adamw
+    weight_decay: float  # on weights only, not on norms and biases; 0
+    momentum: float  # for SGD and its variants; 0.9
+    betas: list[float]  # for Adam and its variants; the optimizer's own
+    eps: float  # the optimizer's own
     schedule: Schedule  # cosine
-    warmup_steps: int  # linear, before constant, step and cosine; 0
-    final: float  # where cosine and one_cycle end, as a share of lr; 0
-    step_every: int  # step: optimizer steps between two drops; a third of the training
-    factor: float  # step and plateau: what a drop multiplies the rate by; 0.1
-    patience: int  # plateau: validations without progress before a drop; 5
+    warmup_steps: int  # linear warm-up before constant, step and cosine; 0
+    final: float  # learning rate at the end of cosine and one_cycle, as a share of lr; 0
+    step_every: int  # step: optimizer steps between two decays; a third of the training
+    factor: float  # step and plateau: each decay multiplies the learning rate by this; 0.1
+    patience: int  # plateau: validations without improvement before a decay; 5
 
 
 class _Settings(TypedDict):
@@ -59,10 +58,10 @@ class _Settings(TypedDict):
 
 
 def check(optim: Optim | None) -> Optim:
-    """Refuse what cannot be built, when the system is built; returns the settings as given.
+    """Check the settings when a system is constructed, and return them unchanged.
 
     Raises:
-        ZooError: naming the setting, its value and what is allowed.
+        ZooError: if a setting is invalid. The message names the setting, its value and what is allowed.
     """
     optim = optim or Optim()
     if unknown := set(optim) - set(Optim.__annotations__):
@@ -76,18 +75,21 @@ def check(optim: Optim | None) -> Optim:
     info = get_optimizer_info(settings["name"])
     if info.second_order:
         raise ZooError(
-            f"{settings['name']!r} needs gradients of gradients, which a training step here does not build: choose another"
+            f"optimizer {settings['name']!r} needs second-order gradients, which training steps do not compute: choose another"
         )
     for name, has in (("momentum", info.has_momentum), ("betas", info.has_betas), ("eps", info.has_eps)):
-        if name in optim and not has:  # timm would drop it in silence
+        if name in optim and not has:  # timm would ignore it silently
             raise ZooError(f"optimizer {settings['name']!r} has no {name}: leave optim.{name} out, or choose another")
-    read = _OF_SCHEDULE[settings["schedule"]]
+    read = _SCHEDULE_SETTINGS[settings["schedule"]]
     for name in ("warmup_steps", "final", "step_every", "factor", "patience"):
         if optim.get(name) and name not in read:
-            fitting = ", ".join(other for other, names in _OF_SCHEDULE.items() if name in names)
-            raise ZooError(f"optim.{name} goes with the schedules {fitting}, not with {settings['schedule']!r}: 0 takes it out")
+            fitting = ", ".join(other for other, names in _SCHEDULE_SETTINGS.items() if name in names)
+            raise ZooError(
+                f"optim.{name} has no effect with schedule {settings['schedule']!r}, only with {fitting}: "
+                "remove it or set it to 0"
+            )
     for name in ("warmup_steps", "final", "weight_decay"):
-        if optim.get(name, 0) < 0:  # type: ignore[operator]  # a TypedDict's value by a variable name is an object
+        if optim.get(name, 0) < 0:  # type: ignore[operator]  # mypy types a TypedDict lookup with a variable key as object
             raise ZooError(f"optim.{name} must be 0 or more, got {optim[name]}")  # type: ignore[literal-required]
     if "step_every" in read and (step_every := settings["step_every"]) is not None and step_every < 1:
         raise ZooError(f"optim.step_every must be at least 1, got {step_every}")
@@ -97,6 +99,13 @@ def check(optim: Optim | None) -> Optim:
         raise ZooError(f"optim.betas must be {info.num_betas} numbers for {settings['name']!r}, got {optim['betas']}")
     _try(optim)
     return optim
+
+
+def merge_optim(own: Optim, optim: Optim | None) -> Optim:
+    """Fill in what `optim` leaves out from a class's own optimizer; another optimizer takes over its schedule only."""
+    optim = optim or Optim()
+    same = optim.get("name", own["name"]) == own["name"]
+    return {**own, **optim} if same else {"schedule": own["schedule"], **optim}
 
 
 def _try(optim: Optim) -> None:
@@ -124,10 +133,11 @@ def learning_rate_factor(
     step_every: int | None = None,
     factor: float = 0.1,
 ) -> float:
-    """Multiple of the base rate at an optimizer step, counted from 0; past `total_steps` it stays where it ended.
+    """Return the factor on the base learning rate at an optimizer step, counted from 0.
 
-    Linear warm-up to 1 over `warmup_steps`; then constant; or a drop by `factor` every `step_every` steps (counted from the
-    first); or half a cosine from 1 to `final` (Loshchilov & Hutter, 2017, arXiv:1608.03983).
+    The factor rises linearly to 1 over `warmup_steps`. After that it is constant, or decays by `factor` every `step_every`
+    steps (counted from step 0), or follows half a cosine from 1 to `final` (Loshchilov & Hutter, 2017, arXiv:1608.03983).
+    Beyond `total_steps` it keeps its last value.
     """
     step = min(step, total_steps)
     if step < warmup_steps:
@@ -141,22 +151,24 @@ def learning_rate_factor(
             progress = (step - warmup_steps) / max(1, total_steps - warmup_steps)
             return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))
         case _:
-            raise ZooError(f"{schedule!r} is no function of the step alone")
+            raise ZooError(f"schedule {schedule!r} is not a function of the step alone")
 
 
 def configure(
     system: LightningModule, lr: float, optim: Optim, total_steps: int, monitor: str, part: nn.Module | None = None
 ) -> OptimizerLRScheduler:
-    """Build the optimizer of a system, or of a part of it, and its schedule as `configure_optimizers` returns them.
+    """Build the optimizer and schedule of a system, or of a `part` of it, in the form that `configure_optimizers` returns.
 
-    Schedules advance per optimizer step; plateau per validation, on `monitor`'s loss. `total_steps` counts optimizer steps.
+    Schedules advance once per optimizer step, except plateau, which advances once per validation on the metric `monitor`.
+    `total_steps` counts optimizer steps.
     """
     settings = _with_defaults(optim)
     fused: dict[str, Any] = {"fused": True} if _can_fuse(system, settings["name"]) else {}
     optimizer = create_optimizer_v2(part or system, lr=lr, **_arguments(optim), **fused)
     if settings["schedule"] == "plateau":
         plateau = ReduceLROnPlateau(optimizer, factor=settings["factor"], patience=settings["patience"])
-        never = sys.maxsize  # PlateauStep steps it: Lightning would ask for the monitor after an epoch without a validation
+        # PlateauStep steps this schedule. Lightning must not: it would ask for the metric after epochs without validation.
+        never = sys.maxsize
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, "frequency": never, "monitor": monitor}}
     schedule = _schedule(optimizer, lr, settings, total_steps, keep_momentum="momentum" in optim or "betas" in optim)
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -173,11 +185,11 @@ def _arguments(optim: Optim) -> dict[str, Any]:
 
 
 def _can_fuse(system: LightningModule, name: str) -> bool:
-    """Whether one kernel may update all parameters: a third of a small MLP's step on a CPU.
+    """Return whether a fused optimizer can be used. It saves a third of a small MLP's training step on a CPU.
 
-    Not in fp16, where a fused optimizer unscales the gradients itself, after Lightning would have clipped them (in bf16
-    nothing is scaled, but Lightning refuses to clip all the same); and not on sharded parameters, which not every fused
-    kernel knows (aten._fused_sgd_ has no sharding strategy in torch 2.14).
+    It cannot be used in fp16: a fused optimizer unscales gradients itself, after Lightning has clipped them. With bf16 nothing
+    is scaled, but Lightning refuses to clip gradients of fused optimizers all the same. It cannot be used on sharded
+    parameters either: some fused kernels do not support them (aten._fused_sgd_ has no sharding strategy in torch 2.14).
     """
     if "fused" not in inspect.signature(get_optimizer_class(name, bind_defaults=False)).parameters:
         return False
@@ -192,7 +204,7 @@ def _can_fuse(system: LightningModule, name: str) -> bool:
 def _schedule(
     optimizer: Optimizer, lr: float, settings: _Settings, total_steps: int, keep_momentum: bool
 ) -> LambdaLR | OneCycleLR:
-    if settings["schedule"] == "one_cycle":  # Smith & Topin, 2018, arXiv:1708.07120; it moves momentum, or beta 1, too
+    if settings["schedule"] == "one_cycle":  # Smith & Topin, 2018, arXiv:1708.07120; it also cycles momentum or beta 1
         start, final = 25.0, settings["final"] or 1e-5
         return OneCycleLR(
             optimizer,

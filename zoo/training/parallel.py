@@ -1,4 +1,4 @@
-"""Plans that spread a model over processes; model files know nothing of them."""
+"""Strategies that distribute a model over processes. Model files do not depend on them."""
 
 from inspect import isfunction
 
@@ -11,46 +11,47 @@ from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 
 
 class FSDP2(ModelParallelStrategy):
-    """Fully sharded data parallelism (`fully_shard`) over all processes, on CPU (gloo) as on GPU (NCCL).
+    """Fully sharded data parallelism (`fully_shard`) over all processes, on CPUs (gloo) or GPUs (NCCL).
 
-    Parameters, gradients and optimizer state are split; each block's parameters are gathered while it computes
-    (ZeRO stage 3, Rajbhandari et al., 2020, arXiv:1910.02054). Gradients are reduced in fp32 at any precision.
-    Checkpoints are single files of full weights, interchangeable with a single process's.
+    Parameters, gradients and optimizer state are sharded. The parameters of a block are gathered only while it computes
+    (ZeRO stage 3, Rajbhandari et al., 2020, arXiv:1910.02054). Gradients are reduced in fp32 at any precision. A checkpoint is
+    a single file with the full weights, interchangeable with a checkpoint of a single process.
     """
 
     def __init__(self, process_group_backend: str | None = None) -> None:
         super().__init__(tensor_parallel_size=1, save_distributed_checkpoint=False, process_group_backend=process_group_backend)
 
     def setup_environment(self) -> None:
-        self._data_parallel_size = self.world_size  # "auto" would mean one group per node
+        self._data_parallel_size = self.world_size  # Lightning's "auto" would create one group per node
         super().setup_environment()
         system = self.lightning_module
         assert system is not None
-        # Lightning calls this hook before `setup`, once per fit and test; the mesh exists from here on
+        # Lightning calls `configure_model` before `setup`, once per fit and test. The device mesh exists from here on.
         own, mesh = system.configure_model, self.device_mesh["data_parallel"]
 
-        def configure_model() -> None:  # no functools.wraps: Lightning would look through it, and see no override
+        # Without functools.wraps: Lightning would unwrap the function and conclude that the hook is not overridden.
+        def configure_model() -> None:
             own()
             shard(system, mesh)
 
         system.configure_model = configure_model  # type: ignore[method-assign]
 
     def on_validation_start(self) -> None:
-        """Evaluate with rank 0's buffers everywhere, as with DDP and as the checkpoint holds them (BatchNorm's averages)."""
+        """Evaluate with rank 0's buffers on all ranks, as in DDP and in checkpoints (for example BatchNorm statistics)."""
         assert self.model is not None
         share_buffers(self.model)
 
 
 def share_buffers(network: nn.Module) -> None:
-    """Give every process the buffers of rank 0, which are those that a checkpoint holds."""
+    """Copy rank 0's buffers, which are the ones in a checkpoint, to all ranks."""
     for buffer in network.buffers():
         distributed.broadcast(buffer, src=0)
 
 
 def shard(system: LightningModule, mesh: DeviceMesh) -> None:
-    """Shard every block of every network of a system, then the networks; again on a sharded system changes nothing.
+    """Shard every block of every network of a system, then the networks. A sharded system is left unchanged.
 
-    A block is what stands in a Sequential or a ModuleList and has parameters: a layer of an MLP, a stage of a ResNet.
+    A block is a child of a Sequential or a ModuleList that has parameters, such as a layer of an MLP or a stage of a ResNet.
     """
     policy = MixedPrecisionPolicy(reduce_dtype=torch.float32)
     for network in system.children():
@@ -63,17 +64,19 @@ def shard(system: LightningModule, mesh: DeviceMesh) -> None:
             for block in container.children()
             if any(True for _ in block.parameters())
         ]
-        for block in reversed(blocks):  # inner ones first, so that a parameter belongs to its nearest block
+        # Inner blocks first, so that each parameter belongs to the innermost block around it.
+        for block in reversed(blocks):
             fully_shard(block, mesh=mesh, mp_policy=policy)
         fully_shard(network, mesh=mesh, mp_policy=policy)
-        for name in _entrances(type(network)):
+        for name in _public_methods(type(network)):
             register_fsdp_forward_method(network, name)
 
 
-def _entrances(network: type) -> set[str]:
-    """Public methods of a network, such as `encode`: parameters have to be gathered for them as for `forward`.
+def _public_methods(network: type) -> set[str]:
+    """Return the public methods of our networks, such as `encode`. They need gathered parameters, as `forward` does.
 
-    Those of libraries' networks are left alone: `forward` is how we enter them, and not all of theirs compute.
+    Methods of torch, torchvision and timm are left out: we call only `forward` of their networks, and some of the other methods
+    compute nothing.
     """
     libraries = {"torch", "torchvision", "timm"}
     ours = [kind for kind in network.__mro__ if kind is not object and kind.__module__.split(".")[0] not in libraries]

@@ -1,4 +1,4 @@
-"""Which precision a run without one gets."""
+"""Default precision of a run."""
 
 from pathlib import Path
 from typing import Literal
@@ -7,10 +7,10 @@ import torch
 
 
 def default_precision(accelerator: str = "auto") -> tuple[Literal["bf16-mixed", "32-true"], str]:
-    """The precision this machine is fastest in without a loss of range, and why.
+    """Return the fastest precision of this machine that keeps the range of fp32, and the reason for the choice.
 
-    bf16 autocast on GPUs that have it, and on CPUs with AMX or AVX-512 BF16, where convolutions run 2-3 times faster; else
-    fp32.
+    This is bf16 autocast on GPUs that support it, and on CPUs with AMX or AVX-512 BF16, where convolutions run 2-3 times
+    faster. Otherwise it is fp32.
     """
     if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
         if torch.cuda.is_bf16_supported(including_emulation=False):

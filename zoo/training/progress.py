@@ -1,4 +1,4 @@
-"""Progress for a log file: plain lines, no cursor movements."""
+"""Progress as plain lines, for log files and pipes."""
 
 import time
 from typing import Any
@@ -8,7 +8,7 @@ from lightning.pytorch.callbacks import ProgressBar
 
 
 class LineProgress(ProgressBar):
-    """One line per validation, and one a minute within long epochs."""
+    """Prints a line per validation, and one a minute within long epochs."""
 
     def __init__(self, seconds_between_lines: float = 60.0) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class LineProgress(ProgressBar):
                 if name in _SHOWN or (name.startswith("val/") and "_len_" not in name)
             }
             values = "  ".join(f"{name} {value:.4g}" for name, value in sorted(shown.items()))
-            last = f"/{trainer.max_epochs}" if (trainer.max_epochs or -1) > 0 else ""  # -1: only max_steps ends the run
+            last = f"/{trainer.max_epochs}" if (trainer.max_epochs or -1) > 0 else ""  # -1: max_steps ends the run
             print(f"epoch {trainer.current_epoch + 1}{last}{within}  {values}  {self._last - self._start:.1f} s", flush=True)
 
 

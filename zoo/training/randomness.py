@@ -1,4 +1,4 @@
-"""Random state that a restart, and a look at the validation split, leave as it was."""
+"""Random state that is restored when a run resumes and after each validation."""
 
 import random
 from typing import Any
@@ -12,7 +12,7 @@ State = dict[str, Any]  # tensors, tuples and numbers only, so that checkpoints 
 
 
 def random_state() -> State:
-    """The state of every global generator of this process."""
+    """Return the state of every global generator of this process."""
     name, keys, place, has_gauss, gauss = np.random.get_state(legacy=True)
     state: State = {
         "torch": torch.get_rng_state(),
@@ -25,7 +25,7 @@ def random_state() -> State:
 
 
 def set_random_state(state: State) -> None:
-    """Put every global generator of this process back to `random_state()`."""
+    """Set every global generator of this process to what `random_state()` returned."""
     torch.set_rng_state(state["torch"])
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))
@@ -40,12 +40,12 @@ def _as_uint32(keys: Tensor) -> np.ndarray:
 
 
 class Randomness(Callback):
-    """Carries every rank's random state in checkpoints, and shields training from what evaluation draws.
+    """Saves every rank's random state in checkpoints, and restores the state from before each evaluation.
 
-    Lightning's checkpoints hold none, so that a resumed run drew other dropout masks. A restored state is set when the
-    first batch is about to be trained: whatever drew since the start has no effect. A run resumed on another number of
-    processes keeps the state of the ranks it shares. In a run that starts, every process but the first moves to a seed of its
-    own: Lightning gives all of them one, so that they would draw the same noise and the same dropout masks.
+    Lightning's checkpoints hold no random state, so that a resumed run would draw other dropout masks. A restored state is set
+    right before the first training batch, so that nothing drawn since the start has an effect. A run resumed on another number
+    of processes keeps the state of the ranks that both have. In a new run, every process but the first takes a seed of its
+    own: Lightning gives all of them the same one, so that they would draw the same noise and the same dropout masks.
     """
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class Randomness(Callback):
         self._before_evaluation: State | None = None
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        # a checkpoint written by a validation is written inside it, when evaluation may have drawn already
+        # a checkpoint may be written within a validation, which may have drawn random numbers already
         state = self._before_evaluation or random_state()
         states = [state] * trainer.world_size
         if trainer.world_size > 1 and distributed.is_initialized():

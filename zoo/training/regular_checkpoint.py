@@ -1,4 +1,4 @@
-"""Checkpoints to go on from, whatever the scores."""
+"""Checkpoints from which to resume, independent of the scores."""
 
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,15 @@ from zoo.errors import ZooError
 
 
 class RegularCheckpoint(Checkpoint):
-    """Writes `last.ckpt` at every validation, epoch's end and training's end, and keeps `step=N.ckpt` every so many steps.
+    """Writes `last.ckpt` at every validation and at the end of every epoch and of training, and keeps `step=N.ckpt`.
 
-    `ModelCheckpoint(save_last=True)` writes only where the score has improved, and a checkpoint by steps on an epoch's
-    last batch before that epoch's validation: a run resumed from there skips it and miscounts its epochs from then on.
-    Here what falls due on an epoch's last batch is written when the epoch is over.
+    `ModelCheckpoint(save_last=True)` writes only when the score has improved. By steps, it saves an epoch's last batch before
+    that epoch's validation: a run resumed from there skips the validation and miscounts its epochs. Here, a checkpoint that is
+    due at an epoch's last batch is written when the epoch is over.
+
+    Args:
+        folder: for the checkpoints.
+        every_n_steps: steps between two `step=N.ckpt`; None keeps none.
     """
 
     def __init__(self, folder: Path, every_n_steps: int | None = None) -> None:

@@ -1,13 +1,22 @@
-"""What the callbacks that report share: who writes, what all processes saw, and where pictures go."""
+"""What reports share: which process writes, what all processes saw, and how pictures reach the disk and W&B."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
-from lightning import Trainer
+from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
 from torch import distributed
 
+from zoo.training.facts import Facts, facts_of
+
 T = TypeVar("T")
+Draw = Callable[[Path], Any]  # draws a picture into a file
+
+
+def facts(trainer: Trainer) -> Facts:
+    """Return what the trainer's datamodule states about its data."""
+    return facts_of(trainer.datamodule)  # type: ignore[attr-defined]  # set by a connector of Lightning's
 
 
 def writes(trainer: Trainer) -> bool:
@@ -16,12 +25,53 @@ def writes(trainer: Trainer) -> bool:
 
 
 def gathered(trainer: Trainer, items: list[T]) -> list[T]:
-    """The items of every process, in the order of ranks; every process has to call it."""
+    """Return the items of every process in the order of ranks; every process has to call this."""
     if trainer.world_size == 1 or not distributed.is_initialized():
         return items
     of_ranks: list[list[T]] = [[] for _ in range(trainer.world_size)]
     distributed.all_gather_object(of_ranks, items)
     return [item for rank in of_ranks for item in rank]
+
+
+class ValidationPictures(Callback):
+    """Base of reports that draw pictures at validations, into `folder` and to W&B.
+
+    Pictures are drawn at the first, second, fourth, eighth, ... validation of a session and once more when training ends: a
+    session of 500 validations sends ten sheets of each kind. The files hold the last ones.
+
+    Args:
+        folder: for the pictures.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._num_validations = 0
+        self._latest: dict[str, tuple[Path, Draw]] = {}  # what was not drawn yet, by its name in W&B
+
+    def offer(self, trainer: Trainer, pictures: Mapping[str, tuple[str, Draw]]) -> None:
+        """Hand in the pictures of a validation: for each name in W&B, a file name and what draws it.
+
+        Every process may call this; one of them draws.
+        """
+        self._num_validations += 1
+        if writes(trainer):
+            self._latest = {name: (self.folder / file, draw) for name, (file, draw) in pictures.items()}
+            if self._num_validations.bit_count() == 1:  # a power of two
+                self._draw(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._draw(trainer)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        if isinstance(exception, KeyboardInterrupt):  # a run that is stopped keeps its last pictures, too
+            self._draw(trainer)
+
+    def _draw(self, trainer: Trainer) -> None:
+        latest, self._latest = self._latest, {}
+        for name, (path, draw) in latest.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draw(path)
+            log_picture(trainer, name, path)
 
 
 def wandb_loggers(trainer: Trainer) -> list[WandbLogger]:
@@ -35,14 +85,13 @@ def log_table(trainer: Trainer, name: str, header: list[str], rows: list[list[An
         logger.log_table(name, columns=header, data=rows, step=trainer.global_step)
 
 
-def log_film(trainer: Trainer, name: str, path: str) -> None:
+def log_film(trainer: Trainer, name: str, path: Path) -> None:
     """Send a GIF to W&B."""
     for logger in wandb_loggers(trainer):
-        logger.log_video(name, videos=[path], step=trainer.global_step, format=["gif"])
+        logger.log_video(name, videos=[str(path)], step=trainer.global_step, format=["gif"])
 
 
-def log_pictures(trainer: Trainer, name: str, images: list[Any], caption: Sequence[str] | None = None) -> None:
-    """Send arrays, or the paths of files, to W&B, each with its caption where there is one."""
-    captions = {} if caption is None else {"caption": list(caption)}
+def log_picture(trainer: Trainer, name: str, path: Path) -> None:
+    """Send the picture in a file to W&B."""
     for logger in wandb_loggers(trainer):
-        logger.log_image(name, images=images, step=trainer.global_step, **captions)
+        logger.log_image(name, images=[str(path)], step=trainer.global_step)

@@ -1,13 +1,12 @@
-"""A run and its directory: what is written where, and what every trainer gets."""
+"""A run and its directory: what is written where, and what every trainer is given."""
 
 import json
-import os
 import platform
 import shlex
 import sys
 import time
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 import torch
 from lightning import Callback, LightningModule, Trainer
@@ -16,25 +15,15 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 from torch.optim.lr_scheduler import OneCycleLR
 
-from zoo.tasks.adversarial.pictures import GamePictures
-from zoo.tasks.classification.hardest_texts import HardestTexts
-from zoo.tasks.classification.image_samples import ImageSamples
-from zoo.tasks.classification.per_class import PerClass
-from zoo.tasks.classification.worst_errors import WorstErrors
-from zoo.tasks.filters import FirstFilters
-from zoo.tasks.reconstruction.pictures import LatentPictures
-from zoo.tasks.regression.forecasts import Forecasts
-from zoo.tasks.sequences.hidden_states import HiddenStates
-from zoo.tasks.sequences.length_buckets import LengthBuckets
-from zoo.tasks.sequences.text_samples import TextSamples
-from zoo.tasks.translation.pictures import Translations
 from zoo.training.best_checkpoint import BestCheckpoint
 from zoo.training.checkpoint import AtomicCheckpointIO
 from zoo.training.counting import count_parameters
+from zoo.training.files import write_text
 from zoo.training.memory import keep_memory
 from zoo.training.non_finite import NonFiniteGuard
 from zoo.training.predictions import Predictions
 from zoo.training.progress import LineProgress
+from zoo.training.provenance import hardware
 from zoo.training.quiet import keep_quiet
 from zoo.training.randomness import Randomness
 from zoo.training.regular_checkpoint import RegularCheckpoint
@@ -60,7 +49,8 @@ class Run:
     Args:
         folder: the directory.
         recipe: the name it is grouped under.
-        session: what is being done in it: fit, resume-1, test, ...
+        session: what is done in it: fit, resume, test, ...
+        wandb: settings for Weights & Biases.
     """
 
     def __init__(self, folder: Path, recipe: str, session: str = "fit", wandb: Wandb | None = None) -> None:
@@ -86,9 +76,10 @@ class Run:
     def trainer_arguments(
         self, system: LightningModule, checkpoint_every_n_steps: int | None = None, own_callbacks: list[Callback] | None = None
     ) -> TrainerArguments:
-        """Loggers, callbacks and plugins, to be passed to `Trainer(**...)` beside the recipe's own settings.
+        """Return loggers, callbacks and plugins, to be passed to `Trainer(**...)` beside the recipe's own settings.
 
-        A checkpoint callback or progress bar among `own_callbacks` takes the place of the default one.
+        The run adds what every run gets, and the system its own reports; a module that is no `System` has none. A checkpoint
+        callback or progress bar among `own_callbacks` replaces the default one.
         """
         loggers = make_loggers(self.folder, self.recipe, self.session, self.wandb, resume_id=self.facts().get("wandb_id"))
         callbacks: list[Callback] = [
@@ -97,21 +88,9 @@ class Run:
             Throughput(),
             NonFiniteGuard(),
             Predictions(self.folder),
-            ImageSamples(self.folder / "pictures"),
-            FirstFilters(self.folder / "pictures"),
-            WorstErrors(self.folder / "pictures"),
-            PerClass(self.folder / "predictions"),
-            HardestTexts(self.folder),
-            HiddenStates(self.folder / "pictures"),
-            LengthBuckets(self.folder / "pictures"),
-            LatentPictures(self.folder / "pictures"),
-            GamePictures(self.folder / "pictures"),
-            Translations(self.folder),
-            Forecasts(self.folder / "pictures"),
-            TextSamples(self.folder / "predictions"),
+            *(system.reports(self.folder) if isinstance(system, System) else []),
         ]
-        folder = self.folder / "checkpoints"
-        monitor = getattr(system, "monitor", System.monitor)
+        folder, monitor = self.folder / "checkpoints", _monitor(system)
         if monitor is not None and not any(isinstance(callback, ModelCheckpoint) for callback in callbacks):
             callbacks.append(BestCheckpoint(folder, *monitor))
         callbacks.append(RegularCheckpoint(folder, checkpoint_every_n_steps))
@@ -122,18 +101,18 @@ class Run:
         )
 
     def start_tracking(self, trainer: Trainer, system: LightningModule, config: dict[str, Any]) -> None:
-        """Give W&B the whole configuration, once and nested, and let its summary keep the best value, not the last."""
+        """Send the whole configuration to W&B, and let its summary keep the monitored metric's best value, not the last."""
         for logger in wandb_loggers(trainer) if trainer.is_global_zero else []:
             start_or_go_offline(logger)
             logger.log_hyperparams(config)
-            if (monitor := getattr(system, "monitor", System.monitor)) is not None:
+            if (monitor := _monitor(system)) is not None:
                 logger.experiment.define_metric(monitor[0], step_metric="trainer/global_step", summary=monitor[1])
             self.note(wandb_id=logger.version)
-        self._start = time.perf_counter()  # what W&B took to answer is no training
+        self._start = time.perf_counter()  # W&B's start-up is not training time
 
     def finish(self, trainer: Trainer, system: LightningModule) -> dict[str, float]:
-        """Test the best checkpoint, or else the last, write run.json, and print where everything lies; returns the scores."""
-        earlier = self.facts().get("seconds", 0.0)  # of the sessions before a resumed one
+        """Test the best checkpoint, or else the last, write run.json, print where the files are, and return the scores."""
+        earlier = self.facts().get("seconds", 0.0)  # of the sessions before this one, if the run was resumed
         seconds = earlier + time.perf_counter() - self._start
         epochs, steps = trainer.current_epoch, trainer.global_step
         best = next((c for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint) and c.best_model_path), None)
@@ -185,27 +164,12 @@ class Run:
         return [(name, _relative(self.folder / path)) for name, path in names.items() if (self.folder / path).exists()]
 
 
-def hardware(trainer: Trainer) -> str:
-    """What computed, in a few words: the GPUs in use, or the processor with its cores."""
-    if trainer.strategy.root_device.type == "cuda":
-        return f"{trainer.world_size} x {torch.cuda.get_device_name(trainer.strategy.root_device)}"
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return f"{os.cpu_count()} cores of {names[0] if names else platform.processor() or platform.machine()}"
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write beside, then rename: nobody reads half a file."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(text)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+def _monitor(system: LightningModule) -> tuple[str, Literal["min", "max"]] | None:
+    """Return the metric that chooses a checkpoint; for a module that is no `System` the default one."""
+    return system.monitor if isinstance(system, System) else System.monitor
 
 
 def _relative(path: Path) -> str:
-    """The path as a user would type it here."""
+    """Return the path as a user would type it in the working directory."""
     path = path.absolute()
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -1,5 +1,6 @@
 """Base of every system: the contract of a step, and how its values are logged."""
 
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 import torch
@@ -12,7 +13,7 @@ from torchmetrics import Metric, MetricCollection
 from zoo.errors import ZooError
 from zoo.public import public_name
 from zoo.training.counting import total_steps
-from zoo.training.facts import facts_of
+from zoo.training.facts import describe_data
 from zoo.training.memory import use_fast_layout
 from zoo.training.optim import Optim, check, configure
 from zoo.training.plateau import PlateauStep
@@ -96,6 +97,10 @@ class System(LightningModule):
     def predict_step(self, batch: Any, batch_idx: int) -> Outputs:
         return {"preds": self(*self.inputs(batch)), "position": batch.position}
 
+    def reports(self, folder: Path) -> list[Callback]:
+        """Return the reports of every run of this system: pictures, tables and scores in the run directory `folder`."""
+        return []
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
         return configure(self, self.lr, self.optim, total_steps(self.trainer), monitor="val/loss")
 
@@ -124,7 +129,7 @@ class System(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["class_path"] = public_name(type(self))
-        checkpoint["data"] = facts_of(self._trainer)
+        checkpoint["data"] = describe_data(self._trainer)
 
     def check_batch(self, batch: Any) -> None:
         """Refuse a batch that `step` cannot take. Called for the first batch of an epoch only, since it may synchronise."""

@@ -1,4 +1,4 @@
-"""How fast a run trains."""
+"""Training speed in samples per second."""
 
 import time
 from typing import Any
@@ -7,10 +7,10 @@ from lightning import Callback, LightningModule, Trainer
 
 
 class Throughput(Callback):
-    """Logs `train/samples_per_second` over the steps since the last logged one, all processes together.
+    """Logs `train/samples_per_second` over the steps since the last logged one, for all processes together.
 
-    Nothing is synchronised: on a device that runs behind, an interval's time is its queueing time, right on average.
-    Time spent in validation does not count.
+    Devices are not synchronised: on an asynchronous device, the time of an interval is the time to queue its work, which is
+    correct on average. Time spent in validation does not count.
     """
 
     def __init__(self) -> None:
@@ -19,8 +19,8 @@ class Throughput(Callback):
         self._since = 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._num_samples, self._seconds = 0, 0.0  # the sanity check counted as a validation
-        self._since = time.perf_counter()  # a run resumed within an epoch has no epoch's start
+        self._num_samples, self._seconds = 0, 0.0  # the sanity check called on_validation_start
+        self._since = time.perf_counter()  # a run resumed within an epoch does not call on_train_epoch_start
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._since = time.perf_counter()
@@ -35,7 +35,7 @@ class Throughput(Callback):
             self._num_samples, self._seconds, self._since = 0, 0.0, time.perf_counter()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._seconds += time.perf_counter() - self._since  # of the batches since the last logged one
+        self._seconds += time.perf_counter() - self._since  # for the batches since the last logged one
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._seconds += time.perf_counter() - self._since

@@ -1,12 +1,12 @@
-"""Whether a VAE with a strong decoder ignores its code, and what warm-up does (Bowman et al., 2016; Chen et al., 2017).
+"""Does a VAE with a strong decoder ignore its code, and does warm-up help? (Bowman et al., 2016; Chen et al., 2017).
 
 python recipes/claims/autoencoders/kl_collapse.py [--full]        two minutes on one CPU core; --full eight
 
-VAEs of binary Digits with the same encoder are trained with two decoders: one that makes all pixels at once from the code, and
-a GRU that makes one pixel after the other and sees those before it, which needs no code to model an image. Reported are the KL
-of the code in nats, which is how much of an image goes through it, and the bound on the image's likelihood. Controls: the first
-decoder; and the second one whose view of the pixels before is taken away, so that it needs the code again. Remedies: the KL's
-weight rising over the first half of training (warm-up), and free bits.
+VAEs of binary Digits with the same encoder are trained with two decoders. The weak decoder outputs all pixels at once from the
+code. The strong decoder is a GRU that outputs one pixel after the other and sees the previous ones, so it can model an image
+without the code. Reported are the KL of the code in nats, which measures the information in it, and the bound on the
+likelihood. Controls: the weak decoder; and the strong decoder without the previous pixels, so that it needs the code again.
+Remedies: a weight of the KL that rises over the first half of training (warm-up), and free bits.
 """
 
 import sys
@@ -25,9 +25,9 @@ from zoo.nn.codecs import decoder, trunk
 from zoo.nn.recurrent import Recurrent
 
 CLAIM = "A VAE with a strong decoder stops using its code, and KL warm-up keeps it in use."
-COLLAPSED = 0.1  # of the KL that the weak decoder's VAE has, or less
+COLLAPSED = 0.1  # a code has collapsed if its KL is at most this fraction of the weak decoder's
 SHAPE = (1, 8, 8)
-CASES = {  # decoder, sees the pixels before, warm-up as a share of training, free bits per dimension
+CASES = {  # decoder, whether it sees previous pixels, warm-up as a fraction of training, free bits per dimension
     "all pixels at once": ("weak", False, 0.0, 0.0),
     "pixel by pixel": ("strong", True, 0.0, 0.0),
     "pixel by pixel, blindfold": ("strong", False, 0.0, 0.0),
@@ -37,7 +37,7 @@ CASES = {  # decoder, sees the pixels before, warm-up as a share of training, fr
 
 
 class Sizes(NamedTuple):
-    """How much is measured."""
+    """Sizes of the measurement."""
 
     num_seeds: int
     num_updates: int
@@ -50,7 +50,7 @@ FULL = FAST._replace(num_seeds=3, num_updates=1000)
 
 
 class Net(nn.Module):
-    """A VAE of binary 8x8 images with either decoder; the strong one may or may not see the pixels before."""
+    """VAE of binary 8x8 images with a weak or strong decoder. `sees` shows the previous pixels to the strong one."""
 
     def __init__(self, kind: str, sees: bool, sizes: Sizes) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class Net(nn.Module):
             self.head = nn.Linear(sizes.hidden_dim, 1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Posterior]:
-        """The negative log-likelihood of each image (B,), from one draw of its code, and q(z|x)."""
+        """Compute the negative log-likelihood of each image (B,) from one sample of its code, and q(z|x)."""
         mu, logvar = self.posterior(self.encoder(x)).chunk(2, dim=1)
         posterior = Posterior(mu, logvar)
         z = posterior.sample()
@@ -77,7 +77,7 @@ class Net(nn.Module):
 
 
 def train(net: Net, data: Digits, warmup: float, free_bits: float, num_updates: int) -> list[float]:
-    """Adam on the negative bound; returns the KL at every update."""
+    """Train with Adam on the negative bound, and return the KL at every update."""
     optimizer = torch.optim.Adam(net.parameters(), lr=2e-3)
     kls: list[float] = []
     epoch = 0
@@ -100,7 +100,7 @@ def train(net: Net, data: Digits, warmup: float, free_bits: float, num_updates: 
 
 @torch.no_grad()
 def evaluate(net: Net, data: Digits) -> tuple[float, float, int]:
-    """KL and negative bound on test images in nats, and active units."""
+    """Compute KL and negative bound on test images in nats, and the number of active units."""
     x = torch.cat([data.transform(batch, 0, False).x for batch in data.loader("test")])
     nll, posterior = net.eval()(x)
     kl = posterior.kl().sum(1)
@@ -108,7 +108,7 @@ def evaluate(net: Net, data: Digits) -> tuple[float, float, int]:
 
 
 def measure(full: bool) -> Claim:
-    """The claim holds where the strong decoder's KL is next to nothing, and warm-up's is not, in the mean over seeds."""
+    """Measure the KL of each case. The claim holds if the strong decoder's has collapsed and warm-up's has not, on average."""
     sizes = FULL if full else FAST
     found: dict[str, list[tuple[float, float, int]]] = {name: [] for name in CASES}
     courses: dict[str, list[float]] = {}
@@ -140,7 +140,7 @@ def _row(name: str, values: list[tuple[float, float, int]]) -> Row:
 
 
 def _draw(courses: dict[str, list[float]]) -> Figure:
-    """The KL over training, of the last seed."""
+    """Draw the KL over training, for the last seed."""
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     for name, course in courses.items():

@@ -1,12 +1,12 @@
-"""Whether a linear autoencoder is PCA (Baldi & Hornik, 1989; Bourlard & Kamp, 1988).
+"""Does a linear autoencoder find the same subspace as PCA? (Baldi & Hornik, 1989; Bourlard & Kamp, 1988).
 
 python recipes/claims/autoencoders/pca.py [--full]        half a minute on one CPU core; --full some minutes
 
-Autoencoders of Fashion-MNIST, or of Digits where there is none, are trained by Adam on the squared error of images whose mean
-image is taken off, as PCA takes it off. (With it left in, the theorem is the same, but the mean dwarfs all other directions and
-Adam is far from done in this time.) Compared are the test error with that of as many principal components of the training
-images, and the principal angles between the subspace that the decoder spans and theirs. Controls: the same network before
-training, and one with a hidden layer of ReLUs on each side, which spans no subspace: only its error is told.
+Autoencoders of Fashion-MNIST (or Digits, if it is not available) are trained with Adam on the squared error. The mean image is
+subtracted first, as in PCA. The theorem also holds without this, but then the mean dominates all other directions and Adam
+needs much longer. Two things are compared with as many principal components of the training images: the test error, and the
+principal angles between the subspace spanned by the decoder and theirs. Controls: the same network before training; and a
+network with a hidden ReLU layer on each side. The latter spans no subspace, so only its error is reported.
 """
 
 import math
@@ -25,20 +25,20 @@ from zoo.cli.claims import Claim, Row, main
 from zoo.metrics.probe import principal_components
 
 CLAIM = "A linear autoencoder trained on squared error finds the subspace that PCA finds."
-WITHIN = 0.01  # of PCA's test error
-ANGLE = 5.0  # degrees, the largest of all principal angles
+WITHIN = 0.01  # largest relative difference from PCA's test error
+ANGLE = 5.0  # largest principal angle allowed, in degrees
 LR = {"linear": 0.02, "ReLU": 0.002}
-COMPARED = 8  # codes up to so wide are held to ANGLE: beyond, neighbouring components are too alike to be told apart
+COMPARED = 8  # widest code judged by ANGLE: in wider ones, neighbouring components are too similar to be separated
 
 
 class Sizes(NamedTuple):
-    """How much is measured."""
+    """Sizes of the measurement."""
 
     num_seeds: int
     widths: tuple[int, ...]  # of the code
     num_updates: int
     batch_size: int
-    hidden_dim: int  # of the control with ReLUs
+    hidden_dim: int  # of the ReLU control
     num_images: int  # training images
 
 
@@ -47,7 +47,7 @@ FULL = Sizes(num_seeds=2, widths=(2, 8, 64), num_updates=2500, batch_size=500, h
 
 
 def images(num: int) -> tuple[Tensor, Tensor, str]:
-    """Training images, at most `num`, and test images (N, C, H, W), less the mean training image, and the set's name."""
+    """Return at most `num` training images and the test images (N, C, H, W), minus the mean, and the data set's name."""
     data: DataModule = FashionMNIST(normalize=False)
     try:
         data.setup()
@@ -62,7 +62,7 @@ def images(num: int) -> tuple[Tensor, Tensor, str]:
 
 
 def train(net: AutoencoderNet, x: Tensor, lr: float, sizes: Sizes) -> None:
-    """Adam with a learning rate that falls to nothing: what is left of the error must not be noise of the last steps."""
+    """Train with Adam and a cosine schedule to 0, so that the final error holds no noise of the last steps."""
     optimizer = torch.optim.Adam(net.parameters(), lr=lr, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, sizes.num_updates)
     for _ in range(sizes.num_updates):
@@ -75,13 +75,13 @@ def train(net: AutoencoderNet, x: Tensor, lr: float, sizes: Sizes) -> None:
 
 
 def angles(a: Tensor, b: Tensor) -> Tensor:
-    """Principal angles in degrees between the row spaces of (k, F) and (k, F), from the smallest: (k,)."""
+    """Compute the principal angles in degrees between the row spaces of (k, F) and (k, F), in ascending order: (k,)."""
     (q_a, _), (q_b, _) = (torch.linalg.qr(rows.double().T) for rows in (a, b))
     return torch.rad2deg(torch.acos(torch.linalg.svdvals(q_a.T @ q_b).clamp(max=1)))
 
 
 def measure(full: bool) -> Claim:
-    """Error and angles for each width of the code; the claim holds where all linear ones keep within the bounds."""
+    """Measure error and angles for each code width. The claim holds if all linear networks stay within the bounds."""
     sizes = FULL if full else FAST
     x, x_test, name = images(sizes.num_images)
     rows: list[Row] = []
@@ -118,7 +118,7 @@ def _row(width: int, network: str, errors: list[float], best: float, angle: floa
 
 
 def _draw(rows: list[Row]) -> Figure:
-    """Test error, and the largest angle, by the width of the code."""
+    """Draw the test error and the largest angle by the width of the code."""
     figure = Figure(figsize=(9, 3.5), layout="constrained")
     error, angle = figure.subplots(1, 2)
     for network in dict.fromkeys(row["network"] for row in rows):

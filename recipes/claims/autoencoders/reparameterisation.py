@@ -1,12 +1,12 @@
-"""How noisy two estimates of the same gradient are (Kingma & Welling, 2014; Williams, 1992, REINFORCE).
+"""Variance of two estimates of the same gradient (Kingma & Welling, 2014; Williams, 1992, REINFORCE).
 
 python recipes/claims/autoencoders/reparameterisation.py [--full]        half a minute on one CPU core; --full a few minutes
 
-A VAE is trained on binary Digits. Then the gradient of E[-log p(x|z)] by the posterior's means is estimated again and again
-from one draw of z per image: by the path through z (reparameterisation), and by the score of q (REINFORCE). Both have the same
-expectation, which is checked; the variances are summed over latent dimensions and averaged over images. Controls: REINFORCE
-with the best constant baseline of each image, which takes away what the level of the loss adds to the noise; and a decoder that
-does not read z, where there is no gradient to know of, and all that REINFORCE gives is noise.
+A VAE is trained on binary Digits. Then the gradient of E[-log p(x|z)] with respect to the posterior's means is estimated many
+times from one sample of z per image: through z (reparameterisation), and with the score of q (REINFORCE). Both have the same
+expectation, which is checked. Variances are summed over latent dimensions and averaged over images. Controls: REINFORCE with
+the best constant baseline per image, which removes the noise that the level of the loss adds; and a decoder that ignores z, for
+which the true gradient is 0 and REINFORCE returns only noise.
 """
 
 import sys
@@ -21,12 +21,12 @@ from zoo.autoencoders.vae import VAE, Posterior
 from zoo.cli.claims import Claim, Row, main
 
 CLAIM = "The reparameterised gradient of a VAE has a far lower variance than the score-function gradient."
-FAR = 10.0  # times lower
+FAR = 10.0  # the score function must have at least this many times the variance
 ESTIMATES = ("reparameterised", "score function", "score function, baseline")
 
 
 class Sizes(NamedTuple):
-    """How much is measured."""
+    """Sizes of the measurement."""
 
     num_seeds: int
     num_updates: int
@@ -40,7 +40,7 @@ FULL = FAST._replace(num_seeds=5, num_updates=3000, num_images=100, num_draws=40
 
 
 def trained(sizes: Sizes, seed: int) -> tuple[VAE, Tensor]:
-    """A VAE after its updates, and test images (N, 1, 8, 8)."""
+    """Train a VAE, and return it with test images (N, 1, 8, 8)."""
     torch.manual_seed(seed)
     data = Digits(batch_size=64, normalize=False, binarize="stochastic", seed=seed)
     data.setup()
@@ -62,7 +62,7 @@ def trained(sizes: Sizes, seed: int) -> tuple[VAE, Tensor]:
 
 
 def gradients(model: VAE, x: Tensor, num_draws: int, reads_z: bool = True) -> dict[str, Tensor]:
-    """Estimates of d E[-log p(x|z)] / d mu, each from one draw: (num_draws, N, Z)."""
+    """Estimate d E[-log p(x|z)] / d mu, each time from one sample: (num_draws, N, Z)."""
     with torch.no_grad():
         posterior = model.net.infer(x)
     mu, std = posterior.mu, (0.5 * posterior.logvar).exp()
@@ -77,12 +77,12 @@ def gradients(model: VAE, x: Tensor, num_draws: int, reads_z: bool = True) -> di
         found["score"].append(((z - given) / std.square()).detach())  # d log q(z) / d mu
     path, nll, score = (torch.stack(parts) for parts in found.values())
     squares = score.square()
-    baseline = (nll[:, :, None] * squares).mean(0) / squares.mean(0)  # which makes the variance least
+    baseline = (nll[:, :, None] * squares).mean(0) / squares.mean(0)  # minimises the variance
     return dict(zip(ESTIMATES, (path, nll[:, :, None] * score, (nll[:, :, None] - baseline) * score), strict=True))
 
 
 def measure(full: bool) -> Claim:
-    """Variance and mean of each estimate; the claim holds where the plain score function is FAR times noisier in every seed."""
+    """Measure each estimate. The claim holds if the plain score function has FAR times the variance with every seed."""
     sizes = FULL if full else FAST
     found: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for seed in range(sizes.num_seeds):
@@ -105,7 +105,7 @@ def measure(full: bool) -> Claim:
 
 
 def _row(decoder: str, estimate: str, values: list[tuple[float, float]], num_draws: int) -> Row:
-    """Variance of one draw; and the squared distance of means from the reparameterised one's, in units that noise explains."""
+    """Compute the variance, and the squared bias relative to the squared error that noise alone would cause."""
     variances = torch.tensor([variance for variance, _ in values])
     errors = torch.tensor([error for _, error in values])
     return {
@@ -118,7 +118,7 @@ def _row(decoder: str, estimate: str, values: list[tuple[float, float]], num_dra
 
 
 def _draw(rows: list[Row]) -> Figure:
-    """Variances as bars, on a logarithmic axis."""
+    """Draw the variances as bars on a logarithmic axis."""
     figure = Figure(figsize=(7, 3.2), layout="constrained")
     axes = figure.subplots()
     shown = [row for row in rows if row["variance"] > 0]

@@ -1,13 +1,13 @@
-"""How much gradient a generator gets from a discriminator that is sure (Goodfellow et al., 2014; Arjovsky & Bottou, 2017).
+"""Measure the gradient that a generator receives from a sure discriminator (Goodfellow et al., 2014; Arjovsky & Bottou, 2017).
 
 python recipes/claims/gans/minimax_gradient.py [--full]        seconds on one CPU core; --full two minutes
 
-A generator of Digits is held still, as it starts or after a game, and a fresh discriminator learns to tell its images from real
-ones. On the way the norm of the gradient of the generator's weights is taken for two losses: minimax, log(1 - D), and
-non-saturating, -log D. A discriminator also gets steeper as it learns, so that both are measured by the gradient of the mean
-logit, which nothing squashes, and told as a share of what that was before the discriminator had learnt anything. Controls: the
-same discriminators with the mean over generated images taken off their logits, so that they rank images as before and are sure
-of nothing; and ones that learnt as long to tell real images from real ones, and are undecided.
+A generator of Digits is frozen, either untrained or after GAN training, and a new discriminator learns to tell its images from
+real ones. Meanwhile the gradient norm of the generator's weights is measured for two losses: minimax, log(1 - D), and
+non-saturating, -log D. A discriminator also gets steeper as it learns. So both norms are divided by that of the mean logit,
+which no sigmoid squashes, and reported relative to their value before the discriminator learned anything. Controls: the same
+discriminators after the mean logit of generated images is subtracted, so that they rank images as before but are sure of
+nothing; and discriminators that learned as long to tell real images from real ones, and are undecided.
 """
 
 import sys
@@ -20,12 +20,12 @@ from torch import Tensor, nn
 from datamodules import Digits
 from zoo.cli.claims import Claim, Row, main
 from zoo.gans.gan import GAN, MLPDiscriminator
-from zoo.nn.adversarial import Loss, discriminator_loss, generator_loss
+from zoo.nn.adversarial import Loss, d_cross_entropy, g_non_saturating, generator_loss
 
 CLAIM = (
     "When the discriminator is sure, the minimax loss's gradient for the generator vanishes; the non-saturating one's does not."
 )
-VANISHED = 0.01  # less than this share of the gradient by a discriminator that has learnt nothing
+VANISHED = 0.01  # a gradient below this share of its first value has vanished
 LOSSES: tuple[Loss, ...] = ("minimax", "non_saturating")
 STARTS = ("untrained", "after a game")
 LEARNT = {"sure": "real from generated", "sure, mean taken off": "the same", "undecided": "real from real"}
@@ -33,12 +33,12 @@ LATENT_DIM, WIDTHS, BATCH_SIZE = 16, (128, 128), 64
 
 
 class Sizes(NamedTuple):
-    """How much is measured."""
+    """Sizes of the measurement."""
 
     num_seeds: int
-    num_iterations: int  # of the game that trains a generator
-    num_updates: int  # of the discriminator, while the generator is still
-    num_images: int  # that the gradient is the mean over
+    num_iterations: int  # of the GAN that trains a generator
+    num_updates: int  # of the discriminator, while the generator is frozen
+    num_images: int  # over which the gradient is averaged
 
 
 FAST = Sizes(num_seeds=2, num_iterations=500, num_updates=1000, num_images=500)
@@ -46,10 +46,10 @@ FULL = Sizes(num_seeds=3, num_iterations=2000, num_updates=3000, num_images=2000
 
 
 class Moment(NamedTuple):
-    """What a discriminator gives a generator, at one moment."""
+    """The gradients that a discriminator gives a generator, at one time."""
 
-    p_fake: float  # mean probability, to be real, of generated images
-    norms: dict[str, float]  # of the generator's gradient, by loss; and by the mean logit
+    p_fake: float  # mean probability of generated images to be real
+    norms: dict[str, float]  # of the generator's gradient, for each loss and for the mean logit
 
 
 def images(seed: int) -> Tensor:
@@ -60,34 +60,34 @@ def images(seed: int) -> Tensor:
 
 
 def update(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-    """One step down a loss."""
+    """Take one gradient step on a loss."""
     optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]  # torch's
     optimizer.step()
 
 
 def play(model: GAN, real: Tensor, num_iterations: int) -> None:
-    """A short game, non-saturating."""
-    players = (model.discriminator, model.generator)
-    d, g = (torch.optim.Adam(net.parameters(), 1e-3, (0.5, 0.999), fused=True) for net in players)
+    """Train both networks for a while, with the non-saturating loss."""
+    networks = (model.discriminator, model.generator)
+    d, g = (torch.optim.Adam(net.parameters(), 1e-3, (0.5, 0.999), fused=True) for net in networks)
     for _ in range(num_iterations):
         x = draw(real)
-        update(d, discriminator_loss("minimax", model.discriminator(x), model.discriminator(generated(model).detach())))
-        update(g, generator_loss("non_saturating", model.discriminator(generated(model))))
+        update(d, d_cross_entropy(model.discriminator(x), model.discriminator(generated(model).detach())))
+        update(g, g_non_saturating(model.discriminator(generated(model))))
 
 
 def draw(real: Tensor) -> Tensor:
-    """A batch of real images."""
+    """Draw a batch of real images."""
     return real[torch.randint(len(real), (BATCH_SIZE,))]
 
 
 def generated(model: GAN, num: int = BATCH_SIZE) -> Tensor:
-    """Images of the generator: (num, 1, 8, 8)."""
+    """Generate images: (num, 1, 8, 8)."""
     return model.generator(model.noise(num))
 
 
 def observe(model: GAN, discriminator: nn.Module, z: Tensor, centred: bool = False) -> Moment:
-    """The gradients at noise z (B, Z); `centred` takes the mean off the logits, as a constant."""
+    """Measure the gradients at noise z (B, Z); `centred` subtracts the mean logit, as a constant."""
     logits = discriminator(model.generator(z))
     if centred:
         logits = logits - logits.mean().detach()
@@ -100,9 +100,9 @@ def observe(model: GAN, discriminator: nn.Module, z: Tensor, centred: bool = Fal
 
 
 def course(model: GAN, real: Tensor, others: bool, sizes: Sizes) -> tuple[list[int], dict[str, list[Moment]], float]:
-    """Train a discriminator and observe it on the way; its final accuracy on the two kinds of images it has learnt.
+    """Train a discriminator and observe it meanwhile; also return its final accuracy on its two kinds of images.
 
-    With `others` the second kind is real as well, of which it can tell nothing.
+    With `others` the second kind is real as well, so that there is nothing to tell apart.
     """
     discriminator = MLPDiscriminator((1, 8, 8), WIDTHS)
     optimizer = torch.optim.Adam(discriminator.parameters(), 1e-3, fused=True)
@@ -116,7 +116,7 @@ def course(model: GAN, real: Tensor, others: bool, sizes: Sizes) -> tuple[list[i
                 moments[kind].append(observe(model, discriminator, z, centred=kind.endswith("off")))
         with torch.no_grad():
             second = draw(real) if others else generated(model)
-        update(optimizer, discriminator_loss("minimax", discriminator(draw(real)), discriminator(second)))
+        update(optimizer, d_cross_entropy(discriminator(draw(real)), discriminator(second)))
     with torch.no_grad():
         second = real if others else generated(model, len(real))
         correct = torch.cat([discriminator(real) > 0, discriminator(second) < 0])
@@ -124,13 +124,13 @@ def course(model: GAN, real: Tensor, others: bool, sizes: Sizes) -> tuple[list[i
 
 
 def left(moments: list[Moment], loss: str) -> float:
-    """The last moment's gradient as a share of the first's, each by the mean logit's."""
+    """Return the last gradient relative to the first, each divided by that of the mean logit."""
     first, last = (moment.norms[loss] / moment.norms["logit"] for moment in (moments[0], moments[-1]))
     return last / first
 
 
 def measure(full: bool) -> Claim:
-    """The claim holds where it is so of both generators in every seed: minimax below VANISHED, non-saturating above."""
+    """The claim holds if, for both generators and every seed, minimax ends below VANISHED and non-saturating above."""
     sizes = FULL if full else FAST
     found: dict[tuple[str, str], list[tuple[list[Moment], float]]] = {}
     for seed in range(sizes.num_seeds):
@@ -193,7 +193,7 @@ def _row(start: str, kind: str, loss: str, values: list[tuple[list[Moment], floa
 
 
 def _draw(when: list[int], found: dict[tuple[str, str], list[tuple[list[Moment], float]]]) -> Figure:
-    """A panel per generator: what is left of each loss's gradient over the discriminator's updates, mean and range of seeds."""
+    """Draw a panel per generator: each loss's remaining gradient over the discriminator's updates, mean and range of seeds."""
     figure = Figure(figsize=(11, 4.5), layout="constrained")
     panels = figure.subplots(1, len(STARTS), sharey=True)
     styles = {"sure": "-", "sure, mean taken off": "--", "undecided": ":"}

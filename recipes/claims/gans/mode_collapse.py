@@ -1,15 +1,15 @@
-"""Which remedies against mode collapse find all Gaussians of a ring (Metz et al., 2017; Gulrajani et al., 2017).
+"""Measure which remedies against mode collapse find all Gaussians of a ring (Metz et al., 2017; Gulrajani et al., 2017).
 
 python recipes/claims/gans/mode_collapse.py [--full]        two minutes on one CPU core, too short to find many; --full eight
 
-The same two networks play as a plain GAN, and with each remedy that the textbook names: Wasserstein loss (with a gradient
-penalty), minibatch discrimination, unrolling. All have as many updates of the generator on batches as large, Adam with falling
-rates, and an average of the generator's weights; each game's settings were chosen on another seed. A sample is good within
-three deviations of a Gaussian; a mode is found where it has 40 % of an even share of the good samples, or more. Controls with
-the cause removed: the plain GAN on one Gaussian, which leaves nothing to forget; the Wasserstein loss without penalty;
-minibatch discrimination that reads zero for how close samples are; unrolling by no steps, which is a plain GAN at the unrolled
-one's rates. A fourth remedy of the textbook, progressive growing, starts with small images, and points have no size: its row is
-empty. (Elsewhere the textbook has it against instability instead.)
+The same two networks are trained as a plain GAN, and with each remedy that the textbook names: Wasserstein loss (with a
+gradient penalty), minibatch discrimination, unrolling. All have the same number of generator updates and the same batch size,
+Adam with a cosine schedule, and an average of the generator's weights. The other settings of each were chosen on another seed.
+A sample is good within three standard deviations of a Gaussian. A mode is found if it has at least 40 % of an even share of the
+good samples. Controls with the cause removed: the plain GAN on one Gaussian, which leaves nothing to forget; the Wasserstein
+loss without penalty; minibatch discrimination that reads zero for how close samples are; unrolling by no steps, which is a
+plain GAN with the learning rates of the unrolled one. Progressive growing, a fourth remedy of the textbook, starts with small
+images. Points have no size, so its row is empty. (Elsewhere the textbook recommends it against instability instead.)
 """
 
 import math
@@ -28,24 +28,24 @@ from zoo.gans.minibatch_gan import MinibatchGAN
 from zoo.gans.unrolled_gan import UnrolledGAN
 from zoo.gans.wgan_gp import WGANGP
 from zoo.metrics.generation import count_modes, modes_of_points, shares
-from zoo.tasks.adversarial.base import Adversarial, Game, parts
+from zoo.tasks.adversarial.base import Adversarial
+from zoo.tasks.adversarial.rhythm import split
 
 CLAIM = (
     "A GAN loses modes of a ring of eight Gaussians; Wasserstein loss, minibatch discrimination and unrolling each find all."
 )
 NUM_MODES, SPREAD, LATENT_DIM, WIDTHS, BATCH_SIZE = 8, 0.05, 2, (128, 128, 128, 128), 64
 REMEDIES = ("Wasserstein loss", "minibatch discrimination", "unrolling")
-WASSERSTEIN: Game = {"n_critic": 2, "penalty": "gradient", "penalty_weight": 1.0}
+WASSERSTEIN = {"n_critic": 2, "penalty_weight": 1.0}
 UNROLLED = {"unroll": 5, "unroll_lr": 0.01}
 KERNELS = {"num_kernels": 16, "kernel_dim": 4}
 
 
 class Play(NamedTuple):
-    """A game and its rates."""
+    """A GAN with its settings and learning rates."""
 
     system: type[Adversarial]
     arguments: dict[str, Any]
-    game: Game
     lr: float
     d_lr: float
     betas: tuple[float, float]
@@ -54,20 +54,20 @@ class Play(NamedTuple):
 
 
 PLAYS = {
-    "plain": Play(GAN, {}, {}, 3e-3, 3e-3, (0.5, 0.9)),
-    "Wasserstein loss": Play(WGANGP, {}, WASSERSTEIN, 3e-3, 3e-3, (0.5, 0.9)),
-    "minibatch discrimination": Play(MinibatchGAN, KERNELS, {}, 1e-3, 2e-4, (0.5, 0.999)),
-    "unrolling": Play(UnrolledGAN, UNROLLED, {}, 1e-3, 1e-4, (0.5, 0.999)),
-    "plain, one Gaussian": Play(GAN, {}, {}, 3e-3, 3e-3, (0.5, 0.9), num_modes=1),
-    "Wasserstein loss, no penalty": Play(WGANGP, {}, {**WASSERSTEIN, "penalty": None}, 3e-3, 3e-3, (0.5, 0.9)),
-    "minibatch discrimination, blind": Play(MinibatchGAN, KERNELS, {}, 1e-3, 2e-4, (0.5, 0.999), blind=True),
-    "unrolling by no steps": Play(UnrolledGAN, {**UNROLLED, "unroll": 0}, {}, 1e-3, 1e-4, (0.5, 0.999)),
+    "plain": Play(GAN, {}, 3e-3, 3e-3, (0.5, 0.9)),
+    "Wasserstein loss": Play(WGANGP, WASSERSTEIN, 3e-3, 3e-3, (0.5, 0.9)),
+    "minibatch discrimination": Play(MinibatchGAN, KERNELS, 1e-3, 2e-4, (0.5, 0.999)),
+    "unrolling": Play(UnrolledGAN, UNROLLED, 1e-3, 1e-4, (0.5, 0.999)),
+    "plain, one Gaussian": Play(GAN, {}, 3e-3, 3e-3, (0.5, 0.9), num_modes=1),
+    "Wasserstein loss, no penalty": Play(WGANGP, {**WASSERSTEIN, "penalty_weight": 0.0}, 3e-3, 3e-3, (0.5, 0.9)),
+    "minibatch discrimination, blind": Play(MinibatchGAN, KERNELS, 1e-3, 2e-4, (0.5, 0.999), blind=True),
+    "unrolling by no steps": Play(UnrolledGAN, {**UNROLLED, "unroll": 0}, 1e-3, 1e-4, (0.5, 0.999)),
 }
 NOT_APPLICABLE = "progressive growing"
 
 
 class Sizes(NamedTuple):
-    """How much is measured."""
+    """Sizes of the measurement."""
 
     num_seeds: int
     num_iterations: int
@@ -79,11 +79,11 @@ FULL = Sizes(num_seeds=2, num_iterations=3000, num_samples=10_000)
 
 
 class Found(NamedTuple):
-    """What a generator draws."""
+    """Modes of a generator, and their shares."""
 
     modes: int
-    least: float  # what the rarest mode has of the good samples
-    good: float  # share of the samples within three deviations of any
+    least: float  # share of the rarest mode among the good samples
+    good: float  # share of the samples within three deviations of a mode
     samples: Tensor  # (num_samples, 2)
 
 
@@ -95,37 +95,36 @@ class Blind(nn.Module):
         self.num_kernels = num_kernels
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features (B, F) with zeros beside them."""
+        """Append zeros to features (B, F)."""
         return torch.cat([features, features.new_zeros(len(features), self.num_kernels)], dim=1)
 
 
 def build(play: Play) -> Any:
-    """The system of a game, all with the same two networks."""
+    """Build a GAN; all have the same two networks."""
     arguments = play.arguments if play.system is GAN else {"architecture": "mlp", **play.arguments}
     system: Any = play.system
-    model = system((2,), latent_dim=LATENT_DIM, widths=WIDTHS, game={"ema": 0.99, **play.game}, **arguments)
+    model = system((2,), latent_dim=LATENT_DIM, widths=WIDTHS, ema=0.99, **arguments)
     if play.blind:
         model.discriminator.head[0] = Blind(play.arguments["num_kernels"])
     return model
 
 
 def draw(data: GaussianMixture, num: int) -> Batch:
-    """Fresh points of the mixture."""
+    """Draw new points from the mixture."""
     y = torch.randint(len(data.centres), (num,))
     return Batch(data.centres[y] + data.spread * torch.randn(num, 2), y, torch.arange(num))
 
 
 def train(play: Play, num_iterations: int) -> Any:
-    """The system after its game."""
+    """Train a GAN."""
     data, model = GaussianMixture("ring", play.num_modes, SPREAD), build(play)
     d_weights, g_weights = (list(net.parameters()) for net in (model.discriminator, model.generator))
     d = torch.optim.Adam(d_weights, play.d_lr, play.betas, fused=True)
     g = torch.optim.Adam(g_weights, play.lr, play.betas, fused=True)
     schedules = [torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, num_iterations) for optimizer in (d, g)]
-    num_updates = model.game["n_critic"]
     for iteration in range(num_iterations):
         progress = torch.tensor(iteration / num_iterations)
-        for part in parts(draw(data, num_updates * BATCH_SIZE), num_updates):
+        for part in split(draw(data, model.n_critic * BATCH_SIZE), model.n_critic):
             update(d, d_weights, model.d_step(part, progress)[0])
         update(g, g_weights, model.g_step(part, progress)[0])
         model.average.update(model.generator)
@@ -135,7 +134,7 @@ def train(play: Play, num_iterations: int) -> Any:
 
 
 def update(optimizer: torch.optim.Optimizer, weights: list[Tensor], loss: Tensor) -> None:
-    """One step of one player."""
+    """Update one network."""
     optimizer.zero_grad()
     loss.backward(inputs=weights)  # type: ignore[no-untyped-call]  # torch's
     optimizer.step()
@@ -143,7 +142,7 @@ def update(optimizer: torch.optim.Optimizer, weights: list[Tensor], loss: Tensor
 
 @torch.no_grad()
 def judge(model: Any, num_modes: int, num_samples: int) -> Found:
-    """Modes that samples of a model are drawn from."""
+    """Find the modes that a model's samples belong to."""
     data, samples = GaussianMixture("ring", num_modes, SPREAD), model.sample(num_samples)
     label = modes_of_points(samples, data.centres, data.spread)
     share = shares(label, num_modes)
@@ -151,7 +150,7 @@ def judge(model: Any, num_modes: int, num_samples: int) -> Found:
 
 
 def measure(full: bool) -> Claim:
-    """The claim holds where the plain GAN misses modes in every seed, and every remedy finds all in every seed."""
+    """The claim holds if the plain GAN misses modes in every seed, and every remedy finds all modes in every seed."""
     sizes = FULL if full else FAST
     found: dict[str, list[Found]] = {name: [] for name in PLAYS}
     for seed in range(sizes.num_seeds):
@@ -183,7 +182,7 @@ def _row(name: str, values: list[Found]) -> Row:
 
 
 def _draw(found: dict[str, list[Found]]) -> Figure:
-    """Samples of the last seed, a panel per game; the centres as circles."""
+    """Draw samples of the last seed, a panel per GAN, with the centres as circles."""
     columns = math.ceil(len(found) / 2)
     figure = Figure(figsize=(3 * columns, 6.4), layout="constrained")
     panels = figure.subplots(2, columns, sharex=True, sharey=True).flatten()

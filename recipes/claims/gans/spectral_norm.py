@@ -1,15 +1,15 @@
-"""How steep a discriminator with spectral norm is (Miyato et al., 2018, arXiv:1802.05957; Tsuzuku et al., 2018).
+"""Measure how steep a discriminator with spectral norm is (Miyato et al., 2018, arXiv:1802.05957; Tsuzuku et al., 2018).
 
 python recipes/claims/gans/spectral_norm.py [--full]        half a minute on one CPU core; --full some minutes
 
-The same game on Digits, hinge loss, is played with spectral norm in every layer of the discriminator and without, by dense and
-by convolutional players. Then the largest singular value of every layer as a map from its input to its output is computed, for
-a convolution from the whole matrix it stands for; leaky ReLUs have 1, so that their product bounds the Lipschitz constant from
-above. From below: slopes |D(a) - D(b)| / |a - b| over pairs of real, generated and noise images, and lengths of gradients at
-those, and at points that climbed to where the gradient is longer. Controls: the game without spectral norm; both discriminators
-before it; and the trained ones after so many more power iterations that the estimates are exact. What spectral norm divides a
-convolution's weight by is the norm of that weight flattened to a matrix: the map itself can be steeper, by up to the root of
-the kernel's size.
+GANs with hinge loss are trained on Digits with spectral norm in every layer of the discriminator and without, with dense and
+with convolutional networks. Then the largest singular value of every layer as a map from its input to its output is computed;
+for a convolution, from the whole matrix of that map. A leaky ReLU has 1, so the product of all layers is an upper bound on the
+Lipschitz constant. Lower bounds are slopes |D(a) - D(b)| / |a - b| over pairs of real, generated and noise images, and gradient
+norms at these images and at points found by climbing to larger gradients. Controls: training without spectral norm; both
+discriminators before training; and the trained ones after enough power iterations to make their estimates exact. Spectral norm
+divides a convolution's weight by the norm of that weight flattened to a matrix. The map itself can be steeper, by up to the
+square root of the kernel's size.
 """
 
 import math
@@ -23,11 +23,11 @@ from torch import Tensor, nn
 from datamodules import Digits
 from zoo.cli.claims import Claim, Row, main
 from zoo.gans.networks import Networks, build_networks
-from zoo.nn.adversarial import discriminator_loss, generator_loss
+from zoo.nn.adversarial import d_hinge, g_hinge
 from zoo.nn.codecs import Architecture
 
 CLAIM = "Spectral norm bounds the Lipschitz constant of every layer, and so of the discriminator, by 1."
-WITHIN = 0.05  # of 1: the norm that a layer is divided by is an estimate, three power iterations per pass
+WITHIN = 0.05  # of 1, because a layer is divided by an estimate of its norm, from three power iterations per pass
 SHAPE, LATENT_DIM, BATCH_SIZE = (1, 8, 8), 16, 64
 ARCHITECTURES: dict[Architecture, tuple[int, ...]] = {"mlp": (128, 128), "conv": (16, 32)}  # widths
 NORMS = {"spectral": "spectral norm", "none": "none"}
@@ -35,12 +35,12 @@ EXACT = "trained, estimate made exact"
 
 
 class Sizes(NamedTuple):
-    """How much is measured."""
+    """Sizes of the measurement."""
 
     num_seeds: int
     num_iterations: int
     num_images: int  # of each kind
-    num_climbs: int  # steps to where the gradient is longer
+    num_climbs: int  # steps towards larger gradients
 
 
 FAST = Sizes(num_seeds=2, num_iterations=300, num_images=300, num_climbs=20)
@@ -48,7 +48,7 @@ FULL = Sizes(num_seeds=3, num_iterations=2000, num_images=1000, num_climbs=100)
 
 
 class Steepness(NamedTuple):
-    """Of one discriminator: what bounds its Lipschitz constant from above and from below."""
+    """Upper and lower bounds on the Lipschitz constant of one discriminator."""
 
     flattened: float  # the largest singular value of any weight, flattened as spectral norm does
     layers: list[float]  # of every layer as a map
@@ -66,32 +66,32 @@ def images(seed: int) -> Tensor:
 
 
 def update(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-    """One step down a loss."""
+    """Take one gradient step on a loss."""
     optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]  # torch's
     optimizer.step()
 
 
 def play(nets: Networks, real: Tensor, num_iterations: int) -> None:
-    """SNGAN's game: hinge loss, the discriminator four times as fast."""
+    """Train both networks as SNGAN does: hinge loss, and a discriminator with four times the learning rate."""
     generator, discriminator = nets
     d = torch.optim.Adam(discriminator.parameters(), 8e-4, (0.0, 0.9), fused=True)
     g = torch.optim.Adam(generator.parameters(), 2e-4, (0.0, 0.9), fused=True)
     for _ in range(num_iterations):
         x, z = real[torch.randint(len(real), (BATCH_SIZE,))], torch.randn(BATCH_SIZE, LATENT_DIM)
-        update(d, discriminator_loss("hinge", discriminator(x), discriminator(generator(z).detach())))
-        update(g, generator_loss("hinge", discriminator(generator(torch.randn(BATCH_SIZE, LATENT_DIM)))))
+        update(d, d_hinge(discriminator(x), discriminator(generator(z).detach())))
+        update(g, g_hinge(discriminator(generator(torch.randn(BATCH_SIZE, LATENT_DIM)))))
 
 
 def as_map(layer: nn.Module, input_shape: torch.Size) -> Tensor:
-    """The matrix (inputs, outputs) that a linear layer stands for, its bias left out."""
+    """Return the matrix (inputs, outputs) of a linear layer, without its bias."""
     basis = torch.eye(math.prod(input_shape)).view(-1, *input_shape)
     return (layer(basis) - layer(torch.zeros(1, *input_shape))).flatten(1)
 
 
 @torch.no_grad()
 def norms_of_layers(discriminator: nn.Module) -> tuple[list[float], list[float]]:
-    """The largest singular value of every layer, as its flattened weight, and as a map."""
+    """Return the largest singular value of every layer, for its flattened weight and for its map."""
     flattened, maps = [], []
     x = torch.zeros(1, *SHAPE)
     for layer in [*discriminator.features, discriminator.head]:  # type: ignore[misc]  # of a Module it is unknown
@@ -103,7 +103,7 @@ def norms_of_layers(discriminator: nn.Module) -> tuple[list[float], list[float]]
 
 
 def gradient_norms(discriminator: nn.Module, x: Tensor, create_graph: bool = False) -> Tensor:
-    """Length of the logit's gradient at each image: (N,)."""
+    """Return the norm of the logit's gradient at each image: (N,)."""
     (gradient,) = torch.autograd.grad(discriminator(x).sum(), x, create_graph=create_graph)
     return gradient.flatten(1).norm(dim=1)
 
@@ -126,14 +126,14 @@ def climb(discriminator: nn.Module, x: Tensor, num_steps: int) -> float:
 
 @torch.no_grad()
 def make_exact(discriminator: nn.Module, x: Tensor) -> None:
-    """Let the power iteration of every layer arrive, at weights that rest."""
+    """Run every layer's power iteration until it converges, at fixed weights."""
     discriminator.train()
     for _ in range(300):
         discriminator(x)
 
 
 def steepness(nets: Networks, real: Tensor, sizes: Sizes) -> Steepness:
-    """Bounds of the discriminator's Lipschitz constant."""
+    """Bound the discriminator's Lipschitz constant."""
     generator, discriminator = nets[0].eval(), nets[1].eval()  # the estimates of norms stay as they are
     flattened, layers = norms_of_layers(discriminator)
     with torch.no_grad():
@@ -150,7 +150,7 @@ def steepness(nets: Networks, real: Tensor, sizes: Sizes) -> Steepness:
 
 
 def measure(full: bool) -> Claim:
-    """The claim holds where every layer's norm and the product are at most 1, and no slope is steeper, in every seed."""
+    """The claim holds if every layer's norm, their product and every slope are at most 1, in every seed."""
     sizes = FULL if full else FAST
     found: dict[tuple[str, str, str], list[Steepness]] = {}
     for seed in range(sizes.num_seeds):
@@ -183,7 +183,7 @@ def measure(full: bool) -> Claim:
 
 
 def _row(architecture: str, norm: str, state: str, values: list[Steepness]) -> Row:
-    """The largest over seeds, since a bound has to hold for all of them; and the deviation of the steepest."""
+    """Take the largest over seeds, because a bound must hold for all of them, and the deviation of the steepest slope."""
     steepest = torch.tensor([max(each.pair, each.gradient, each.climbed) for each in values])
     return {
         "discriminator": architecture,
@@ -200,7 +200,7 @@ def _row(architecture: str, norm: str, state: str, values: list[Steepness]) -> R
 
 
 def _draw(found: dict[tuple[str, str, str], list[Steepness]]) -> Figure:
-    """For each trained discriminator: the norm of every layer, their product, and what was found from below."""
+    """Draw for each trained discriminator the norm of every layer, their product, and the lower bounds."""
     figure = Figure(figsize=(10, 4), layout="constrained")
     panels = figure.subplots(1, len(ARCHITECTURES), sharey=True)
     for architecture, axes in zip(ARCHITECTURES, panels, strict=True):

@@ -1,12 +1,12 @@
-"""Whether a discriminator that learns faster than the generator helps (Heusel et al., 2017, arXiv:1706.08500).
+"""Measure whether a discriminator that learns faster than the generator helps (Heusel et al., 2017, arXiv:1706.08500).
 
 python recipes/claims/gans/two_time_scales.py [--full]        half a minute on one CPU core; --full about fifteen
 
-SNGAN plays on the ring of eight Gaussians with constant rates: two, 1 to 4, which is the zoo's default for it, and one for both
-with the same geometric mean, and with the same arithmetic mean. Several means, since the best may differ. Reported is the
-distance of samples from the data (sliced Wasserstein, mean over the last quarter of the game), how much it goes up and down
-there, and the modes that are found at the end. Controls: the two rates changed over, 4 to 1; and the floor, which is the
-distance of two draws of data.
+SNGAN is trained on the ring of eight Gaussians with constant learning rates: two rates, 1 to 4, which is the zoo's default for
+SNGAN; and one rate for both networks with the same geometric mean, and with the same arithmetic mean. Several means are tried,
+because the best may differ. The table reports the distance of samples from the data (sliced Wasserstein, mean over the last
+quarter of the training), its fluctuation there, and the modes found at the end. Controls: the two rates swapped, 4 to 1; and
+the floor, the distance between two draws of the data.
 """
 
 import sys
@@ -34,7 +34,7 @@ BATCH_SIZE, NUM_OBSERVED, NUM_SAMPLES = 64, 40, 4000
 
 
 class Sizes(NamedTuple):
-    """How much is measured."""
+    """Sizes of the measurement."""
 
     num_seeds: int
     means: tuple[float, ...]  # geometric, of the two rates
@@ -46,7 +46,7 @@ FULL = Sizes(num_seeds=3, means=(1.5e-3, 3e-3), num_iterations=4000)
 
 
 class Course(NamedTuple):
-    """One game: distances over its length, and what it came to."""
+    """One training run: distances over its length, and the result."""
 
     distances: Tensor  # (NUM_OBSERVED,)
     modes: int
@@ -54,25 +54,25 @@ class Course(NamedTuple):
 
     @property
     def end(self) -> Tensor:
-        """The distances of the last quarter."""
+        """Distances of the last quarter."""
         return self.distances[-(len(self.distances) // 4) :]
 
 
 def sliced_distance(x: Tensor, y: Tensor, num_directions: int = 64) -> float:
-    """Mean Wasserstein-1 distance of x and y (N, 2) along directions evenly spread: in the units of the plane."""
+    """Average the Wasserstein-1 distance of x and y (N, 2) over evenly spaced directions, in units of the plane."""
     angles = torch.arange(num_directions) * (torch.pi / num_directions)
     directions = torch.stack([angles.cos(), angles.sin()])
     return ((x @ directions).sort(0).values - (y @ directions).sort(0).values).abs().mean().item()
 
 
 def draw(data: GaussianMixture, num: int) -> Batch:
-    """Fresh points of the mixture."""
+    """Draw new points from the mixture."""
     y = torch.randint(len(data.centres), (num,))
     return Batch(data.centres[y] + data.spread * torch.randn(num, 2), y, torch.arange(num))
 
 
 def play(lr: float, d_lr: float, num_iterations: int, seed: int) -> Course:
-    """One game."""
+    """Train once."""
     torch.manual_seed(seed)
     data, progress = GaussianMixture("ring", 8), torch.tensor(0.5)
     model = SNGAN((2,), "mlp", latent_dim=16, widths=(128, 128, 128, 128))
@@ -96,7 +96,7 @@ def play(lr: float, d_lr: float, num_iterations: int, seed: int) -> Course:
 
 
 def measure(full: bool) -> Claim:
-    """The claim holds where two rates end closer than either one rate, each at its best mean, by twice the error over seeds."""
+    """The claim holds if two rates end closer than either single rate, each at its best mean, by twice the error over seeds."""
     sizes = FULL if full else FAST
     seeds = range(sizes.num_seeds)
     found: dict[tuple[str, float], list[Course]] = {}
@@ -139,7 +139,7 @@ def _row(name: str, mean: float, courses: list[Course]) -> Row:
 
 
 def _draw(found: dict[tuple[str, float], list[Course]], floor: float) -> Figure:
-    """A panel per mean of rates: the distance over the game, mean and range of seeds."""
+    """Draw a panel per mean of rates: the distance over the training, mean and range of seeds."""
     means = list(dict.fromkeys(mean for _, mean in found))
     figure = Figure(figsize=(4.2 * max(2, len(means)), 4), layout="constrained")
     panels = figure.subplots(1, len(means), sharey=True, squeeze=False)[0]

@@ -1,13 +1,13 @@
-"""Where an LSTM's gates open on the adding problem (Hochreiter & Schmidhuber, 1997), after training and without it.
+"""When the gates of an LSTM open on the adding problem (Hochreiter & Schmidhuber, 1997), before and after training.
 
 python recipes/claims/rnn/gates_on_adding.py [--full]        half a minute on one CPU core; --full about two
 
-A sequence holds values in [0, 1], two of them marked; the answer is the sum of those two. A trained network reads fresh
-sequences, and each gate is averaged over the marked steps and over all others: over all units, and in the one unit whose
-final cell state follows the answer best, chosen on other sequences. Controls: the same network before training, and one that
-was trained where the markers stand at random, so that opening at them is worth nothing.
+A sequence holds values in [0, 1]. Two of them are marked, and the target is the sum of these two. A trained network reads new
+sequences, and each gate is averaged over the marked steps and over all other steps. The averages are taken over all units, and
+for the single unit whose final cell state correlates most with the target, chosen on other sequences. Controls: the same
+network before training, and a network trained with markers at random steps, so that opening at a marker is useless.
 
-Shapes: B batch, T steps, H hidden values.
+Shapes: B batch, T steps, H hidden size.
 """
 
 import sys
@@ -19,22 +19,23 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from zoo.cli.claims import Claim, Row, main
-from zoo.nn.recurrent import Kind, LSTMCell, Recurrent, cells_of
+from zoo.nn.cells import Kind, LSTMCell
+from zoo.nn.recurrent import Recurrent, cells_of
 
 CLAIM = "An LSTM's input gate learns to open at the steps that matter and to close elsewhere."
-OPEN, CLOSED = 0.5, 0.25  # a mean gate above the one is called open, below the other closed
+OPEN, CLOSED = 0.5, 0.25  # a gate counts as open if its mean is above 0.5, and as closed if it is below 0.25
 BATCH_SIZE, LR = 64, 0.01
 NETWORKS = ("trained", "untrained", "markers at random")
 
 
 class Sizes(NamedTuple):
-    """How much is measured."""
+    """Sizes of the measurement."""
 
     num_seeds: int
     num_steps: int  # T
     hidden_dim: int
     num_updates: int
-    num_tests: int  # sequences that the gates are averaged over
+    num_tests: int  # number of sequences to average the gates over
 
 
 FAST = Sizes(num_seeds=3, num_steps=30, hidden_dim=32, num_updates=1000, num_tests=500)
@@ -42,7 +43,7 @@ FULL = Sizes(num_seeds=5, num_steps=40, hidden_dim=32, num_updates=1500, num_tes
 
 
 class Adder(nn.Module):
-    """A recurrent layer and a linear one on its last state: x (B, T, 2) to (B,)."""
+    """A recurrent layer and a linear layer on its final state: x (B, T, 2) to (B,)."""
 
     def __init__(self, kind: Kind, hidden_dim: int) -> None:
         super().__init__()
@@ -50,12 +51,12 @@ class Adder(nn.Module):
         self.head = nn.Linear(hidden_dim, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Give the sum."""
+        """Predict the sum."""
         return self.head(self.recurrent(x)[1])[:, 0]
 
 
 class Gates(NamedTuple):
-    """What the LSTM's gates did on sequences x, of which `marked` (B, T) are the steps that counted."""
+    """Gates of an LSTM on sequences x with targets y."""
 
     x: Tensor  # (B, T, 2)
     y: Tensor  # (B,)
@@ -65,14 +66,14 @@ class Gates(NamedTuple):
 
     @property
     def marked(self) -> Tensor:
-        """(B, T) bool."""
+        """Return which steps are marked: (B, T) bool."""
         return self.x[:, :, 1] > 0
 
 
 def adding(batch_size: int, num_steps: int, generator: torch.Generator, *, told: bool = True) -> tuple[Tensor, Tensor]:
-    """Values and markers (B, T, 2), one marker in each half, and the sum of the marked values (B,).
+    """Draw values and markers (B, T, 2), one marker in each half, and the sum of the marked values (B,).
 
-    Where the network is not `told`, values and sums are the same, but the markers it sees stand elsewhere at random.
+    If `told` is false, values and sums are the same, but the visible markers are at other, random steps.
     """
     values, half = torch.rand(batch_size, num_steps, generator=generator), num_steps // 2
 
@@ -86,7 +87,7 @@ def adding(batch_size: int, num_steps: int, generator: torch.Generator, *, told:
 
 
 def train(net: Adder, num_updates: int, num_steps: int, generator: torch.Generator, *, told: bool = True) -> None:
-    """Adam with a cosine rate on squared error, fresh sequences each time."""
+    """Train with Adam, a cosine schedule and squared error, on new sequences at every update."""
     optimizer = torch.optim.Adam(net.parameters(), LR)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, num_updates)
     for _ in range(num_updates):
@@ -100,7 +101,7 @@ def train(net: Adder, num_updates: int, num_steps: int, generator: torch.Generat
 
 @torch.no_grad()
 def read_gates(net: Adder, x: Tensor, y: Tensor) -> Gates:
-    """Run the LSTM's equations over x (B, T, 2) and keep its gates."""
+    """Run the equations of the LSTM over x (B, T, 2) and record its gates."""
     cell = cells_of(net.recurrent.layers)[0][0]
     assert isinstance(cell, LSTMCell)
     projected, state = cell.project(x), cell.initial_state(x)
@@ -114,18 +115,18 @@ def read_gates(net: Adder, x: Tensor, y: Tensor) -> Gates:
 
 
 def carrier(gates: Gates) -> int:
-    """The unit whose final cell state correlates most with the answer."""
+    """Return the unit whose final cell state correlates most with the target."""
     c, y = gates.final - gates.final.mean(0), gates.y - gates.y.mean()
     return int(((c * y[:, None]).mean(0) / (c.std(0) * y.std()).clamp(min=1e-12)).abs().argmax())
 
 
 def means(gate: Tensor, marked: Tensor) -> list[float]:
-    """Of a gate (B, T) at the marked steps, and at the others."""
+    """Average a gate (B, T) over the marked steps, and over the others."""
     return [gate[marked].mean().item(), gate[~marked].mean().item()]
 
 
 def measure(full: bool) -> Claim:
-    """Gates at marked and at other steps, trained and not; the claim holds where all units' mean opens and closes."""
+    """Measure the gates at marked and other steps. The claim holds if the mean over all units is open and closed as stated."""
     sizes = FULL if full else FAST
     measured: dict[tuple[str, str], list[list[float]]] = {}
     for seed in range(sizes.num_seeds):
@@ -159,7 +160,7 @@ def measure(full: bool) -> Claim:
 
 
 def _row(network: str, units: str, values: Tensor) -> Row:
-    """Means over seeds of values (seeds, 5), and the deviation of the input gate's difference."""
+    """Average values (seeds, 5) over seeds, and compute the deviation of the difference between the input gate's two means."""
     names = ("squared error", "input marked", "input other", "forget marked", "forget other")
     row: Row = {"network": network, "units": units, **dict(zip(names, values.mean(0).tolist(), strict=True))}
     difference = values[:, 1] - values[:, 2]
@@ -168,7 +169,7 @@ def _row(network: str, units: str, values: Tensor) -> Row:
 
 
 def _draw(gates: Gates, unit: int, rows: list[Row]) -> Figure:
-    """The first sequence with its gates over time, and the means of all networks beside it."""
+    """Draw the gates over the first sequence, and the means of all networks beside them."""
     figure = Figure(figsize=(12, 5.5), layout="constrained")
     halves: Any = figure.subfigures(1, 2, width_ratios=[1.7, 1])
     panels, axes, steps = halves[0].subplots(3, 1, sharex=True), halves[1].subplots(), torch.arange(gates.x.shape[1]).tolist()

@@ -1,14 +1,17 @@
-"""What padding does to a recurrent classifier's answers and to its speed, with packing and without.
+"""Effect of padding on the predictions and the speed of a recurrent classifier, with and without packing.
 
 python recipes/claims/rnn/packing.py [--full]        half a minute on one CPU core; --full about two
 
-(a) The largest change of any logit, and (b) the accuracy, of small trained LSTMs, bidirectional and forwards only, when test
-sentences are filled up by 0 to 200 more steps. (c) Real tokens per second of one core, forward and backward, with batches made
-in several ways that take turns. Each network is read in three modes: packed by torch; by the zoo's `Recurrent`, which packs
-where there is much padding and else computes and masks it; and, as the control, unpacked, which takes padding for text, as many
-examples do. Sentences are those of SST-2 where `ZOO_DATA` has them, else made up: log-normal lengths, and one of two words at a
-random place says the class. Speed is also measured at the lengths of SMS Spam, whose longest text is eleven times the mean;
-SST-2's is three times.
+Small LSTMs, bidirectional or forwards only, are trained and then read test sentences with 0 to 200 extra steps of padding.
+Measured are (a) the largest change of any logit, (b) the accuracy, and (c) the real tokens per second of one core, forward and
+backward, with batches made in several ways that take turns.
+
+Each network is read in three modes: "packed" by torch; "zoo", by `zoo.nn.recurrent.Recurrent`, which masks padded steps; and
+"unpacked", the control, which treats padding as text, as many examples do.
+
+Sentences are from SST-2 if `ZOO_DATA` has it. Otherwise they are made up: lengths are log-normal, and one of two words at a
+random place determines the class. Speed is also measured at the lengths of SMS Spam. Its longest text is eleven times the mean
+length; SST-2's is three times.
 
 Shapes: B batch, T steps, N sentences.
 """
@@ -39,17 +42,17 @@ CLAIM = (
     "least 1.8 times as fast as batches padded to the longest."
 )
 SAME, FASTER = 1e-6, 1.8
-NOTHING = 1e-9  # where no change at all is drawn
+NOTHING = 1e-9  # where the plot shows a change of exactly 0
 VOCAB_SIZE, BATCH_SIZE = 4000, 64
-UNKNOWN = 1  # the token of a rare word; 0 fills up
+UNKNOWN = 1  # the token of rare words; 0 is padding
 Mode = Literal["packed", "zoo", "unpacked"]
 COLOURS: dict[Mode, str] = {"packed": "tab:blue", "zoo": "tab:purple", "unpacked": "tab:orange"}
-TRAINED: dict[str, tuple[bool, Mode]] = {  # bidirectional, and how it reads in training
+TRAINED: dict[str, tuple[bool, Mode]] = {  # whether it is bidirectional, and the mode in training
     "both ways": (True, "zoo"),
     "trained unpacked": (True, "unpacked"),
     "forwards": (False, "zoo"),
 }
-READ: dict[str, tuple[str, Mode]] = {  # which of them, and how it is read
+READ: dict[str, tuple[str, Mode]] = {  # which network, and the mode in testing
     "both ways, packed": ("both ways", "packed"),
     "both ways, zoo": ("both ways", "zoo"),
     "both ways, unpacked": ("both ways", "unpacked"),
@@ -57,7 +60,7 @@ READ: dict[str, tuple[str, Mode]] = {  # which of them, and how it is read
     "forwards, packed": ("forwards", "packed"),
     "forwards, unpacked": ("forwards", "unpacked"),
 }
-WAYS: dict[str, tuple[bool, bool, Mode]] = {  # how batches are made: by length, padded to the longest of all, and read
+WAYS: dict[str, tuple[bool, bool, Mode]] = {  # bucketed by length, padded to the longest of all, mode
     "pad to max": (False, True, "unpacked"),
     "pad to max, packed": (False, True, "packed"),
     "random": (False, False, "unpacked"),
@@ -69,15 +72,15 @@ WAYS: dict[str, tuple[bool, bool, Mode]] = {  # how batches are made: by length,
 
 
 class Sizes(NamedTuple):
-    """How much is measured."""
+    """Sizes of the measurement."""
 
     num_seeds: int
-    extra: tuple[int, ...]  # steps of padding
-    num_sentences: int  # trained on, at most
+    extra: tuple[int, ...]  # extra steps of padding
+    num_sentences: int  # training sentences, at most
     num_epochs: int
-    num_rounds: int  # of timing, after one that warms up
-    num_batches: int  # a round
-    timed_dim: int  # hidden, of the timed network
+    num_rounds: int  # rounds of timing, after a warm-up
+    num_batches: int  # per round
+    timed_dim: int  # hidden size of the timed network
 
 
 FAST = Sizes(3, (0, 10, 50, 200), num_sentences=3000, num_epochs=3, num_rounds=3, num_batches=4, timed_dim=128)
@@ -87,13 +90,13 @@ FULL = Sizes(5, (0, 10, 50, 200), num_sentences=6920, num_epochs=3, num_rounds=9
 class Sentences(NamedTuple):
     """Texts as tokens."""
 
-    x: Tensor  # (N, T), filled up with 0
+    x: Tensor  # (N, T), padded with 0
     lengths: Tensor  # (N,)
     y: Tensor  # (N,) 0 or 1
 
 
 def sentences(count: int) -> tuple[Sentences, Sentences, str]:
-    """At most `count` to train on, some to test on, and what they are."""
+    """Return at most `count` training sentences, test sentences, and the name of their source."""
     paths = [path for part in ("train", "dev") if (path := mirrored("SetFit/sst2", f"{part}.jsonl"))]
     if len(paths) < 2:
         generator = torch.Generator().manual_seed(0)
@@ -112,7 +115,7 @@ def sentences(count: int) -> tuple[Sentences, Sentences, str]:
 
 
 def made_up(count: int, generator: torch.Generator) -> Sentences:
-    """Words at random but for token 2 or 3, which stands for the class; lengths about as SST-2's."""
+    """Make up random words with one token, 2 or 3, that determines the class. Lengths are similar to SST-2's."""
     lengths = (2.8 + 0.6 * torch.randn(count, generator=generator)).exp().long().clamp(2, 52)
     x, _, y = noise(lengths, generator)
     x[torch.arange(count), (torch.rand(count, generator=generator) * lengths).long()] = 2 + y
@@ -120,14 +123,14 @@ def made_up(count: int, generator: torch.Generator) -> Sentences:
 
 
 def noise(lengths: Tensor, generator: torch.Generator) -> Sentences:
-    """Words and classes at random, of lengths (N,)."""
+    """Make up random words and classes, with lengths (N,)."""
     x = torch.randint(4, VOCAB_SIZE // 10, (len(lengths), int(lengths.max())), generator=generator)
     y = torch.randint(2, lengths.shape, generator=generator)
     return Sentences(x * (torch.arange(x.shape[1]) < lengths[:, None]), lengths, y)
 
 
 def sms_spam() -> dict[str, Sentences]:
-    """Noise of the lengths of SMS Spam's texts, where they can be had: for timing."""
+    """Make up noise with the lengths of SMS Spam's texts, if they are available. It is used for timing."""
     path = mirrored("ucirvine/sms_spam", "plain_text/train-00000-of-00001.parquet")
     if path is None:
         return {}
@@ -136,7 +139,7 @@ def sms_spam() -> dict[str, Sentences]:
 
 
 def batches(data: Sentences, way: str, seed: int = 0) -> Iterator[Sentences]:
-    """Batches made in one of WAYS."""
+    """Serve batches made in one of WAYS."""
     bucketed, to_longest, _ = WAYS[way]
     lengths = data.lengths if bucketed else None
     for rows in BatchOrder(len(data.y), BATCH_SIZE, shuffle=True, drop_last=True, seed=seed, lengths=lengths):
@@ -145,7 +148,7 @@ def batches(data: Sentences, way: str, seed: int = 0) -> Iterator[Sentences]:
 
 
 def answer(net: RNNNet, x: Tensor, lengths: Tensor, mode: Mode) -> Tensor:
-    """Logits (B, 2) of a network with one layer that keeps its last state."""
+    """Compute the logits (B, 2) of a network with one layer and pooling "last"."""
     if mode != "packed":
         return net(x, lengths if mode == "zoo" else None)
     assert net.embedding is not None
@@ -155,7 +158,7 @@ def answer(net: RNNNet, x: Tensor, lengths: Tensor, mode: Mode) -> Tensor:
 
 
 def train(data: Sentences, num_epochs: int, mode: Mode, *, bidirectional: bool) -> RNNNet:
-    """A small LSTM, by Adam on cross-entropy."""
+    """Train a small LSTM with Adam and cross-entropy."""
     net = RNNNet((1,), 2, VOCAB_SIZE, embed_dim=32, hidden_dim=32, bidirectional=bidirectional, embed_dropout=0.3)
     optimizer = torch.optim.Adam(net.parameters(), 0.005)
     for epoch in range(num_epochs):
@@ -168,7 +171,7 @@ def train(data: Sentences, num_epochs: int, mode: Mode, *, bidirectional: bool) 
 
 @torch.no_grad()
 def logits(net: RNNNet, data: Sentences, extra: int, mode: Mode) -> Tensor:
-    """Answers (N, 2) to sentences with `extra` steps of padding and no others."""
+    """Compute the logits (N, 2) of sentences with exactly `extra` steps of padding."""
     found = torch.empty(len(data.y), 2)
     for length in sorted(set(data.lengths.tolist())):
         rows = data.lengths == length
@@ -177,7 +180,7 @@ def logits(net: RNNNet, data: Sentences, extra: int, mode: Mode) -> Tensor:
 
 
 def read_padded(data: Sentences, test: Sentences, sizes: Sizes) -> dict[tuple[str, int], list[tuple[float, float]]]:
-    """(a) and (b) by network and padding: for each seed the largest change of a logit, and the accuracy."""
+    """Measure (a) and (b): for each network, padding and seed the largest change of a logit, and the accuracy."""
     found: dict[tuple[str, int], list[tuple[float, float]]] = {}
     for seed in range(sizes.num_seeds):
         nets = {}
@@ -194,9 +197,9 @@ def read_padded(data: Sentences, test: Sentences, sizes: Sizes) -> dict[tuple[st
 
 
 def take_turns(data: Sentences, sizes: Sizes) -> dict[str, list[float]]:
-    """(c): real tokens per second of each way, round by round; every way has its turn in each.
+    """Measure (c): real tokens per second of each way. In each round every way has its turn.
 
-    Seconds are the processor's, on one thread: what else the machine does counts less.
+    Times are CPU times of one thread, so that other load on the machine counts less.
     """
     torch.manual_seed(0)
     net = RNNNet((1,), 2, VOCAB_SIZE, hidden_dim=sizes.timed_dim, bidirectional=True)
@@ -210,7 +213,7 @@ def take_turns(data: Sentences, sizes: Sizes) -> dict[str, list[float]]:
             for x, lengths, y in chosen:
                 F.cross_entropy(answer(net, x, lengths, mode), y).backward()
             seconds = time.process_time() - start
-            if number:  # the first round warms up
+            if number:  # the first round is a warm-up
                 speeds[way].append(sum(int(batch.lengths.sum()) for batch in chosen) / seconds)
     torch.set_num_threads(num_threads)
     return speeds

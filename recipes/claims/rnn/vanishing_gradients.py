@@ -2,14 +2,16 @@
 
 python recipes/claims/rnn/vanishing_gradients.py [--full]        seconds on one CPU core; --full some minutes: it trains
 
-The last state is projected on a random direction, and the norm of that number's gradient with respect to the input k steps
-earlier is taken relative to k = 0, as a geometric mean over sequences of standard normal inputs, in double precision. Over the
-lags it falls by a constant factor per step, which a line through its logarithm gives. Each network is measured as torch starts
-it (all weights uniform in 1/sqrt(H)), as the zoo starts it (recurrent weights orthogonal, the LSTM's forget bias at 1), and
-with --full also trained on the adding problem, and reading it. Controls: an LSTM whose forget gate is shut, neutral or held
-open, and a linear RNN with orthogonal weights, which has no tanh and nothing that shrinks.
+The last state is projected on a random direction. The gradient of this number with respect to the input k steps earlier has a
+norm, which is measured relative to k = 0, as a geometric mean over sequences of standard normal inputs, in double precision.
+The norm falls by a nearly constant factor per step. The slope of a line through its logarithm gives this factor.
 
-Shapes: B batch, T steps, I input values, H hidden values.
+Each network is measured with torch's initialisation (all weights uniform in 1/sqrt(H)) and with the zoo's (orthogonal recurrent
+weights, forget bias 1). With --full it is also measured after training on the adding problem, on sequences of that problem.
+Controls: an LSTM whose forget gate is shut, neutral or held open; and a linear RNN with orthogonal weights, which has no tanh
+and keeps the norm.
+
+Shapes: B batch, T steps, I input size, H hidden size.
 """
 
 import sys
@@ -21,13 +23,14 @@ from torch import Tensor, nn
 
 from recipes.claims.rnn.gates_on_adding import Adder, adding, train
 from zoo.cli.claims import Claim, Row, main
-from zoo.nn.recurrent import CELLS, Cell, Kind, Recurrent, RNNCell, State, cells_of, scan
+from zoo.nn.cells import CELLS, Cell, Kind, RNNCell, State, scan
+from zoo.nn.recurrent import Recurrent, cells_of
 
 CLAIM = "A vanilla RNN's gradient vanishes with the time lag; an LSTM's and a GRU's do not."
-VANISHED = 0.01  # less than this share left after LAG steps
+VANISHED = 0.01  # a gradient has vanished if less than this share is left after LAG steps
 LAG = 100
 LEFT = f"left after {LAG}"
-WARM_UP = 20  # steps before the first that counts, so that the states have left their zeros
+WARM_UP = 20  # steps that are read before the measured ones, because states start at 0
 NAMES: dict[Kind, str] = {"rnn": "RNN", "lstm": "LSTM", "gru": "GRU"}
 TITLES = {
     "torch": "As torch starts them",
@@ -39,15 +42,15 @@ FORGET_BIASES = {"shut": -10.0, "neutral": 0.0, "held open": 3.0}
 
 
 class Sizes(NamedTuple):
-    """How much is measured."""
+    """Sizes of the measurement."""
 
     num_seeds: int
     num_lags: int
     hidden_dim: int
     input_dim: int
     batch_size: int
-    num_updates: int  # on the adding problem; 0: no network is trained
-    num_steps: int  # of the sequences trained on
+    num_updates: int  # on the adding problem; 0 trains no network
+    num_steps: int  # of the training sequences
 
 
 FAST = Sizes(num_seeds=3, num_lags=100, hidden_dim=32, input_dim=16, batch_size=32, num_updates=0, num_steps=40)
@@ -55,19 +58,19 @@ FULL = FAST._replace(num_seeds=5, num_lags=200, num_updates=1000)
 
 
 class LinearCell(RNNCell):
-    """h' = W_ih x + W_hh h + b, with W_hh orthogonal: its Jacobian keeps every gradient's length."""
+    """Linear cell h' = W_ih x + W_hh h + b with orthogonal W_hh, which preserves the norm of every gradient."""
 
     def __init__(self, input_dim: int, hidden_dim: int) -> None:
         super().__init__(input_dim, hidden_dim)
         nn.init.orthogonal_(self.weight_hh)
 
     def advance(self, projected: Tensor, state: State) -> State:
-        """One step without the tanh."""
+        """Compute the next state, without a tanh."""
         return (projected + nn.functional.linear(state[0], self.weight_hh, self.bias_hh),)
 
 
 def zoo_cell(kind: Kind, input_dim: int, hidden_dim: int, forget_bias: float | None = None) -> Cell:
-    """A cell as `Recurrent` starts it; `forget_bias` takes the place of an LSTM's 1."""
+    """Return a cell with the initialisation of `Recurrent`. `forget_bias` replaces an LSTM's 1."""
     cell = cells_of(Recurrent(kind, input_dim, hidden_dim).layers)[0][0]
     if forget_bias is not None:
         nn.init.constant_(cell.bias_ih.detach()[hidden_dim : 2 * hidden_dim], forget_bias)
@@ -75,14 +78,14 @@ def zoo_cell(kind: Kind, input_dim: int, hidden_dim: int, forget_bias: float | N
 
 
 def trained_cell(kind: Kind, sizes: Sizes, seed: int) -> Cell:
-    """A cell as `Recurrent` starts it, after training on the adding problem."""
+    """Return a cell with the initialisation of `Recurrent`, trained on the adding problem."""
     net = Adder(kind, sizes.hidden_dim)
     train(net, sizes.num_updates, sizes.num_steps, torch.Generator().manual_seed(seed))
     return cells_of(net.recurrent.layers)[0][0]
 
 
 def log_gradients(cell: Cell, x: Tensor, num_lags: int) -> Tensor:
-    """Decimal logarithm of the gradient's norm at lags 0 to `num_lags`, relative to lag 0, for x (B, T, I)."""
+    """Compute log10 of the gradient norm at lags 0 to `num_lags` relative to lag 0, for x (B, T, I)."""
     x = x.double().requires_grad_()
     outputs, _ = scan(cell.double(), x)
     direction = torch.randn_like(outputs[:, -1])
@@ -92,14 +95,14 @@ def log_gradients(cell: Cell, x: Tensor, num_lags: int) -> Tensor:
 
 
 def slope(logs: Tensor) -> float:
-    """Factor per step of a line through the logarithms, without the first few lags, where only the last step counts."""
+    """Fit a line to the logarithms, without the first lags, which depend on the last step, and return its factor per step."""
     lags = torch.arange(len(logs), dtype=logs.dtype)[5:]
     lags, logs = lags - lags.mean(), logs[5:] - logs[5:].mean()
     return 10 ** ((lags * logs).sum() / (lags * lags).sum()).item()
 
 
 def curves(sizes: Sizes, seed: int) -> dict[tuple[str, str], Tensor]:
-    """The logarithms by lag for each start and network."""
+    """Compute the logarithms by lag, for each initialisation and network."""
     dims, steps = (sizes.input_dim, sizes.hidden_dim), sizes.num_lags + WARM_UP + 1
     torch.manual_seed(seed)
     cells: dict[tuple[str, str], Cell] = {}
@@ -119,7 +122,7 @@ def curves(sizes: Sizes, seed: int) -> dict[tuple[str, str], Tensor]:
 
 
 def measure(full: bool) -> Claim:
-    """Factor per step, and what is left after LAG steps; the claim holds where it is true as torch starts the networks."""
+    """Measure the factor per step and the share left after LAG steps. The claim is judged with torch's initialisation."""
     sizes = FULL if full else FAST
     of_seeds = [curves(sizes, seed) for seed in range(sizes.num_seeds)]
     stacked = {key: torch.stack([each[key] for each in of_seeds]) for key in of_seeds[0]}
@@ -139,7 +142,7 @@ def measure(full: bool) -> Claim:
 
 
 def _row(start: str, network: str, logs: Tensor) -> Row:
-    """The slope's mean and deviation over seeds, and what is left, of logs (seeds, lags + 1)."""
+    """Compute the mean and deviation of the slope over seeds, and the share left, from logs (seeds, lags + 1)."""
     slopes = torch.tensor([slope(each) for each in logs])
     left = 10 ** logs[:, LAG].mean().item()
     return {
@@ -153,14 +156,14 @@ def _row(start: str, network: str, logs: Tensor) -> Row:
 
 
 def _draw(stacked: dict[tuple[str, str], Tensor]) -> Figure:
-    """A panel per start: the mean over seeds with its range, by lag."""
+    """Draw one panel per initialisation: the mean over seeds and its range, by lag."""
     starts = list(dict.fromkeys(start for start, _ in stacked))
     figure = Figure(figsize=(4.2 * len(starts), 5), layout="constrained")
     panels = figure.subplots(1, len(starts), sharey=True, squeeze=False)[0]
     for start, axes in zip(starts, panels, strict=True):
         axes.set_title(TITLES[start], fontsize=11)
         axes.axhline(0, color="lightgrey", linewidth=0.8)
-        if start == "control":  # other networks than in the other panels
+        if start == "control":  # these are other networks than in the other panels
             axes.set_prop_cycle(color=["tab:purple", "tab:brown", "tab:red", "black"])
         for (_, network), logs in ((key, logs) for key, logs in stacked.items() if key[0] == start):
             rate = torch.tensor([slope(each) for each in logs]).mean().item()

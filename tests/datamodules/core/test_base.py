@@ -1,5 +1,6 @@
 """The shared datamodule: what it refuses, and what a real trainer gets from it."""
 
+import json
 import os
 from pathlib import Path
 from typing import Any, Literal
@@ -9,6 +10,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from datamodules import Digits, PythonManual
 from datamodules.core.base import Arrays, DataModule
 from datamodules.core.batch import Batch
 
@@ -215,3 +217,37 @@ def test_processes_share_out_each_batch(tmp_path: Path) -> None:
     together = [(epoch, a + b) for (epoch, a, _), (_, b, _) in zip(*ranks, strict=True)]
     assert together == [(epoch, where) for epoch, where, _ in one.seen["train"]]
     assert {len(where) for rank in ranks for _, where, _ in rank} == {4}
+
+
+def test_every_fact_that_reports_read_is_declared() -> None:
+    """So that nobody has to ask whether a datamodule has it: None or empty means that it does not apply."""
+    data = Numbers()
+    absent = (
+        "num_targets",
+        "target_mean",
+        "target_std",
+        "naive_mae",
+        "horizon",
+        "mean",
+        "std",
+        "crop",
+        "binarize",
+        "vocab_size",
+    )
+    absent += ("max_length", "tokenizer", "tokenizer_json", "files", "centres", "spread")
+    assert all(getattr(data, name) is None for name in absent)
+    assert (data.class_names, data.target_names, data.texts, data.stacked, data.num_classes) == ((), (), (), False, 3)
+    assert data.tokens_of(0) is None
+    assert data.decode(torch.tensor([3, 1])) == "3 1"
+    data.adopt_tokenizer("{}")
+
+
+def test_it_describes_itself_in_plain_values() -> None:
+    assert Numbers().describe() == {"class_names": []}
+    images = Digits(normalize=False)
+    expected = {"class_names": list("0123456789"), "mean": [0.0], "std": [1.0]}
+    assert images.describe() == expected == json.loads(json.dumps(images.describe()))
+    texts = PythonManual(max_length=9)
+    assert texts.describe() == {"class_names": list(texts.class_names), "max_length": 9}
+    texts.setup()
+    assert texts.describe() == {"class_names": list(texts.class_names), "max_length": 9, "tokenizer_json": texts.tokenizer_json}

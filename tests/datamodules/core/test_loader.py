@@ -12,6 +12,7 @@ import torch
 
 from datamodules.core.batch import Batch, SequenceBatch
 from datamodules.core.loader import BatchOrder, Loader, SequenceLoader, TensorLoader, WorkerLoader
+from zoo.errors import ZooError
 
 X = torch.randn(50, 3, generator=torch.Generator().manual_seed(7))
 Y = torch.arange(50) % 4
@@ -275,7 +276,7 @@ def test_a_pass_cut_short_does_not_shorten_the_next(make: Callable[[], Loader]) 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_a_sample_that_cannot_be_read_is_named_in_one_line(num_workers: int) -> None:
-    bad = {6: ValueError("six.png holds no picture"), 7: ValueError("seven.png holds no picture")}
+    bad = {6: ZooError("six.png holds no picture"), 7: ZooError("seven.png holds no picture")}
     loader = WorkerLoader(Damaged(bad), torch.arange(12), BatchOrder(12, 4), num_workers)
     served = iter(loader)
     assert next(served).position.tolist() == [0, 1, 2, 3]
@@ -284,16 +285,18 @@ def test_a_sample_that_cannot_be_read_is_named_in_one_line(num_workers: int) -> 
 
 
 @pytest.mark.parametrize(("num_workers", "message"), [(0, "no such thing"), (2, r"test_loader\.py(.*\n)+.*no such thing")])
-def test_a_mistake_keeps_its_traceback(num_workers: int, message: str) -> None:
-    """Only what is said of the data is shortened."""
-    loader = WorkerLoader(Damaged({1: TypeError("no such thing")}), torch.arange(4), BatchOrder(4, 4), num_workers)
-    with pytest.raises(TypeError, match=message):
+@pytest.mark.parametrize("mistake", [TypeError, ValueError])
+def test_a_mistake_keeps_its_traceback(mistake: type[Exception], num_workers: int, message: str) -> None:
+    """Only errors that were written for a user are shortened."""
+    loader = WorkerLoader(Damaged({1: mistake("no such thing")}), torch.arange(4), BatchOrder(4, 4), num_workers)
+    with pytest.raises(mistake, match=message) as raised:
         list(loader)
+    assert not isinstance(raised.value, ZooError)
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_after_a_bad_sample_a_loader_can_be_used_again(num_workers: int) -> None:
-    loader = WorkerLoader(Damaged({5: ValueError("bad")}), torch.arange(12), BatchOrder(12, 4), num_workers)
+    loader = WorkerLoader(Damaged({5: ZooError("bad")}), torch.arange(12), BatchOrder(12, 4), num_workers)
     for _ in range(2):
         with pytest.raises(ValueError, match="bad"):
             list(loader)
@@ -301,7 +304,7 @@ def test_after_a_bad_sample_a_loader_can_be_used_again(num_workers: int) -> None
 
 def test_after_a_bad_sample_nothing_holds_on_to_the_workers() -> None:
     """Left to the garbage collector, they would be waited for until they time out, ten seconds later."""
-    loader = WorkerLoader(Damaged({5: ValueError("bad")}), torch.arange(12), BatchOrder(12, 4), num_workers=2)
+    loader = WorkerLoader(Damaged({5: ZooError("bad")}), torch.arange(12), BatchOrder(12, 4), num_workers=2)
     with pytest.raises(ValueError, match="bad"):
         list(loader)
     alive = weakref.ref(loader._loader)

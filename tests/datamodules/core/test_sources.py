@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from datamodules.core.sources import decode, hub_file, hub_listing, mirrored, utf8
+from datamodules.core.sources import hub_file, hub_listing, mirrored
 
 COMMIT, LATER_COMMIT = "1" * 40, "2" * 40
 
@@ -208,7 +208,7 @@ def test_a_listing_that_cannot_be_had_names_the_way_out(hub: Hub, client: Client
     if trouble == "no network":
         hub.stop()
     answer = client.ask_for_names(repo)
-    assert answer["error"] == "FileNotFoundError"
+    assert answer["error"] == "MissingFileError"
     assert answer["message"].startswith(
         f"no data set {repo}: no such folder under ZOO_DATA (not set), and the hub did not list it"
     )
@@ -217,7 +217,7 @@ def test_a_listing_that_cannot_be_had_names_the_way_out(hub: Hub, client: Client
 
 
 def assert_names_the_way_out(answer: dict[str, Any]) -> None:
-    assert answer["error"] == "FileNotFoundError"
+    assert answer["error"] == "MissingFileError"
     assert "ylecun/mnist/mnist/train.parquet is not on this machine: no such file under ZOO_DATA (not set)" in answer["message"]
     assert answer["message"].endswith(
         "without one run `apt-get install it` or set ZOO_DATA to a folder that holds ylecun/mnist/mnist/train.parquet"
@@ -240,7 +240,7 @@ def test_offline_on_purpose_it_names_the_way_out(tmp_path: Path) -> None:
 
 def test_a_file_the_hub_does_not_have(hub: Hub, client: Client) -> None:
     answer = client.ask("owner/absent")
-    assert answer["error"] == "FileNotFoundError"
+    assert answer["error"] == "MissingFileError"
     assert "RemoteEntryNotFoundError" in answer["message"]
 
 
@@ -249,7 +249,7 @@ def test_a_hub_in_trouble_is_reported_at_once(hub: Hub, client: Client, status: 
     hub.publish("owner/trouble", b"content")
     hub.status = status
     answer = client.ask("owner/trouble")
-    assert answer["error"] == "FileNotFoundError"
+    assert answer["error"] == "MissingFileError"
     assert answer["seconds"] < 15
 
 
@@ -269,7 +269,7 @@ def test_a_download_other_than_the_hub_states_is_refused(hub: Hub, client: Clien
     hub.publish("owner/forged", b"content", etag=sha256(b"something else"))
     for _ in range(2):
         answer = client.ask("owner/forged")
-        assert answer["error"] == "ValueError"
+        assert answer["error"] == "ZooError"
         assert f"has SHA-256 {sha256(b'content')}, expected {sha256(b'something else')}: delete it" in answer["message"]
         hub.stop()  # no network is no excuse
     assert "owner/forged/data.bin@main" not in client.recorded()
@@ -282,7 +282,7 @@ def test_a_file_that_changes_is_refused_until_deleted(hub: Hub, client: Client, 
     path = Path(client.ask(repo)["path"])
     path.resolve().write_bytes(b"changed")
     answer = client.ask(repo)
-    assert answer["error"] == "ValueError"
+    assert answer["error"] == "ZooError"
     named = Path(answer["message"].split(" has SHA-256 ")[0])
     named.unlink()  # as the message says
     assert Path(client.ask(repo)["path"]).read_bytes() == b"content"
@@ -310,7 +310,7 @@ def test_new_content_under_the_same_revision_needs_consent(hub: Hub, client: Cli
     hub.publish("owner/moving", b"second")
     hub.commit = LATER_COMMIT
     answer = client.ask("owner/moving")
-    assert answer["error"] == "ValueError"
+    assert answer["error"] == "ZooError"
     assert f"also delete its line in {client.home / 'zoo' / 'checksums.json'}" in answer["message"]
     forget(client, "owner/moving")
     assert Path(client.ask("owner/moving")["path"]).read_bytes() == b"second"
@@ -323,7 +323,7 @@ def test_goes_on_where_checksums_cannot_be_recorded(hub: Hub, client: Client, tm
     assert Path(answer["path"]).read_bytes() == b"content"
     assert "Set ZOO_CACHE to a writable folder" in answer["warned"][0]
     hub.publish("owner/unrecorded-forged", b"content", etag=sha256(b"something else"))
-    assert client.ask("owner/unrecorded-forged", cache=str(tmp_path / "file" / "below"))["error"] == "ValueError"
+    assert client.ask("owner/unrecorded-forged", cache=str(tmp_path / "file" / "below"))["error"] == "ZooError"
 
 
 def test_a_damaged_record_is_named(hub: Hub, client: Client) -> None:
@@ -334,7 +334,7 @@ def test_a_damaged_record_is_named(hub: Hub, client: Client) -> None:
     record.write_text(kept[:-1])
     answer = client.ask("owner/any")
     record.write_text(kept)
-    assert answer["error"] == "ValueError"
+    assert answer["error"] == "ZooError"
     assert f"damaged {record}" in answer["message"]
     assert "delete it" in answer["message"]
 
@@ -427,15 +427,94 @@ print(json.dumps([list(data.class_names), {name: len(split.rows) for name, split
     assert recorded == {f"someone/digits/{names[part]}@main": sha256(content) for part, content in parts.items()}
 
 
-def test_text_with_and_without_a_mark_in_front(tmp_path: Path) -> None:
-    assert decode(b"\xef\xbb\xbfe\xcc\x81", "here") == "e\u0301"
-    (tmp_path / "a.txt").write_bytes("ö".encode())
-    assert utf8(tmp_path / "a.txt") == "ö"
+def test_processes_that_start_together_fetch_once(hub: Hub, tmp_path: Path) -> None:
+    """As under torchrun, where every process builds its datamodule before the trainer could tell who fetches."""
+    content = digits_parquet(20, offset=0)
+    hub.publish_listing("someone/digits", ["train.parquet"])
+    hub.publish("someone/digits", content, filename="train.parquet")
+    code = """
+from datamodules import HubImages
+data = HubImages("someone/digits", size=28, rgb=False)
+data.prepare_data()
+print(*data.class_names)
+"""
+    command = [sys.executable, "-W", "error", "-c", code]
+    processes = [
+        subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment(tmp_path, HF_ENDPOINT=f"http://127.0.0.1:{hub.server_port}", LOCAL_RANK=str(rank)),
+        )
+        for rank in range(2)
+    ]
+    answers = [process.communicate(timeout=120)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert answers == ["0 1 2 3 4 5 6 7 8 9\n"] * 2
+    assert gets(hub) == ["GET /datasets/someone/digits/resolve/main/train.parquet"]
 
 
-@pytest.mark.parametrize(
-    ("content", "byte", "offset"), [(b"\xff\xfea\x00", "ff", 0), (b"na\xefve", "ef", 2), ("ok ü".encode() + b"\xc3", "c3", 5)]
-)
-def test_the_first_byte_that_is_none_is_named(content: bytes, byte: str, offset: int) -> None:
-    with pytest.raises(ValueError, match=rf"^here is not UTF-8: byte 0x{byte} at offset {offset}; convert it \(iconv"):
-        decode(content, "here")
+def test_a_constructor_fetches_no_more_than_the_classes_need(hub: Hub, tmp_path: Path) -> None:
+    """The first training file alone where its schema names the classes; the rest comes with `prepare_data`."""
+    names = ["data/train-00000-of-00002.parquet", "data/train-00001-of-00002.parquet", "data/test-00000-of-00001.parquet"]
+    hub.publish_listing("someone/named", names)
+    hub.publish_listing("someone/unnamed", names)
+    for place, name in enumerate(names):  # contents differ: what the client has under any name, it does not fetch again
+        hub.publish("someone/named", named(digits_parquet(20, offset=10 * place)), filename=name)
+        hub.publish("someone/unnamed", digits_parquet(20, offset=100 + 10 * place), filename=name)
+    code = """
+import sys
+from datamodules import HubImages
+for repo in sys.argv[1:]:
+    data = HubImages(repo, size=28, rgb=False, num_workers=0)
+    print(*data.class_names, flush=True)
+    input()
+    data.prepare_data()
+    print("fetched", flush=True)
+    input()
+    data.setup()
+    print(len(data.files), flush=True)
+    input()
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", code, "someone/named", "someone/unnamed"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment(tmp_path, HF_ENDPOINT=f"http://127.0.0.1:{hub.server_port}"),
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    expected = [("zero one two three four five six seven eight nine", names[:1]), ("0 1 2 3 4 5 6 7 8 9", names[:2])]
+    answers = [[class_names, "fetched", "60"] for class_names, _ in expected]
+    fetched = [[first, names, names] for _, first in expected]
+    found_answers, found_files = [], []
+    for _ in expected:
+        hub.asked.clear()
+        steps = []
+        for _ in range(3):
+            line = process.stdout.readline().strip()
+            steps.append((line, sorted((get.rpartition("/main/")[2] for get in gets(hub)), key=names.index)))
+            if line:
+                process.stdin.write("\n")
+                process.stdin.flush()
+        found_answers.append([line for line, _ in steps])
+        found_files.append([files for _, files in steps])
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert found_answers == answers
+    assert found_files == fetched
+
+
+def gets(hub: Hub) -> list[str]:
+    """The downloads that were asked for so far."""
+    return [line for line in hub.asked if line.startswith("GET") and "/resolve/" in line]
+
+
+def named(parquet: bytes) -> bytes:
+    """With words for the classes in the schema."""
+    names = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+    features = {"image": {"_type": "Image"}, "label": {"_type": "ClassLabel", "names": names}}
+    table, file = pq.read_table(io.BytesIO(parquet)), io.BytesIO()
+    pq.write_table(table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})}), file)
+    return file.getvalue()

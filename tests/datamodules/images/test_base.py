@@ -227,13 +227,13 @@ def png(width: int, height: int) -> bytes:
 def message_of(error: pytest.ExceptionInfo[ValueError]) -> str:
     message = str(error.value)
     assert "\n" not in message
-    assert message.endswith("mend or remove it")
+    assert message.endswith("repair or remove it")
     return message
 
 
 BAD_HEADS = [
     pytest.param(b"", r"\(it is empty\)", id="empty"),
-    pytest.param(b"no picture at all", r"\(it is no image\)", id="text"),
+    pytest.param(b"no picture at all", r"\(it is not an image\)", id="text"),
     pytest.param(saved(Image.fromarray(NOISE))[:20], r"\(.+\)", id="half a header"),
     pytest.param(png(60_000, 60_000), r"Image size \(3600000000 pixels\) exceeds limit", id="bomb"),
     pytest.param(png(12_000, 10_000), r"Image size \(120000000 pixels\) exceeds limit", id="small bomb"),
@@ -287,7 +287,7 @@ def test_a_picture_cut_short_is_named_also_from_a_worker(tmp_path: Path, kind: s
     check_readable(files)  # its head is sound
     samples = Reader(files, torch.zeros(4, dtype=torch.long), 8, 1.0, True, 0)
     loader = WorkerLoader(samples, torch.arange(4), BatchOrder(4, 2), num_workers)
-    with pytest.raises(ValueError, match=rf"^{tmp_path / 'short'} holds no readable picture \(.+\): mend or remove it$"):
+    with pytest.raises(ValueError, match=rf"^{tmp_path / 'short'} holds no readable picture \(.+\): repair or remove it$"):
         list(loader)
 
 
@@ -312,7 +312,7 @@ def test_whatever_is_damaged_is_named_or_read(kind: str) -> None:
         except ValueError as error:
             messages.append(str(error))
     assert len(messages) > 5
-    assert all(re.fullmatch(r"copy 0 holds no readable picture \(.+\): mend or remove it", message) for message in messages)
+    assert all(re.fullmatch(r"copy 0 holds no readable picture \(.+\): repair or remove it", message) for message in messages)
 
 
 @pytest.mark.parametrize(
@@ -320,7 +320,7 @@ def test_whatever_is_damaged_is_named_or_read(kind: str) -> None:
     [
         ({"size": 0}, "size must be at least 1 and num_workers at least 0, got 0 and 2"),
         ({"num_workers": -1}, "got 8 and -1"),
-        ({"crop": 0.0}, r"crop and min_area are shares in \(0, 1\], got 0.0 and 1.0"),
+        ({"crop": 0.0}, r"crop and min_area must lie in \(0, 1\], got 0.0 and 1.0"),
         ({"crop": 1.5}, "got 1.5 and 1.0"),
         ({"min_area": 0.0}, "got 0.875 and 0.0"),
         ({"min_area": 2.0}, "got 0.875 and 2.0"),

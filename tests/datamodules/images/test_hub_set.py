@@ -98,7 +98,7 @@ def test_mean_and_deviation_may_be_others() -> None:
 
 @pytest.mark.parametrize("digits", [MNIST, USPS])
 def test_digits_are_never_mirrored(digits: type[HubSet]) -> None:
-    with pytest.raises(ValueError, match=rf"flip makes other signs of {digits.__name__}'s digits: leave it out"):
+    with pytest.raises(ValueError, match=rf"flip changes the meaning of {digits.__name__}'s images: leave it out"):
         digits(flip=True)
 
 

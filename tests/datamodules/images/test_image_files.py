@@ -73,5 +73,7 @@ def test_what_is_not_there_is_named(folder: Path) -> None:
 
 def test_what_is_no_picture_is_named(folder: Path) -> None:
     data = ImageFiles(str(folder / "notes.txt"), size=4)
-    with pytest.raises(ValueError, match=r"^\S+/notes\.txt holds no readable picture \(it is no image\): mend or remove it$"):
+    with pytest.raises(
+        ValueError, match=r"^\S+/notes\.txt holds no readable picture \(it is not an image\): repair or remove it$"
+    ):
         data.setup()

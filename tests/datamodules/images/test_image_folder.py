@@ -192,7 +192,7 @@ def test_a_bad_picture_is_named_by_setup(tmp_path: Path) -> None:
     fill(tmp_path, {"cats": 3, "dogs": 3})
     (tmp_path / "dogs" / "01.png").write_bytes(b"")
     data = module(tmp_path)
-    with pytest.raises(ValueError, match=r"^\S+/dogs/01\.png holds no readable picture \(it is empty\): mend or remove it$"):
+    with pytest.raises(ValueError, match=r"^\S+/dogs/01\.png holds no readable picture \(it is empty\): repair or remove it$"):
         data.setup()
 
 

@@ -122,7 +122,7 @@ def test_grey_and_resized(root: Path) -> None:
 
 def test_a_file_of_odd_width_is_named(root: Path) -> None:
     write(root / "test" / "odd.png", np.zeros((8, 15, 3)))
-    with pytest.raises(ValueError, match=r"odd.png is 15 pixels wide, which is no two pictures of one size"):
+    with pytest.raises(ValueError, match=r"odd.png is 15 pixels wide, which cannot be cut into two equal halves"):
         module(root)
 
 

@@ -120,9 +120,9 @@ def test_an_empty_or_missing_domain_is_named(root: Path) -> None:
     ("arguments", "message"),
     [
         ({"b": "ColourMNIST"}, r"MNIST has 1 channel\(s\) and ColourMNIST 3: set data.rgb"),
-        ({"a": "Digits"}, "'Digits' is no set of small images of the zoo: choose MNIST"),
-        ({"b": "nothing"}, "'nothing' is no set of small images"),
-        ({"margin": 14}, "margin must be 0 or more and leave pixels of 28, got 14"),
+        ({"a": "Digits"}, "'Digits' is not a set of small images of the zoo: choose one such as MNIST"),
+        ({"b": "nothing"}, "'nothing' is not a set of small images"),
+        ({"margin": 14}, "margin must be 0 or more and less than half of size 28, got 14"),
     ],
 )
 def test_sets_that_do_not_fit_are_refused(arguments: dict[str, Any], message: str) -> None:

@@ -112,7 +112,7 @@ def test_times_are_read(text: str, expected: datetime) -> None:
 
 @pytest.mark.parametrize("text", ["", "yesterday", "1949-13", "19490230", "12", "1949/02/03", "0000"])
 def test_what_is_no_time_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=rf"here: '{text}' is no time: expected a year, YYYY-MM, YYYY-MM-DD, YYYYMMDD or "):
+    with pytest.raises(ValueError, match=rf"here: '{text}' is not a time: expected a year, YYYY-MM, YYYY-MM-DD, YYYYMMDD or "):
         instant(text, "here")
 
 
@@ -151,14 +151,14 @@ def test_a_file_is_found_below_zoo_data(tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", r"series\.csv: expected a header of a time's and other columns, each named once, got \[\]"),
-        ("year\n1900\n", r"expected a header of a time's and other columns, each named once, got \['year'\]"),
-        ("year,a,a\n", r"each named once, got \['year', 'a', 'a'\]"),
+        ("", r"series\.csv: expected a header with a column of times and others, all with different names, got \[\]"),
+        ("year\n1900\n", r"expected a header with a column of times and others, all with different names, got \['year'\]"),
+        ("year,a,a\n", r"all with different names, got \['year', 'a', 'a'\]"),
         ("year,a\n1900,1\n1901,red\n", r"line 3 of .*series\.csv, column 'a': expected a number, got 'red': leave the column"),
         ("year,a\n1900,1\n1901,inf\n", r"line 3 of .*, column 'a': expected a finite number, got 'inf'"),
         ("year,a\n1900,1\n\n1901,\n1902,\n", r"line 4 of .*, column 'a': no number, as in 2 line\(s\): set fill to 'interpol"),
         ("year,a\n1900,1\n1901,2,3\n", r"line 3 of .*series\.csv has 3 cells, expected 2 as in the header"),
-        ("year,a\n1900,1\nlater,2\n", r"line 3 of .*, column 'year': 'later' is no time"),
+        ("year,a\n1900,1\nlater,2\n", r"line 3 of .*, column 'year': 'later' is not a time"),
         ("year,a\n1900,1\n1902,2\n1901,3\n", r"line 4 of .*: 1901 is earlier than 1902 on line 3: sort by 'year', each once"),
         ("m,a\n1900-01,1\n1900-01,2\n", r"line 3 of .*: 1900-01 is the same time as 1900-01 on line 2: sort by 'm'"),
         ("year,a\n1900,1\n1901,2\n", r"series\.csv has 2 rows, too few for a window with context 64 and horizon 1"),
@@ -180,7 +180,7 @@ def test_names_the_file_and_the_line_at_fault(csv: Csv, text: str, message: str)
         ({"context": 30}, r"the train part of 32 values is too short for two windows with context 30 and horizon 3"),
         ({"context": 0}, r"context and horizon must be at least 1 step, got 0 and 3"),
         ({"test_fraction": 1.0}, r"test_fraction must lie between 0 and 1, got 1.0"),
-        ({"fill": "zero"}, r"fill must be 'interpolate' or left out, got 'zero'"),
+        ({"fill": "zero"}, r"unknown fill 'zero': choose one of interpolate"),
         ({"source": "mackey_glass", "columns": ["x"]}, r"time, columns and fill are for CSV files"),
     ],
 )
@@ -207,13 +207,15 @@ def test_a_cell_without_an_end_is_named(csv: Csv) -> None:
 @pytest.mark.parametrize("at", [0, 49])
 def test_a_line_needs_both_its_ends(csv: Csv, at: int) -> None:
     path = csv(years(50, lambda i: "" if i == at else str(i)))
-    with pytest.raises(ValueError, match=rf"line {at + 2} of .*, column 'a': no number on its other side to draw a line to"):
+    with pytest.raises(
+        ValueError, match=rf"line {at + 2} of .*, column 'a': no number at this end of the series: cut the line off"
+    ):
         ready(source=path, fill="interpolate", context=4)
 
 
 def test_a_constant_column_is_named(csv: Csv) -> None:
     path = csv(years(50, lambda i: f"{i},7", "year,a,b"))
-    with pytest.raises(ValueError, match=r"column 'b' of .*series\.csv is the same number all through the training part"):
+    with pytest.raises(ValueError, match=r"column 'b' of .*series\.csv is constant in the training part"):
         ready(source=path, context=4)
 
 

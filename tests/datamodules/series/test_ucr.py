@@ -154,3 +154,12 @@ def test_what_is_no_npz_is_named(tmp_path: Path) -> None:
     path.write_text("no")
     with pytest.raises(ValueError, match=r"cannot read .*own\.npz as npz: File is not a zip file"):
         UCR("Own", str(path))
+
+
+def test_an_archive_with_a_damaged_array_is_named(tmp_path: Path) -> None:
+    path = Path(own(tmp_path / "own.npz"))
+    content = path.read_bytes()
+    place = content.index(np.load(path)["Own.x_train"].tobytes()[:40])
+    path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])  # its checksum no longer fits
+    with pytest.raises(ValueError, match=rf"^cannot read {path} as npz: Bad CRC-32 for file 'Own\.x_train\.npy'; check"):
+        UCR("Own", str(path)).setup()

@@ -39,7 +39,7 @@ def test_points_are_their_gaussians() -> None:
     ("arguments", "message"),
     [
         ({"layout": "cube"}, "unknown layout 'cube': choose one of ring, grid"),
-        ({"layout": "grid", "num_modes": 8}, "of a grid a square number, got 8"),
+        ({"layout": "grid", "num_modes": 8}, "a square number for a grid, got 8"),
         ({"num_modes": 0}, "num_modes must be at least 1"),
         ({"spread": 0.0}, "spread must be positive, got 0.0"),
         ({"num_samples": 50}, "num_samples must be at least ten for each of the 8 modes, got 50"),

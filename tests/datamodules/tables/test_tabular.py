@@ -1,5 +1,6 @@
 """Tables: standardised by what may be seen, and clear about what is wrong with a file."""
 
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 
@@ -150,6 +151,7 @@ def test_csv_task_overrules_the_guess(csv: Callable[[str], str]) -> None:
         ("y\n1\n2\n", r"table\.csv has no column besides the target 'y'"),
         ("a,y\n1,2\n1,2,3\n", r"cannot read .*table\.csv as CSV: .*Expected 2 columns, got 3"),
         ("", r"cannot read .*table\.csv as CSV: Empty CSV file"),
+        ("a,y\n", r"table\.csv has a header but no rows: add samples"),
     ],
 )
 def test_names_the_file_and_the_column_at_fault(csv: Callable[[str], str], text: str, message: str) -> None:
@@ -177,9 +179,41 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         ({"source": "wine", "target": "y"}, "target is for CSV files; 'wine' has its own"),
         ({"source": "wine", "task": "regression"}, "'wine' is a classification set, got task='regression'"),
         ({"source": "diabetes", "task": "classification"}, "'diabetes' is a regression set, got task='classification'"),
-        ({"task": "ranking"}, "task must be 'classification' or 'regression', got 'ranking'"),
+        ({"task": "ranking"}, "unknown task 'ranking': choose one of classification, regression"),
     ],
 )
 def test_refuses_what_contradicts_the_set(arguments: dict[str, str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Tabular(**arguments)  # type: ignore[arg-type]  # wrong on purpose
+
+
+def test_a_constructor_reads_the_header_and_the_target_alone(csv: Callable[[str], str]) -> None:
+    data = Tabular(csv("a,b,y\nred,1,fig\n,2,plum\n"), target="y")
+    assert (data.input_shape, data.class_names, data.feature_names) == ((2,), ("fig", "plum"), ("a", "b"))
+    with pytest.raises(ValueError, match=r"column 'a' of .*table\.csv holds string, expected numbers"):
+        data.setup()
+
+
+@pytest.mark.parametrize("text", ["na\xefve,y\n1,2\n", "a,y\n1,caf\xe9\n"])
+def test_a_table_in_latin_1_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "table.csv"
+    path.write_bytes(text.encode("latin1"))
+    with pytest.raises(ValueError, match=rf"^{path} is not UTF-8: byte 0xe[f9] at offset \d"):
+        Tabular(str(path), target="y")
+
+
+def test_a_compressed_table_that_is_cut_short_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv.gz"
+    whole = gzip.compress(rows_of(5000, lambda i: f"{i * 7919 % 5003},{i % 2}", header="a,y").encode())
+    path.write_bytes(whole)
+    assert Tabular(str(path), target="y").class_names == ("0", "1")
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=rf"^cannot read {path} as CSV: "):
+        Tabular(str(path), target="y")
+
+
+def test_a_part_of_one_row_is_refused_for_regression(csv: Callable[[str], str]) -> None:
+    """Before the training, at whose end r2 would need at least two samples."""
+    path = csv(rows_of(7, lambda i: f"{i},{i * 0.5}", header="a,y"))
+    with pytest.raises(ValueError, match=r"table\.csv leaves 1 row for (test|val), regression needs 2 or more: add rows"):
+        ready(source=path, target="y")

@@ -80,7 +80,7 @@ def test_no_text_becomes_empty() -> None:
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: there_and_back(p=1.1), "p, the chance that a text is paraphrased, must be from 0 to 1, got 1.1"),
+        (lambda: there_and_back(p=1.1), "p, the probability that a text is paraphrased, must be from 0 to 1, got 1.1"),
         (lambda: there_and_back(p=float("nan")), "p, .* got nan"),
         (lambda: there_and_back(batch_size=0), "batch_size must be 1 text or more, got 0"),
         (lambda: MarianTranslator("any", max_length=0), "max_length and num_beams must be 1 or more, got 0 and 4"),
@@ -205,5 +205,5 @@ def test_marian_cuts_what_is_too_long(marian: str) -> None:
     long = " ".join(LINES)
     assert len(tokenizer(long).input_ids) > 10
     assert len(tokenizer(translator([long])[0], add_special_tokens=False).input_ids) <= 10
-    with pytest.raises(ValueError, match=r"max_length 65: .* takes 64 at most"):
+    with pytest.raises(ValueError, match=r"max_length 65: .* supports 64 at most"):
         MarianTranslator(marian, max_length=65)(["a"])

@@ -398,7 +398,7 @@ def test_without_a_chance_nothing_changes(plain: Reviews) -> None:
         ({"p": 0.5}, r"unknown augmentation '': choose one of eda, back_translation"),
         ({"name": "eda", "forward": "x"}, r"eda has no setting 'forward': it takes alpha, operations, p, synonyms"),
         ({"name": "back_translation", "alpha": 0.1}, r"back_translation has no setting 'alpha': it takes backward, forward, p"),
-        ({"name": "eda", "p": 1.5}, r"p, the chance that a text is augmented, must be from 0 to 1, got 1\.5"),
+        ({"name": "eda", "p": 1.5}, r"p, the probability that a text is augmented, must be from 0 to 1, got 1\.5"),
         ({"name": "eda", "operations": ["shuffle"]}, r"unknown operation 'shuffle'"),
         ({"name": "back_translation", "forward": "x"}, r"back_translation needs 'backward': a Marian model, such as"),
         ({"name": "back_translation"}, r"back_translation needs 'backward'"),

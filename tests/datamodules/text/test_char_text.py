@@ -141,7 +141,7 @@ def test_the_tokenizer_of_a_checkpoint_is_the_same_rule(tmp_path: Path) -> None:
 
 
 def test_more_characters_than_the_vocabulary_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"has 24 characters .* vocab_size is 20: set data.vocab_size 26"):
+    with pytest.raises(ValueError, match=r"has 24 characters, .* vocab_size is 20: set data.vocab_size 26"):
         of_text(tmp_path, "".join(chr(97 + number % 24) for number in range(2000)), vocab_size=20)
 
 
@@ -156,7 +156,7 @@ def test_another_text_is_refused(tmp_path: Path) -> None:
 def test_what_is_no_utf_8_is_named_with_its_place(tmp_path: Path) -> None:
     path = tmp_path / "latin.txt"
     path.write_bytes(b"na\xefve")
-    with pytest.raises(ValueError, match=re.escape(f"cannot read {path}: expected UTF-8, got byte 0xef at offset 2")):
+    with pytest.raises(ValueError, match=re.escape(f"{path} is not UTF-8: byte 0xef at offset 2; convert it (iconv -f")):
         CharText(str(path)).setup()
 
 

@@ -233,7 +233,7 @@ def test_with_the_real_wordnet(mirror: Path) -> None:
         (lambda: EDA(alpha=0.0), "alpha, the share of words changed, must be above 0 and at most 1, got 0.0"),
         (lambda: EDA(alpha=1.1), "alpha, .* got 1.1"),
         (lambda: EDA(alpha=float("nan")), "alpha, .* got nan"),
-        (lambda: EDA(p=-0.1), "p, the chance that a text is augmented, must be from 0 to 1, got -0.1"),
+        (lambda: EDA(p=-0.1), "p, the probability that a text is augmented, must be from 0 to 1, got -0.1"),
         (lambda: EDA(p=1.5), "p, .* got 1.5"),
         (lambda: EDA(operations=[]), "operations must name at least one of synonym, insertion, swap, deletion"),
         (

@@ -150,7 +150,7 @@ def test_columns_that_do_not_fit_are_named(
 ) -> None:
     write(notes / "train.parquet", columns)
     with pytest.raises(ValueError, match=message):
-        module(**arguments)
+        module(**arguments).setup()
 
 
 @pytest.mark.parametrize(
@@ -159,13 +159,13 @@ def test_columns_that_do_not_fit_are_named(
         (
             {"text": ["a", "b"], "label": [0, 7]},
             None,
-            r"label '7' of row 1 of test\.parquet is in no training text: mend it, or leave the row out",
+            r"label '7' of row 1 of test\.parquet is in no training text: correct it, or leave the row out",
         ),
         ({"text": ["a", "b"], "label": [-1, -1]}, None, r"label '-1' of row 0 of test\.parquet is in no training text"),
         (
             {"text": ["a", "b"], "label": [0, -1]},
             {"label": {"names": ["down", "up"]}},
-            r"label must lie in 0\.\.1, found -1 in row 1 of test\.parquet: some sets hide their test part's",
+            r"label must lie in 0\.\.1, found -1 in row 1 of test\.parquet: some sets hide the labels of their test part",
         ),
         ({"text": ["a", "b"], "label": ["0", "1"]}, None, r"label is '0' in row 0 of test\.parquet, but 1 in row 0 of train"),
         ({"text": ["a"], "labels": [0]}, None, r"test\.parquet has no column 'label': it has text, labels"),
@@ -176,8 +176,9 @@ def test_a_test_part_that_does_not_fit_is_named(
 ) -> None:
     write(notes / "train.parquet", NOTES, features)
     write(notes / "test.parquet", columns, features)
+    data = module()  # what belongs to the training part is known, and the test part is read by `setup`
     with pytest.raises(ValueError, match=message):
-        module()
+        data.setup()
 
 
 def test_a_class_that_the_schema_names_but_no_training_text_has(notes: Path) -> None:
@@ -185,7 +186,7 @@ def test_a_class_that_the_schema_names_but_no_training_text_has(notes: Path) -> 
     write(notes / "train.parquet", NOTES, features)
     write(notes / "test.parquet", {"text": ["a", "b"], "label": [1, 2]}, features)
     with pytest.raises(ValueError, match=r"label 'even' of row 1 of test\.parquet is in no training text"):
-        module()
+        module().setup()
 
 
 @pytest.mark.parametrize("word", ["validation", "dev", "test"])
@@ -259,7 +260,7 @@ def test_a_text_that_needs_a_sign_json_allows(notes: Path) -> None:
 
 def test_a_bad_line_is_named_by_its_number(notes: Path) -> None:
     (notes / "train.jsonl").write_text('{"text": "a", "label": 0}\n\n{"text": "b", "lab\n')
-    with pytest.raises(ValueError, match=rf"line 3 of {notes}/train\.jsonl is no JSON: Unterminated string"):
+    with pytest.raises(ValueError, match=rf"line 3 of {notes}/train\.jsonl is not JSON: Unterminated string"):
         module()
 
 

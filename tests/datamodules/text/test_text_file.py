@@ -139,13 +139,13 @@ def test_a_file_is_found_below_zoo_data(write: Write, tmp_path: Path, monkeypatc
 def test_names_the_file_and_what_is_wrong_with_it(write: Write, content: str | bytes, message: str) -> None:
     path = write(content)
     with pytest.raises(ValueError, match=message):
-        TextFile(path)
+        TextFile(path).setup()
 
 
 def test_a_header_alone_is_no_text(write: Write) -> None:
     path = write("text,label\n")
     with pytest.raises(ValueError, match=r"notes\.csv has no text for training: notes\.csv has a header at most"):
-        TextFile(path, text="text")
+        TextFile(path, text="text").setup()
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_a_header_alone_is_no_text(write: Write) -> None:
     [
         (
             '{"text": "a", "label": 0}\n{"text": "b", label: 1}\n',
-            r"line 2 of .*/notes\.jsonl is no JSON: Expecting property name",
+            r"line 2 of .*/notes\.jsonl is not JSON: Expecting property name",
         ),
         ('\n\n["a", 0]\n', r"line 3 of .*/notes\.jsonl holds list, expected an object with named columns"),
         ('{"text": "a", "label": 0}\n{"text": "b"}\n', r"row 1 of notes\.jsonl has None for label: expected one class"),
@@ -168,7 +168,7 @@ def test_a_header_alone_is_no_text(write: Write) -> None:
 def test_names_the_line_of_json(write: Write, content: str, message: str) -> None:
     path = write(content, "notes.jsonl")
     with pytest.raises(ValueError, match=message):
-        TextFile(path)
+        TextFile(path).setup()
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "notes.json", "notes"])
@@ -201,8 +201,8 @@ def test_a_source_has_to_be_given() -> None:
 def test_a_class_that_is_new_in_another_part_is_named(write: Write, part: str) -> None:
     other = write("text,label\nfine,praise\nhm,doubt\n", "other.csv")
     source = write(WHOLE)
-    with pytest.raises(ValueError, match=r"label 'doubt' of row 1 of other\.csv is in no training text: mend it, or leave"):
-        TextFile(source, **{f"{part}_source": other})
+    with pytest.raises(ValueError, match=r"label 'doubt' of row 1 of other\.csv is in no training text: correct it, or"):
+        TextFile(source, **{f"{part}_source": other}).setup()
 
 
 def test_an_empty_text_is_named_before_it_meets_a_model(write: Write) -> None:

@@ -92,10 +92,10 @@ def test_a_pipe_is_read_as_well(path: Path) -> None:
 def test_nothing_to_read(path: Path, content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     path.write_bytes(content)
     with pytest.raises(ValueError, match=rf"^{path} is empty: give one text per line$"):
-        lines(path)
+        ready(path)
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(content)))
     with pytest.raises(ValueError, match=r"^standard input is empty: give one text per line$"):
-        lines("-")
+        ready("-")
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,17 @@ def test_an_empty_line_is_named_by_its_number(path: Path, content: str, number: 
 def test_a_byte_that_is_no_utf8_is_named(path: Path) -> None:
     path.write_bytes(b"film\nna\xefve\n")
     with pytest.raises(ValueError, match=rf"^{path} is not UTF-8: byte 0xef at offset 7; convert it"):
-        lines(path)
+        ready(path)
+
+
+def test_nothing_is_read_before_setup(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a command that is refused for another reason would have swallowed its standard input."""
+    stdin = io.BytesIO(b"one\n")
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=stdin))
+    data = lines("-")
+    assert stdin.tell() == 0
+    data.setup()
+    assert data.texts == ["one"]
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

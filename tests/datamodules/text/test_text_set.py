@@ -182,7 +182,7 @@ def test_a_damaged_file_is_named(hub: Path) -> None:
     path = hub / "names" / "data" / "train-00000-of-00001.parquet"
     write(path, {"text": ["a", "b"], "label": [0, 1]})
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(ValueError, match=rf"cannot read {path} as parquet .*: delete it, and get it again"):
+    with pytest.raises(ValueError, match=rf"cannot read {path} as parquet: .*; delete it, and get it again"):
         ready(Names())
 
 

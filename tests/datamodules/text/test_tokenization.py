@@ -198,5 +198,5 @@ def test_token_0_has_to_be_padding(first: str | None, allowed: bool, tmp_path: P
     if allowed:
         assert load(path).encode("film").ids == [2]
     else:
-        with pytest.raises(ValueError, match=rf"token 0 of {path} is ('{first}'|None): expected \[PAD\], which fills"):
+        with pytest.raises(ValueError, match=rf"token 0 of {path} is ('{first}'|None): expected \[PAD\], which pads sequences"):
             load(path)

@@ -1,4 +1,4 @@
-"""An autoencoder's meaning: what goes through its code, and that the linear one is PCA."""
+"""Everything passes through an autoencoder's code, and the linear one is PCA."""
 
 from collections.abc import Callable
 
@@ -89,7 +89,7 @@ class Colours(DataModule):
 
 
 def test_coloured_images_are_trained_on_and_scored(fit: Callable[..., Trainer]) -> None:
-    """Convolutions run in channels_last, of which torchmetrics' mean squared error wants a flat view."""
+    """Convolutions run in channels_last, whose tensors torchmetrics' mean squared error cannot view as flat."""
     data, system = Colours(), Autoencoder((3, 8, 8), architecture="conv", widths=[4])
     trainer = fit(system, data, max_epochs=1, log_every_n_steps=1)
     (scores,) = trainer.test(system, datamodule=data, verbose=False)

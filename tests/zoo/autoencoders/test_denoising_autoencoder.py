@@ -1,4 +1,4 @@
-"""Three kinds of damage, by their statistics; and that the clean image is what is asked for."""
+"""Statistics of the three kinds of noise, and the clean image as the target."""
 
 import math
 
@@ -58,7 +58,7 @@ def test_an_image_that_was_left_as_it_was_counts_for_a_hundred_decibels() -> Non
     [
         ({"noise": "poisson"}, "unknown noise 'poisson': choose one of gaussian, masking, salt_and_pepper"),
         ({"level": 0.0}, "level must be positive"),
-        ({"noise": "masking", "level": 1.0}, "below 1 where it is a share of pixels, got 1.0"),
+        ({"noise": "masking", "level": 1.0}, "below 1 if it is a probability, got 1.0"),
     ],
 )
 def test_refuses_what_cannot_work(arguments: dict[str, object], message: str) -> None:

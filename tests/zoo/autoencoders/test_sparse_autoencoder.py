@@ -1,4 +1,4 @@
-"""What sparsity costs, against distributions and by hand, and that it is reached."""
+"""Sparsity penalties against torch.distributions and by hand; training reaches sparse codes."""
 
 import pytest
 import torch
@@ -61,7 +61,7 @@ def test_refuses_what_cannot_work(arguments: dict[str, object], message: str) ->
 
 
 def test_the_penalty_is_finite_in_half_precision() -> None:
-    """There 1 - 1e-6 is 1, and its complement's logarithm infinite."""
+    """In bfloat16 1 - 1e-6 rounds to 1, and the logarithm of its complement is infinite."""
     saturated = kl_penalty(torch.ones(4, 3).bfloat16(), 0.05)
     torch.testing.assert_close(saturated, kl_penalty(torch.ones(4, 3), 0.05))
     assert saturated.isfinite()

@@ -1,4 +1,4 @@
-"""The meaning of a VAE: its KL, its gradient path, its units, its bounds, and what its weights of the KL do."""
+"""A VAE's KL, gradient path, units and bounds, and the effect of the settings that weigh the KL."""
 
 import pytest
 import torch
@@ -44,7 +44,9 @@ def test_sampling_lets_gradients_through() -> None:
 def test_the_loss_is_nats_per_image_whatever_the_batch_size() -> None:
     net, x, z = VAE((1, 8, 8), latent_dim=2).net, binary(), torch.randn(6, 2)
     torch.testing.assert_close(net.nll(z, x)[:4], net.nll(z[:4], x[:4]))
-    assert net.nll(z, x).mean().item() == pytest.approx(64 * 0.693, rel=0.05)  # untrained: a coin a pixel
+    assert net.nll(z, x).mean().item() == pytest.approx(
+        64 * 0.693, rel=0.05
+    )  # an untrained decoder gives every pixel a probability of about 0.5
 
 
 def test_warmup_and_beta_weigh_the_kl_alone() -> None:
@@ -63,7 +65,7 @@ def test_free_bits_are_for_nothing_and_no_more_than_that() -> None:
     (gradient,) = torch.autograd.grad(loss - terms["nll"], given.net.posterior.weight, allow_unused=True)
     assert gradient is None or not gradient.any()
     with torch.no_grad():
-        given.net.posterior.bias[0] = 30.0  # one dimension beyond its share: mu^2 / 2 = 450
+        given.net.posterior.bias[0] = 30.0  # one dimension exceeds its free bits: mu^2 / 2 = 450
     loss, terms = given.step(batch_of(x), torch.tensor(1.0))
     kl = given.net.infer(x).kl().mean(0)
     torch.testing.assert_close(loss, terms["nll"] + kl[0] + 3 * 100)
@@ -71,7 +73,7 @@ def test_free_bits_are_for_nothing_and_no_more_than_that() -> None:
 
 @pytest.mark.parametrize("likelihood", ["bernoulli", "continuous_bernoulli", "gaussian"])
 def test_the_bound_with_one_sample_is_the_elbo(likelihood: str) -> None:
-    """On the average: E[log p(x, z) - log q(z|x)] = E[log p(x|z)] - KL."""
+    """In expectation: E[log p(x, z) - log q(z|x)] = E[log p(x|z)] - KL."""
     model, x = VAE((1, 8, 8), latent_dim=2, likelihood=likelihood).eval(), binary(3)  # type: ignore[arg-type]
     with torch.no_grad():
         weights = model.log_weights(20_000, x)
@@ -82,7 +84,7 @@ def test_the_bound_with_one_sample_is_the_elbo(likelihood: str) -> None:
 
 
 def test_more_samples_bound_it_tighter_and_the_truth_is_never_passed() -> None:
-    """A linear Gaussian model's log p(x) is known: x ~ N(b, W W^T + variance)."""
+    """log p(x) of a linear Gaussian model is known: x ~ N(b, W W^T + variance)."""
     torch.manual_seed(0)
     model = VAE((1, 2, 3), widths=[], latent_dim=2, likelihood="gaussian", variance=0.5).eval()
     x = torch.rand(4, 1, 2, 3)
@@ -139,7 +141,7 @@ def test_a_learned_variance_is_learned_and_a_given_one_is_not() -> None:
     for variance, moves in ((None, True), (0.1, False)):
         model = VAE((1, 8, 8), likelihood="gaussian", variance=variance)
         assert model.net.logvar is not None
-        before = model.net.logvar.item()  # 0.1, where the error is about 0.25
+        before = model.net.logvar.item()  # starts at 0.1; the squared error is about 0.25
         optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=0.01)
         for _ in range(5):
             model.step(batch_of(x), torch.tensor(1.0))[0].backward()
@@ -155,7 +157,7 @@ def test_a_learned_variance_is_learned_and_a_given_one_is_not() -> None:
         ({"likelihood": "poisson"}, "unknown likelihood 'poisson'"),
         ({"variance": 0.0}, "variance must be positive, got 0.0"),
         ({"beta": -1.0}, "beta and free_bits must be 0 or more, got -1.0 and 0.0"),
-        ({"warmup": 2.0}, r"warmup is a share of training, in \[0, 1\], got 2.0"),
+        ({"warmup": 2.0}, r"warmup is a fraction of training, in \[0, 1\], got 2.0"),
         ({"conditional": True}, "num_classes is not known"),
     ],
 )

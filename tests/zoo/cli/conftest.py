@@ -82,9 +82,11 @@ def small_zoo(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     card_text = "---\nname: tiny_digits\n---\n# Tiny\n\nOf two epochs.\n\n<!-- facts -->\n<!-- /facts -->\n"
     published.with_suffix(".md").write_text(card_text)
     tables = ["<!-- catalog -->\n<!-- /catalog -->", "<!-- weights -->\n<!-- /weights -->"]
-    (root / "README.md").write_text("\n\n".join(["# Small", *tables]) + "\n")
+    (root / "README.md").write_text("# Small\n\n<!-- families -->\n<!-- /families -->\n")
     (root / "docs").mkdir()
-    (root / "docs" / "cnn.md").write_text(f"# CNN\n\n{tables[0]}\n")
+    (root / "docs" / "results.md").write_text("\n\n".join(["# Results", *tables]) + "\n")
+    best = "<!-- best: resnet20_cifar10_published; published: 0.9125 -->"
+    (root / "docs" / "cnn.md").write_text(f"# CNN\n{best}\n\n{tables[0]}\n")
     for module in ("generate", "catalog"):
         monkeypatch.setattr(f"zoo.cli.{module}.ZOO", home)
         monkeypatch.setattr(f"zoo.cli.{module}.INDEX", home / "catalog.json")

@@ -55,15 +55,20 @@ def test_a_second_look_finds_everything_up_to_date(small_zoo: Path, capsys: pyte
         ("zoo/cnn/cifar_resnet.md", "| `cifar_resnet56` | 853,018 |\n", ""),
         ("zoo/pretrained/weights/tiny_digits.md", "| trained by | `zoo fit ", "| trained by | `zoo guess "),
         (
-            "README.md",
-            "| [`tiny_digits`](zoo/pretrained/weights/tiny_digits.md) | Digits |",
+            "docs/results.md",
+            "| [`tiny_digits`](../zoo/pretrained/weights/tiny_digits.md) | Digits |",
             "| [`tiny_digits`](x.md) | Digits |",
         ),
-        ("README.md", "[cifar_resnet20](zoo/cnn/cifar_resnet.md)", "[cifar_resnet20](zoo/cnn/resnet.md)"),
+        ("docs/results.md", "[cifar_resnet20](../zoo/cnn/cifar_resnet.md)", "[cifar_resnet20](../zoo/cnn/resnet.md)"),
+        (
+            "README.md",
+            "| [CNN](docs/cnn.md) | `resnet20_cifar10_published` | test/acc",
+            "| [CNN](docs/cnn.md) | `resnet20` | test/acc",
+        ),
         ("docs/cnn.md", "[cifar_resnet20](../zoo/cnn/cifar_resnet.md)", "cifar_resnet20"),
         ("zoo/catalog.json", '"num_params": 464154', '"num_params": 464155'),
     ],
-    ids=["count", "variant", "facts", "weights", "catalog", "page", "index"],
+    ids=["count", "variant", "facts", "weights", "catalog", "families", "page", "index"],
 )
 def test_what_was_changed_by_hand_is_named_and_put_right(
     path: str, old: str, new: str, small_zoo: Path, capsys: pytest.CaptureFixture[str]
@@ -166,10 +171,8 @@ def test_a_card_without_a_place_for_its_scores_is_named(small_zoo: Path) -> None
 def test_published_weights_say_what_their_run_said(small_zoo: Path, run: Path) -> None:
     generate(check_only=False)
     (item,) = weights()
-    path, facts = (
-        small_zoo / "zoo" / "pretrained" / "weights" / "tiny_digits.safetensors",
-        json.loads((run / "run.json").read_text()),
-    )
+    path = small_zoo / "zoo" / "pretrained" / "weights" / "tiny_digits.safetensors"
+    facts = json.loads((run / "run.json").read_text())
     assert item == Weights(
         name="tiny_digits",
         class_path="zoo.MLPClassifier",
@@ -193,7 +196,7 @@ def test_published_weights_say_what_their_run_said(small_zoo: Path, run: Path) -
         assert fact in card
     assert "0, 1, 2, 3, 4, 5, 6, 7, 8, 9" in card
     assert "Of two epochs." in card  # written by hand
-    assert score in (small_zoo / "README.md").read_text()
+    assert score in (small_zoo / "docs" / "results.md").read_text()
 
 
 def test_weights_without_a_card_are_refused(small_zoo: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -218,3 +221,10 @@ def test_weights_of_a_recipe_that_is_not_the_zoos_are_refused(small_zoo: Path, p
     published.with_suffix(".md").write_text("---\nname: colours\n---\n# Colours\n\n<!-- facts -->\n<!-- /facts -->\n")
     with pytest.raises(ValueError, match=r"colours.safetensors: the zoo has no recipe 'colours'"):
         generated_files()
+
+
+def test_a_page_whose_best_recipe_does_not_exist_is_named(small_zoo: Path) -> None:
+    page = small_zoo / "docs" / "cnn.md"
+    page.write_text(page.read_text().replace("best: resnet20_cifar10_published", "best: resnet2000"))
+    with pytest.raises(ValueError, match=r"cnn.md names the recipe 'resnet2000', which does not exist"):
+        generate(check_only=True)

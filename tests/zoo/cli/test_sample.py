@@ -134,7 +134,7 @@ def test_what_cannot_be_drawn_is_refused(save: Save, tmp_path: Path, capsys: pyt
 
 
 def test_a_gan_draws_and_interpolates(save: Save, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    checkpoint, out = save(ConditionalGAN((1, 8, 8), 10, "conv", 4, (4, 4), game={"ema": 0.9})), tmp_path / "s.png"
+    checkpoint, out = save(ConditionalGAN((1, 8, 8), 10, "conv", 4, (4, 4), ema=0.9)), tmp_path / "s.png"
     assert main(["sample", checkpoint, "-n", "10", "--label", "4", "--seed", "3", "-o", str(out)]) == 0
     system = load_system(checkpoint)
     torch.manual_seed(3)

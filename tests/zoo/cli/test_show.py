@@ -17,7 +17,7 @@ from datamodules.core.batch import Batch, SequenceBatch
 from datamodules.images.transform import ImageTransform
 from zoo.cli.main import main
 from zoo.cli.show import as_pixels, captions_of, series_figure
-from zoo.tasks.classification.image_samples import grid
+from zoo.tasks.drawing import grid
 
 
 def pixels(path: Path) -> np.ndarray:

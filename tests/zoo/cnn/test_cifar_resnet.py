@@ -1,4 +1,4 @@
-"""He's networks for small images: counts, option A, the ReLU after the sum, and weights that others trained."""
+"""ResNets for small images: parameter counts, option A, the ReLU after the sum, and published weights."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
 
 def option_a(x: Tensor, out_channels: int) -> Tensor:
-    """He et al.'s shortcut without parameters, one value at a time: every second pixel, zeros above and below."""
+    """Compute option A one value at a time: every second pixel, with zero channels on both sides."""
     batch, channels, height, width = x.shape
     out = torch.zeros(batch, out_channels, (height + 1) // 2, (width + 1) // 2)
     for c in range(channels):
@@ -26,7 +26,7 @@ def option_a(x: Tensor, out_channels: int) -> Tensor:
 
 
 def with_statistics(net: nn.Module) -> nn.Module:
-    """Norms that change what passes, in evaluation."""
+    """Give batch norms statistics that change their input, in evaluation mode."""
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
             for value in (module.weight.data, module.bias.data, module.running_mean):

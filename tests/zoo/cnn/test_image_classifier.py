@@ -26,7 +26,7 @@ def batch_of(size: int, channels: int = 3) -> Batch:
 
 
 def squeezenet(**arguments: Any) -> ImageClassifier:
-    """The smallest of torchvision."""
+    """Return the smallest torchvision network."""
     return ImageClassifier((3, 32, 32), 3, backbone="squeezenet1_1", **arguments)
 
 
@@ -91,7 +91,7 @@ def test_comes_back_from_a_checkpoint_with_its_arguments(fit: Callable[..., Trai
     assert same(loaded.state_dict(), system.state_dict())
     assert not same(loaded.state_dict(), before)
     x = torch.randn(2, 1, 32, 32)
-    torch.testing.assert_close(loaded(x), system.eval()(x))  # what was trained is channels last
+    torch.testing.assert_close(loaded(x), system.eval()(x))  # the trained network is in channels-last format
 
 
 def test_a_checkpoint_does_without_the_download_that_its_training_started_from(
@@ -102,8 +102,8 @@ def test_a_checkpoint_does_without_the_download_that_its_training_started_from(
         system = squeezenet(pretrained=True)
     loader = DataLoader([batch_of(4)], batch_size=None)  # type: ignore[arg-type]  # a list will do
     fit(system, None, loader, loader, max_steps=1).save_checkpoint(tmp_path / "last.ckpt")
-    loaded = load_system(tmp_path / "last.ckpt")  # with no network, fetching raises
-    assert not (tmp_path / "torch").exists()  # with one, it would leave a file
+    loaded = load_system(tmp_path / "last.ckpt")  # without a network, a download raises
+    assert not (tmp_path / "torch").exists()  # with a network, a download would leave a file
     assert loaded.hparams["pretrained"] is True
     assert same(loaded.state_dict(), system.state_dict())
 
@@ -131,7 +131,7 @@ def test_refuses_what_cannot_work(arguments: dict[str, Any], message: str) -> No
 
 
 def test_pretrained_weights_refuse_pictures_normalised_for_others(fit: Callable[..., Trainer], tmp_path: Path) -> None:
-    """timm's ViTs saw pixels in [-1, 1]; an image folder gives ImageNet's statistics unless it is told."""
+    """timm's ViTs were trained on pixels in [-1, 1]; an image folder uses ImageNet's statistics by default."""
     for name in ("ants", "bees"):
         for number in range(4):
             path = tmp_path / name / f"{number}.png"

@@ -1,4 +1,4 @@
-"""The meaning of the small network: its arithmetic, which images it takes, what averaging over the picture ignores."""
+"""SimpleCNN's arithmetic, the image sizes it accepts, and what global average pooling ignores."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def test_at_its_defaults_it_has_as_many_parameters_as_computed_by_hand() -> None
 def test_forward_is_convolution_norm_relu_with_pools_between(training: bool) -> None:
     net, x = SimpleCNN((3, 13, 10), 5, widths=(4, 6, 8)).train(training), torch.randn(7, 3, 13, 10)
     state = net.state_dict()
-    for name, value in state.items():  # else nothing shows which of them is used where
+    for name, value in state.items():  # distinct values show which parameter is used where
         if value.is_floating_point() and value.ndim == 1:
             value.uniform_(0.5, 2) if name.endswith("running_var") else value.normal_()
     h = x
@@ -52,7 +52,9 @@ def test_where_things_are_in_the_last_maps_does_not_matter() -> None:
     shuffled = maps.flatten(2)[:, :, torch.randperm(30)].unflatten(2, (5, 6))
     assert not torch.equal(shuffled, maps)
     torch.testing.assert_close(net.classifier(shuffled), net.classifier(maps))
-    halved = torch.cat([maps[:, :, :, 3:], torch.zeros_like(maps[:, :, :, 3:])], dim=3)  # what is there does
+    halved = torch.cat(
+        [maps[:, :, :, 3:], torch.zeros_like(maps[:, :, :, 3:])], dim=3
+    )  # the amount of activation matters, not its place
     assert not torch.allclose(net.classifier(halved), net.classifier(maps), atol=1e-3)
 
 
@@ -96,8 +98,8 @@ def test_signal_keeps_its_size_through_the_convolutions_at_the_start() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"widths": ()}, r"widths must be positive, at least one, got \[\]"),
-        ({"widths": (8, 0)}, r"widths must be positive, at least one, got \[8, 0\]"),
+        ({"widths": ()}, r"widths must be one or more positive numbers, got \[\]"),
+        ({"widths": (8, 0)}, r"widths must be one or more positive numbers, got \[8, 0\]"),
         ({"dropout": 1.0}, r"dropout must lie in \[0, 1\), got 1.0"),
         ({"dropout": -0.1}, r"dropout must lie in \[0, 1\), got -0.1"),
         ({"input_shape": None}, "input_shape is not known"),

@@ -1,4 +1,4 @@
-"""What CycleGAN promises: a loss by its parts, two players that leave each other alone, a memory that survives, translation."""
+"""What CycleGAN promises: a loss by its parts, updates in turns, a buffer that is saved, translation."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -58,7 +58,7 @@ def test_generators_that_do_nothing_come_back_and_deceive_nobody() -> None:
 
 
 class Gradients(Callback):
-    """Whether either turn changed the other player's gradients or weights."""
+    """Checks that no update changes the gradients of the other networks."""
 
     def __init__(self) -> None:
         self.turns: list[str] = []
@@ -67,7 +67,7 @@ class Gradients(Callback):
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Any) -> None:
         model: Any = pl_module
         mine = {id(p) for group in optimizer.param_groups for p in group["params"]}
-        assert mine in [{id(p) for p in player.parameters()} for player in (model.generator, model.discriminator)]
+        assert mine in [{id(p) for p in network.parameters()} for network in (model.generator, model.discriminator)]
         self.turns.append("d" if id(next(model.discriminator.parameters())) in mine else "g")
         for parameter in model.parameters():
             if id(parameter) in mine:
@@ -80,13 +80,13 @@ class Gradients(Callback):
                 assert parameter.grad is None
 
 
-def test_players_take_turns_and_leave_each_other_alone(fit: Fit, domains: Path) -> None:
+def test_networks_take_turns_and_leave_each_other_alone(fit: Fit, domains: Path) -> None:
     gradients = Gradients()
     fit(small(), folder(domains), callbacks=[gradients], max_steps=3)
     assert gradients.turns == ["d", "g"] * 3
 
 
-def test_training_fills_the_memory_and_evaluation_does_not(fit: Fit, domains: Path) -> None:
+def test_training_fills_the_buffer_and_evaluation_does_not(fit: Fit, domains: Path) -> None:
     system = small(buffer_size=50)
     trainer = fit(system, folder(domains), max_steps=5)  # two images each
     counts = [system.past[domain].count.item() for domain in "ab"]
@@ -99,7 +99,7 @@ def test_training_fills_the_memory_and_evaluation_does_not(fit: Fit, domains: Pa
 
 
 def test_the_discriminator_is_shown_the_past() -> None:
-    """With half of the fakes from a full memory of white pictures it says something else of them."""
+    """With half of the fakes replaced from a full buffer of white images, its logits change."""
     system, given = small(buffer_size=4), batch()
     torch.manual_seed(0)
     before = system.d_step(given, PROGRESS)[1]["d_fake"]
@@ -112,10 +112,10 @@ def test_the_discriminator_is_shown_the_past() -> None:
     torch.testing.assert_close(system.d_step(given, PROGRESS)[1]["d_fake"], before)
 
 
-def test_a_resumed_game_ends_as_the_uninterrupted_one(fit: Fit, domains: Path, tmp_path: Path) -> None:
-    """Both players, their optimizers, and a memory that is full and swaps, from a checkpoint within an epoch."""
+def test_a_resumed_run_ends_as_the_uninterrupted_one(fit: Fit, domains: Path, tmp_path: Path) -> None:
+    """Both networks, their optimizers, and a buffer that is full and swaps, from a checkpoint within an epoch."""
     kept = {"enable_checkpointing": True, "plugins": [AtomicCheckpointIO()], "max_epochs": 2}
-    system = small(buffer_size=6, game={"ema": 0.9})
+    system = small(buffer_size=6, ema=0.9)
     whole = fit(
         system, folder(domains), callbacks=[Randomness(), RegularCheckpoint(tmp_path / "runs", every_n_steps=7)], **kept
     )
@@ -165,8 +165,6 @@ def test_generators_keep_every_size_that_halves(size: tuple[int, int]) -> None:
         ({"num_blocks": 0}, "width and num_blocks must be 1 or more"),
         ({"cycle": -1.0}, "cycle and identity are weights of 0 or more, got -1.0 and 0.5"),
         ({"buffer_size": -1}, "a buffer's size must be 0 or more images, got -1"),
-        ({"game": {"penalty": "r1"}}, "CycleGAN's discriminators have no penalty, got 'r1': leave game.penalty out"),
-        ({"game": {"redraw": False}}, "CycleGAN's generators translate anew in their own turn: leave game.redraw out"),
     ],
 )
 def test_what_cannot_be_built_is_refused(arguments: dict[str, Any], message: str) -> None:

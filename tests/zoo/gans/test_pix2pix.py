@@ -1,4 +1,4 @@
-"""What Pix2Pix promises: patches of a stated size, skips that carry, two losses of stated weights, a game that learns."""
+"""What Pix2Pix promises: patches of a stated size, skips that carry, two losses of stated weights, training that works."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -80,7 +80,7 @@ def test_the_discriminator_judges_output_and_input_together() -> None:
 
 
 def test_evaluation_is_of_the_average() -> None:
-    system, given = small(norm="instance", game={"ema": 0.9}), batch()
+    system, given = small(norm="instance", ema=0.9), batch()
     with torch.no_grad():
         for parameter in system.generator.parameters():
             parameter.mul_(3)
@@ -117,7 +117,7 @@ def test_every_norm_reaches_a_single_pixel(norm: Any) -> None:
         ({"widths": [8, 0]}, "widths must be one or more positive numbers"),
         ({"l1": 0.0, "adversarial": 0.0}, "not both 0"),
         ({"dropout": 1.0}, "dropout must lie in"),
-        ({"norm": "batch", "game": {"ema": 0.9}}, "game.ema 0.9 averages weights, to which no statistics of BatchNorm belong"),
+        ({"norm": "batch", "ema": 0.9}, "ema 0.9 averages weights, to which no statistics of BatchNorm belong"),
         ({"norm": "layer"}, "unknown norm 'layer': choose one of none, batch, instance"),
         ({"input_shape": None}, "input_shape is not known"),
     ],
@@ -125,6 +125,11 @@ def test_every_norm_reaches_a_single_pixel(norm: Any) -> None:
 def test_what_cannot_be_built_is_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Pix2Pix(**{"input_shape": (1, 16, 16), "widths": [8, 8, 8], "d_widths": [8, 8], **arguments})
+
+
+def test_no_samples_are_drawn_from_noise() -> None:
+    with pytest.raises(ValueError, match="Pix2Pix translates images and draws none from noise"):
+        small().sample(3)
 
 
 def test_labels_are_no_images(fit: Fit) -> None:

@@ -20,7 +20,7 @@ WIDTHS = (4, 6, 8)
 
 @pytest.mark.parametrize("level", [0, 1])
 def test_a_fade_starts_and_ends_without_a_jump(level: int) -> None:
-    """At share 0 of the next resolution both players do what they did before, at share 1 what they do after."""
+    """At share 0 of the next resolution both networks do what they did before, at share 1 what they do after."""
     torch.manual_seed(0)
     generator = ProgressiveGenerator(5, (1, 28, 28), WIDTHS)
     discriminator = ProgressiveDiscriminator((1, 28, 28), WIDTHS)
@@ -78,7 +78,7 @@ def test_the_schedule_is_flat_then_rises_by_steps() -> None:
     assert level_at(0.3, 0.5, 1) == 0
 
 
-def test_training_grows_the_players_and_a_checkpoint_knows_how_far(fit: Fit, tmp_path: Path) -> None:
+def test_training_grows_both_networks_and_a_checkpoint_stores_the_level(fit: Fit, tmp_path: Path) -> None:
     class Levels(Callback):
         def __init__(self) -> None:
             self.seen: list[tuple[float, ...]] = []
@@ -113,15 +113,15 @@ def test_a_longer_fit_shrinks_nothing(fit: Fit, tmp_path: Path) -> None:
     assert float(longer.generator.level) == float(longer.discriminator.level) == 1
 
 
-def test_a_penalty_is_of_images_at_the_resolution_under_way() -> None:
+def test_a_penalty_is_computed_at_the_current_resolution() -> None:
     """Half the squared gradient by 2 x 2 pixels, not by the 8 x 8 that show them."""
-    system = ProgressiveGAN((1, 8, 8), 4, WIDTHS, game={"penalty": "r1"})
+    system = ProgressiveGAN((1, 8, 8), 4, WIDTHS, penalty="r1")
     system.discriminator.grow_to(0)
     x = torch.rand(4, 1, 8, 8)
     small = F.adaptive_avg_pool2d(x, 2).requires_grad_()
     logits = system.discriminator(F.interpolate(small, (8, 8)))
     (gradient,) = torch.autograd.grad(logits.sum(), small)
-    torch.testing.assert_close(system.penalty(x, x), 0.5 * gradient.square().sum((1, 2, 3)).mean())
+    torch.testing.assert_close(system.compute_penalty(x, x), 0.5 * gradient.square().sum((1, 2, 3)).mean())
 
 
 def test_what_cannot_grow_is_refused() -> None:
@@ -131,3 +131,7 @@ def test_what_cannot_grow_is_refused() -> None:
         ProgressiveGAN((1, 28, 28), widths=(4,) * 5)
     with pytest.raises(ValueError, match="halved 3 times, so that sides must be multiples of 8 pixels, got 28x28"):
         ProgressiveGAN((1, 28, 28), widths=(4,) * 4)
+    with pytest.raises(ValueError, match="unknown penalty 'r2': choose one of gradient, r1"):
+        ProgressiveGAN((1, 8, 8), widths=(4,), penalty="r2")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="penalty_every must be at least 1, got 0"):
+        ProgressiveGAN((1, 8, 8), widths=(4,), penalty_every=0)

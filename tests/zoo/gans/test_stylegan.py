@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from lightning import Trainer
 
 from datamodules import Digits
+from datamodules.core.batch import Batch
 from zoo.gans.stylegan import ModulatedConv2d, StyledLayer, StyleGAN, StyleGenerator
 
 Fit = Callable[..., Trainer]
@@ -76,6 +77,21 @@ def test_training_finds_the_mean_style(fit: Fit) -> None:
     styles = generator.mapping(torch.randn(10_000, 4))
     torch.testing.assert_close(generator.mean_style, styles.mean(0), atol=0.05, rtol=0)
     assert generator.mean_style.abs().max() > 0.1
+
+
+def test_a_lazy_penalty_weighs_as_much(fit: Fit) -> None:
+    """R1 at every fourth iteration counts four times."""
+    system = small(penalty_weight=2.0, penalty_every=4)
+    batch = Batch(torch.rand(8, 1, 8, 8), torch.zeros(8), torch.arange(8))
+    loss, outputs = system.d_step(batch, torch.tensor(0.5))
+    torch.testing.assert_close(loss, outputs["d_loss"] + 2 * 4 * outputs["penalty"])
+    without, outputs = system.d_step(batch, torch.tensor(0.5), penalise=False)
+    torch.testing.assert_close(without, outputs["d_loss"])
+    asked: list[bool] = []
+    d_step = system.d_step
+    system.d_step = lambda b, p, penalise=True: asked.append(penalise) or d_step(b, p, penalise)  # type: ignore[method-assign, func-returns-value]
+    fit(system, Digits(normalize=False, batch_size=100), max_steps=5, limit_val_batches=0)
+    assert asked == [True, False, False, False, True]
 
 
 def test_what_cannot_work_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""Scores of samples against closed forms, naive loops and cases whose answer is known."""
+"""Scores of samples against closed forms, naive loops and known cases."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The judge that is trained on the spot: it learns what can be learned, and leaves the random state alone."""
+"""The image probe learns real classes only, and leaves the random state unchanged."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""Scores of a language model do not depend on how its text is cut."""
+"""Scores of a language model do not depend on how the text is split into batches."""
 
 import math
 

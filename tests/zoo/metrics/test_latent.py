@@ -1,4 +1,4 @@
-"""Bounds on a likelihood that is known, and which dimensions count as used."""
+"""Bounds on a known likelihood, and the count of active dimensions."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""A linear reading, and components, against scikit-learn's own."""
+"""The linear probe finds linear structure only; principal components equal scikit-learn's."""
 
 import pytest
 import torch

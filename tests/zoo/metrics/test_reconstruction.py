@@ -1,4 +1,4 @@
-"""Scores of reconstructions by hand: of images one by one, however they are put in batches."""
+"""Scores of reconstructions by hand: they are computed per image, independent of the batches."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Metrics by hand."""
+"""Metrics of classification and regression against hand-computed values."""
 
 import math
 
@@ -11,7 +11,7 @@ from zoo.metrics.tasks import SecondClassF1, binary_classification, classificati
 
 
 def test_accuracy_counts_samples_not_classes() -> None:
-    # nine of class 0, all right; one of class 1, wrong: micro 0.9, macro (1 + 0) / 2
+    # nine samples of class 0, all correct; one of class 1, wrong: micro 0.9, macro (1 + 0) / 2
     logits = torch.tensor([[2.0, -1.0]] * 10)
     accuracy = classification(2)["acc"](logits, torch.tensor([0] * 9 + [1]))
     assert float(accuracy) == pytest.approx(0.9)
@@ -56,7 +56,7 @@ def test_f1_is_that_of_the_second_class_over_all_batches(share: float) -> None:
 
 
 def test_f1_by_hand() -> None:
-    """Also of logits that all lie in [0, 1], which torchmetrics takes for probabilities of one class."""
+    """This includes logits that all lie in [0, 1], which torchmetrics treats as probabilities of one class."""
     logits = torch.tensor([[0.1, 0.2], [0.9, 0.8], [0.3, 0.4], [0.6, 0.55]])  # says 1, 0, 1, 0
     f1 = SecondClassF1()
     assert float(f1(logits, torch.tensor([1, 1, 0, 0]))) == pytest.approx(2 / (2 + 1 + 1))  # 2 tp / (2 tp + fp + fn)

@@ -1,4 +1,4 @@
-"""The meaning of an MLP: its arithmetic, its losses, the units it speaks in."""
+"""An MLP's arithmetic, its losses and the units of its predictions."""
 
 import math
 from collections.abc import Callable
@@ -40,9 +40,9 @@ def test_forward_is_two_matrix_products_with_a_relu_between() -> None:
 
 
 def test_hidden_layer_is_linear_norm_activation_dropout_in_this_order() -> None:
-    net = MLPNet((6,), 4, hidden_dims=(50,), activation_name="tanh", norm="batch", dropout=0.5)
+    net = MLPNet((6,), 4, hidden_dims=(50,), activation="tanh", norm="batch", dropout=0.5)
     x, first, norm = torch.randn(8, 6), net.hidden[0], net.hidden[1]
-    with torch.no_grad():  # else the order of norm and dropout hardly shows
+    with torch.no_grad():  # without this the order of norm and dropout has hardly any effect
         norm.weight.uniform_(0.5, 2)
         norm.bias.normal_()
     state = torch.get_rng_state()
@@ -56,12 +56,12 @@ def test_hidden_layer_is_linear_norm_activation_dropout_in_this_order() -> None:
 
 def test_last_layer_has_neither_norm_nor_dropout() -> None:
     net = MLPNet((3,), 4, hidden_dims=(), norm="batch", dropout=0.9)
-    x = torch.randn(1, 3)  # a batch norm would refuse a batch of 1
+    x = torch.randn(1, 3)  # batch norm would refuse a batch of 1
     assert torch.equal(net(x), F.linear(x, net.output.weight, net.output.bias))
 
 
 def test_hidden_layers_start_for_their_activation_and_the_last_for_none() -> None:
-    net = MLPNet((400,), 300, hidden_dims=(400,), activation_name="tanh", init="he")
+    net = MLPNet((400,), 300, hidden_dims=(400,), activation="tanh", init="he")
     assert net.hidden[0].weight.std().item() == pytest.approx((5 / 3) / 400**0.5, rel=0.01)
     assert net.output.weight.std().item() == pytest.approx(1 / 400**0.5, rel=0.01)
 
@@ -73,7 +73,7 @@ def test_dropout_rests_in_evaluation() -> None:
 
 
 def test_without_an_activation_it_is_one_linear_map() -> None:
-    net = MLPNet((6,), 4, hidden_dims=(9, 8), activation_name="identity")
+    net = MLPNet((6,), 4, hidden_dims=(9, 8), activation="identity")
     layers = [layer for layer in [*net.hidden, net.output] if isinstance(layer, torch.nn.Linear)]
     weight, bias = torch.eye(6), torch.zeros(6)
     with torch.no_grad():
@@ -85,7 +85,7 @@ def test_without_an_activation_it_is_one_linear_map() -> None:
 
 
 def test_with_one_it_is_not() -> None:
-    net = MLPNet((6,), 4, activation_name="relu")
+    net = MLPNet((6,), 4, activation="relu")
     x = torch.randn(5, 6)
     assert not torch.allclose(net(x) + net(-x), 2 * net(0 * x), atol=0.1)
 
@@ -140,7 +140,9 @@ def test_binary_accuracy_is_right_where_all_logits_lie_between_0_and_1() -> None
     model = MLPBinaryClassifier((1,), 2, hidden_dims=())
     torch.nn.init.ones_(model.net.output.weight)
     x, y = torch.tensor([[0.1], [0.2], [0.3], [0.9]]), torch.tensor([1, 1, 1, 1])
-    outputs = model.step(batch_of(x, y), PROGRESS)[1]  # logits above 0, so class 1; as probabilities three would be class 0
+    outputs = model.step(batch_of(x, y), PROGRESS)[
+        1
+    ]  # all logits are above 0, which means class 1; read as probabilities, three would mean class 0
     assert float(model.metrics["val_metrics"](outputs["preds"], outputs["target"])["val/acc"]) == 1.0
 
 
@@ -203,7 +205,7 @@ def test_refuses_what_cannot_work(
         (MLPClassifier, {"num_classes": 3, "label_smoothing": 1.0}, r"label_smoothing must lie in \[0, 1\), got 1.0"),
         (MLPClassifier, {"num_classes": 3, "label_smoothing": -0.1}, r"label_smoothing must lie in \[0, 1\), got -0.1"),
         (MLPBinaryClassifier, {"num_classes": None}, "num_classes is not known"),
-        (MLPBinaryClassifier, {"num_classes": 3}, "needs 2 classes, the data has 3: for more, use zoo.MLPClassifier"),
+        (MLPBinaryClassifier, {"num_classes": 3}, "needs 2 classes, the data has 3: use zoo.MLPClassifier"),
         (MLPRegressor, {"num_targets": None}, "num_targets is not known"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Rosenblatt's rule by hand, and logistic regression's gradient."""
+"""Rosenblatt's rule against a hand-written one, and the gradient of logistic regression."""
 
 from typing import Any
 
@@ -19,14 +19,14 @@ def batch_of(x: Tensor, y: Tensor) -> Batch:
 
 
 def rosenblatt(num_features: int, num_classes: int) -> tuple[Perceptron, torch.optim.Optimizer]:
-    optim = {"name": "momentum", "momentum": 0.0, "schedule": "constant"}  # timm's name of SGD without Nesterov
+    optim = {"name": "momentum", "momentum": 0.0, "schedule": "constant"}  # timm's name for SGD without Nesterov
     model = Perceptron((num_features,), num_classes, rule="perceptron", lr=1.0, optim=optim)  # type: ignore[arg-type]  # plain dict
     built: Any = configure(model, model.lr, model.optim, total_steps=1, monitor="val/loss")
     return model, built["optimizer"]
 
 
 def learn(model: Perceptron, optimizer: torch.optim.Optimizer, x: Tensor, y: int) -> None:
-    """One optimizer step on one sample."""
+    """Take one optimizer step on one sample."""
     optimizer.zero_grad()
     model.step(batch_of(x[None], torch.tensor([y])), PROGRESS)[0].backward()
     optimizer.step()

@@ -1,4 +1,4 @@
-"""Every activation is the function its name says."""
+"""Every activation computes the function of its name."""
 
 import math
 from typing import get_args

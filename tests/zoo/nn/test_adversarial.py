@@ -1,4 +1,4 @@
-"""Losses of both players against closed forms, penalties against critics whose gradient is known."""
+"""Losses against closed forms, penalties against critics whose gradient is known."""
 
 import math
 from typing import Any
@@ -10,8 +10,19 @@ from torch import Tensor, nn
 
 from zoo.nn.adversarial import (
     check_loss,
+    check_penalty,
     clip_weights,
+    d_cross_entropy,
+    d_hinge,
+    d_least_squares,
+    d_outputs,
+    d_wasserstein,
     discriminator_loss,
+    g_hinge,
+    g_least_squares,
+    g_minimax,
+    g_non_saturating,
+    g_wasserstein,
     generator_loss,
     gradient_penalty,
     r1_penalty,
@@ -51,7 +62,7 @@ def test_a_sure_discriminator_leaves_minimax_no_gradient() -> None:
     assert slope["non_saturating"] == pytest.approx(-1, abs=1e-6)
 
 
-def test_an_undecided_game_costs_two_bits() -> None:
+def test_an_undecided_discriminator_costs_two_bits() -> None:
     even = torch.zeros(4)
     assert discriminator_loss("non_saturating", even, even).item() == pytest.approx(2 * math.log(2))
 
@@ -118,6 +129,33 @@ def test_clipping_bounds_every_weight() -> None:
     critic = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
     clip_weights(critic, 0.01)
     assert max(p.abs().max().item() for p in critic.parameters()) == pytest.approx(0.01)
+
+
+def test_names_stand_for_the_functions() -> None:
+    pairs = {
+        "minimax": (d_cross_entropy, g_minimax),
+        "non_saturating": (d_cross_entropy, g_non_saturating),
+        "hinge": (d_hinge, g_hinge),
+        "least_squares": (d_least_squares, g_least_squares),
+        "wasserstein": (d_wasserstein, g_wasserstein),
+    }
+    for name, (d_loss, g_loss) in pairs.items():
+        assert torch.equal(discriminator_loss(name, REAL, FAKE), d_loss(REAL, FAKE))  # type: ignore[arg-type]
+        assert torch.equal(generator_loss(name, FAKE), g_loss(FAKE))  # type: ignore[arg-type]
+
+
+def test_outputs_are_the_loss_and_mean_logits() -> None:
+    outputs = d_outputs(torch.tensor(3.0), REAL, FAKE)
+    assert {name: value.item() for name, value in outputs.items()} == pytest.approx(
+        {"d_loss": 3, "d_real": 0.5, "d_fake": 1 / 3}
+    )
+
+
+def test_penalties_that_cannot_be_computed_are_refused() -> None:
+    with pytest.raises(ValueError, match="penalty_weight must be 0 or more, got -1"):
+        check_penalty(-1.0)
+    with pytest.raises(ValueError, match="penalty_every must be at least 1, got 0"):
+        check_penalty(1.0, 0)
 
 
 def test_an_unknown_loss_is_named() -> None:

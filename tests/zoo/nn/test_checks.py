@@ -1,9 +1,9 @@
-"""What does not fit is named before it fails less clearly."""
+"""Inputs and labels that do not fit are refused with a clear message."""
 
 import pytest
 import torch
 
-from zoo.nn.checks import check_labels, check_shape
+from zoo.nn.checks import check_labels, check_shape, check_sizes
 
 
 @pytest.mark.parametrize("labels", [[0, 1, 2], [2, 2], [0]])
@@ -26,3 +26,11 @@ def test_shape_may_be_a_list_and_leaves_the_batch_size_open() -> None:
 def test_another_shape_is_refused_naming_both(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"built for inputs of shape \(1, 8, 8\), got \(" + str(shape[0])):
         check_shape(torch.zeros(2, *shape), (1, 8, 8))
+
+
+def test_sizes_of_nothing_are_refused() -> None:
+    check_sizes(1, [1])
+    with pytest.raises(ValueError, match="latent_dim must be at least 1, got 0"):
+        check_sizes(0, [4])
+    with pytest.raises(ValueError, match=r"widths must be one or more positive numbers, got \[4, 0\]"):
+        check_sizes(1, [4, 0])

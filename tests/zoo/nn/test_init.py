@@ -1,4 +1,4 @@
-"""The variance each scheme asks for, measured on a layer of 120,000 weights."""
+"""The variance of each scheme, measured on a layer of 120,000 weights."""
 
 import math
 
@@ -31,7 +31,7 @@ def test_weights_have_the_variance_of_the_scheme(name: Init, activation: Activat
     torch.manual_seed(0)
     layer = nn.Linear(FAN_IN, FAN_OUT)
     initialise(layer, name, activation)
-    # the deviation of n draws is off by 1 / sqrt(2 n) = 0.2 %; 1 % is five times that
+    # the standard error of the deviation of n samples is 1 / sqrt(2 n) = 0.2 %; 1 % is five times that
     assert layer.weight.std().item() == pytest.approx(math.sqrt(variance), rel=0.01)
     assert abs(layer.weight.mean().item()) < 5 * math.sqrt(variance / layer.weight.numel())
     assert torch.equal(layer.bias, torch.zeros(FAN_OUT))
@@ -63,7 +63,7 @@ def test_reaches_nested_layers_and_those_without_bias() -> None:
     before = nested[0][0].weight.clone()
     initialise(nested, "lecun")
     assert not torch.equal(nested[0][0].weight, before)
-    assert torch.equal(nested[1].weight, torch.ones(3))  # norms are not weights of a sum
+    assert torch.equal(nested[1].weight, torch.ones(3))  # norms are not initialised
 
 
 def test_refuses_an_unknown_name() -> None:

@@ -1,4 +1,4 @@
-"""Ways between codes: ends, middles and lengths."""
+"""Interpolation between codes: end points, midpoints and norms."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Likelihoods of pixels against torch's distributions, and what they mean."""
+"""Likelihoods of pixels against torch.distributions and closed forms."""
 
 import math
 
@@ -73,7 +73,7 @@ def test_an_unknown_likelihood_is_named() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_the_continuous_bernoulli_is_right_for_logits_of_any_size(dtype: torch.dtype) -> None:
-    """torch's own stops at 15.9, where a black pixel is still grey. The oracle: closed forms in float64, of bounded logits."""
+    """torch.distributions stops at a logit of 15.9. The reference: closed forms in float64, of bounded logits."""
     logits = torch.tensor([-200.0, -50.0, -17.0, -1.0, -0.125, -0.0625, 0.0, 0.0625, 0.125, 3.0, 50.0], dtype=dtype)
     wide = logits.double()
     wide[6] = 1e-4  # the closed forms are 0 / 0 at 0
@@ -89,12 +89,12 @@ def test_the_continuous_bernoulli_is_right_for_logits_of_any_size(dtype: torch.d
 
 
 def test_images_that_can_be_copied_have_no_density_without_bound() -> None:
-    """A pixel is known to half a step of 8 bits at best: a Gaussian's variance and a continuous Bernoulli's mean stop there."""
+    """A pixel is known to half an 8-bit step at best, which bounds a Gaussian's variance and a continuous Bernoulli's mean."""
     white, huge = torch.ones(1, 1, 1, 1), torch.full((1, 1, 1, 1), 1e6, requires_grad=True)
     nll = negative_log_likelihood("continuous_bernoulli", huge, white)
     assert nll.item() == pytest.approx(-math.log(2 * 255), rel=1e-5)
     assert mean_image("continuous_bernoulli", huge).item() == pytest.approx(1 - 0.5 / 255, abs=1e-6)
-    far = torch.full((1, 1, 1, 1), -1000.0, requires_grad=True)  # wrong by far, and still told so
+    far = torch.full((1, 1, 1, 1), -1000.0, requires_grad=True)  # far off, but the gradient must not vanish
     negative_log_likelihood("continuous_bernoulli", far, white).backward()
     assert far.grad is not None
     assert far.grad.item() < -0.01

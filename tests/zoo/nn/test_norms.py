@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from torch import nn
 
-from zoo.nn.norms import Norm, feature_norm, map_norm
+from zoo.nn.norms import Norm, feature_norm, map_norm, spectral
 
 
 @pytest.mark.parametrize(("name", "axis"), [("batch", 0), ("layer", 1)])
@@ -40,3 +41,10 @@ def test_none_changes_nothing() -> None:
 def test_refuses_an_unknown_name() -> None:
     with pytest.raises(ValueError, match="unknown norm 'group': choose one of none, batch, layer"):
         feature_norm("group", 3)  # type: ignore[arg-type]  # wrong on purpose
+
+
+def test_a_spectral_layer_has_norm_one() -> None:
+    layer = spectral(nn.Linear(6, 4))
+    for _ in range(20):
+        layer(torch.randn(2, 6))
+    assert torch.linalg.matrix_norm(layer.weight, ord=2).item() == pytest.approx(1, abs=1e-4)

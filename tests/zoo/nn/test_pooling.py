@@ -5,7 +5,9 @@ import torch
 
 from zoo.nn.pooling import AttentionPooling, check_pooling, masked_max, masked_mean
 
-X = torch.randn(3, 6, 4, generator=torch.Generator().manual_seed(0)) - 5  # below 0: a padded step of zeros would win
+X = (
+    torch.randn(3, 6, 4, generator=torch.Generator().manual_seed(0)) - 5
+)  # all below 0, so that a padded step of 0 would be the maximum
 LENGTHS = torch.tensor([6, 1, 4])
 
 

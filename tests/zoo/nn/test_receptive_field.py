@@ -1,4 +1,4 @@
-"""The computed field is the one that gradients measure, and the literature's."""
+"""Computed receptive fields equal those measured by gradients, and the published ones."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ from zoo.pretrained.backbone import build_backbone
 
 
 def averaging(net: nn.Module) -> nn.Module:
-    """Turn every sum of `net` into an average, so that nothing cancels, and every maximum too: it has a gradient everywhere."""
+    """Turn every sum and every maximum of `net` into an average, so that nothing cancels and gradients are non-zero."""
     for name, module in list(net.named_modules()):
         if isinstance(module, nn.Conv2d):
             nn.init.constant_(module.weight, 1 / module.weight[0].numel())
@@ -50,7 +50,7 @@ def measured(net: nn.Module, layer: str, input_shape: tuple[int, int, int]) -> t
 
 
 def conv_stack() -> nn.Module:
-    """Dilation, strides, kernels that are not square, and a pool with a stride of its own."""
+    """Dilation, strides, kernels that are not square, and a pool whose stride differs from its kernel."""
     return nn.Sequential(
         nn.Conv2d(2, 3, (3, 5), stride=(2, 1), padding=1),
         nn.ReLU(),
@@ -63,7 +63,7 @@ def conv_stack() -> nn.Module:
 
 
 def inception() -> nn.Module:
-    """Paths of several widths, joined."""
+    """Paths with different fields that join."""
 
     class Joined(nn.Module):
         def __init__(self) -> None:
@@ -80,7 +80,7 @@ def inception() -> nn.Module:
 
 
 def subsampled() -> nn.Module:
-    """Pixels left out by indexing, as in option A of a residual network."""
+    """Subsampling by indexing, as in option A of a residual network."""
 
     class Subsampled(nn.Module):
         def __init__(self) -> None:
@@ -124,7 +124,7 @@ def test_equals_the_field_that_autograd_measures_in_networks_of_the_libraries(
 ) -> None:
     with torch.device("meta"):
         net = build_backbone(name, (3, side, side), 1)
-    body = net.features if name == "alexnet" else net  # three dense layers say nothing, and take 0.2 GB
+    body = net.features if name == "alexnet" else net  # the three dense layers do not matter here and take 0.2 GB
     body = nn.ModuleDict({"features": body}).features if name == "alexnet" else body
     row = next(row for row in receptive_fields(net, (3, side, side)) if row.layer == layer)
     body = body.to_empty(device="cpu")
@@ -189,14 +189,14 @@ def test_a_gate_computed_from_the_whole_picture_does_not_count() -> None:
 
 def test_leaves_the_network_as_it_was() -> None:
     net = SimpleCNN((1, 8, 8), 3, widths=(2, 3), dropout=0.5).train()
-    net.features[1].eval()  # a frozen norm in a network in training
+    net.features[1].eval()  # a frozen norm in a network that is otherwise in training mode
     modes = [module.training for module in net.modules()]
     before = {name: value.clone() for name, value in net.state_dict().items()}
     receptive_fields(net, (1, 8, 8))
     assert [module.training for module in net.modules()] == modes
     assert not any(module._forward_hooks for module in net.modules())
     after = net.state_dict()
-    assert all(torch.equal(after[name], before[name]) for name in before)  # no batch was counted in a norm
+    assert all(torch.equal(after[name], before[name]) for name in before)  # no norm has updated its statistics
 
 
 def test_leaves_the_network_as_it_was_also_where_the_picture_does_not_fit() -> None:

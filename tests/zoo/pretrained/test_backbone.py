@@ -1,4 +1,4 @@
-"""Networks of timm and torchvision by name: what they are, what they refuse, where their weights come from."""
+"""Networks from timm and torchvision by name: their sizes, their errors, and the source of their weights."""
 
 import json
 import os
@@ -20,13 +20,13 @@ from zoo.training.initial_weights import without_initial_weights
 
 
 def on_meta(name: str, *arguments: Any, **options: Any) -> nn.Module:
-    """Built without memory or time."""
+    """Build a network on the meta device, which needs neither memory nor time."""
     with torch.device("meta"):
         return build_backbone(name, *arguments, **options)
 
 
 def run_with(environment: dict[str, str], script: str) -> Any:
-    """What a script prints as JSON in a process of its own: libraries read where their caches are when they are imported."""
+    """Run a script in its own process and return the JSON it prints. Libraries read their cache paths at import."""
     answer = subprocess.run(
         [sys.executable, "-c", script], env={**os.environ, **environment}, capture_output=True, text=True, timeout=300
     )
@@ -55,7 +55,7 @@ def test_has_as_many_parameters_as_published_and_as_the_catalog_says(name: str, 
 
 @pytest.mark.parametrize("entry", [e for e in entries() if "backbone" in e["counted_at"]], ids=lambda entry: entry["name"])
 def test_the_catalog_counts_what_torchvision_says_of_its_own_weights(entry: Entry) -> None:
-    """Most of these networks are timm's, so two libraries agree; GoogLeNet's published weights lack the auxiliary heads."""
+    """timm's networks have the counts of torchvision; GoogLeNet's published weights lack the auxiliary heads."""
     says = torchvision.models.get_model_weights(entry["counted_at"]["backbone"]).DEFAULT.meta["num_params"]
     # each head: a 1x1 convolution and its norm on 512 or 528 channels, and two dense layers
     heads = 128 * (512 + 528) + 2 * (2 * 128 + (128 * 4 * 4 + 1) * 1024 + (1024 + 1) * 1000)
@@ -84,7 +84,7 @@ def test_patches_fit_themselves_to_the_image() -> None:
         ("resnet19", r"no backbone 'resnet19' in timm or torchvision: did you mean .*resnet18"),
         ("alexnett", r"no backbone 'alexnett' in timm or torchvision: did you mean alexnet"),
         ("torchvision/resnet19", r"no backbone 'torchvision/resnet19' .*: did you mean .*resnet18"),
-        ("torchvision/convnextv2_tiny", r"no backbone 'torchvision/convnextv2_tiny'"),  # timm's, and asked of the other
+        ("torchvision/convnextv2_tiny", r"no backbone 'torchvision/convnextv2_tiny'"),  # timm has it, torchvision does not
         ("qqqqqqq", r"no backbone 'qqqqqqq' in timm or torchvision: see timm.list_models\(\)"),
         ("", r"no backbone '' in timm"),
         ("resnet18.a9", r"timm has resnet18, but no weights 'resnet18.a9': choose one of .*resnet18.a1_in1k"),
@@ -113,11 +113,15 @@ def test_torchvisions_networks_refuse_grey_images_and_name_the_setting() -> None
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("alexnet", {"drop_path": 0.1}, "torchvision's alexnet has no drop_path: leave it out"),
+        ("alexnet", {"drop_path": 0.1}, "torchvision's alexnet has no drop_path: remove it"),
         ("torchvision/convnext_tiny", {"drop_path": 0.1}, "torchvision's convnext_tiny has no drop_path"),
-        ("torchvision/resnet18", {"dropout": 0.1}, "torchvision's resnet18 does not take dropout: leave it out"),
-        ("vgg16", {"drop_path": 0.1}, "vgg16 does not take one of dropout, drop_path: leave it out"),
-        ("vgg16", {"stem": "small"}, "vgg16 has no stem to shrink, its first convolution has stride 1: leave stem at"),
+        ("torchvision/resnet18", {"dropout": 0.1}, "torchvision's resnet18 does not support dropout: remove it"),
+        ("vgg16", {"drop_path": 0.1}, "vgg16 does not support dropout or drop_path: remove the one you set"),
+        (
+            "vgg16",
+            {"stem": "small"},
+            "the first convolution of vgg16 already has stride 1, so its stem cannot shrink: set stem to",
+        ),
         ("resnet18", {"stem": "tiny"}, "unknown stem 'tiny': choose one of standard, small"),
     ],
 )
@@ -127,7 +131,7 @@ def test_an_argument_that_the_network_lacks_is_refused(name: str, options: dict[
 
 
 def rates(net: nn.Module, kind: str) -> set[float]:
-    """How often layers of a kind leave something out."""
+    """Return the dropout rates of the layers of a kind."""
     found = {getattr(m, "p", getattr(m, "drop_prob", None)) for m in net.modules() if type(m).__name__ == kind}
     return {round(float(rate), 3) for rate in found if rate}
 
@@ -213,7 +217,7 @@ def test_with_no_network_pretrained_fails_soon_and_says_where_the_weights_belong
 
 
 def hub_cache(folder: Path, repo: str, state: dict[str, Tensor]) -> None:
-    """Lay a file of weights where huggingface_hub would have put it."""
+    """Put a file of weights where huggingface_hub would have put it."""
     home, revision = folder / f"models--{repo.replace('/', '--')}", "0123456789abcdef0123456789abcdef01234567"
     (home / "refs").mkdir(parents=True)
     (home / "refs" / "main").write_text(revision)
@@ -293,7 +297,7 @@ def test_weights_from_a_checkpoint_get_their_images_as_the_pretrained_ones_did(n
 
 def test_a_network_that_nobody_published_weights_of_is_refused() -> None:
     name = next(name for name in timm.list_models("resnet*") if not timm.get_pretrained_cfg(name).has_weights)
-    with pytest.raises(ValueError, match=f"timm has no pretrained weights for {name}: leave pretrained out"):
+    with pytest.raises(ValueError, match=f"timm has no pretrained weights for {name}: set pretrained to false"):
         on_meta(name, (3, 64, 64), 10, pretrained=True)
 
 

@@ -1,4 +1,4 @@
-"""The state goes on from chunk to chunk and gradients do not; what is written is a function of its generator."""
+"""The state is carried from chunk to chunk, gradients are not, and sampling depends on its generator only."""
 
 import math
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from torch import Tensor
 from datamodules import CharText
 from datamodules.text.char_text import StreamBatch
 from zoo.cli.main import main
-from zoo.nn.recurrent import Kind
+from zoo.nn.cells import Kind
 from zoo.rnn import char_lm
 from zoo.rnn.char_lm import CharLM, sample
 from zoo.training.checkpoint import read_checkpoint
@@ -59,13 +59,13 @@ def test_carried_from_chunk_to_chunk_is_the_whole_text_at_once(kind: Kind) -> No
     torch.testing.assert_close(torch.cat(logits, dim=1), whole["logits"], rtol=0, atol=1e-6)
     torch.testing.assert_close(state, whole["state"], rtol=0, atol=1e-6)
     assert state.shape == (3, 2 if kind == "lstm" else 1, 2, 16)
-    alone = system.step(chunk(tokens, 13, 30), PROGRESS)[1]["logits"]  # the control: without a state it is another answer
+    alone = system.step(chunk(tokens, 13, 30), PROGRESS)[1]["logits"]  # the control: without a state the logits differ
     assert (alone - whole["logits"][:, 13:]).abs().max() > 1e-3
 
 
 def test_gradients_stop_at_the_chunks_start() -> None:
     system, tokens = model(), text(steps=21)
-    tokens = torch.cat([tokens[:, :10] % 4 + 2, tokens[:, 10:] % 6 + 6], dim=1)  # tokens 2 to 5 stand in the first chunk only
+    tokens = torch.cat([tokens[:, :10] % 4 + 2, tokens[:, 10:] % 6 + 6], dim=1)  # tokens 2 to 5 occur in the first chunk only
     state = system.step(chunk(tokens, 0, 10), PROGRESS)[1]["state"]
     assert not state.requires_grad
     system.step(chunk(tokens, 10, 20, state), PROGRESS)[0].backward()
@@ -73,7 +73,7 @@ def test_gradients_stop_at_the_chunks_start() -> None:
     assert system.net.embedding.weight.grad[6:].any()
 
     system.zero_grad()
-    logits, _ = system.net(tokens[:, :20])  # the control: the same loss with its gradient all the way back
+    logits, _ = system.net(tokens[:, :20])  # the control: the same loss without truncation
     F.cross_entropy(logits[:, 10:].flatten(0, 1), tokens[:, 11:].flatten()).backward()
     assert system.net.embedding.weight.grad[2:6].any()
 
@@ -99,7 +99,7 @@ def test_a_model_that_knows_nothing_loses_ln_v() -> None:
 
 
 def test_training_is_a_plain_loop_over_chunks(data: CharText, fit: Callable[..., Trainer]) -> None:
-    """Two epochs, each from zeros; a validation within them has a state of its own."""
+    """Two epochs, each starting from zeros; validation within them has its own state."""
     optim: Any = {"name": "momentum", "schedule": "constant", "momentum": 0.0}  # plain SGD
     trained, by_hand = model(optim=optim), model(optim=optim)
     fit(trained, data, max_epochs=2, val_check_interval=7, num_sanity_val_steps=1)
@@ -128,7 +128,7 @@ def test_scores_are_those_of_the_whole_text_in_one_go(data: CharText, fit: Calla
     assert scores["test/loss"] == pytest.approx(loss, abs=1e-6)
     assert scores["test/bits_per_char"] == pytest.approx(loss / math.log(2), abs=1e-6)
     assert scores["test/perplexity"] == pytest.approx(math.exp(loss), rel=1e-5)
-    assert trainer.test(system, data, verbose=False) == [scores]  # the state of the pass before is forgotten
+    assert trainer.test(system, data, verbose=False) == [scores]  # the state of the previous pass is dropped
 
 
 def test_predicts_how_many_bits_each_chunk_takes(data: CharText, fit: Callable[..., Trainer]) -> None:
@@ -147,7 +147,7 @@ def test_cold_text_is_the_most_likely_one(temperature: float) -> None:
     system, prompt = model(), text(steps=5)
     written = system.generate(prompt, 12, temperature=temperature)
     read = prompt
-    for _ in range(12):  # read anew from the start each time
+    for _ in range(12):  # read everything again from the start
         read = torch.cat([read, system(read)[:, -1, 2:].argmax(1, keepdim=True) + 2], dim=1)
     assert torch.equal(written, read[:, 5:])
     assert torch.equal(system.generate(prompt, 12, top_k=1), written)
@@ -157,7 +157,7 @@ def test_what_is_written_is_a_function_of_the_generator() -> None:
     system, prompt = model(), text(steps=5)
 
     def write(seed: int) -> Tensor:
-        torch.rand(seed + 1)  # the global one does not matter
+        torch.rand(seed + 1)  # the global generator does not matter
         return system.generate(prompt, 20, generator=torch.Generator().manual_seed(seed))
 
     before = torch.get_rng_state()
@@ -169,7 +169,7 @@ def test_what_is_written_is_a_function_of_the_generator() -> None:
 
 
 def test_samples_have_the_frequencies_of_the_softmax_at_their_temperature() -> None:
-    logits = torch.tensor([[9.0, 9.0, 0.0, 1.0, 2.0, 3.0]])  # padding and unknown are the likeliest, and never drawn
+    logits = torch.tensor([[9.0, 9.0, 0.0, 1.0, 2.0, 3.0]])  # padding and unknown are the most likely, but are never drawn
     for temperature, top_k in ((0.7, None), (1.0, None), (2.0, 3)):
         drawn = sample(logits.expand(20_000, -1), temperature, top_k, torch.Generator().manual_seed(0))
         expected = (torch.tensor([0.0, 1.0, 2.0, 3.0]) / temperature).softmax(0)
@@ -184,8 +184,14 @@ def test_samples_have_the_frequencies_of_the_softmax_at_their_temperature() -> N
     [
         ({"temperature": -0.1}, "temperature must be 0 or more"),
         ({"top_k": 0}, "top_k at least 1"),
-        ({"prompt": torch.zeros(1, 0, dtype=torch.long)}, r"a prompt is \(B, P\) tokens, at least one, got shape \(1, 0\)"),
-        ({"prompt": torch.zeros(4, dtype=torch.long)}, r"a prompt is \(B, P\)"),
+        (
+            {"prompt": torch.zeros(1, 0, dtype=torch.long)},
+            r"a prompt of shape \(B, P\) with at least one token, got \(1, 0\)",
+        ),
+        (
+            {"prompt": torch.zeros(4, dtype=torch.long)},
+            r"a prompt of shape \(B, P\) with at least one token, got \(4,\)",
+        ),
     ],
 )
 def test_what_cannot_be_written_is_refused(arguments: dict[str, Any], message: str) -> None:
@@ -200,7 +206,7 @@ def test_tokens_of_another_vocabulary_are_refused() -> None:
 
 @pytest.mark.parametrize("arguments", [{"input_shape": [3, 4]}, {"input_shape": [0]}, {"vocab_size": 2}, {"hidden_dim": 0}])
 def test_sizes_that_make_no_sense_are_refused(arguments: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"input_shape is \(T,\)|must be at least"):
+    with pytest.raises(ValueError, match=r"expected input_shape \(T,\)|must be at least"):
         CharLM(**{"input_shape": [10], "vocab_size": 12, **arguments})
 
 

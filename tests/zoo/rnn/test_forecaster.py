@@ -1,4 +1,4 @@
-"""Forecasts: rolled out by hand, blind to the future, in the series' units, and beside what needs no learning."""
+"""Forecasts against a hand-written roll-out, their causality, their units, and their baselines."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from datamodules import Series
 from datamodules.core.batch import SequenceBatch
 from zoo.cli.export import Format, export
-from zoo.nn.recurrent import Kind
+from zoo.nn.cells import Kind
 from zoo.rnn.forecaster import ForecastNet, RNNForecaster, Strategy
 from zoo.training.checkpoint import AtomicCheckpointIO
 
@@ -36,7 +36,7 @@ def scaled(model: RNNForecaster, mean: list[float], std: list[float], naive_mae:
 @each_kind
 @either_way
 def test_recursive_feeds_its_own_forecasts_back(kind: Kind, relative: bool) -> None:
-    """Against running the whole series anew, each time with one more forecast at its end."""
+    """Compare with reading the whole series again, each time with one more forecast appended."""
     torch.manual_seed(0)
     net = ForecastNet(2, 4, "recursive", kind, hidden_dim=8, num_layers=2, relative=relative).double()
     x = torch.randn(3, 6, 2, dtype=torch.float64)
@@ -52,13 +52,13 @@ def test_recursive_feeds_its_own_forecasts_back(kind: Kind, relative: bool) -> N
 @each_kind
 @either_way
 def test_teacher_forcing_sees_no_future(kind: Kind, relative: bool) -> None:
-    """A value changes what is forecast after it, and nothing before."""
+    """A value changes the predictions after it, and none before."""
     torch.manual_seed(0)
     net = ForecastNet(2, 4, "recursive", kind, hidden_dim=8, num_layers=2, relative=relative)
     x, future = torch.randn(3, 6, 2), torch.randn(3, 4, 2)
     before = net(x, future)
-    assert before.shape == (3, 9, 2)  # what follows each of the ten values but the last
-    for step in range(1, 10):  # the first is what a relative window is relative to
+    assert before.shape == (3, 9, 2)  # a prediction after each of the ten values but the last
+    for step in range(1, 10):  # the first value is the reference of a relative window
         other_x, other_future = x.clone(), future.clone()
         (other_x[:, step] if step < 6 else other_future[:, step - 6]).add_(1.0)
         after = net(other_x, other_future)
@@ -72,7 +72,7 @@ def test_the_first_forecast_is_the_same_with_and_without_a_teacher() -> None:
     x, future = torch.randn(3, 6, 2), torch.randn(3, 4, 2)
     torch.testing.assert_close(net(x)[:, :2], net(x, future)[:, 5])
     own = net(x).unflatten(1, (4, 2))
-    torch.testing.assert_close(net(x, own)[:, 5:], own)  # taught by its own forecasts, it repeats them
+    torch.testing.assert_close(net(x, own)[:, 5:], own)  # teacher forcing with its own forecasts repeats them
 
 
 @each_kind
@@ -105,9 +105,9 @@ def test_loss_of_recursive_is_of_every_next_value_of_context_and_horizon() -> No
     one_step = model.net(x, ((y - 10) / 4)[:, :, None])[..., 0]
     torch.testing.assert_close(loss, (one_step - series[:, 1:]).square().mean())
     torch.testing.assert_close(outputs["preds"], 10 + 4 * model.net(x))
-    assert not outputs["preds"].requires_grad  # forecasts are judged, single steps are trained
+    assert not outputs["preds"].requires_grad  # forecasts are for metrics; single steps are trained
     _, other = model.step(windows(x, y + 1), PROGRESS)
-    assert torch.equal(other["preds"], outputs["preds"])  # a forecast knows nothing of what came
+    assert torch.equal(other["preds"], outputs["preds"])  # a forecast does not see the future
 
 
 def test_direct_predicts_in_units_and_its_loss_counts_deviations() -> None:
@@ -122,7 +122,7 @@ def test_direct_predicts_in_units_and_its_loss_counts_deviations() -> None:
 
 @each_strategy
 def test_scaled_errors_are_those_of_the_book(strategy: Strategy) -> None:
-    """Two channels of other units; a season of 3 in a context of 4, repeated over a horizon of 5."""
+    """Two channels with different units; a season of 3 in a context of 4, repeated over a horizon of 5."""
     mean, std, naive = [5.0, -1.0], [2.0, 0.5], [0.5, 4.0]
     model = RNNForecaster((4, 2), 10, strategy, hidden_dim=8, season=3)
     scaled(model, mean * 5, std * 5, naive * 5)
@@ -151,7 +151,7 @@ def test_learns_the_scale_of_its_data_and_beats_saying_as_now(fit: Fit, strategy
     assert scores["test/mase"] < 0.5 * scores["test/naive_mase"]
     (arrays, rows) = data.splits["test"]
     naive = (arrays.x[rows, -1:, 0] - arrays.y[rows]).abs().mean() / data.naive_mae[0]
-    assert scores["test/naive_mase"] == pytest.approx(naive.item(), rel=1e-4)  # over batches of unequal size too
+    assert scores["test/naive_mase"] == pytest.approx(naive.item(), rel=1e-4)  # also with batches of different sizes
 
 
 @each_strategy
@@ -164,7 +164,7 @@ def test_steps_on_the_meta_device(strategy: Strategy) -> None:
 
 @pytest.mark.parametrize(("kind", "format", "num_layers"), [("lstm", "pt2", 2), ("gru", "onnx", 1)])
 def test_exported_it_rolls_out_the_same(kind: Kind, format: Format, num_layers: int, fit: Fit, tmp_path: Path) -> None:
-    """`export` reloads the file, compares it on two batch sizes, and raises where they differ."""
+    """`export` reloads the file, compares it on two batch sizes, and raises if outputs differ."""
     data = Series(context=4, horizon=3, batch_size=512)
     model = RNNForecaster(data.input_shape, 3, "recursive", kind, hidden_dim=4, num_layers=num_layers, relative=True)
     trainer = fit(model, data, max_steps=1, limit_val_batches=0, plugins=[AtomicCheckpointIO()])
@@ -186,7 +186,7 @@ def test_refuses_data_whose_inputs_and_targets_are_scaled_apart(fit: Fit) -> Non
 
 def test_refuses_windows_that_are_not_full() -> None:
     batch = windows(torch.zeros(2, 6, 1), torch.zeros(2, 3))._replace(lengths=torch.tensor([6, 4]))
-    with pytest.raises(ValueError, match="expected windows of 6 steps, found one of 4"):
+    with pytest.raises(ValueError, match="needs windows without padding: expected 6 steps, found 4"):
         RNNForecaster((6, 1), 3).on_train_batch_start(batch, 0)
 
 
@@ -195,15 +195,15 @@ def test_refuses_windows_that_are_not_full() -> None:
     [
         ({"input_shape": None}, "input_shape is not known"),
         ({"num_targets": None}, "num_targets is not known"),
-        ({"input_shape": (6,)}, r"expected input_shape \(T, C\), steps and channels of a context, got \(6,\)"),
-        ({"num_targets": 5}, r"num_targets has to be a multiple of the 2 channel\(s\), got 5"),
-        ({"num_targets": 0}, r"num_targets has to be a multiple of the 2 channel\(s\), got 0"),
+        ({"input_shape": (6,)}, r"expected input_shape \(T, C\), steps and channels of the context, got \(6,\)"),
+        ({"num_targets": 5}, r"num_targets must be a multiple of the 2 channel\(s\), got 5"),
+        ({"num_targets": 0}, r"num_targets must be a multiple of the 2 channel\(s\), got 0"),
         ({"season": 7}, "season must lie within the context of 6 steps, got 7"),
         ({"season": 0}, "season must lie within the context of 6 steps, got 0"),
         ({"strategy": "oracle"}, "unknown strategy 'oracle': choose one of direct, recursive"),
         ({"kind": "transformer"}, "unknown cell 'transformer'"),
         ({"hidden_dim": 0}, "hidden_dim and num_layers must be at least 1"),
-        ({"dropout": 0.5}, r"dropout lies in \[0, 1\) and works between layers, got 0.5 with 1 layer"),
+        ({"dropout": 0.5}, "dropout acts between layers: set num_layers to 2 or more, or dropout to 0, got dropout 0.5"),
         ({"lr": 0.0}, "lr must be positive, got 0.0"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What a recurrent classifier must not see, what it keeps, and what it refuses."""
+"""A recurrent classifier ignores padding, pools as documented, and refuses bad settings and batches."""
 
 from typing import Any, get_args
 
@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from datamodules.core.batch import SequenceBatch
+from zoo.nn.cells import Kind
 from zoo.nn.pooling import Pooling
-from zoo.nn.recurrent import Kind
 from zoo.rnn.rnn import PADDING, UNKNOWN, RNNClassifier, RNNNet, RNNRegressor, example_sequences
 
 PROGRESS = torch.tensor(0.5)
@@ -132,8 +132,11 @@ def test_a_regressor_answers_in_the_targets_own_units() -> None:
         ({"input_shape": None}, "input_shape is not known"),
         ({"pooling": "sum"}, "unknown pooling 'sum'"),
         ({"kind": "qrnn"}, "unknown cell 'qrnn'"),
-        ({"word_dropout": 1.0}, r"word_dropout lies in \[0, 1\)"),
-        ({"input_shape": (15, 4), "vocab_size": None, "word_dropout": 0.1}, "is for tokens only, got 0.1"),
+        ({"word_dropout": 1.0}, r"word_dropout must lie in \[0, 1\), got 1.0"),
+        (
+            {"input_shape": (15, 4), "vocab_size": None, "word_dropout": 0.1},
+            "word_dropout needs tokens, but the inputs are values: set it to 0, got 0.1",
+        ),
     ],
 )
 def test_refuses_bad_settings(settings: dict[str, Any], message: str) -> None:

@@ -12,7 +12,7 @@ from torch import nn
 
 from datamodules import Digits
 from zoo.tasks.classification.base import Classifier
-from zoo.tasks.filters import FirstFilters, filters_figure
+from zoo.tasks.filters import FirstFilters, filters_figure, first_filters
 
 Fit = Callable[..., Trainer]
 
@@ -42,7 +42,10 @@ NETS: dict[str, tuple[bool, tuple[nn.Module, ...]]] = {
 def test_filters_that_are_pictures_are_drawn(
     draws: bool, first: tuple[nn.Module, ...], fit: Fit, digits: Digits, tmp_path: Path
 ) -> None:
-    fit(Net(*first), digits, callbacks=[FirstFilters(tmp_path / "pictures")], limit_train_batches=1, limit_val_batches=0)
+    net = Net(*first)
+    reports = first_filters(net.net, tmp_path / "pictures")
+    assert [type(report) for report in reports] == ([FirstFilters] if draws else [])
+    fit(net, digits, callbacks=reports, limit_train_batches=1, limit_val_batches=0)
     assert (tmp_path / "pictures").exists() == draws
     if draws:
         with Image.open(tmp_path / "pictures" / "filters.png") as picture:

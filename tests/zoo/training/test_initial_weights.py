@@ -75,12 +75,16 @@ def test_a_file_that_is_here_wins_over_one_under_zoo_data(tmp_path: Path, monkey
 
 
 def test_a_missing_file_is_named_with_the_places_it_was_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(FileNotFoundError, match=r"no weights nowhere.pth, here or under ZOO_DATA \(not set\): give a file"):
+    with pytest.raises(
+        FileNotFoundError, match=r"no weights file nowhere.pth in this directory or under ZOO_DATA \(not set\): give the path"
+    ):
         load_weights(small_net(), "nowhere.pth")
     monkeypatch.setenv("ZOO_DATA", str(tmp_path))
-    with pytest.raises(FileNotFoundError, match=rf"no weights nowhere.pth, here or under ZOO_DATA \({tmp_path}\)"):
+    with pytest.raises(
+        FileNotFoundError, match=rf"no weights file nowhere.pth in this directory or under ZOO_DATA \({tmp_path}\)"
+    ):
         load_weights(small_net(), "nowhere.pth")
-    with pytest.raises(FileNotFoundError, match=r"no weights \."):  # a folder is no file
+    with pytest.raises(FileNotFoundError, match=r"no weights file \."):  # a folder is no file
         load_weights(small_net(), ".")
 
 
@@ -90,7 +94,7 @@ def test_a_missing_file_is_named_with_the_places_it_was_looked_for(tmp_path: Pat
 )
 def test_a_file_of_something_else_is_refused(filename: str, content: bytes) -> None:
     Path(filename).write_bytes(content)
-    with pytest.raises(ValueError, match=rf"cannot read weights {filename} \(\w+\): expected tensors by name"):
+    with pytest.raises(ValueError, match=rf"cannot read weights {filename} \(\w+\): expected a file of named tensors"):
         load_weights(small_net(), filename)
 
 
@@ -121,8 +125,8 @@ def test_a_file_with_code_is_refused_and_the_code_does_not_run(tmp_path: Path) -
         (lambda state: (state.pop("0.weight"), state.pop("0.bias")), r"it lacks 0\.bias and 1 more"),
         (lambda state: state.pop("1.running_mean"), r"it lacks 1\.running_mean"),
         (lambda state: state.update({"0.gain": torch.ones(2)}), r"it has the unknown 0\.gain"),
-        (lambda state: state.update({"0.weight": torch.ones(3, 2)}), r"it has another shape of 0\.weight"),
-        (lambda state: state.update({"0.bias": torch.ones(1)}), r"it has another shape of 0\.bias"),  # 1 value would broadcast
+        (lambda state: state.update({"0.weight": torch.ones(3, 2)}), r"it has a different shape for 0\.weight"),
+        (lambda state: state.update({"0.bias": torch.ones(1)}), r"it has a different shape for 0\.bias"),  # would broadcast
     ],
 )
 def test_another_networks_weights_are_refused_naming_what_differs_first(
@@ -132,7 +136,7 @@ def test_another_networks_weights_are_refused_naming_what_differs_first(
     before = {name: value.clone() for name, value in net.state_dict().items()}
     change(state)
     torch.save(state, "weights.pth")
-    with pytest.raises(ValueError, match=rf"weights.pth is not of this Sequential: {problem}$"):
+    with pytest.raises(ValueError, match=rf"weights.pth does not fit this Sequential: {problem}$"):
         load_weights(net, "weights.pth")
     assert same(net.state_dict(), before)
 
@@ -147,7 +151,7 @@ def test_a_file_from_before_norms_counted_their_batches_will_do() -> None:
 @pytest.mark.parametrize("content", [[torch.ones(1)], torch.ones(1), {"0.weight": 1.0}, {"model": {"0.weight": torch.ones(1)}}])
 def test_tensors_without_names_are_refused(content: Any) -> None:
     torch.save(content, "weights.pth")
-    with pytest.raises(ValueError, match=r"weights.pth holds no weights: expected tensors by name"):
+    with pytest.raises(ValueError, match=r"weights.pth holds no weights: expected a file of named tensors"):
         load_weights(small_net(), "weights.pth")
 
 
@@ -207,5 +211,5 @@ def test_a_checkpoint_does_without_the_file_that_its_training_started_from(
 def test_a_checkpoint_in_place_of_weights_is_refused_with_the_way_out(
     trained_checkpoint: tuple[CIFARResNetClassifier, Path],
 ) -> None:
-    with pytest.raises(ValueError, match=r"last.ckpt holds no weights: .* \(of a checkpoint, give --ckpt_path instead\)"):
+    with pytest.raises(ValueError, match=r"last.ckpt holds no weights: .* \(for a checkpoint, use --ckpt_path instead\)"):
         resnet(weights=str(trained_checkpoint[1]))

@@ -49,7 +49,7 @@ class Overflow(Callback):
 
 def test_a_game_that_overflows_ends_and_names_its_own_clip(fit: Fit) -> None:
     data, guard = GaussianMixture(num_samples=400, batch_size=50), NonFiniteGuard()
-    with pytest.raises(FloatingPointError, match=r"the loss is (nan|inf) at step 2 .*set model.game.clip"):
+    with pytest.raises(FloatingPointError, match=r"the loss is (nan|inf) at step 2 .*set model.clip"):
         fit(GAN((2,), latent_dim=3, widths=[8], lr=1e30), data, callbacks=[guard], log_every_n_steps=2)
 
 

@@ -134,8 +134,7 @@ def play(folder: Path, overlay: str, model: dict[str, Any], data: dict[str, Any]
 
 
 def test_two_players_play_sharded(tmp_path: Path) -> None:
-    game = {"n_critic": 2, "ema": 0.9}
-    model = {"class_path": "zoo.GAN", "init_args": {"latent_dim": 4, "widths": [16, 16], "game": game}}
+    model = {"class_path": "zoo.GAN", "init_args": {"latent_dim": 4, "widths": [16, 16], "n_critic": 2, "ema": 0.9}}
     run = play(tmp_path, "trainer/fsdp", model, POINTS, MODES)
     assert read_checkpoint(run / "checkpoints" / "last.ckpt")["global_step"] == 14  # iterations
     system: Any = load_system(run / "checkpoints" / "last.ckpt")
@@ -145,7 +144,7 @@ def test_two_players_play_sharded(tmp_path: Path) -> None:
 
 
 def test_the_average_of_a_sharded_generator_has_statistics_of_its_own(tmp_path: Path) -> None:
-    model = {"class_path": "zoo.DCGAN", "init_args": {"latent_dim": 4, "widths": [8, 16], "game": {"ema": 0.9}}}
+    model = {"class_path": "zoo.DCGAN", "init_args": {"latent_dim": 4, "widths": [8, 16], "ema": 0.9}}
     run = play(tmp_path, "trainer/fsdp", model, DIGITS)
     system: Any = load_system(run / "checkpoints" / "last.ckpt")
     kept = {name: value.clone() for name, value in system.average.named_buffers()}
@@ -157,8 +156,7 @@ def test_the_average_of_a_sharded_generator_has_statistics_of_its_own(tmp_path: 
 
 def test_two_processes_draw_their_own_noise_and_evaluate_one_network(tmp_path: Path) -> None:
     """The one of the checkpoint: BatchNorm's averages, which each process took of its own samples, are rank 0's."""
-    game = {"n_critic": 2, "penalty": "gradient", "ema": 0.9}
-    model = {"class_path": "zoo.DCGAN", "init_args": {"latent_dim": 4, "widths": [8, 16], "game": game}}
+    model = {"class_path": "zoo.WGANGP", "init_args": {"latent_dim": 4, "widths": [8, 16], "n_critic": 2, "ema": 0.9}}
     recorder = {"class_path": "recorder.BufferRecorder", "init_args": {"folder": str(tmp_path)}}
     run = play(tmp_path, "trainer/ddp", model, DIGITS, recorder)
     checkpoint = read_checkpoint(run / "checkpoints" / "last.ckpt")

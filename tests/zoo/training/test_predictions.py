@@ -3,14 +3,12 @@
 import csv
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from lightning import Trainer
 from PIL import Image
-from sklearn.metrics import confusion_matrix as sklearns
 from torch.utils.data import DataLoader
 
 from datamodules import ImageFolder, Tabular
@@ -18,7 +16,7 @@ from datamodules.core.base import DataModule
 from datamodules.core.batch import Batch
 from zoo.cnn.simple_cnn import SimpleCNNClassifier
 from zoo.mlp.mlp import MLPClassifier, MLPRegressor
-from zoo.training.predictions import Predictions, confusion_figure, confusion_matrix, table, write_csv
+from zoo.training.predictions import Predictions, table
 
 Fit = Callable[..., Trainer]
 Blobs = Callable[..., DataModule]
@@ -79,8 +77,6 @@ def test_after_a_test_every_sample_stands_in_its_place(fit: Fit, blobs: Blobs, t
     assert np.mean([row["target"] == row["prediction"] for row in tested]) == pytest.approx(scores["test/acc"])
     untargeted = [{name: value for name, value in row.items() if name != "target"} for row in tested]
     assert read(tmp_path / "predictions" / "predict.csv") == untargeted
-    with Image.open(tmp_path / "pictures" / "confusion_matrix.png") as picture:
-        assert picture.size[0] > 100
 
 
 def test_batches_in_any_order_are_brought_into_the_datasets(fit: Fit, blobs: Blobs, tmp_path: Path) -> None:
@@ -95,7 +91,7 @@ def test_batches_in_any_order_are_brought_into_the_datasets(fit: Fit, blobs: Blo
     assert [row["prediction"] for row in rows] == [data.class_names[k] for k in model(x).argmax(1).tolist()]
 
 
-def test_a_regression_is_written_in_the_targets_units_without_a_matrix(fit: Fit, tmp_path: Path) -> None:
+def test_a_regression_is_written_in_the_targets_units(fit: Fit, tmp_path: Path) -> None:
     model, data = MLPRegressor((10,), 1, hidden_dims=(8,)), Tabular("diabetes")
     trainer = fit(model, data, callbacks=[Predictions(tmp_path)])
     trainer.test(model, datamodule=data, verbose=False)
@@ -105,7 +101,6 @@ def test_a_regression_is_written_in_the_targets_units_without_a_matrix(fit: Fit,
         data.splits["test"].arrays.y[data.splits["test"].rows].flatten().tolist()
     )
     assert 50 < np.mean([float(row["prediction"]) for row in rows]) < 250
-    assert not (tmp_path / "pictures").exists()
 
 
 def test_pictures_stand_by_the_names_of_their_files(fit: Fit, tmp_path: Path) -> None:
@@ -132,37 +127,9 @@ def test_pictures_stand_by_the_names_of_their_files(fit: Fit, tmp_path: Path) ->
         confidence, says = model.eval()(batch.x).softmax(1).max(1)
         assert row["prediction"] == data.class_names[int(says)]
         assert float(row["confidence"]) == pytest.approx(confidence.item(), abs=1e-4)
-    assert (tmp_path / "pictures" / "confusion_matrix.png").exists()
 
 
 def test_a_trial_run_writes_nothing(fit: Fit, blobs: Blobs, tmp_path: Path) -> None:
     trainer = fit(model := MLPClassifier((4,), 3), data := blobs(), callbacks=[Predictions(tmp_path)], fast_dev_run=True)
     trainer.test(model, datamodule=data, verbose=False)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_confusion_matrix_is_scikit_learns() -> None:
-    generator = np.random.default_rng(0)
-    truth, predicted = generator.integers(0, 5, (2, 300)).tolist()
-    truth = [min(t, 3) for t in truth]  # class 4 is never true, yet has a row
-    actual = confusion_matrix(truth, predicted, 5)
-    assert np.array_equal(actual, sklearns(truth, predicted, labels=range(5)))
-    assert actual.sum() == 300
-
-
-def test_confusion_figure_shows_shares_of_the_true_class_and_counts() -> None:
-    figure = confusion_figure(np.array([[3, 1], [0, 0]]), ("ant", "bee"))
-    (axes,) = figure.axes
-    assert np.array_equal(axes.images[0].get_array(), [[0.75, 0.25], [0, 0]])  # a class without samples is no division by 0
-    assert {(text.get_position(), text.get_text()) for text in axes.texts} == {((0, 0), "3"), ((1, 0), "1")}
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["ant", "bee"]
-
-
-def test_a_table_that_cannot_be_written_leaves_the_older_one(tmp_path: Path) -> None:
-    path = tmp_path / "predictions" / "test.csv"
-    write_csv(path, ["a"], [[1]])
-    unwritable: Any = [[2], 3]  # a row that is none
-    with pytest.raises(csv.Error):
-        write_csv(path, ["a"], unwritable)
-    assert path.read_text().split() == ["a", "1"]
-    assert list(path.parent.iterdir()) == [path]

@@ -1,4 +1,4 @@
-"""What is reported of texts reaches W&B, and two processes report what one does."""
+"""Reports on texts reach W&B, two processes report what one does, and sheets are drawn ever more rarely."""
 
 import json
 import subprocess
@@ -10,20 +10,27 @@ from typing import Any
 import pytest
 import torch
 import wandb
-from lightning import Callback, Trainer
+from lightning import Callback, LightningModule, Trainer
 
+from zoo.mlp.mlp import MLPClassifier
 from zoo.rnn.rnn import RNNClassifier
 from zoo.tasks.classification.hardest_texts import HardestTexts
 from zoo.tasks.classification.per_class import PerClass
 from zoo.tasks.sequences.hidden_states import HiddenStates
 from zoo.tasks.sequences.length_buckets import LengthBuckets
+from zoo.training.reporting import ValidationPictures
 from zoo.training.tracking import make_loggers
 
 Fit = Callable[..., Trainer]
 
 
 def reports(folder: Path) -> list[Callback]:
-    return [PerClass(folder / "predictions"), HardestTexts(folder, 5), HiddenStates(folder), LengthBuckets(folder)]
+    return [
+        PerClass(folder / "predictions"),
+        HardestTexts(folder / "predictions", 5),
+        HiddenStates(folder),
+        LengthBuckets(folder),
+    ]
 
 
 def small(data: Any) -> RNNClassifier:
@@ -67,3 +74,47 @@ def test_tables_curves_and_pictures_reach_wandb(
     tables = {name: item[name] for item in items for name in item if name.endswith(".nrows")}
     assert tables == {"test/per_class.nrows": 2, "test/hardest.nrows": 5}
     assert {"val/hidden_states.filenames", "val/length_buckets.filenames"} <= set(names)
+
+
+class Numbers(ValidationPictures):
+    """Draws which validation it is."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.drawn: list[int] = []
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        number = self._num_validations + 1
+
+        def draw(path: Path) -> None:
+            self.drawn.append(number)
+            path.write_text(str(number))
+
+        self.offer(trainer, {"val/number": ("number.txt", draw)})
+
+
+@pytest.mark.parametrize(("validations", "drawn"), [(1, [1]), (3, [1, 2, 3]), (20, [1, 2, 4, 8, 16, 20]), (8, [1, 2, 4, 8])])
+def test_pictures_of_validations_are_drawn_ever_more_rarely_and_at_the_end(
+    fit: Fit, blobs: Callable[..., Any], tmp_path: Path, validations: int, drawn: list[int]
+) -> None:
+    numbers = Numbers(tmp_path / "pictures")
+    fit(MLPClassifier((4,), 3), blobs(), callbacks=[numbers], max_epochs=validations, limit_train_batches=1)
+    assert numbers.drawn == drawn
+    assert (tmp_path / "pictures" / "number.txt").read_text() == str(validations)
+
+
+def test_a_run_that_is_stopped_keeps_its_last_pictures(fit: Fit, blobs: Callable[..., Any], tmp_path: Path) -> None:
+    class Stop(Callback):
+        def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+            if trainer.current_epoch == 3:
+                raise KeyboardInterrupt
+
+    numbers = Numbers(tmp_path)
+    with pytest.raises(SystemExit):
+        fit(MLPClassifier((4,), 3), blobs(), callbacks=[numbers, Stop()], max_epochs=9)
+    assert numbers.drawn == [1, 2, 3]
+
+
+def test_a_trial_run_draws_nothing(fit: Fit, blobs: Callable[..., Any], tmp_path: Path) -> None:
+    fit(MLPClassifier((4,), 3), blobs(), callbacks=[Numbers(tmp_path)], fast_dev_run=True)
+    assert not list(tmp_path.iterdir())

@@ -1,180 +1,103 @@
-"""What every GAN shares: two players, an iteration of the game per batch, and an average of the generator's weights."""
+"""The rhythm that every GAN shares: two networks, updated in turns, and an average of the generator's weights."""
 
-from collections.abc import Callable, Iterator
-from functools import partial
-from typing import Any, Literal, TypedDict, get_args
+from typing import Any, ClassVar
 
 import torch
-from lightning.pytorch.core.optimizer import LightningOptimizer
-from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
-from torch.nn.utils import clip_grad_norm_
-from torch.optim import Optimizer
 
-from zoo.errors import ZooError
-from zoo.nn.adversarial import (
-    Judge,
-    Loss,
-    Penalty,
-    check_loss,
-    clip_weights,
-    discriminator_loss,
-    generator_loss,
-    gradient_penalty,
-    r1_penalty,
-)
-from zoo.nn.average import Average
 from zoo.nn.checks import check_range
+from zoo.nn.image_range import as_signed
+from zoo.tasks.adversarial.rhythm import Step, build_average, check_rhythm, prepare_strategy, share_statistics, split
 from zoo.training.counting import total_steps
 from zoo.training.optim import Optim, configure
-from zoo.training.parallel import share_buffers
 from zoo.training.system import Outputs, System, scalars
 
-_NUM_REFRESH, _AT_ONCE = 2560, 128  # samples that the average's statistics are of
-Step = Callable[[Any, Tensor], tuple[Tensor, Outputs]]
 
+class Adversarial(System):
+    """Base class of GANs. A new GAN is one file: copy `zoo/gans/wgan_gp.py`, build two networks, write `d_step` and `g_step`.
 
-class Game(TypedDict, total=False):
-    """The rules of a game; what is left out is as the class says, else as here."""
+    Both steps are pure: `(batch, progress) -> (loss, outputs)`. Read samples with `self.real(batch)` and `self.fake(batch)`.
+    Penalties belong in the steps, under `if self.training`. Images are in [-1, 1] between the networks, else in [0, 1].
 
-    loss: Loss  # non_saturating
-    n_critic: int  # discriminator updates before one of the generator: a batch is dealt out to them; 1
-    accumulate: int  # parts that each update computes one after the other, to fit into memory; 1
-    redraw: bool  # the generator answers for samples of its own turn, else for those just judged, which saves a pass; true
-    d_lr: float | None  # learning rate of the discriminator; lr
-    ema: float  # how much of its past the average of the generator keeps per iteration, 0 takes no average; 0
-    clip: float | None  # largest norm of a player's gradient; none
-    penalty: Penalty | None  # on the discriminator's gradient; none
-    penalty_weight: float  # 10
-    penalty_every: int  # iterations from one penalty to the next, which weighs as much as those left out; 1
-    weight_clip: float | None  # bound on the discriminator's weights; none
-
-
-_DEFAULTS: Game = {
-    "loss": "non_saturating",
-    "n_critic": 1,
-    "accumulate": 1,
-    "redraw": True,
-    "d_lr": None,
-    "ema": 0.0,
-    "clip": None,
-    "penalty": None,
-    "penalty_weight": 10.0,
-    "penalty_every": 1,
-    "weight_clip": None,
-}
-OPTIM: Optim = {"name": "adam", "betas": [0.5, 0.999], "schedule": "constant"}  # Radford, Metz & Chintala, 2016
-
-
-class TwoPlayers(System):
-    """Base of every GAN: a subclass gives two networks, says what the generator makes of a batch, and what each player wants.
-
-    One iteration is one batch: `n_critic` discriminator updates on equal parts of it, then one of the generator. Budgets,
-    schedules, logs and checkpoints count iterations. Images are in [0, 1] in batches and samples, in [-1, 1] between the
-    players. There is no score that would choose a checkpoint: the last one is tested.
+    One batch is one iteration: `n_critic` discriminator updates on equal parts of it, then one generator update on the last
+    part. `max_steps`, schedules, logs and checkpoints count iterations. No score selects a checkpoint: the last is tested.
 
     Args:
-        generator: makes samples.
-        discriminator: of samples, and of `given`, to logits (B,), or of patches (B, 1, H, W).
-        lr: of both players, unless `game` has another for the discriminator.
-        optim: what is left out is as the class says in `own_optim`; another optimizer than its own brings betas of its own.
-        rules: what the class changes of a game's defaults; `game` comes after.
+        generator: maps noise or images to samples.
+        discriminator: maps samples, followed by `condition(batch)`, to logits: (B,), or (B, 1, H, W) for patches.
+        n_critic: discriminator updates per generator update.
+        accumulate: number of parts in which an update is computed, to save memory.
+        d_lr: learning rate of the discriminator; None for `lr`.
+        ema: decay of the averaged generator, which draws all samples; 0 turns averaging off.
+        clip: largest gradient norm of each network.
     """
 
+    d_step: Step  # each technique defines both as methods
+    g_step: Step
     automatic_optimization = False
     monitor = None
-    generator: nn.Module
-    discriminator: nn.Module
+    headline: ClassVar[str | tuple[str, ...]] = ("test/fd_*_samples", "test/modes")
+    second_order = False  # set to True if a step differentiates a gradient, as gradient penalties do
+    _stale = False  # whether training has changed weights since `refresh_statistics`
 
     def __init__(
         self,
         generator: nn.Module,
         discriminator: nn.Module,
         lr: float,
-        optim: Optim | None,
-        game: Game | None,
-        rules: Game | None = None,
-        own_optim: Optim = OPTIM,
+        optim: Optim,
+        n_critic: int = 1,
+        accumulate: int = 1,
+        d_lr: float | None = None,
+        ema: float = 0.0,
+        clip: float | None = None,
     ) -> None:
-        super().__init__(lr, merge_optim(own_optim, optim or Optim()))
-        if self.optim.get("schedule") == "plateau":
-            raise ZooError("schedule 'plateau' waits for a loss to fall, and a game's does not: choose another")
-        self.game: Game = check_game({**_DEFAULTS, **(rules or {}), **(game or {})})
+        super().__init__(lr, optim)
+        check_rhythm(optim, n_critic, accumulate, d_lr, clip)
         self.generator, self.discriminator = generator, discriminator
-        self.average = Average(generator, self.game["ema"]) if self.game["ema"] else None
+        self.n_critic, self.accumulate, self.d_lr, self.clip = n_critic, accumulate, d_lr, clip
+        self.average = build_average(generator, ema)
 
     @property
-    def net(self) -> nn.Module:  # type: ignore[override]  # the one of two networks that a user wants
-        """The generator that a user wants: the average, if there is one."""
+    def net(self) -> nn.Module:  # type: ignore[override]  # one of the two networks
+        """The generator to sample from: the average, if there is one."""
         return self.generator if self.average is None else self.average
 
-    @property
-    def player(self) -> nn.Module:
-        """The generator that plays; in evaluation the one that a user wants."""
-        return self.generator if self.training else self.net
-
     def condition(self, batch: Any) -> tuple[Tensor, ...]:
-        """What of a batch both players are told."""
+        """Conditioning inputs passed to both networks (for example labels)."""
         return ()
 
     def real(self, batch: Any) -> Tensor:
-        """Samples as the discriminator sees them: images in [-1, 1], others as they are."""
+        """Real samples as the discriminator sees them: images in [-1, 1]."""
         return as_signed(batch.x)
 
     def fake(self, batch: Any) -> Tensor:
-        """What the generator makes of, or for, a batch, as the discriminator sees it."""
-        raise NotImplementedError(f"{type(self).__name__} has to define fake(batch) -> samples")
+        """Generate as many samples as a batch has: images in [-1, 1]. The average does it in evaluation."""
+        raise NotImplementedError(f"{type(self).__name__} has to define fake(batch), or derive from FromNoise or Translator")
 
-    def d_step(self, batch: Any, progress: Tensor, penalise: bool = True, fake: Tensor | None = None) -> tuple[Tensor, Outputs]:
-        """The discriminator's loss, and means of what it says; with the penalty of the game if so wanted.
+    def steps(self, parts: list[Any], iteration: int) -> tuple[list[Step], Step]:
+        """Return a `d_step` for each part of a batch and one `g_step`. Override it to bind what depends on the iteration."""
+        return [self.d_step] * len(parts), self.g_step
 
-        `fake`, without its graph, is what the generator made of the batch, if it has already.
-        """
-        real, given = self.real(batch), self.condition(batch)
-        if fake is None:
-            with torch.no_grad():
-                fake = self.fake(batch)
-        real_logits, fake_logits = self.discriminator(real, *given), self.discriminator(fake, *given)
-        loss = discriminator_loss(self.game["loss"], real_logits, fake_logits)
-        outputs = {"d_loss": loss, "d_real": real_logits.float().mean(), "d_fake": fake_logits.float().mean()}
-        if penalise and self.game["penalty"]:
-            outputs["penalty"] = self.penalty(real, fake, *given)
-            loss = loss + self.game["penalty_weight"] * self.game["penalty_every"] * outputs["penalty"]
-        return loss, outputs
+    def after_backward(self, outputs: Outputs) -> None:
+        """Update state that a pure step must not change, from the outputs of a training step. Called after its gradients."""
 
-    def g_step(self, batch: Any, progress: Tensor, fake: Tensor | None = None) -> tuple[Tensor, Outputs]:
-        """The generator's loss; `fake`, with its graph, is what it made of the batch, if it has already."""
-        fake = self.fake(batch) if fake is None else fake
-        loss = generator_loss(self.game["loss"], self.discriminator(fake, *self.condition(batch)))
-        return loss, {"g_loss": loss}
-
-    def keep(self, outputs: Outputs) -> None:
-        """Called in training with what a step returned, after its gradient: what a game remembers, which no step may touch."""
-
-    def penalty(self, real: Tensor, fake: Tensor, *given: Tensor) -> Tensor:
-        """The game's penalty on the discriminator's gradient, 0-d."""
-        return self.penalty_of(lambda x: self.discriminator(x, *given), real, fake)
-
-    def penalty_of(self, judge: Judge, real: Tensor, fake: Tensor) -> Tensor:
-        """The same for whoever judges samples: a function of them to logits (B,)."""
-        return r1_penalty(judge, real) if self.game["penalty"] == "r1" else gradient_penalty(judge, real, fake)
+    def after_d_update(self) -> None:
+        """Constrain the discriminator. Called after each of its updates."""
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        progress, game, iteration = self.progress(), self.game, self.global_step
-        d_optimizer, g_optimizer = self.players()
-        penalise = iteration % game["penalty_every"] == 0
-        *others, last = parts(batch, game["n_critic"])
-        fake = None if game["redraw"] else self.fake(last)  # here, where no turn has switched off gradients
-        for part in (*others, last):
-            judged = fake.detach() if fake is not None and part is last else None
-            d_loss, d_outputs = self._turn(d_optimizer, partial(self.d_step, penalise=penalise, fake=judged), part, progress)
-            # through the strategy, since Lightning counts steps of its own optimizers: an iteration is one, the generator's
-            self.trainer.strategy.optimizer_step(d_optimizer.optimizer, _nothing)
-            if game["weight_clip"] is not None:
-                clip_weights(self.discriminator, game["weight_clip"])
-        g_loss, g_outputs = self._turn(g_optimizer, partial(self.g_step, fake=fake), last, progress)
+        progress, (d_optimizer, g_optimizer) = self.progress(), self.optimizers()  # type: ignore[attr-defined]  # two
+        parts = split(batch, self.n_critic)
+        d_steps, g_step = self.steps(parts, self.global_step)
+        for part, d_step in zip(parts, d_steps, strict=True):
+            d_loss, d_outputs = self.compute_gradients(d_optimizer, d_step, part, progress)
+            # Lightning counts the steps of its own optimizer wrappers; only the generator's may advance `global_step`.
+            self.trainer.strategy.optimizer_step(d_optimizer.optimizer, lambda: None)
+            self.after_d_update()
+        g_loss, g_outputs = self.compute_gradients(g_optimizer, g_step, parts[-1], progress)
         g_optimizer.step()
+        self._stale = True
         if self.average is not None:
             self.average.update(self.generator)
         for schedule in self.lr_schedulers():  # type: ignore[union-attr]  # there are two
@@ -185,11 +108,35 @@ class TwoPlayers(System):
             self.log("train/d_lr", d_optimizer.param_groups[0]["lr"])
         return loss
 
-    def validation_step(self, batch: Any, batch_idx: int) -> Outputs:
-        return self._judge("val", batch)
+    def compute_gradients(self, optimizer: Any, step: Step, batch: Any, progress: Tensor) -> tuple[Tensor, Outputs]:
+        """Compute one network's gradients, accumulated over parts of a batch; return loss and outputs of the last part."""
+        self.toggle_optimizer(optimizer)  # no gradients for the other network
+        optimizer.zero_grad()
+        for part in split(batch, self.accumulate):
+            loss, outputs = step(part, progress)
+            self.manual_backward(loss * (len(part.x) / len(batch.x)))
+            self.after_backward(outputs)
+        self.untoggle_optimizer(optimizer)
+        return loss.detach(), outputs
 
-    def test_step(self, batch: Any, batch_idx: int) -> Outputs:
-        return self._judge("test", batch)
+    def on_before_optimizer_step(self, optimizer: Any) -> None:
+        if self.clip is not None:  # mixed precision has unscaled the gradients by now
+            nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], self.clip)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        total, d_lr = total_steps(self.trainer), self.lr if self.d_lr is None else self.d_lr
+        parts = (self.discriminator, d_lr), (self.generator, self.lr)
+        return [configure(self, lr, self.optim, total, monitor="", part=part) for part, lr in parts]  # type: ignore[return-value]
+
+    def evaluate(self, stage: str, batch: Any) -> Outputs:
+        progress = torch.ones((), device=self.device)
+        outputs = {**self.d_step(batch, progress)[1], **self.g_step(batch, progress)[1]}
+        self.log_dict(scalars(stage, outputs), batch_size=len(batch.x), on_epoch=True, sync_dist=True)
+        return outputs
+
+    def predict_step(self, batch: Any, batch_idx: int) -> Outputs:
+        """Score real samples with the discriminator: logits (B,)."""
+        return {"logit": self.discriminator(self.real(batch), *self.condition(batch)), "position": batch.position}
 
     def check_batch(self, batch: Any) -> None:
         if batch.x.ndim == 4:
@@ -197,169 +144,24 @@ class TwoPlayers(System):
 
     def setup(self, stage: str) -> None:
         super().setup(stage)
-        if isinstance(self.trainer.strategy, ModelParallelStrategy) and self.game["penalty"]:
-            raise ZooError("a penalty on gradients needs all weights in its second backward pass, FSDP lets them go: use DDP")
-        if isinstance(self.trainer.strategy, DDPStrategy):  # each player's loss leaves the other's parameters without gradient
-            self.trainer.strategy._ddp_kwargs["find_unused_parameters"] = True
+        prepare_strategy(self.trainer.strategy, self.second_order)
 
     def on_validation_start(self) -> None:
-        """Judge what the checkpoint holds, rank 0's averages of BatchNorm: DDP shares none in manual optimization."""
-        if isinstance(self.trainer.strategy, DDPStrategy):
-            for network in (self.generator, self.discriminator, self.average):
-                if network is not None:
-                    share_buffers(network)
-
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        total, d_lr = total_steps(self.trainer), self.game["d_lr"]
-        d = configure(self, self.lr if d_lr is None else d_lr, self.optim, total, monitor="", part=self.discriminator)
-        g = configure(self, self.lr, self.optim, total, monitor="", part=self.generator)
-        return d, g  # type: ignore[return-value]  # two of what one may be
-
-    def players(self) -> tuple[LightningOptimizer, LightningOptimizer]:
-        """The optimizers of discriminator and generator."""
-        d_optimizer, g_optimizer = self.optimizers()  # type: ignore[attr-defined]  # there are two
-        return d_optimizer, g_optimizer
-
-    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Clip: here gradients are unscaled, at any precision."""
-        if self.game["clip"] is not None:
-            clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], self.game["clip"])
-
-    def _turn(self, optimizer: LightningOptimizer, step: Step, batch: Any, progress: Tensor) -> tuple[Tensor, Outputs]:
-        """One player's gradients, and nobody else's; loss and outputs of the last part."""
-        self.toggle_optimizer(optimizer)
-        optimizer.zero_grad()
-        for part in parts(batch, self.game["accumulate"]):
-            loss, outputs = step(part, progress)
-            self.manual_backward(loss * (len(part.x) / len(batch.x)))
-            self.keep(outputs)
-        self.untoggle_optimizer(optimizer)
-        return loss.detach(), outputs
-
-    def _judge(self, stage: str, batch: Any) -> Outputs:
-        """Both losses of a batch, without penalty."""
-        progress = torch.ones((), device=self.device)
-        outputs = {**self.d_step(batch, progress, penalise=False)[1], **self.g_step(batch, progress)[1]}
-        self.log_dict(scalars(stage, outputs), batch_size=len(batch.x), on_epoch=True, sync_dist=True)
-        return outputs
-
-
-class Adversarial(TwoPlayers):
-    """Base of every GAN that draws from noise: `generator` is of noise (B, Z), and of `given`, to samples."""
-
-    headline = ("test/fd_*_samples", "test/modes")
-    _refreshed_at = -1
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        """Noise (B, Z), and `given`, to samples: images in [0, 1]."""
-        return as_images(self.net(*inputs))
-
-    def decode(self, *inputs: Tensor) -> Tensor:
-        """The same, by the name that autoencoders have for it."""
-        return self(*inputs)
-
-    def sample(self, num: int, *given: Tensor) -> Tensor:
-        """Draw samples: (num, ...), images in [0, 1]."""
-        return self(self.noise(num), *given)
-
-    def predict_step(self, batch: Any, batch_idx: int) -> Outputs:
-        """What the discriminator says of real samples: logits (B,)."""
-        return {"logit": self.discriminator(self.real(batch), *self.condition(batch)), "position": batch.position}
-
-    def noise(self, num: int) -> Tensor:
-        """What the generator starts from: (num, Z), normal."""
-        return torch.randn(num, self.hparams["latent_dim"], device=self.device)
-
-    def fake(self, batch: Any) -> Tensor:
-        return self.player(self.noise(len(batch.x)), *self.condition(batch))
-
-    def example_inputs(self, batch_size: int) -> tuple[Tensor, ...]:
-        return (torch.randn(batch_size, self.hparams["latent_dim"], generator=torch.Generator().manual_seed(0)),)
-
-    def on_fit_start(self) -> None:
-        super().on_fit_start()
-        self._refreshed_at = -1
-
-    def on_validation_start(self) -> None:
-        super().on_validation_start()
-        if self.trainer.state.fn == "fit":
-            self._refresh_once()
-
-    def on_train_end(self) -> None:
-        self._refresh_once()
+        share_statistics(self.trainer.strategy, self.generator, self.discriminator, self.average)
+        self.refresh_once()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
-        self._refresh_once()
-        if state := checkpoint["state_dict"]:  # a copy, if it was put together from shards
+        self.refresh_once()
+        if state := checkpoint["state_dict"]:  # a copy, if it was gathered from shards
             state |= {name: value for name, value in self.named_buffers() if name in state}
 
-    def refresh_statistics(self) -> None:
-        """Find what belongs to the weights of the moment but is not learned, of the same noise every time.
-
-        Here the average's statistics of BatchNorm; called before anybody judges or saves.
-        """
-        if self.average is not None:
-            inputs = (torch.split(value.to(self.device), _AT_ONCE) for value in self.example_inputs(_NUM_REFRESH))
-            self.average.refresh_statistics(zip(*inputs, strict=True))
-
-    def _refresh_once(self) -> None:
-        if self._refreshed_at != self.global_step:
-            self._refreshed_at = self.global_step
+    def refresh_once(self) -> None:
+        if self._stale:
+            self._stale = False
             self.refresh_statistics()
 
+    on_train_end = refresh_once
 
-def merge_optim(own: Optim, optim: Optim) -> Optim:
-    """A class's optimizer with what a user has otherwise; betas go with the optimizer that they are of."""
-    same = optim.get("name", own["name"]) == own["name"]
-    return {**own, **optim} if same else {"schedule": own["schedule"], **optim}
-
-
-def check_game(game: Game) -> Game:
-    """Refuse rules that cannot be played.
-
-    Raises:
-        ZooError: naming the rule and what is allowed.
-    """
-    if unknown := set(game) - set(_DEFAULTS):
-        raise ZooError(f"game has no {sorted(unknown)[0]!r}: choose from {', '.join(_DEFAULTS)}")
-    check_loss(game["loss"])
-    if game["penalty"] is not None and game["penalty"] not in get_args(Penalty):
-        raise ZooError(f"unknown penalty {game['penalty']!r}: choose one of {', '.join(get_args(Penalty))}")
-    counts: tuple[Literal["n_critic", "accumulate", "penalty_every"], ...] = ("n_critic", "accumulate", "penalty_every")
-    for name in counts:
-        if game[name] < 1:
-            raise ZooError(f"game.{name} must be at least 1, got {game[name]}")
-    if not game["redraw"] and game["accumulate"] > 1:
-        raise ZooError(
-            f"game.redraw false keeps one graph of the whole batch for both players, game.accumulate {game['accumulate']} "
-            "is there to have none: choose one of them"
-        )
-    if not 0 <= game["ema"] < 1:
-        raise ZooError(f"game.ema must lie in [0, 1), got {game['ema']}")
-    positive: tuple[Literal["d_lr", "clip", "weight_clip", "penalty_weight"], ...]
-    positive = ("d_lr", "clip", "weight_clip", "penalty_weight")
-    for key in positive:
-        if (value := game[key]) is not None and not value > 0:
-            raise ZooError(f"game.{key} must be positive, got {value}")
-    return game
-
-
-def parts(batch: Any, num: int) -> Iterator[Any]:
-    """A batch in `num` parts, as equal as can be; in fewer if it has fewer samples."""
-    pieces = [value.tensor_split(min(num, len(batch.x))) for value in batch]
-    return (type(batch)(*piece) for piece in zip(*pieces, strict=True))
-
-
-def as_signed(x: Tensor) -> Tensor:
-    """Images from [0, 1] to [-1, 1], as players see them; other samples as they are."""
-    return 2 * x - 1 if x.ndim == 4 else x
-
-
-def as_images(x: Tensor) -> Tensor:
-    """Images from [-1, 1] to [0, 1]; other samples as they are."""
-    return (x + 1) / 2 if x.ndim == 4 else x
-
-
-def _nothing() -> None:
-    """The closure of a step whose gradients are there already."""
+    def refresh_statistics(self) -> None:
+        """Recompute what depends on the weights but is not learned, before samples are judged or saved."""

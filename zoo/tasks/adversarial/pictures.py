@@ -1,90 +1,109 @@
-"""How a game goes, in pictures: the same noise at every validation, and what the discriminator says."""
+"""How the training of a GAN goes, in pictures: samples from the same noise, and the discriminator's logits."""
 
 import shutil
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast
 
 import torch
-from lightning import Callback, LightningModule, Trainer
+from lightning import LightningModule, Trainer
 from matplotlib.figure import Figure
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
-from zoo.tasks.adversarial.base import Adversarial
+from zoo.tasks.abilities import Generates
+from zoo.tasks.drawing import save_tiles
 from zoo.tasks.reconstruction.pictures import interpolations
-from zoo.tasks.tiles import save_tiles
-from zoo.training.reporting import log_film, log_pictures, writes
+from zoo.training.reporting import Draw, ValidationPictures, log_film, log_picture, writes
 
 _ROWS, _COLUMNS = 4, 10
 _POINTS = 1000
 _MILLISECONDS = 150  # of a frame
 
 
-class GamePictures(Callback):
-    """Draws into `folder`, and sends to W&B, what two players do.
+class Game(Protocol):
+    """What the pictures ask of a GAN that draws from noise, beside what `Generates` declares."""
 
-    At every validation `samples.png` of the same noise (points in the plane as a scatter over real ones), and `logits.png`,
-    histograms of what the discriminator says of real and of drawn samples. `training.gif` shows the samples of all
-    validations, of a resumed run's earlier ones too. After test, of images: `interpolation.png`, straight and on the sphere.
+    discriminator: nn.Module
+
+    def real(self, batch: Any) -> Tensor:
+        """Return a batch's samples as the discriminator sees them."""
+        ...
+
+    def fake(self, batch: Any) -> Tensor:
+        """Generate as many samples as a batch has, as the discriminator sees them."""
+        ...
+
+    def condition(self, batch: Any) -> tuple[Tensor, ...]:
+        """Return the conditioning inputs passed to both networks."""
+        ...
+
+
+class GamePictures(ValidationPictures):
+    """Draws the training of a GAN into `folder`, and sends it to W&B.
+
+    At validations: `samples.png` from the same noise (points in the plane as a scatter over real ones), and `logits.png`,
+    histograms of the discriminator's logits for real and for generated samples. `training.gif` shows the samples of all
+    validations, those of a resumed run's earlier sessions included. After test, for images: `interpolation.png`, between codes
+    on a straight line and on the sphere.
 
     Args:
-        folder: of the run's pictures.
-        most_frames: of the film; of more validations an even choice is shown.
+        folder: for the pictures.
+        most_frames: of the film; if there are more validations, evenly spaced ones are shown.
     """
 
     def __init__(self, folder: Path, most_frames: int = 60) -> None:
-        self.folder, self.most_frames = folder, most_frames
+        super().__init__(folder)
+        self.most_frames = most_frames
 
     def on_validation_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        if batch_idx or trainer.sanity_checking or not isinstance(pl_module, Adversarial):
+        if batch_idx or trainer.sanity_checking:
             return
-        model, num = pl_module, _ROWS * _COLUMNS if batch.x.ndim == 4 else _POINTS
-        inputs = (value.to(model.device) for value in model.example_inputs(num))
+        model, game = cast(Generates, pl_module), cast(Game, pl_module)
+        shape = model.hparams["input_shape"]
+        of_images, of_points = len(shape) == 3, tuple(shape) == (2,)
+        inputs = (value.to(model.device) for value in model.example_inputs(_ROWS * _COLUMNS if of_images else _POINTS))
         x = model(*inputs)  # in every process: a sharded network needs them all
-        told = model.condition(batch)
-        real = model.discriminator(model.real(batch), *told)
-        fake = model.discriminator(model.fake(batch), *told)
+        condition = game.condition(batch)
+        real, fake = (game.discriminator(seen, *condition).float().flatten() for seen in (game.real(batch), game.fake(batch)))
         if not writes(trainer):
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        pictures = ["logits"]
-        logits_figure(real.float().cpu().flatten(), fake.float().cpu().flatten()).savefig(self.folder / "logits.png", dpi=100)
-        if x.ndim == 4 or x.shape[1] == 2:  # points of other spaces have no picture
+        pictures: dict[str, tuple[str, Draw]] = {"val/logits": ("logits.png", partial(save_logits, real.cpu(), fake.cpu()))}
+        if of_images or of_points:  # points in other spaces have no picture
             frame = self.folder / "frames" / f"{trainer.global_step:08d}.png"
-            frame.parent.mkdir(exist_ok=True)
-            if x.ndim == 4:
+            frame.parent.mkdir(parents=True, exist_ok=True)
+            if of_images:
                 save_tiles(x.unflatten(0, (_ROWS, _COLUMNS)), frame)
             else:
                 points_figure(x.cpu(), batch.x.cpu()).savefig(frame, dpi=80)
-            shutil.copyfile(frame, self.folder / "samples.png")
-            pictures.append("samples")
-        for name in pictures:
-            log_pictures(trainer, f"val/{name}", [str(self.folder / f"{name}.png")])
+            pictures["val/samples"] = ("samples.png", partial(shutil.copyfile, frame))
+        self.offer(trainer, pictures)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().on_train_end(trainer, pl_module)
         frames = sorted((self.folder / "frames").glob("*.png"))
-        if frames and isinstance(pl_module, Adversarial) and writes(trainer):
+        if frames and writes(trainer):
             path = self.folder / "training.gif"
             film(frames, path, self.most_frames)
-            log_film(trainer, "val/film", str(path))
+            log_film(trainer, "val/film", path)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        model: Any = pl_module
-        if not isinstance(model, Adversarial) or len(model.hparams["input_shape"]) != 3:
+        model = cast(Generates, pl_module)
+        if len(model.hparams["input_shape"]) != 3:
             return
-        z, *given = model.example_inputs(2 * _ROWS)
+        z, *condition = model.example_inputs(2 * _ROWS)
         with torch.no_grad():
-            sheet = interpolations(model, z, given[0] if given else torch.zeros(len(z)))
+            sheet = interpolations(model, z, condition[0] if condition else torch.zeros(len(z)))
         if not writes(trainer):
             return
         save_tiles(sheet, self.folder / "interpolation.png")
-        log_pictures(trainer, "test/interpolation", [str(self.folder / "interpolation.png")])
+        log_picture(trainer, "test/interpolation", self.folder / "interpolation.png")
 
 
 def points_figure(drawn: Tensor, real: Tensor | None = None) -> Figure:
-    """Points (N, 2), over real ones (M, 2) where there are some: then the frame is theirs."""
+    """Draw points (N, 2), over real ones (M, 2) if given, which then set the limits of the axes."""
     figure = Figure(figsize=(4, 4), layout="constrained")
     axes = figure.subplots()
     if real is not None:
@@ -96,8 +115,8 @@ def points_figure(drawn: Tensor, real: Tensor | None = None) -> Figure:
     return figure
 
 
-def logits_figure(real: Tensor, fake: Tensor) -> Figure:
-    """Histograms of what the discriminator says: (N,) and (M,)."""
+def save_logits(real: Tensor, fake: Tensor, path: Path) -> None:
+    """Draw histograms of the discriminator's logits (N,) and (M,) into a file."""
     figure = Figure(figsize=(4, 2.5), layout="constrained")
     axes = figure.subplots()
     low, high = torch.cat([real, fake]).aminmax()
@@ -106,11 +125,11 @@ def logits_figure(real: Tensor, fake: Tensor) -> Figure:
     axes.hist(fake.tolist(), bins=bins, alpha=0.6, label="drawn")
     axes.set_xlabel("logit")
     axes.legend(fontsize=7, loc="upper left")
-    return figure
+    figure.savefig(path, dpi=100)
 
 
 def film(frames: list[Path], path: Path, most: int) -> None:
-    """A GIF of one or more pictures of one size, of `most` at most, the last for longer."""
+    """Write a GIF of `most` evenly spaced pictures at most, all of one size; the last one is shown longer."""
     places = torch.linspace(0, len(frames) - 1, min(most, len(frames))).round().long().tolist()
     pictures = [Image.open(frames[place]).convert("P") for place in places]
     durations = [_MILLISECONDS] * (len(pictures) - 1) + [10 * _MILLISECONDS]

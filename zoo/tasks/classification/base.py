@@ -1,13 +1,20 @@
-"""What every classifier shares: cross-entropy on K classes."""
+"""Base class for classifiers: cross-entropy on K classes, and what a run of one reports."""
 
+from pathlib import Path
 from typing import Any
 
 import torch.nn.functional as F
+from lightning import Callback
 from torch import Tensor
 
 from zoo.errors import ZooError
 from zoo.metrics.tasks import classification
 from zoo.nn.checks import check_labels
+from zoo.tasks.classification.confusion import ConfusionMatrix
+from zoo.tasks.classification.image_samples import ImageSamples
+from zoo.tasks.classification.per_class import PerClass
+from zoo.tasks.classification.worst_errors import WorstErrors
+from zoo.tasks.filters import first_filters
 from zoo.training.optim import Optim
 from zoo.training.system import Batch, Outputs, System
 
@@ -39,3 +46,18 @@ class Classifier(System):
 
     def check_batch(self, batch: Any) -> None:
         check_labels(batch.y, self.num_classes)
+
+    def reports(self, folder: Path) -> list[Callback]:
+        pictures = folder / "pictures"
+        takes_images = len(self.hparams.get("input_shape", ())) == 3  # (C, H, W)
+        return [
+            *super().reports(folder),
+            *([ImageSamples(pictures), WorstErrors(pictures)] if takes_images else []),
+            *first_filters(self.net, pictures),
+            *class_reports(folder),
+        ]
+
+
+def class_reports(folder: Path) -> list[Callback]:
+    """Return what every classifier reports about its classes into a run directory."""
+    return [PerClass(folder / "predictions"), ConfusionMatrix(folder / "pictures")]

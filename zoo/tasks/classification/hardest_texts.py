@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 import torch.nn.functional as F
 from lightning import Callback, LightningModule, Trainer
 
-from zoo.training.predictions import write_csv
-from zoo.training.reporting import gathered, log_table, writes
+from zoo.training.files import write_csv
+from zoo.training.reporting import facts, gathered, log_table, writes
 
 
 class Hard(NamedTuple):
-    """A text's place in the data set, and what the model made of it."""
+    """A text's position in the data set, and its prediction."""
 
     loss: float
     position: int
@@ -21,14 +21,14 @@ class Hard(NamedTuple):
 
 
 class HardestTexts(Callback):
-    """Writes the texts of highest loss, hardest first, to `predictions/hardest.csv`, and to W&B as test/hardest.
+    """Writes the test texts with the highest loss, hardest first, to `folder`/hardest.csv, and to W&B as test/hardest.
 
-    For classifiers of texts only: `trainer.datamodule.texts` holds the text of each position. Right answers count as well:
-    one given without conviction says as much as a wrong one. `WorstErrors` does this for pictures.
+    For classifiers of data that states the text of each position and the names of its classes. Correct predictions with low
+    confidence are listed as well. `WorstErrors` does this for images.
     """
 
-    def __init__(self, run_dir: Path, num: int = 20) -> None:
-        self.run_dir, self.num = run_dir, num
+    def __init__(self, folder: Path, num: int = 20) -> None:
+        self.folder, self.num = folder, num
         self._hardest: list[Hard] = []
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -37,35 +37,32 @@ class HardestTexts(Callback):
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        data = getattr(trainer, "datamodule", None)
-        preds = outputs.get("preds") if outputs else None
-        if preds is None or preds.ndim != 2 or not hasattr(data, "texts") or not getattr(data, "class_names", ()):
-            return
-        losses = F.cross_entropy(preds.float(), outputs["target"], reduction="none")
-        confidence, predicted = preds.float().softmax(1).max(1)
+        logits, target = outputs["preds"].float(), outputs["target"]
+        losses = F.cross_entropy(logits, target, reduction="none")
+        confidence, predicted = logits.softmax(1).max(1)
         rows = losses.topk(min(self.num, len(losses))).indices
-        columns = losses, batch.position, outputs["target"], predicted, confidence
+        columns = losses, batch.position, target, predicted, confidence
         hard = [Hard(*row) for row in zip(*(column[rows].tolist() for column in columns), strict=True)]
         self._hardest = self._first([*self._hardest, *hard])
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         hardest, self._hardest = self._first(gathered(trainer, self._hardest)), []
-        if not hardest or not writes(trainer):
+        names, texts = facts(trainer).class_names, facts(trainer).texts
+        if not names or not texts or not writes(trainer):
             return
-        data: Any = trainer.datamodule  # type: ignore[attr-defined]
         header = ["loss", "position", "target", "prediction", "confidence", "text"]
         rows: list[list[Any]] = [
             [
                 round(hard.loss, 4),
                 hard.position,
-                data.class_names[hard.target],
-                data.class_names[hard.predicted],
+                names[hard.target],
+                names[hard.predicted],
                 round(hard.confidence, 4),
-                data.texts[hard.position],
+                texts[hard.position],
             ]
             for hard in hardest
         ]
-        write_csv(self.run_dir / "predictions" / "hardest.csv", header, rows)
+        write_csv(self.folder / "hardest.csv", header, rows)
         log_table(trainer, "test/hardest", header, rows)
 
     def _first(self, texts: list[Hard]) -> list[Hard]:

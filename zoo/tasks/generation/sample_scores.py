@@ -1,7 +1,7 @@
-"""How good samples are and how varied, and what of the training set they are close to."""
+"""Quality and diversity of samples, and the training images nearest to them."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning import Callback, LightningModule, Trainer
@@ -20,24 +20,29 @@ from zoo.metrics.generation import (
     shares,
 )
 from zoo.pretrained.features import INCEPTION, extractor_of
-from zoo.tasks.evaluation import batches, binarized, check_counts, require_methods, samples
-from zoo.tasks.tiles import save_tiles
-from zoo.training.reporting import gathered, log_pictures, writes
+from zoo.tasks.abilities import Generates, require_ability
+from zoo.tasks.drawing import save_tiles
+from zoo.tasks.evaluation import batches, check_counts, samples
+from zoo.training.reporting import facts, gathered, log_picture, writes
 
 _COLUMNS = 10
 _NEIGHBOURS = 3
 
 
 class SampleScores(Callback):
-    """Logs after test what a named network finds in the samples of a system that has `sample(n)`.
+    """Logs scores of a generating system's samples after test, in the features of a named network.
 
-    `test/precision`, `recall`, the kernel distance `kd` and the classifier score `cs`, each with the network's name and
-    "samples", and beside it what real images reach, those of training: "real". With Inception they are called `kid` and `is`,
-    without its name. `test/modes`: how many classes have 40 % of an even share of the samples or more; `test/least_share`:
-    the rarest class's; `test/class_kl`: from the samples' classes to the test images', in nats; `test/modes_real` and so on
-    are of training images. Stacked images have a class for each channel, and their classifier score is that of the channels;
-    their `class_kl` is to what the channels' shares make of every combination, some of which no test image is.
-    `neighbours.png`: samples, each above the training images whose features are nearest.
+    Precision, recall, the kernel distance `kd` and the classifier score `cs` are logged as `test/<score>_<network>_samples`,
+    and for training images as `..._real`, the reference. With Inception the last two are called `kid` and `is`, and the
+    network's name is left out.
+
+    `test/modes` counts the classes that have at least 40 % of an even share of the samples, `test/least_share` is the share of
+    the rarest class, and `test/class_kl` is the KL divergence from the samples' classes to those of the test images, in nats.
+    `test/modes_real` and so on are the same for training images. Stacked images have a class for each channel: their
+    classifier score is that of the channels, and their `class_kl` compares with the product of the channels' shares, since
+    the test images do not contain every combination.
+
+    `neighbours.png` shows samples, each above the training images with the nearest features.
 
     Args:
         extractor: "inception", or the name of published weights of a classifier.
@@ -52,8 +57,8 @@ class SampleScores(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage not in ("fit", "test"):
             return
-        require_methods(self, pl_module, "sample")
-        if binarized(trainer):
+        require_ability(self, pl_module, Generates, "draw samples")
+        if facts(trainer).binarize:
             raise ZooError("binary pixels and the grey means of samples differ in all features: leave SampleScores out")
         self._network = extractor_of(self.extractor)
 
@@ -69,11 +74,11 @@ class SampleScores(Callback):
         num = min(self._tested, self.num_images // trainer.world_size)
         self._network.to(pl_module.device)
         images = {
-            "samples": samples(pl_module, trainer, num),
+            "samples": samples(cast(Generates, pl_module), trainer, num),
             "test": (batch.x for batch in batches(trainer, "test", num=num)),
             "train": (batch.x for batch in batches(trainer, "train", num=num)),
         }
-        stacked = getattr(trainer.datamodule, "stacked", False)  # type: ignore[attr-defined]  # set while it runs
+        stacked = facts(trainer).stacked
         features, labels, logits, pictures = {}, {}, {}, {}
         for kind, given in images.items():
             seen = [self._see(x, stacked) for x in given]
@@ -87,7 +92,7 @@ class SampleScores(Callback):
             distance, varied = kernel_distance(features["test"], features[of]), classifier_score(logits[of].flatten(0, -2))
             for name, value in zip(names, (*precision_recall(features["test"], features[of]), distance, varied), strict=True):
                 scores[f"{name}_{kind}" if inception else f"{name}_{self.extractor}_{kind}"] = value
-        if not inception:  # whose classes are not ours
+        if not inception:  # Inception's classes are not those of the data
             parts = logits["test"].argmax(-1).reshape(len(labels["test"]), -1).T  # a class for each channel, if stacked
             of_test = combined(torch.stack([shares(part, logits["test"].shape[-1]) for part in parts]))
             for end, of in (("", "samples"), ("_real", "train")):
@@ -100,10 +105,10 @@ class SampleScores(Callback):
             places = nearest(features["samples"][:_COLUMNS], features["train"], _NEIGHBOURS)
             rows = [pictures["samples"][:_COLUMNS], *pictures["train"][places].unbind(1)]
             save_tiles(torch.stack(rows) / 255, path)
-            log_pictures(trainer, "test/neighbours", [str(path)])
+            log_picture(trainer, "test/neighbours", path)
 
     def _see(self, x: Tensor, stacked: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Features, logits and classes of images, and the images themselves, on the CPU."""
+        """Compute features, logits and classes of images; return them and the images on the CPU."""
         if not stacked:
             features = self._network(x)
             logits = self._network.last(features)
@@ -115,18 +120,18 @@ class SampleScores(Callback):
 
 
 def _as_bytes(x: Tensor) -> Tensor:
-    """Images in [0, 1] as they are kept, on the CPU."""
+    """Convert images in [0, 1] to bytes on the CPU."""
     return (255 * x).round().byte().cpu()
 
 
 class PointModes(Callback):
-    """Logs how many of a mixture's Gaussians a system that has `sample(n)` draws from, at every validation and after test.
+    """Logs how many Gaussians of a mixture a generating system draws from, at every validation and after test.
 
-    `high_quality`: the share of samples within three deviations of any. Of those, `least_share` is what the rarest Gaussian
-    has, and `modes` are those with at least 40 % of an even share.
+    `high_quality` is the share of samples within three standard deviations of any Gaussian. Among these samples, `least_share`
+    is the share of the rarest Gaussian, and `modes` counts the Gaussians with at least 40 % of an even share.
 
     Args:
-        num_samples: that are drawn, over all processes.
+        num_samples: to draw, over all processes.
     """
 
     def __init__(self, num_samples: int = 10_000) -> None:
@@ -134,8 +139,8 @@ class PointModes(Callback):
         self.num_samples = num_samples
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        require_methods(self, pl_module, "sample")
-        if not hasattr(trainer.datamodule, "centres"):  # type: ignore[attr-defined]
+        require_ability(self, pl_module, Generates, "draw samples")
+        if facts(trainer).centres is None:
             data = type(trainer.datamodule).__name__  # type: ignore[attr-defined]
             raise ZooError(f"PointModes is for data with known centres, as GaussianMixture has, {data} has none: leave it out")
 
@@ -146,10 +151,11 @@ class PointModes(Callback):
         self._log(trainer, pl_module, "test")
 
     def _log(self, trainer: Trainer, model: LightningModule, stage: str) -> None:
-        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        centres, spread = facts(trainer).centres, facts(trainer).spread
+        assert centres is not None  # checked in `setup`
         num = max(1, self.num_samples // trainer.world_size)
-        x = torch.cat(gathered(trainer, [part.cpu() for part in samples(model, trainer, num, at_once=num)]))
-        label = modes_of_points(x, data.centres, data.spread)
-        share, high_quality = shares(label, len(data.centres)), (label >= 0).float().mean().item()
+        x = torch.cat(gathered(trainer, [part.cpu() for part in samples(cast(Generates, model), trainer, num, at_once=num)]))
+        label = modes_of_points(x, centres, spread)
+        share, high_quality = shares(label, len(centres)), (label >= 0).float().mean().item()
         found = {"modes": float(count_modes(share)), "least_share": share.min().item(), "high_quality": high_quality}
         model.log_dict({f"{stage}/{name}": value for name, value in found.items()}, sync_dist=True)

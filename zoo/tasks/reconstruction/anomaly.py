@@ -1,6 +1,6 @@
-"""Whether a model finds the images of another data set odd."""
+"""How well a model detects images from another data set."""
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning import Callback, LightningModule, Trainer
@@ -8,23 +8,22 @@ from torch import Tensor
 from torchmetrics.functional.classification import binary_auroc
 
 from zoo.errors import ZooError
-from zoo.tasks.evaluation import batches, binarized, check_counts, require_methods
+from zoo.tasks.abilities import Reconstructs, require_ability
+from zoo.tasks.evaluation import batches, check_counts
 from zoo.training.links import import_class
-from zoo.training.reporting import gathered
+from zoo.training.reporting import facts, gathered
 
 
 class AnomalyDetection(Callback):
-    """Logs after test how well the model tells its test images from those of another set, of which it saw none.
+    """Logs after test how well an autoencoder's anomaly scores separate its test images from those of another data set.
 
-    The other set is opened before training begins, so that a missing one costs no run. For systems with
-    `anomaly_scores(*inputs)`,
-    scores (B,) by name, larger where an image is odder. `test/auroc_<score>_<data>` is the probability that an image of the
-    other set is odder than one of the own: 1 is perfect, 0.5 is chance, 0 is a model that finds the other set more likely
-    (Nalisnick et al., 2019, arXiv:1810.09136).
+    `test/auroc_<score>_<data>` is the probability that an image of the other set has a higher score than one of the test
+    split: 1 is perfect, 0.5 is chance, 0 means that the model finds the other set more likely (Nalisnick et al., 2019,
+    arXiv:1810.09136). The other set is opened before training begins, so that a missing one costs no run.
 
     Args:
-        data: the other set, a class of `datamodules` with images of the same shape; taken with pixels in [0, 1], or binary
-            ones where the own set's are.
+        data: the other set, a class of `datamodules` with images of the same shape; its pixels are in [0, 1], or binary if
+            those of the trainer's data are.
         num_images: of each set at most, over all processes.
     """
 
@@ -36,12 +35,12 @@ class AnomalyDetection(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage not in ("fit", "test"):
             return
-        require_methods(self, pl_module, "anomaly_scores")
+        require_ability(self, pl_module, Reconstructs, "score anomalies")
         try:
             kind = import_class(f"datamodules.{self.data}")
         except AttributeError as error:
             raise ZooError(str(error)) from None
-        other = kind(batch_size=500, normalize=False, binarize=binarized(trainer))
+        other = kind(batch_size=500, normalize=False, binarize=facts(trainer).binarize)
         if other.input_shape != tuple(pl_module.hparams["input_shape"]):
             raise ZooError(
                 f"{self.data} has images of shape {other.input_shape}, the model {tuple(pl_module.hparams['input_shape'])}: "
@@ -56,12 +55,12 @@ class AnomalyDetection(Callback):
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        model: Any = pl_module
+        model = cast(Reconstructs, pl_module)
         for name, score in model.anomaly_scores(*model.inputs(batch)).items():
             self._own.setdefault(name, []).append(score.float().cpu())
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        model: Any = pl_module
+        model = cast(Reconstructs, pl_module)
         found: dict[str, list[Tensor]] = {}
         for batch in batches(trainer, "test", self._other, self.num_images):
             for name, score in model.anomaly_scores(*model.inputs(batch)).items():
@@ -75,6 +74,6 @@ class AnomalyDetection(Callback):
 
 
 def _ranks(scores: Tensor) -> Tensor:
-    """Scores (N,) of any range to (0, 1) in the same order: torchmetrics would put a sigmoid to them, and so tie the large."""
+    """Map scores (N,) of any range to (0, 1) in the same order: torchmetrics would apply a sigmoid, which ties large ones."""
     order = torch.unique(scores, return_inverse=True)[1]
     return (order + 1) / (order.max() + 2)

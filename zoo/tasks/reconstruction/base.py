@@ -1,20 +1,24 @@
-"""What every autoencoder shares: images in [0, 1] in and out, a code between them, judged by how close they come."""
+"""Base class for autoencoders: images in [0, 1] to a code and back, scored by the reconstruction error."""
 
+from pathlib import Path
 from typing import Any
 
+from lightning import Callback
 from torch import Tensor
 
 from zoo.metrics.reconstruction import reconstruction
 from zoo.nn.checks import check_range
+from zoo.tasks.abilities import Reconstructs
+from zoo.tasks.filters import first_filters
+from zoo.tasks.reconstruction.pictures import LatentPictures
 from zoo.training.optim import Optim
-from zoo.training.system import Outputs, System
+from zoo.training.system import Outputs
 
 
-class Reconstructor(System):
+class Reconstructor(Reconstructs):
     """A system whose `net` has `encode(x)`, images (B, C, H, W) in [0, 1] to codes (B, Z), and `decode(z)` back.
 
-    A subclass says in `step` what is learned; "preds" are its reconstructions, "target" the images they should be. Predicting
-    gives codes, for whatever is learned from them next.
+    A subclass defines `step`; "preds" are its reconstructions, "target" the original images. Predicting gives codes.
     """
 
     monitor = ("val/mse", "min")
@@ -24,15 +28,15 @@ class Reconstructor(System):
         super().__init__(lr, optim, reconstruction())
 
     def encode(self, *inputs: Tensor) -> Tensor:
-        """The code of each image: (B, Z)."""
+        """Encode images: codes (B, Z)."""
         return self.net.encode(*inputs)  # type: ignore[operator]  # a subclass builds a net that has it
 
     def decode(self, *inputs: Tensor) -> Tensor:
-        """The image of each code: (B, C, H, W) in [0, 1]."""
+        """Decode codes: images (B, C, H, W) in [0, 1]."""
         return self.net.decode(*inputs)  # type: ignore[operator]
 
     def anomaly_scores(self, *inputs: Tensor) -> dict[str, Tensor]:
-        """By how much each image is not like those learned: scores (B,) by name, larger where it is odder."""
+        """Score how unusual each image is, by its reconstruction error: scores (B,) by name."""
         x = inputs[0]
         return {"mse": (self(*inputs) - x).square().flatten(1).mean(1)}
 
@@ -41,3 +45,7 @@ class Reconstructor(System):
 
     def check_batch(self, batch: Any) -> None:
         check_range(batch.x)
+
+    def reports(self, folder: Path) -> list[Callback]:
+        pictures = folder / "pictures"
+        return [*super().reports(folder), *first_filters(self.net, pictures), LatentPictures(pictures)]

@@ -1,7 +1,7 @@
-"""How likely a latent variable model finds the test images, and which latent dimensions it uses."""
+"""A bound on the likelihood of test images, and which latent dimensions a model uses."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning import Callback, LightningModule, Trainer
@@ -9,21 +9,22 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from zoo.metrics.latent import active_units, importance_weighted_bound
-from zoo.tasks.evaluation import check_counts, require_methods
-from zoo.training.predictions import write_csv
-from zoo.training.reporting import gathered, log_pictures, log_table, writes
+from zoo.tasks.abilities import BoundsLikelihood, require_ability
+from zoo.tasks.evaluation import check_counts
+from zoo.training.files import write_csv
+from zoo.training.reporting import gathered, log_picture, log_table, writes
 
 
 class LikelihoodBound(Callback):
-    """Reports the importance-weighted bound of test images, active units, and the KL of every dimension.
+    """Reports the importance-weighted bound on the likelihood of test images, active units, and the KL of every dimension.
 
-    For systems with `log_weights(inputs, k)`. Logged after test: `test/nll_iwae_<K>`, in nats per image and averaged over
-    `num_images`, and `test/active_units`; predictions/kl_per_dim.csv and pictures/kl_per_dim.png hold the rest.
+    For latent variable models (`BoundsLikelihood`). Logged after test: `test/nll_iwae_<K>`, in nats per image and averaged
+    over `num_images`, and `test/active_units`. Written: predictions/kl_per_dim.csv and pictures/kl_per_dim.png.
 
     Args:
-        num_samples: K; the larger, the tighter the bound. Several are reported side by side.
-        num_images: so many or a few more, spread evenly over the test split (its first ones need not be as hard as the rest).
-        at_once: samples of an image decoded in one go.
+        num_samples: K, one or more values; the larger, the tighter the bound.
+        num_images: at least this many, spread evenly over the test split, since its first images may be easier than the rest.
+        at_once: samples of an image that are decoded together.
     """
 
     def __init__(self, num_samples: tuple[int, ...] = (1, 50), num_images: int = 1000, at_once: int = 100) -> None:
@@ -33,7 +34,7 @@ class LikelihoodBound(Callback):
         self._kl: list[Tensor] = []
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        require_methods(self, pl_module, "log_weights")
+        require_ability(self, pl_module, BoundsLikelihood, "bound the likelihood of their inputs")
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._means, self._kl = [], []
@@ -43,9 +44,9 @@ class LikelihoodBound(Callback):
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        model: Any = pl_module
+        model = cast(BoundsLikelihood, pl_module)
         inputs = model.inputs(batch)
-        posterior = model.net.infer(*inputs)
+        posterior = model.infer(*inputs)
         self._means.append(posterior.mu.float().cpu())
         self._kl.append(posterior.kl().float().cpu())
         some = [value[: self._of_each_batch] for value in inputs]
@@ -68,11 +69,11 @@ class LikelihoodBound(Callback):
         path = folder / "pictures" / "kl_per_dim.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         kl_figure(kl).savefig(path, dpi=120)
-        log_pictures(trainer, "test/kl_per_dim", [str(path)])
+        log_picture(trainer, "test/kl_per_dim", path)
 
 
 def kl_figure(kl: list[float]) -> Figure:
-    """The KL of each latent dimension in nats, the largest first."""
+    """Draw the KL of each latent dimension in nats, the largest first."""
     figure = Figure(figsize=(6, 2.5), layout="constrained")
     axes = figure.subplots()
     axes.bar(range(len(kl)), sorted(kl, reverse=True), color="steelblue")

@@ -1,57 +1,63 @@
-"""What an autoencoder makes of images and of codes, in pictures."""
+"""An autoencoder's reconstructions, samples and codes in pictures."""
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
-from lightning import Callback, LightningModule, Trainer
+from lightning import LightningModule, Trainer
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from zoo.metrics.probe import principal_components
 from zoo.nn.interpolation import both_ways
-from zoo.tasks.tiles import save_tiles, tiles
-from zoo.training.reporting import gathered, log_pictures, writes
+from zoo.tasks.abilities import Decodes, Generates, Reconstructs, classes_for
+from zoo.tasks.drawing import save_tiles
+from zoo.training.reporting import Draw, ValidationPictures, facts, gathered, log_picture, writes
 
-_COLUMNS = 10
+_ROWS, _COLUMNS = 4, 10
 _STEPS = 10
 
 
-class LatentPictures(Callback):
-    """Draws into `folder`, and sends to W&B, what systems with `encode` and `decode` learned.
+class LatentPictures(ValidationPictures):
+    """Draws what an autoencoder has learned into `folder`, and sends it to W&B.
 
-    At every validation `val/reconstructions` of the same images, and `val/samples` of the same codes where the system can
-    `sample`; the files hold the last. After test: `interpolation.png`, pairs of test images by the straight way and on the
-    sphere; `traversal.png`, a code changed one dimension at a time, the widest first; `manifold.png` of two-dimensional
-    codes; `embedding.png`, codes by class, by their first two principal components where they have more.
+    At validations: `reconstructions.png` of the same images, and `samples.png` from the same codes if the system generates.
+    After test: `interpolation.png`, between codes of pairs of test images on a straight line and on the sphere;
+    `traversal.png`, a code changed in one dimension at a time, starting with the dimension that varies most; `manifold.png`
+    for two-dimensional codes; `embedding.png`, codes coloured by class, by their first two principal components if they have
+    more.
 
-    Reconstructions are rows of images, what the system saw of them where it damages them (`corrupt`), and its answers.
+    The rows of `reconstructions.png` are images, the corrupted images if the system corrupts them, and their reconstructions.
 
     Args:
-        folder: of the run's pictures.
+        folder: for the pictures.
         num_codes: test images in the embedding.
     """
 
     def __init__(self, folder: Path, num_codes: int = 2000) -> None:
-        self.folder, self.num_codes = folder, num_codes
+        super().__init__(folder)
+        self.num_codes = num_codes
         self._codes: list[tuple[Tensor, Tensor]] = []  # codes, classes
 
     def on_validation_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        model: Any = pl_module
-        if batch_idx or trainer.sanity_checking or not _draws(model):
+        if batch_idx or trainer.sanity_checking:
             return
-        rows = reconstructions(model, model.inputs(batch))
-        sheets = {"reconstructions": rows}
-        if hasattr(model, "sample"):
+        model = cast(Reconstructs, pl_module)
+        # computed at every validation: a corruption draws random numbers, and later batches go on from there
+        sheets = {"reconstructions": reconstructions(model, model.inputs(batch)).float().cpu()}
+        if isinstance(model, Generates):
             generator = torch.Generator().manual_seed(0)
-            z = torch.randn(4 * _COLUMNS, model.net.latent_dim, generator=generator).to(model.device)
-            sheets["samples"] = model.decode(z, *_classes(model, len(z))).unflatten(0, (4, _COLUMNS))
-        if writes(trainer):
-            for name, sheet in sheets.items():
-                save_tiles(sheet, self.folder / f"{name}.png")
-                log_pictures(trainer, f"val/{name}", [tiles(sheet.float().cpu()).numpy()])
+            z = torch.randn(_ROWS * _COLUMNS, model.hparams["latent_dim"], generator=generator).to(model.device)
+            samples = model.decode(z, *classes_for(model, len(z)))
+            sheets["samples"] = samples.reshape(_ROWS, _COLUMNS, *samples.shape[1:]).float().cpu()
+        pictures: dict[str, tuple[str, Draw]] = {
+            f"val/{name}": (f"{name}.png", partial(save_tiles, sheet)) for name, sheet in sheets.items()
+        }
+        self.offer(trainer, pictures)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._codes = []
@@ -59,14 +65,14 @@ class LatentPictures(Callback):
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        model: Any = pl_module
-        if _draws(model) and sum(len(z) for z, _ in self._codes) < self.num_codes:
+        if sum(len(z) for z, _ in self._codes) < self.num_codes:
+            model = cast(Reconstructs, pl_module)
             self._codes.append((model.encode(*model.inputs(batch)).float().cpu(), batch.y.cpu()))
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        model: Any = pl_module
+        model = cast(Reconstructs, pl_module)
         parts, self._codes = gathered(trainer, self._codes), []
-        if sum(len(z) for z, _ in parts) < 2:  # nothing lies between one image
+        if sum(len(z) for z, _ in parts) < 2:  # a single image has nothing to interpolate to
             return
         z, y = (torch.cat(values)[: self.num_codes] for values in zip(*parts, strict=True))
         sheets = {"interpolation": interpolations(model, z, y), "traversal": traversals(model, z, y)}
@@ -76,47 +82,51 @@ class LatentPictures(Callback):
             return
         for name, sheet in sheets.items():
             save_tiles(sheet, self.folder / f"{name}.png")
-        names = getattr(trainer.datamodule, "class_names", ())  # type: ignore[attr-defined]
-        embedding_figure(z, y, names).savefig(self.folder / "embedding.png", dpi=120)
+        embedding_figure(z, y, facts(trainer).class_names).savefig(self.folder / "embedding.png", dpi=120)
         for name in (*sheets, "embedding"):
-            log_pictures(trainer, f"test/{name}", [str(self.folder / f"{name}.png")])
+            log_picture(trainer, f"test/{name}", self.folder / f"{name}.png")
 
 
-def reconstructions(model: Any, inputs: tuple[Tensor, ...]) -> Tensor:
-    """Rows of images, of what the model saw of them if that differs, and of its answers: (2 or 3, N, C, H, W)."""
+def reconstructions(model: Reconstructs, inputs: tuple[Tensor, ...]) -> Tensor:
+    """Reconstruct images: rows of images, of corrupted images if they differ, and of reconstructions (2 or 3, N, C, H, W)."""
     x, *others = (value[:_COLUMNS] for value in inputs)
-    seen = model.corrupt(x) if hasattr(model, "corrupt") else x
+    seen = model.corrupt(x)
     answers = model(seen, *others).clamp(0, 1)
     return torch.stack([x, answers] if seen is x else [x, seen, answers])
 
 
-def interpolations(model: Any, z: Tensor, y: Tensor, num_pairs: int = 4) -> Tensor:
-    """Two rows for each pair of codes, straight and on the sphere: (2 num_pairs, S, C, H, W). The first one's class counts."""
+def interpolations(model: Decodes, z: Tensor, y: Tensor, num_pairs: int = 4) -> Tensor:
+    """Interpolate between pairs of codes: a straight and a spherical row for each (2 num_pairs, S, C, H, W).
+
+    A conditional model decodes both rows for the class of the pair's first code.
+    """
     num = 2 * min(num_pairs, len(z) // 2)
     rows = zip(both_ways(z[:num], _STEPS), y[0:num:2].repeat_interleave(2), strict=True)
-    return torch.stack([model.decode(row.to(model.device), *_classes(model, _STEPS, label)).clamp(0, 1) for row, label in rows])
+    sheet = [model.decode(row.to(model.device), *classes_for(model, _STEPS, label)).clamp(0, 1) for row, label in rows]
+    return torch.stack(sheet)
 
 
-def traversals(model: Any, z: Tensor, y: Tensor, num_dims: int = 10) -> Tensor:
-    """A row for each of the dimensions that vary most, the first code moved through its range: (D, S, C, H, W)."""
+def traversals(model: Decodes, z: Tensor, y: Tensor, num_dims: int = 10) -> Tensor:
+    """Move the first code along each of the dimensions that vary most: a row per dimension (D, S, C, H, W)."""
     mean, std = z.mean(0), z.std(0)
     rows = []
     for dim in std.argsort(descending=True)[:num_dims].tolist():
         codes = z[0].repeat(_STEPS, 1)
         codes[:, dim] = mean[dim] + std[dim] * torch.linspace(-2.5, 2.5, _STEPS)
-        rows.append(model.decode(codes.to(model.device), *_classes(model, _STEPS, y[0])).clamp(0, 1))
+        rows.append(model.decode(codes.to(model.device), *classes_for(model, _STEPS, y[0])).clamp(0, 1))
     return torch.stack(rows)
 
 
-def manifold(model: Any, num: int = 15) -> Tensor:
-    """Codes of two dimensions at evenly spaced quantiles of N(0, I): (num, num, C, H, W) (Kingma & Welling, figure 4)."""
+def manifold(model: Decodes, num: int = 15) -> Tensor:
+    """Decode 2-d codes at evenly spaced quantiles of N(0, I): (num, num, C, H, W) (Kingma & Welling, 2014, figure 4)."""
     steps = torch.special.ndtri(torch.linspace(0.02, 0.98, num))
     codes = torch.cartesian_prod(-steps, steps).flip(1).to(model.device)
-    return model.decode(codes, *_classes(model, len(codes))).clamp(0, 1).unflatten(0, (num, num))
+    images = model.decode(codes, *classes_for(model, len(codes))).clamp(0, 1)
+    return images.reshape(num, num, *images.shape[1:])
 
 
-def embedding_figure(z: Tensor, y: Tensor, class_names: tuple[str, ...]) -> Figure:
-    """Codes (N, Z) in the plane, coloured by class."""
+def embedding_figure(z: Tensor, y: Tensor, class_names: Sequence[str]) -> Figure:
+    """Draw codes (N, Z) in the plane, coloured by class."""
     if z.shape[1] > 2:
         mean, directions = principal_components(z, 2)
         z = (z - mean) @ directions.T
@@ -130,16 +140,3 @@ def embedding_figure(z: Tensor, y: Tensor, class_names: tuple[str, ...]) -> Figu
         axes.scatter(of_class[:, 0], of_class[:, 1], s=6, label=name, color=f"C{label % 10}")
     axes.legend(fontsize=7, markerscale=2)
     return figure
-
-
-def _draws(model: Any) -> bool:
-    return hasattr(model, "encode") and hasattr(model, "decode")
-
-
-def _classes(model: Any, num: int, y: Tensor | None = None) -> tuple[Tensor, ...]:
-    """What a conditional model wants beside codes: the class y, or all in turn."""
-    if not getattr(model, "conditional", False):
-        return ()
-    if y is not None:
-        return (y.expand(num).to(model.device),)
-    return (torch.arange(num, device=model.device) % model.hparams["num_classes"],)

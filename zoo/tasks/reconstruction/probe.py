@@ -1,21 +1,22 @@
-"""What can be read off a code: a linear classifier on codes, beside one on as many principal components."""
+"""A linear classifier on codes, beside one on as many principal components."""
 
-from typing import Any
+from typing import cast
 
 import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from zoo.metrics.probe import linear_probe, principal_components
-from zoo.tasks.evaluation import batches, check_counts, require_methods
+from zoo.tasks.abilities import Encodes, require_ability
+from zoo.tasks.evaluation import batches, check_counts
 from zoo.training.reporting import gathered
 
 
 class LinearProbe(Callback):
-    """Logs after test the accuracy of logistic regression on frozen codes, for systems with `encode`.
+    """Logs after test the accuracy of logistic regression on the frozen codes of a system that encodes.
 
-    `test/probe_acc` is fitted on codes of training images and scored on those of the test split; `test/probe_acc_pca` is the
-    same on as many principal components of the images, which linear algebra gives without any training.
+    `test/probe_acc` is fitted on codes of training images and scored on codes of test images. `test/probe_acc_pca` is its
+    baseline: the same on as many principal components of the images.
 
     Args:
         num_images: training images to fit on, over all processes.
@@ -26,7 +27,7 @@ class LinearProbe(Callback):
         self.num_images = num_images
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        require_methods(self, pl_module, "encode")
+        require_ability(self, pl_module, Encodes, "encode their inputs")
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         z, x, y = self._read(trainer, pl_module, "train")
@@ -37,8 +38,8 @@ class LinearProbe(Callback):
         pl_module.log("test/probe_acc_pca", pca, sync_dist=True)
 
     def _read(self, trainer: Trainer, pl_module: LightningModule, split: str) -> tuple[Tensor, Tensor, Tensor]:
-        """Codes (N, Z), pixels (N, C H W) and classes (N,) of a split, of all ranks."""
-        model: Any = pl_module
+        """Read a split on all ranks: codes (N, Z), pixels (N, C H W) and classes (N,)."""
+        model = cast(Encodes, pl_module)
         num = self.num_images // trainer.world_size if split == "train" else None
         found = [
             (model.encode(*model.inputs(batch)).float().cpu(), batch.x.flatten(1).cpu(), batch.y.cpu())

@@ -1,4 +1,4 @@
-"""What every regressor shares: squared error on targets of unit scale, predictions in the targets' own units."""
+"""Base class for regressors: squared error on standardised targets, predictions in the targets' own units."""
 
 from typing import Any
 
@@ -9,14 +9,15 @@ from torch import Tensor
 from zoo.errors import ZooError
 from zoo.metrics.tasks import regression
 from zoo.training.optim import Optim
+from zoo.training.reporting import facts
 from zoo.training.system import Outputs, System
 
 
 class Regressor(System):
-    """A system whose `net` maps inputs (B, ...) to numbers (B, T) of about unit scale; a subclass has to build it.
+    """A system whose `net` maps inputs (B, ...) to standardised predictions (B, T); a subclass has to build it.
 
-    The scale comes from the datamodule (`target_mean`, `target_std`, (T,) each) when fitting starts, and is part of the
-    weights; the loss is in squared standard deviations.
+    Mean and standard deviation of the targets come from the datamodule (`target_mean`, `target_std`, (T,) each) when fitting
+    starts, and are saved with the weights. The loss is in squared standard deviations.
 
     Args:
         num_targets: T.
@@ -32,7 +33,7 @@ class Regressor(System):
         self.register_buffer("target_std", torch.ones(num_targets))
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """Prediction in the targets' own units: (B, T)."""
+        """Predict in the targets' own units: (B, T)."""
         return self.net(*inputs) * self.target_std + self.target_mean
 
     def step(self, batch: Any, progress: Tensor) -> tuple[Tensor, Outputs]:
@@ -46,6 +47,8 @@ class Regressor(System):
 
     def on_fit_start(self) -> None:
         super().on_fit_start()
-        for name in ("target_mean", "target_std"):
-            if (value := getattr(self.trainer.datamodule, name, None)) is not None:  # type: ignore[attr-defined]
-                getattr(self, name).copy_(value)
+        data = facts(self.trainer)
+        if data.target_mean is not None:
+            self.target_mean.copy_(data.target_mean)
+        if data.target_std is not None:
+            self.target_std.copy_(data.target_std)

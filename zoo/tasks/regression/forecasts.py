@@ -1,4 +1,4 @@
-"""Forecasts of a few test windows, beside what came."""
+"""Forecasts of a few test windows beside the true values."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,11 +8,11 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from matplotlib.figure import Figure
 
-from zoo.training.reporting import gathered, log_pictures, writes
+from zoo.training.reporting import facts, gathered, log_picture, writes
 
 
 class Forecast(NamedTuple):
-    """One window's first channel, in its own units."""
+    """The first channel of one window, in its own units."""
 
     position: int
     context: np.ndarray  # (T,)
@@ -21,9 +21,9 @@ class Forecast(NamedTuple):
 
 
 class Forecasts(Callback):
-    """Draws `num_windows` test windows, spread evenly, into `folder`/forecasts.png, and sends them to W&B.
+    """Draws `num_windows` evenly spaced test windows into `folder`/forecasts.png, and sends them to W&B.
 
-    For data with a `horizon` only. Of several channels the first is shown.
+    For forecasters of data that states its `horizon`. If there are several channels, the first is shown.
     """
 
     def __init__(self, folder: Path, num_windows: int = 6) -> None:
@@ -36,8 +36,8 @@ class Forecasts(Callback):
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        data: Any = getattr(trainer, "datamodule", None)
-        if getattr(data, "horizon", None) is None or not outputs or "preds" not in outputs:
+        data = facts(trainer)
+        if data.horizon is None or data.splits is None or data.mean is None or data.std is None:
             return
         rows = data.splits["test"].rows
         wanted = rows[torch.linspace(0, len(rows) - 1, min(self.num_windows, len(rows))).long()]
@@ -55,11 +55,11 @@ class Forecasts(Callback):
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / "forecasts.png"
         forecast_figure(windows).savefig(path, dpi=120)
-        log_pictures(trainer, "test/forecasts", [str(path)])
+        log_picture(trainer, "test/forecasts", path)
 
 
 def forecast_figure(windows: list[Forecast]) -> Figure:
-    """Context, truth and forecast of each window, three to a row; step 0 is the last that the model saw."""
+    """Draw context, truth and forecast of each window, three to a row; step 0 is the last one that the model saw."""
     columns = min(3, len(windows))
     rows = -(-len(windows) // columns)
     figure = Figure(figsize=(4 * columns, 2.2 * rows), layout="constrained")

@@ -1,10 +1,10 @@
-"""What a recurrent network holds in its state while it reads one sequence."""
+"""The states of a recurrent network while it reads one sequence."""
 
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast
 
 import torch
 from lightning import Callback, LightningModule, Trainer
@@ -12,17 +12,30 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule, register_fsdp_forward_method
 
-from zoo.training.reporting import log_pictures, writes
+from zoo.training.facts import Facts
+from zoo.training.reporting import facts, log_picture, writes
 
 MAX_STEPS, MAX_UNITS = 60, 64
 GOOD_STEPS = 30  # enough to see a state build up, few enough to read the words
 
 
-class HiddenStates(Callback):
-    """Draws the states over one validation sequence into `folder`/hidden_states.png when training ends, and to W&B.
+class ReadsSequences(Protocol):
+    """The network of a system whose states can be drawn."""
 
-    For systems whose net has `states(x, lengths)`. It is the first of about 30 steps: evaluation goes by length, so the very
-    first is the shortest, often a single word.
+    def states(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the state at every step (B, T, H), and the final ones."""
+        ...
+
+    def __call__(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """Return the predictions (B, K)."""
+        ...
+
+
+class HiddenStates(Callback):
+    """Draws the states over one validation sequence into `folder`/hidden_states.png when training ends, and sends it to W&B.
+
+    For systems whose net is a `ReadsSequences`. The sequence is the first of about 30 steps: evaluation sorts by length, so
+    the very first one is the shortest, often a single word.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -32,7 +45,7 @@ class HiddenStates(Callback):
     def on_validation_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        if trainer.sanity_checking or not hasattr(batch, "lengths") or not hasattr(getattr(pl_module, "net", None), "states"):
+        if trainer.sanity_checking:
             return
         distance = (batch.lengths - GOOD_STEPS).abs()  # on the CPU: nothing waits for a device
         row = int(distance.argmin())
@@ -44,26 +57,28 @@ class HiddenStates(Callback):
         example, self._example = self._example, None
         if example is None:
             return
-        net: Any = pl_module.net
-        if isinstance(pl_module.net, FSDPModule):  # its weights are gathered for `forward` only, unless told
-            register_fsdp_forward_method(net, "states")
+        module = cast(nn.Module, pl_module.net)
+        if isinstance(module, FSDPModule):  # its weights are gathered for `forward` only, unless told
+            register_fsdp_forward_method(module, "states")
+        net = cast(ReadsSequences, module)
         with evaluating(pl_module), torch.no_grad():
             states, _ = net.states(example.x, example.lengths)
             preds = net(example.x, example.lengths)
         if not writes(trainer):
             return
-        words, title = describe(getattr(trainer, "datamodule", None), example, preds.float().cpu())
+        words, title = describe(facts(trainer), example, preds.float().cpu())
         path = self.folder / "hidden_states.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Glyph")  # the font lacks a text's rarer signs, and draws boxes
+            # the font lacks rarer characters and draws boxes: matplotlib/_text_helpers.py
+            warnings.filterwarnings("ignore", "Glyph")
             states_figure(states[0].float().cpu(), words, title).savefig(path, dpi=120)
-        log_pictures(trainer, "val/hidden_states", [str(path)])
+        log_picture(trainer, "val/hidden_states", path)
 
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode for a while; every part gets its own mode back, also one that is frozen."""
+    """Switch to evaluation mode for a while; every submodule gets its own mode back, frozen ones included."""
     training = [part for part in module.modules() if part.training]
     module.eval()
     try:
@@ -73,11 +88,11 @@ def evaluating(module: nn.Module) -> Iterator[None]:
             part.training = True
 
 
-def describe(data: Any, example: Any, preds: Tensor) -> tuple[list[str] | None, str]:
-    """The words of a batch of one, where there are words, and a title: how the text starts, its class, the prediction."""
-    position, names = int(example.position), getattr(data, "class_names", ())
-    words = data.tokens_of(position) if hasattr(data, "tokens_of") else None
-    text = data.texts[position] if hasattr(data, "texts") else " ".join(words or [])
+def describe(data: Facts, example: Any, preds: Tensor) -> tuple[list[str] | None, str]:
+    """Return the words of a batch of one, if it has words, and a title: the start of the text, its class, the prediction."""
+    position, names = int(example.position), data.class_names
+    words = data.tokens_of(position) if data.tokens_of is not None else None
+    text = data.texts[position] if data.texts else " ".join(words or [])
     lines = [" ".join(text.split())] if text else []
     if names and example.y.ndim == 1:
         confidence, predicted = preds[0].softmax(0).max(0)
@@ -86,7 +101,7 @@ def describe(data: Any, example: Any, preds: Tensor) -> tuple[list[str] | None, 
 
 
 def states_figure(states: Tensor, words: Sequence[str] | None = None, title: str = "") -> Figure:
-    """States (T, H) as a heat map, a column per step under its word: 60 steps at most, and the 64 units that vary most."""
+    """Draw states (T, H) as a heat map with a column per step: at most 60 steps, and the 64 units that vary most."""
     shown = states[:MAX_STEPS]
     units = shown.var(0, correction=0).argsort(descending=True)[:MAX_UNITS].sort().values
     num_steps, num_units = len(shown), len(units)
@@ -112,5 +127,5 @@ def states_figure(states: Tensor, words: Sequence[str] | None = None, title: str
 
 
 def cut(text: str, most: int) -> str:
-    """The start of a text, with an ellipsis where something is missing."""
+    """Cut a text to `most` characters, the last of them an ellipsis if something is missing."""
     return text if len(text) <= most else text[: most - 1] + "…"

@@ -1,4 +1,4 @@
-"""How well short and long sequences do, as training goes on."""
+"""Validation scores of short and of long sequences over the course of training."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -15,24 +15,24 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from zoo.errors import ZooError
-from zoo.training.reporting import gathered, log_pictures, writes
+from zoo.training.reporting import gathered, log_picture, writes
 
 Bucket = tuple[int, int]  # the shortest and the longest length in it
 
 
 class LengthBuckets(Callback):
-    """Logs `val/acc_len_A-B` and `val/loss_len_A-B` of the sequences of A to B steps, up to four buckets, each validation.
+    """Logs `val/acc_len_A-B` and `val/loss_len_A-B` at every validation: scores of the sequences of A to B steps.
 
-    Draws the curves into `folder`/length_buckets.png when training ends, and sends them to W&B. For classifiers of
-    sequences; where all are of one length there is nothing to tell apart. The buckets stay what the first validation
-    made them, after a resumption too.
+    There are at most four buckets. The first validation sets them, and a resumed run keeps them. The curves are drawn into
+    `folder`/length_buckets.png when training ends, and sent to W&B. For classifiers of sequences; if all sequences have the
+    same length, nothing is reported.
 
     Args:
         folder: for the picture.
         edges: the longest length of each bucket but the last; None: the quartiles of the validation lengths.
 
     Raises:
-        ZooError: for edges that don't increase, or too many.
+        ZooError: if the edges do not increase, or are too many.
     """
 
     def __init__(self, folder: Path, edges: Sequence[int] | None = None) -> None:
@@ -57,13 +57,10 @@ class LengthBuckets(Callback):
     def on_validation_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        preds = outputs.get("preds") if outputs else None
-        if trainer.sanity_checking or preds is None or preds.ndim != 2 or not hasattr(batch, "lengths"):
-            return
-        target = outputs["target"]
-        if target.shape == batch.lengths.shape and not target.is_floating_point():  # neither a regression, nor one per step
-            losses = F.cross_entropy(preds.float(), target, reduction="none")
-            self._parts.append((batch.lengths, preds.argmax(1) == target, losses))
+        if not trainer.sanity_checking:
+            logits, target = outputs["preds"].float(), outputs["target"]
+            losses = F.cross_entropy(logits, target, reduction="none")
+            self._parts.append((batch.lengths, logits.argmax(1) == target, losses))
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         parts, self._parts = self._parts, []
@@ -79,7 +76,7 @@ class LengthBuckets(Callback):
         count, num_right, loss = torch.stack(gathered(trainer, [sums])).sum(0).unbind(1)
         scores = [(num_right / count).tolist(), (loss / count).tolist()]  # nan where a bucket is empty
         for (low, high), full, accuracy, mean_loss in zip(self._buckets, count > 0, *scores, strict=True):
-            if full:  # the same on every process; sync_dist keeps Lightning from doubting it
+            if full:  # the values are the same on every process; without sync_dist Lightning would warn
                 values = {f"val/acc_len_{low}-{high}": accuracy, f"val/loss_len_{low}-{high}": mean_loss}
                 pl_module.log_dict(values, sync_dist=True)
         if trainer.state.fn == "fit":
@@ -93,11 +90,11 @@ class LengthBuckets(Callback):
         path = self.folder / "length_buckets.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         curves_figure(self._epochs, np.asarray(self._scores), self._buckets).savefig(path, dpi=120)
-        log_pictures(trainer, "val/length_buckets", [str(path)])
+        log_picture(trainer, "val/length_buckets", path)
 
 
 def buckets(lengths: np.ndarray, edges: Sequence[int] | None = None) -> list[Bucket]:
-    """Divide lengths (N,) at `edges`, or so that each bucket gets about a quarter; fewer where many are of one length."""
+    """Divide lengths (N,) at `edges`, or into quarters; into fewer buckets if many lengths are the same."""
     if edges is None:
         edges = np.quantile(lengths, [0.25, 0.5, 0.75], method="inverted_cdf").tolist()
     low, high = int(lengths.min()), int(lengths.max())
@@ -106,7 +103,7 @@ def buckets(lengths: np.ndarray, edges: Sequence[int] | None = None) -> list[Buc
 
 
 def curves_figure(epochs: Sequence[float], scores: np.ndarray, of: Sequence[Bucket]) -> Figure:
-    """Accuracy and loss of each bucket over the epochs: `scores` (V, 2, buckets) of V validations; longer is darker."""
+    """Draw accuracy and loss of each bucket over the epochs; `scores` (V, 2, buckets) are those of V validations."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     panels = figure.subplots(1, 2)
     colours = colormaps["viridis_r"](np.linspace(0.15, 1, len(of)))

@@ -1,51 +1,59 @@
-"""What a language model writes, at every validation."""
+"""Text that a language model generates at every validation."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast
 
 import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from zoo.training.reporting import log_table, writes
+from zoo.training.files import write_text
+from zoo.training.reporting import facts, log_table, writes
+
+
+class Writes(Protocol):
+    """A language model that generates text."""
+
+    def generate(self, prompt: Tensor, num: int, temperature: float, *, generator: torch.Generator) -> Tensor:
+        """Continue prompts (B, P) by `num` tokens each: (B, num)."""
+        ...
 
 
 class TextSamples(Callback):
-    """Lets the model go on from the start of the validation text: in W&B each time, in `folder`/samples.txt at the end.
+    """Continues the start of the validation text at every validation: in W&B each time, in `folder`/samples.txt at the end.
 
-    For models with `generate(prompt, num, temperature, generator=...)` on data with `decode(tokens)` only. Prompt and seed
-    are the same at every validation, and nothing is drawn from a global generator: training goes on as it would have.
+    For systems that are a `Writes`, and data that states how to `decode` tokens. Prompt and seed are the same at every
+    validation, and no global generator is used, so that training is not affected.
 
     Args:
-        folder: where samples.txt is written.
-        num: tokens to write.
+        folder: for samples.txt.
+        num: tokens to generate.
         prompt_length: tokens to start from.
-        temperature: below 1 it writes what is likely, at 1 as it has learned.
+        temperature: divides the logits; below 1 it favours likely tokens.
     """
 
     def __init__(self, folder: Path, num: int = 400, prompt_length: int = 80, temperature: float = 0.8) -> None:
         self.folder, self.num, self.prompt_length, self.temperature = folder, num, prompt_length, temperature
-        self.rows: list[tuple[int, str, str]] = []  # step, prompt, what came after it
+        self.rows: list[tuple[int, str, str]] = []  # step, prompt, generated text
 
     def on_validation_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        data: Any = getattr(trainer, "datamodule", None)
-        generate = getattr(pl_module, "generate", None)
-        if batch_idx or trainer.state.fn != "fit" or trainer.sanity_checking or generate is None or not hasattr(data, "decode"):
+        decode = facts(trainer).decode
+        if batch_idx or trainer.state.fn != "fit" or trainer.sanity_checking or decode is None:
             return
-        # every process writes a sample, since parameters may be sharded over all of them; one of them reports it
+        # every process generates, since parameters may be sharded over all of them; one of them reports the text
         prompt: Tensor = batch.x[:1, : self.prompt_length]
-        written = generate(prompt, self.num, self.temperature, generator=torch.Generator().manual_seed(0))
+        generator = torch.Generator().manual_seed(0)
+        written = cast(Writes, pl_module).generate(prompt, self.num, self.temperature, generator=generator)
         if writes(trainer):
-            self.rows.append((trainer.global_step, data.decode(prompt[0]), data.decode(written[0])))
+            self.rows.append((trainer.global_step, decode(prompt[0]), decode(written[0])))
             log_table(trainer, "val/samples", ["step", "prompt", "text"], [list(row) for row in self.rows])
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.rows and writes(trainer):
-            self.folder.mkdir(parents=True, exist_ok=True)
             samples = [f"After {step} steps, from the prompt\n{prompt}\n---\n{text}\n" for step, prompt, text in self.rows]
-            (self.folder / "samples.txt").write_text("\n\n".join(samples), encoding="utf-8")
+            write_text(self.folder / "samples.txt", "\n\n".join(samples))
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": [list(row) for row in self.rows]}

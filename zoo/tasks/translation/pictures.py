@@ -1,21 +1,30 @@
-"""What a translator makes of images, in pictures."""
+"""Images beside their translations."""
 
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast
 
 import torch
-from lightning import Callback, LightningModule, Trainer
+from lightning import LightningModule, Trainer
 from torch import Tensor
 
-from zoo.tasks.tiles import save_tiles
-from zoo.training.reporting import log_pictures, writes
+from zoo.tasks.drawing import save_tiles
+from zoo.training.reporting import ValidationPictures, log_picture, writes
 
 
-class Translations(Callback):
-    """Draws into `run_dir`/pictures, and sends to W&B, the strips of a system that has `strips(batch)`.
+class Strips(Protocol):
+    """What the pictures ask of a translator."""
 
-    Of the first images, at every validation and again in the test, as `test_*.png`. After predict every translation lies in
-    `run_dir`/predictions/translations, named by its image's place.
+    def strips(self, batch: Any) -> dict[str, Tensor]:
+        """Return what to look at, by name: rows of images (B, N, C, H, W) in [0, 1]."""
+        ...
+
+
+class Translations(ValidationPictures):
+    """Draws the strips of the first images of a split into `run_dir`/pictures, and sends them to W&B.
+
+    At validations, and again in the test as `test_*.png`. After predict, every translation lies in
+    `run_dir`/predictions/translations, named by its image's position.
 
     Args:
         run_dir: of the run.
@@ -23,6 +32,7 @@ class Translations(Callback):
     """
 
     def __init__(self, run_dir: Path, num_images: int = 8) -> None:
+        super().__init__(run_dir / "pictures")
         self.run_dir, self.num_images = run_dir, num_images
         self._rows: dict[str, list[Tensor]] = {}
 
@@ -30,42 +40,39 @@ class Translations(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
         if not trainer.sanity_checking:
-            self._collect(pl_module, batch)
+            self._collect(cast(Strips, pl_module), batch)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._draw(trainer, "val")
+        if not trainer.sanity_checking:
+            sheets = self._collected()
+            self.offer(trainer, {f"val/{name}": (f"{name}.png", partial(save_tiles, rows)) for name, rows in sheets.items()})
 
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        self._collect(pl_module, batch)
+        self._collect(cast(Strips, pl_module), batch)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._draw(trainer, "test")
+        for name, rows in self._collected().items() if writes(trainer) else ():
+            path = self.folder / f"test_{name}.png"
+            save_tiles(rows, path)
+            log_picture(trainer, f"test/{name}", path)
 
     def on_predict_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        if hasattr(pl_module, "strips"):
-            for image, place in zip(outputs["preds"], outputs["position"].tolist(), strict=True):
-                path = self.run_dir / "predictions" / "translations" / f"{place:06d}.png"
-                save_tiles(image[None, None], path, least_width=1)
+        for image, position in zip(outputs["preds"], outputs["position"].tolist(), strict=True):
+            path = self.run_dir / "predictions" / "translations" / f"{position:06d}.png"
+            save_tiles(image[None, None], path, least_width=1)
 
-    def _collect(self, model: Any, batch: Any) -> None:
+    def _collect(self, model: Strips, batch: Any) -> None:
         """Keep a batch's strips, as long as more are wanted; in every process, since a sharded network needs them all."""
-        if not hasattr(model, "strips"):
-            return
         wanted = self.num_images - sum(map(len, next(iter(self._rows.values()), [])))
         if wanted > 0:
             first = batch._replace(**{name: value[:wanted] for name, value in batch._asdict().items()})
             for name, rows in model.strips(first).items():
-                self._rows.setdefault(name, []).append(rows)
+                self._rows.setdefault(name, []).append(rows.float().cpu())
 
-    def _draw(self, trainer: Trainer, stage: str) -> None:
+    def _collected(self) -> dict[str, Tensor]:
         collected, self._rows = self._rows, {}
-        if not writes(trainer):
-            return
-        for name, rows in collected.items():
-            path = self.run_dir / "pictures" / (f"{name}.png" if stage == "val" else f"{stage}_{name}.png")
-            save_tiles(torch.cat(rows), path)
-            log_pictures(trainer, f"{stage}/{name}", [str(path)])
+        return {name: torch.cat(rows) for name, rows in collected.items()}

@@ -1,6 +1,6 @@
-"""How good translations are: those of pairs against their targets, those without pairs by what judges call them."""
+"""Scores of translations: of pairs against their targets, and of unpaired images by classifiers."""
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning import Callback, LightningModule, Trainer
@@ -9,15 +9,18 @@ from torch import Tensor, nn
 from zoo.metrics.generation import kernel_distance
 from zoo.metrics.image_probe import image_probe, share_called
 from zoo.pretrained.features import distance_name, extractor_of, frechet_distance
-from zoo.tasks.evaluation import batches, check_counts, require_methods
+from zoo.tasks.abilities import TranslatesBack, require_ability
+from zoo.tasks.evaluation import batches, check_counts
+from zoo.tasks.translation.base import Translator
 
 
 class PairScores(Callback):
-    """Logs after test how translations of pairs are distributed, and what a single image for all would be off by.
+    """Logs distances between translations of pairs and their targets after test.
 
-    `test/<distance>_translations`: the Frechet distance of translations from the targets, by a named network; `kd_` in place
-    of `fd_` (or `kid` for Inception) is the kernel distance, which the number of images does not bias. `..._real`: the same of
-    training targets, the floor. `test/l1_mean_image`: mean absolute difference of the targets from the mean target of training.
+    `test/<distance>_translations` is the Frechet distance of translations from the targets in the features of a named network;
+    with `kd_` instead of `fd_` (`kid` for Inception) it is the kernel distance, which the number of images does not bias.
+    `..._real` is the same for training targets, the floor. `test/l1_mean_image` is a baseline: the mean absolute difference of
+    the targets from the mean training target.
 
     Args:
         extractor: "inception", or the name of published weights of a classifier.
@@ -30,8 +33,8 @@ class PairScores(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage in ("fit", "test"):
-            require_methods(self, pl_module, "strips")
-            self._metric = frechet_distance(self.extractor)  # before training, so that a name that is none costs no run
+            require_ability(self, pl_module, Translator, "translate images")
+            self._metric = frechet_distance(self.extractor)  # before training, so that an unknown name costs no run
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         model, num = pl_module, self.num_images // trainer.world_size
@@ -39,7 +42,7 @@ class PairScores(Callback):
         test = list(batches(trainer, "test", num=num))
         targets, translations = torch.cat([batch.y for batch in test]), torch.cat([model(batch.x) for batch in test])
         scores = {"l1_mean_image": (targets - train.mean(0)).abs().mean().item()}
-        if min(len(targets), len(train)) == 1:  # of a `fast_dev_run`: one image has no distribution
+        if min(len(targets), len(train)) == 1:  # in a `fast_dev_run`: one image has no distribution
             model.log_dict({f"test/{key}": value for key, value in scores.items()}, sync_dist=True)
             return
         metric = self._metric.to(model.device)
@@ -58,20 +61,22 @@ class PairScores(Callback):
 
 
 class CycleScores(Callback):
-    """Logs after test what judges say of translations between domains without pairs, and of images left as they are.
+    """Logs how classifiers see translations between unpaired domains A and B after test.
 
-    The judges are small networks, trained when the test ends on training images of both domains. `test/called_b`: the share of
-    A's test images that are taken for B's after translation; `called_a` likewise; `probe_acc`: how often that judge is right
-    about real test images. Where the domains have classes, `kept_b`: the share of A's images whose class a judge trained on B's
-    classes finds in the translation; `class_probe_acc`: how often it is right about real ones of B. `kept_a_<classifier>` and
-    `kept_b_<classifier>`: the same by published weights, trained on A or elsewhere. Each of these with `_identity` at its end
-    is of the images untranslated: a good translation is taken for the target and has kept its class, they are one of both only.
+    The probes are small networks, trained when the test ends on training images of both domains. `test/called_b` is the share
+    of A's test images that a probe of domains classifies as B after translation, `called_a` the same for the other direction,
+    and `probe_acc` its accuracy on real test images. If the domains have classes, `kept_b` is the share of A's images whose
+    class a probe of B's classes finds in the translation, and `class_probe_acc` its accuracy on real images of B.
+    `kept_a_<classifier>` and `kept_b_<classifier>` are the same by published weights.
+
+    Each score with the suffix `_identity` is the same for untranslated images, the baseline: a good translation is classified
+    as the other domain and keeps its class, while an untranslated image does one of the two only.
 
     Args:
-        classifier: the name of published weights, whose classes are those of the domains; none without one.
-        num_images: of each domain's test images, at most: no more than the smaller one has.
-        num_train: of each domain's training images that judges learn from, likewise.
-        epochs: that they learn for.
+        classifier: the name of published weights with the domains' classes; None leaves these scores out.
+        num_images: test images of each domain, at most as many as the smaller domain has.
+        num_train: training images of each domain for the probes, at most as many as the smaller domain has.
+        epochs: of training the probes.
     """
 
     def __init__(
@@ -82,11 +87,11 @@ class CycleScores(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage in ("fit", "test"):
-            require_methods(self, pl_module, "back")
+            require_ability(self, pl_module, TranslatesBack, "translate in both directions")
             self._named = _Classes(self.classifier) if self.classifier else None
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        model: Any = pl_module
+        model = cast(TranslatesBack, pl_module)
         x, y, label, y_label = self._read(trainer, "train", self.num_train)
         domain = image_probe(torch.cat([x, y]), torch.cat([torch.zeros_like(label), torch.ones_like(y_label)]), 2, self.epochs)
         num_classes = int(y_label.max()) + 1
@@ -112,10 +117,10 @@ class CycleScores(Callback):
         model.log_dict({f"test/{key}": value for key, value in scores.items()}, sync_dist=True)
 
     def _read(self, trainer: Trainer, split: str, num: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Images of A, as many of B, and the classes of each.
+        """Read images of A, as many of B, and the classes of each.
 
-        Every image once, although the smaller domain is served repeatedly; as many, since a judge of domains that has seen
-        more of one leans to it.
+        Every image is read once, although the smaller domain is served repeatedly. Both domains have the same number of images,
+        because a probe prefers the domain that it has seen more of.
         """
         found = list(batches(trainer, split, num=num // trainer.world_size))
         x, y, position, y_position, label, y_label = (torch.cat(parts) for parts in zip(*found, strict=True))
@@ -126,7 +131,7 @@ class CycleScores(Callback):
 
 
 class _Classes(nn.Module):
-    """Images in [0, 1] to the logits of published weights."""
+    """Published weights as a classifier of images in [0, 1]."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -137,13 +142,13 @@ class _Classes(nn.Module):
 
 
 def in_parts(network: Any, x: Tensor, at_once: int = 50) -> Tensor:
-    """A network's answer to many images, some at a time."""
+    """Apply a network to many images, `at_once` at a time."""
     with torch.no_grad():
         return torch.cat([network(x[row : row + at_once]) for row in range(0, len(x), at_once)])
 
 
 def _first_of_each(position: Tensor) -> Tensor:
-    """Rows (M,) where each place of (N,) is met first."""
+    """Return the rows (M,) at which each of the positions (N,) occurs first."""
     seen: dict[int, int] = {}
     for row, place in enumerate(position.tolist()):
         seen.setdefault(place, row)

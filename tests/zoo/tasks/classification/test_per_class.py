@@ -12,10 +12,10 @@ from sklearn.metrics import precision_recall_fscore_support
 
 from datamodules import Tabular
 from datamodules.core.base import DataModule
-from zoo.mlp.mlp import MLPBinaryClassifier, MLPClassifier, MLPRegressor
+from zoo.mlp.mlp import MLPBinaryClassifier, MLPClassifier
 from zoo.rnn.rnn import RNNClassifier
+from zoo.tasks.classification.confusion import confusion_matrix
 from zoo.tasks.classification.per_class import PerClass, per_class
-from zoo.training.predictions import confusion_matrix
 
 Fit = Callable[..., Trainer]
 Blobs = Callable[..., DataModule]
@@ -77,12 +77,6 @@ def test_pictures_and_texts_have_classes_too(fit: Fit, digits: DataModule, texts
     x, lengths, y, _ = data.split("test")
     expected = scikit_learns(y, reader(x, lengths).argmax(1), data.class_names)
     assert read(tmp_path / "texts" / "per_class.csv") == expected
-
-
-def test_a_regression_has_no_classes(fit: Fit, tmp_path: Path) -> None:
-    model, data = MLPRegressor((10,), 1, hidden_dims=(8,)), Tabular("diabetes")
-    fit(model, data, callbacks=[PerClass(tmp_path)]).test(model, datamodule=data, verbose=False)
-    assert not list(tmp_path.iterdir())
 
 
 def test_a_trial_run_writes_nothing(fit: Fit, blobs: Blobs, tmp_path: Path) -> None:

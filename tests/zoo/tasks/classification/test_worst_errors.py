@@ -15,8 +15,8 @@ from torch import nn
 from datamodules import Digits
 from datamodules.core.base import Arrays, DataModule
 from zoo.mlp.mlp import MLPClassifier
-from zoo.tasks.classification.image_samples import displayable, grid
 from zoo.tasks.classification.worst_errors import WorstErrors
+from zoo.tasks.drawing import displayable, grid
 from zoo.training.quiet import keep_quiet
 
 Fit = Callable[..., Trainer]
@@ -78,11 +78,6 @@ def test_no_error_is_no_picture(tmp_path: Path) -> None:
     nn.init.constant_(always_five.net.output.bias[4:5], 2000)
     run_test(always_five, Fives(batch_size=20), WorstErrors(tmp_path / "wrong"))
     assert (tmp_path / "wrong" / "worst_errors.png").exists()
-
-
-def test_a_table_has_no_picture(blobs: Callable[..., DataModule], tmp_path: Path) -> None:
-    run_test(MLPClassifier((4,), 3), blobs(), WorstErrors(tmp_path / "pictures"))
-    assert not (tmp_path / "pictures").exists()
 
 
 def test_a_trial_run_draws_nothing(fit: Fit, digits: Digits, tmp_path: Path) -> None:

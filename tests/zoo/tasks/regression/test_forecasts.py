@@ -9,8 +9,6 @@ import torch
 from lightning import LightningModule, Trainer
 
 from datamodules import Series
-from datamodules.core.base import DataModule
-from zoo.mlp.mlp import MLPClassifier
 from zoo.rnn.forecaster import RNNForecaster
 from zoo.tasks.regression.forecasts import Forecast, Forecasts, forecast_figure
 
@@ -54,10 +52,3 @@ def test_the_picture_joins_past_truth_and_forecast_at_the_last_value_seen() -> N
         "forecast": [[0, 3], [1, 3.5], [2, 3]],
     }
     assert len(forecast_figure([window] * 4).axes) == 6
-
-
-def test_what_is_no_series_has_no_picture(fit: Fit, blobs: Callable[..., DataModule], tmp_path: Path) -> None:
-    model, data = MLPClassifier((4,), 3), blobs()
-    trainer = fit(model, data, callbacks=[Forecasts(tmp_path / "pictures")])
-    trainer.test(model, datamodule=data, verbose=False)
-    assert not (tmp_path / "pictures").exists()

@@ -12,7 +12,6 @@ from PIL import Image
 
 from datamodules.core.base import Arrays, DataModule
 from datamodules.core.batch import SequenceBatch
-from zoo.mlp.mlp import MLPClassifier
 from zoo.rnn.rnn import RNNClassifier, RNNRegressor
 from zoo.tasks.sequences.hidden_states import HiddenStates, states_figure
 
@@ -106,11 +105,6 @@ def test_series_are_drawn_by_steps(fit: Fit, tmp_path: Path) -> None:
     states_figure(states[0]).savefig(tmp_path / "expected.png", dpi=120)
     shown = pixels(tmp_path / "pictures" / "hidden_states.png")
     assert np.abs(shown - pixels(tmp_path / "expected.png")).max() <= 2
-
-
-def test_a_network_without_states_is_left_alone(fit: Fit, digits: DataModule, tmp_path: Path) -> None:
-    fit(MLPClassifier((1, 8, 8), 10), digits, callbacks=[HiddenStates(tmp_path)])
-    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("setting", [{"fast_dev_run": True}, {"limit_val_batches": 0}], ids=["a trial", "no validation"])

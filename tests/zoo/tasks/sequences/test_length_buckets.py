@@ -14,8 +14,7 @@ from lightning.pytorch.loggers import CSVLogger
 from PIL import Image
 
 from datamodules.core.base import Arrays
-from zoo.mlp.mlp import MLPClassifier
-from zoo.rnn.rnn import RNNClassifier, RNNRegressor
+from zoo.rnn.rnn import RNNClassifier
 from zoo.tasks.sequences.length_buckets import LengthBuckets, buckets, curves_figure
 from zoo.training.quiet import keep_quiet
 
@@ -142,23 +141,6 @@ def test_one_length_is_no_curve(fit: Fit, texts: Data, tmp_path: Path) -> None:
     data = Even()
     trainer = fit(small(data), data, callbacks=[LengthBuckets(tmp_path)])
     assert not by_length(trainer.callback_metrics)
-    assert not list(tmp_path.iterdir())
-
-
-def test_numbers_and_pictures_have_none(fit: Fit, texts: Data, digits: Any, tmp_path: Path) -> None:
-    class Amounts(texts):
-        num_classes, class_names, num_targets = None, (), 2
-
-        def load(self, part: Any) -> Arrays:
-            x, _, lengths = super().load(part)
-            return Arrays(x, torch.stack([x.float().mean(1), lengths / 30], 1), lengths)
-
-        def transform(self, batch: Any, epoch: int, train: bool) -> Any:
-            return batch._replace(x=batch.x[:, :, None].float())
-
-    for model, data in ((RNNRegressor((30, 1), 2, hidden_dim=8), Amounts()), (MLPClassifier((1, 8, 8), 10), digits)):
-        trainer = fit(model, data, callbacks=[LengthBuckets(tmp_path)])
-        assert not by_length(trainer.callback_metrics)
     assert not list(tmp_path.iterdir())
 
 

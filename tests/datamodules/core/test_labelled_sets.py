@@ -1,4 +1,4 @@
-"""What data modules of tables share, where no test of theirs looks: the parts by their names, the classes, and files."""
+"""Labelled sets in tables: the parts by the names of their files, and the classes."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from datamodules.core.tables import class_names_of, classes, column, features, find_parts, read_table
+from datamodules.core.labelled_sets import class_names_of, classes, features, find_parts
 
 ENDINGS = (".parquet", ".jsonl", ".csv", ".tsv")
 
@@ -79,33 +79,3 @@ def test_a_schema_that_says_nothing_names_nothing(tmp_path: Path) -> None:
     pq.write_table(pa.table({"label": [0, 1]}), path)
     assert features(path) == {}
     assert class_names_of(path, "label") == []
-
-
-def test_json_lines_may_leave_names_out_and_bring_new_ones(tmp_path: Path) -> None:
-    path = tmp_path / "rows.jsonl"
-    path.write_text('{"a": 1}\r\n\r\n{"b": "x", "a": null}\n{"c": [1], "b": "y"}')
-    assert read_table(path).to_pylist() == [
-        {"a": 1, "b": None, "c": None},
-        {"a": None, "b": "x", "c": None},
-        {"a": None, "b": "y", "c": [1]},
-    ]
-
-
-@pytest.mark.parametrize("sign", ["\u2028", "\u2029", "\x85", "\x1e", "\x0b", "\x0c"])
-def test_only_a_line_feed_ends_a_line_of_json(tmp_path: Path, sign: str) -> None:
-    path = tmp_path / "rows.jsonl"
-    path.write_text(f'{{"a": 1}}\n{{"a": 2}}{sign}\n' if sign < " " else f'{{"a": "x{sign}y"}}\n{{"a": "z"}}\n')
-    if sign < " ":  # no JSON, neither within a text nor after it, but the number of the line is right
-        with pytest.raises(ValueError, match=rf"line 2 of {path} is no JSON"):
-            read_table(path)
-    else:
-        assert read_table(path)["a"].to_pylist() == [f"x{sign}y", "z"]
-
-
-def test_a_column_by_its_name() -> None:
-    table = pa.Table.from_arrays([pa.array([1]), pa.array([2]), pa.array([3])], names=["a", "b", "b"])
-    assert column(table, "a", Path("x/y.csv")).to_pylist() == [1]
-    with pytest.raises(ValueError, match=r"^y\.csv has no column 'c': it has a, b, b$"):
-        column(table, "c", Path("x/y.csv"))
-    with pytest.raises(ValueError, match=r"^y\.csv has 2 columns 'b': it has a, b, b$"):
-        column(table, "b", Path("x/y.csv"))

@@ -1,0 +1,119 @@
+"""Scores of samples tell memory, one image and missing modes apart, on real data."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from lightning import Trainer
+from PIL import Image
+from torch import Tensor
+
+from datamodules import Digits, FashionMNIST, GaussianMixture, StackedFashionMNIST
+from zoo.gans.dcgan import DCGAN
+from zoo.gans.gan import GAN
+from zoo.tasks.generation.sample_scores import PointModes, SampleScores
+
+Fit = Callable[..., Trainer]
+Scores = Callable[..., dict[str, Any]]
+SHAPE, NETWORK, CLOTHES = (1, 8, 8), "simple_cnn_mnist", "simple_cnn_fashion_mnist"
+
+
+def digits() -> Digits:
+    return Digits(normalize=False, batch_size=64, seed=0)
+
+
+class Memory(DCGAN):
+    """Samples are given images, again and again."""
+
+    def remember(self, x: Tensor) -> "Memory":
+        self.images, self.place = x, 0
+        return self
+
+    def sample(self, num: int, *given: Tensor) -> Tensor:
+        places = (torch.arange(num) + self.place) % len(self.images)
+        self.place += num
+        return self.images[places]
+
+
+def clothes() -> tuple[FashionMNIST, Tensor]:
+    """Fashion-MNIST, and images of its training part."""
+    data = FashionMNIST(normalize=False, batch_size=100, seed=0)
+    data.setup()
+    images, rows = data.splits["train"].arrays.x, data.splits["train"].rows
+    return data, images[rows[:1000]].float() / 255
+
+
+@pytest.mark.usefixtures("mirror")
+def test_memory_has_the_scores_of_real_images_and_one_image_has_none(scores: Scores) -> None:
+    data, real = clothes()
+    callback = SampleScores(CLOTHES, num_images=1000)
+    memory = scores(Memory((1, 28, 28), 4, (4, 4)).remember(real), data, callback)
+    for name in ("precision", "recall", "kd", "cs"):
+        assert memory[f"test/{name}_{CLOTHES}_samples"] == pytest.approx(
+            memory[f"test/{name}_{CLOTHES}_real"], abs=0.05, rel=0.1
+        )
+    assert memory["test/modes"] == 10
+    assert memory["test/class_kl"] < 0.05
+    alone = scores(Memory((1, 28, 28), 4, (4, 4)).remember(real[:1]), data, callback)
+    assert (alone["test/modes"], alone["test/least_share"]) == (1, 0)
+    assert alone[f"test/cs_{CLOTHES}_samples"] == pytest.approx(1, abs=1e-3)
+    assert alone[f"test/recall_{CLOTHES}_samples"] < 0.05
+    assert alone[f"test/kd_{CLOTHES}_samples"] > 10 * abs(memory[f"test/kd_{CLOTHES}_samples"])
+    assert alone["test/class_kl"] == pytest.approx(math.log(10), abs=0.3)
+
+
+@pytest.mark.usefixtures("mirror")
+def test_stacked_images_have_three_classes_in_one_and_the_score_of_their_channels(scores: Scores) -> None:
+    data = StackedFashionMNIST(normalize=False, batch_size=100, seed=0)
+    data.setup()
+    images, rows = data.splits["train"].arrays.x, data.splits["train"].rows
+    real, callback = images[rows[:600]].float() / 255, SampleScores(CLOTHES, num_images=600)
+    found = scores(Memory((3, 28, 28), 4, (4, 4)).remember(real), data, callback)
+    expected = 1000 * (1 - 0.999**600)  # classes met by so many draws
+    assert found["test/modes_real"] == pytest.approx(expected, rel=0.05)
+    assert found["test/modes"] == pytest.approx(found["test/modes_real"], rel=0.1)
+    assert found["test/class_kl"] == pytest.approx(found["test/class_kl_real"], rel=0.1)  # finite, though modes are missing
+    assert found[f"test/cs_{CLOTHES}_real"] == pytest.approx(5.4, abs=0.3)  # as of single pictures
+    alone = scores(Memory((3, 28, 28), 4, (4, 4)).remember(real[:1]), data, callback)
+    assert alone["test/modes"] == 1
+    assert 1 < alone[f"test/cs_{CLOTHES}_samples"] <= 3.1  # of three channels
+
+
+@pytest.mark.usefixtures("mirror")
+def test_neighbours_of_remembered_images_are_themselves(scores: Scores, tmp_path: Path) -> None:
+    """Of the training images that were looked at, which are as many as were tested."""
+    data, _ = clothes()
+    first = [batch.x.float() / 255 for batch, _ in zip(data.loader("train"), range(3), strict=False)]
+    memory = Memory((1, 28, 28), 4, (4, 4)).remember(torch.cat(first))
+    scores(memory, data, SampleScores(CLOTHES, num_images=300))
+    sheet = Image.open(tmp_path / "pictures" / "neighbours.png").convert("L")
+    sheet = np.asarray(sheet.resize((10 * 29 - 1, 4 * 29 - 1), Image.Resampling.NEAREST)).astype(int)
+    samples, nearest, second = (sheet[29 * row : 29 * row + 28] for row in range(3))
+    assert np.array_equal(samples, nearest)
+    assert not np.array_equal(samples, second)
+
+
+def test_points_are_counted_by_their_gaussians(scores: Scores) -> None:
+    data = GaussianMixture("ring", 8, num_samples=800)
+
+    class Ring(GAN):
+        def sample(self, num: int, *given: Tensor) -> Tensor:
+            return data.centres[torch.arange(num) % 6] + (torch.arange(num) % 2)[:, None] * 0.5
+
+    found = scores(Ring((2,), widths=[4]), data, PointModes(num_samples=1200))
+    assert found["test/modes"] == 3  # of six centres the even ones, the others are 0.5 off
+    assert found["test/high_quality"] == pytest.approx(0.5)
+    assert found["test/least_share"] == 0
+
+
+def test_what_cannot_be_scored_is_refused_before_training(fit: Fit) -> None:
+    with pytest.raises(ValueError, match="PointModes is for data with known centres, as GaussianMixture has, Digits has none"):
+        fit(GAN(SHAPE), digits(), callbacks=[PointModes()])
+    with pytest.raises(ValueError, match="num_images must be at least 1, got 0"):
+        SampleScores(NETWORK, num_images=0)
+    with pytest.raises(ValueError, match="no published weights 'nothing'"):
+        fit(GAN(SHAPE), digits(), callbacks=[SampleScores("nothing")])

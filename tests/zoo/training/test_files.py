@@ -1,0 +1,47 @@
+"""Files are written whole or not at all."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zoo.training.files import atomic, write_csv, write_text
+
+
+def test_a_file_appears_when_it_is_complete(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "file.txt"
+    with atomic(path) as partial:
+        partial.write_text("half")
+        assert not path.exists()
+        assert partial.parent == path.parent  # else renaming would copy
+    assert [(found.name, found.read_text()) for found in path.parent.iterdir()] == [("file.txt", "half")]
+
+
+def test_an_error_leaves_the_older_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    write_text(path, "old")
+
+    def fail() -> None:
+        with atomic(path) as partial:
+            partial.write_text("new")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert [(found.name, found.read_text()) for found in tmp_path.iterdir()] == [("file.txt", "old")]
+
+
+def test_text_is_utf_8(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.txt", "Überlänge 電影\n")
+    assert (tmp_path / "a.txt").read_bytes() == "Überlänge 電影\n".encode()
+
+
+def test_a_table_that_cannot_be_written_leaves_the_older_one(tmp_path: Path) -> None:
+    path = tmp_path / "predictions" / "test.csv"
+    write_csv(path, ["a"], [[1]])
+    unwritable: Any = [[2], 3]  # a row that is none
+    with pytest.raises(csv.Error):
+        write_csv(path, ["a"], unwritable)
+    assert path.read_text().split() == ["a", "1"]
+    assert list(path.parent.iterdir()) == [path]

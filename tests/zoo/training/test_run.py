@@ -1,0 +1,38 @@
+"""What a run adds to a trainer: what every run gets, and the system's own reports."""
+
+from pathlib import Path
+
+import pytest
+from lightning import LightningModule
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from zoo.gans.dcgan import DCGAN
+from zoo.mlp.mlp import MLPClassifier
+from zoo.training.run import Run
+
+BEFORE = ["Randomness", "Throughput", "NonFiniteGuard", "Predictions"]
+
+
+def callbacks(system: LightningModule, folder: Path, own: list[ModelCheckpoint] | None = None) -> list[str]:
+    arguments = Run(folder, "mine").trainer_arguments(system, own_callbacks=[*(own or [])])
+    return [type(callback).__name__ for callback in arguments["callbacks"]]
+
+
+@pytest.mark.parametrize("system", [MLPClassifier((1, 8, 8), 10), MLPClassifier((4,), 3)], ids=["images", "a table"])
+def test_a_system_brings_its_reports(system: MLPClassifier, tmp_path: Path) -> None:
+    reports = [type(report).__name__ for report in system.reports(tmp_path)]
+    assert "PerClass" in reports
+    assert callbacks(system, tmp_path) == [*BEFORE, *reports, "BestCheckpoint", "RegularCheckpoint", "LineProgress"]
+
+
+def test_a_module_that_is_no_system_has_none(tmp_path: Path) -> None:
+    assert callbacks(LightningModule(), tmp_path) == [*BEFORE, "BestCheckpoint", "RegularCheckpoint", "LineProgress"]
+
+
+def test_a_system_without_a_monitor_keeps_the_last_checkpoint_only(tmp_path: Path) -> None:
+    assert callbacks(DCGAN((1, 8, 8), 4, (4, 4)), tmp_path) == [*BEFORE, "GamePictures", "RegularCheckpoint", "LineProgress"]
+
+
+def test_a_checkpoint_of_the_users_own_replaces_the_best(tmp_path: Path) -> None:
+    own = ModelCheckpoint(tmp_path)
+    assert callbacks(LightningModule(), tmp_path, [own]) == ["ModelCheckpoint", *BEFORE, "RegularCheckpoint", "LineProgress"]

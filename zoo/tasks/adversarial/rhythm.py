@@ -1,0 +1,90 @@
+"""Settings and helpers of the rhythm in which a GAN's two networks are updated."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, Strategy
+from torch import Tensor, nn
+
+from zoo.errors import ZooError
+from zoo.nn.average import Average
+from zoo.training.optim import Optim
+from zoo.training.parallel import share_buffers
+
+ADAM: Optim = {"name": "adam", "betas": [0.5, 0.999], "schedule": "constant"}  # Radford, Metz & Chintala, 2016
+Result = tuple[Tensor, dict[str, Tensor]]  # loss and outputs
+Step = Callable[[Any, Tensor], Result]  # of batch and progress
+
+
+def split(batch: Any, num: int) -> list[Any]:
+    """Split a batch into `num` parts of nearly equal size, or into single samples if it has fewer."""
+    pieces = [value.tensor_split(min(num, len(batch.x))) for value in batch]
+    return [type(batch)(*piece) for piece in zip(*pieces, strict=True)]
+
+
+def check_rhythm(optim: Optim, n_critic: int, accumulate: int, d_lr: float | None, clip: float | None) -> None:
+    """Raise if a GAN cannot be trained with these settings.
+
+    Raises:
+        ZooError: naming the setting, its value and what is allowed.
+    """
+    if optim.get("schedule") == "plateau":
+        raise ZooError("schedule 'plateau' waits for a loss to fall, and a GAN's losses do not: choose another")
+    for name, count in (("n_critic", n_critic), ("accumulate", accumulate)):
+        if count < 1:
+            raise ZooError(f"{name} must be at least 1, got {count}")
+    for name, value in (("d_lr", d_lr), ("clip", clip)):
+        if value is not None and not value > 0:
+            raise ZooError(f"{name} must be positive, got {value}")
+
+
+def build_average(generator: nn.Module, ema: float) -> Average | None:
+    """Build the average of a generator's weights with decay `ema`, or None if it is 0.
+
+    Raises:
+        ZooError: if `ema` is out of range.
+    """
+    if not 0 <= ema < 1:
+        raise ZooError(f"ema must lie in [0, 1), got {ema}")
+    return Average(generator, ema) if ema else None
+
+
+def prepare_strategy(strategy: Strategy, second_order: bool) -> None:
+    """Set up DDP for two losses, each of which leaves the other network without gradients.
+
+    Raises:
+        ZooError: for FSDP, if a step differentiates a gradient.
+    """
+    if isinstance(strategy, ModelParallelStrategy) and second_order:
+        raise ZooError("a penalty on gradients needs all weights in its second backward pass, FSDP lets them go: use DDP")
+    if isinstance(strategy, DDPStrategy):
+        strategy._ddp_kwargs["find_unused_parameters"] = True
+
+
+def share_statistics(strategy: Strategy, *networks: nn.Module | None) -> None:
+    """Give every process the BatchNorm statistics of rank 0, which checkpoints hold: DDP does not in manual optimization."""
+    if isinstance(strategy, DDPStrategy):
+        for network in networks:
+            if network is not None:
+                share_buffers(network)
+
+
+def share_fake(
+    fake: Tensor, num_parts: int, d_step: Callable[..., Result], g_step: Callable[..., Result]
+) -> tuple[list[Step], Step]:
+    """Bind generated samples, with their graph, to the last of `num_parts` discriminator updates and to the generator's."""
+    return [*[d_step] * (num_parts - 1), partial(d_step, fake=fake)], partial(g_step, fake=fake)
+
+
+def check_redraw(redraw: bool, accumulate: int) -> None:
+    """Refuse to accumulate gradients for samples that two updates share.
+
+    Raises:
+        ZooError: if `redraw` is false and `accumulate` is not 1.
+    """
+    if not redraw and accumulate > 1:
+        raise ZooError(
+            f"redraw false keeps the graph of a whole batch for both updates, and accumulate {accumulate} exists to avoid "
+            "that: choose one of them"
+        )
