@@ -12,7 +12,8 @@ from datamodules import Digits
 from zoo import VAE
 from zoo.tasks.reconstruction.likelihood import LikelihoodBound
 from zoo.tasks.reconstruction.probe import LinearProbe
-from zoo.training.run import Run, new_run_dir
+from zoo.training.run import Run
+from zoo.training.run_dir import new_run_dir
 
 
 def main(max_epochs: int = 100, seed: int = 0, run_dir: Path | None = None) -> dict[str, float]:

@@ -11,7 +11,8 @@ from lightning import Trainer, seed_everything
 from datamodules import GaussianMixture
 from zoo import GAN
 from zoo.tasks.generation.sample_scores import PointModes
-from zoo.training.run import Run, new_run_dir
+from zoo.training.run import Run
+from zoo.training.run_dir import new_run_dir
 
 
 def main(max_epochs: int = 60, seed: int = 0, run_dir: Path | None = None) -> dict[str, float]:

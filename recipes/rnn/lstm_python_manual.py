@@ -10,7 +10,8 @@ from lightning import Trainer, seed_everything
 
 from datamodules import PythonManual
 from zoo import RNNClassifier
-from zoo.training.run import Run, new_run_dir
+from zoo.training.run import Run
+from zoo.training.run_dir import new_run_dir
 
 
 def main(max_epochs: int = 12, seed: int = 0, run_dir: Path | None = None) -> dict[str, float]:

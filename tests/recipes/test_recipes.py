@@ -150,19 +150,20 @@ def test_composes(recipe: str, overlay: str, request: pytest.FixtureRequest) -> 
     """Overlays that cannot run in this process are parsed and built, and keep the recipe's own settings."""
     if built_from_mirror(recipe):
         request.getfixturevalue("mirror")
-    from zoo.cli.run import ZooCLI, allow_imports
+    from zoo.cli.configuration import Configuration
 
-    allow_imports()
-    cli = ZooCLI([f"--config={RECIPES[recipe]}", f"--config={overlay_paths()[overlay]}"])
+    configuration = Configuration([RECIPES[recipe], overlay_paths()[overlay]])
+    configuration.build_data()
+    configuration.build_model()
     own, added = settings(recipe)["trainer"], yaml.safe_load(overlay_paths()[overlay].read_text())["trainer"]
     for name, value in {**own, **added}.items():
-        assert named(cli.plain_config()["trainer"][name]) == named(value)
+        assert named(configuration.plain()["trainer"][name]) == named(value)
 
 
 @pytest.mark.parametrize("recipe", LARGE)
 def test_of_a_gpu_is_built_in_full(recipe: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """Its discriminator and generator compute losses and gradients on made-up images."""
-    from zoo.cli.run import ZooCLI, allow_imports
+    from zoo.cli.configuration import Configuration
 
     if recipe == "cyclegan_horse2zebra":
         for name in ("trainA", "trainB", "testA", "testB"):
@@ -173,8 +174,9 @@ def test_of_a_gpu_is_built_in_full(recipe: str, tmp_path: Path, request: pytest.
         folder = []
         if built_from_mirror(recipe):
             request.getfixturevalue("mirror")
-    allow_imports()
-    model = ZooCLI([f"--config={RECIPES[recipe]}", *folder]).model
+    configuration = Configuration([RECIPES[recipe]], folder)
+    configuration.build_data()
+    model: Any = configuration.build_model()
     x = torch.rand(min(settings(recipe)["data"]["init_args"]["batch_size"], 2), *model.hparams["input_shape"])
     batch, progress = Batch(x, x, torch.arange(len(x))), torch.zeros(())
     for player, step in ((model.discriminator, model.d_step), (model.generator, model.g_step)):

@@ -65,12 +65,12 @@ class Weights(TypedDict):
 
 def entries() -> list[Entry]:
     """Every model, in the index's order."""
-    return json.loads(INDEX.read_text())["models"]
+    return json.loads(INDEX.read_text(encoding="utf-8"))["models"]
 
 
 def weights() -> list[Weights]:
     """Every trained model that `zoo.load` knows."""
-    return json.loads(INDEX.read_text())["weights"]
+    return json.loads(INDEX.read_text(encoding="utf-8"))["weights"]
 
 
 def score_text(score: Score) -> str:
@@ -144,7 +144,7 @@ def print_info(name: str) -> int:
 
 
 def _print_card(card: str) -> None:
-    text = (ZOO / card).read_text().split("---\n", 2)[2]
+    text = (ZOO / card).read_text(encoding="utf-8").split("---\n", 2)[2]
     print("\n".join(line for line in text.strip().splitlines() if not line.startswith("<!--")))
 
 

@@ -52,7 +52,7 @@ def sentence(script: Path) -> str:
     Raises:
         ZooError: if it states no `CLAIM`.
     """
-    for node in ast.parse(script.read_text()).body:
+    for node in ast.parse(script.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "CLAIM":
             return str(ast.literal_eval(node.value))
     raise ZooError(f'{script} states no claim: give it a line CLAIM = "..." with the sentence that it measures')
@@ -103,7 +103,7 @@ def measure_claim(script: Path, full: bool) -> Claim:
     from zoo.training.files import write_text
     from zoo.training.provenance import commit_of, hardware
     from zoo.training.quiet import keep_quiet
-    from zoo.training.run import new_run_dir
+    from zoo.training.run_dir import new_run_dir
 
     keep_quiet()
     print(f"{script.stem}: {sentence(script)}", flush=True)
@@ -129,8 +129,7 @@ def measure_claim(script: Path, full: bool) -> Claim:
         "date": time.strftime("%Y-%m-%d"),
     }
     folder = new_run_dir(f"claims/{script.stem}")
-    folder.mkdir(parents=True)
-    with (folder / "table.csv").open("w", newline="") as file:
+    with (folder / "table.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(claim.rows[0]))
         writer.writeheader()
         writer.writerows(claim.rows)

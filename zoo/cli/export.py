@@ -62,7 +62,7 @@ def export(checkpoint: Path, format: Format, output: Path | None = None) -> int:
 def _run_facts(checkpoint: Path) -> dict[str, Any]:
     """Where the weights come from, as their run says: what trained them, and what they scored."""
     path = checkpoint.parent.parent / "run.json"
-    facts = json.loads(path.read_text()) if path.is_file() else {}
+    facts = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return {name: facts[name] for name in ("recipe", "commands", "results", "seconds", "hardware", "versions") if name in facts}
 
 

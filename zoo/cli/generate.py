@@ -31,7 +31,11 @@ Recipes = dict[Path, Any]  # what each sets
 
 def generate(check_only: bool) -> int:
     """Write whatever is out of date, or with `check_only` name it; returns 1 if a check found something."""
-    stale = [(path, text) for path, text in generated_files().items() if not path.exists() or path.read_text() != text]
+    stale = [
+        (path, text)
+        for path, text in generated_files().items()
+        if not path.exists() or path.read_text(encoding="utf-8") != text
+    ]
     for path, text in stale:
         if check_only:
             print(f"out of date: {path.relative_to(ROOT)} (run: zoo generate)", file=sys.stderr)
@@ -44,7 +48,7 @@ def generate(check_only: bool) -> int:
 def generated_files() -> dict[Path, str]:
     """Every generated file with the text it ought to have."""
     cards = [card for card in sorted(ZOO.glob("*/*.md")) if card.parent != WEIGHTS]
-    recipes = {path: yaml.safe_load(path.read_text()) for path in recipe_paths().values()}
+    recipes = {path: yaml.safe_load(path.read_text(encoding="utf-8")) for path in recipe_paths().values()}
     models = [entry for card in cards for entry in _entries(card, recipes)]
     if len({entry["name"] for entry in models}) < len(models):
         raise ZooError(f"two cards share a name: {sorted(entry['name'] for entry in models)}")
@@ -52,21 +56,21 @@ def generated_files() -> dict[Path, str]:
     trained = [_weights(path, checkpoint, recipes) for path, checkpoint in recorded.items()]
     files = {INDEX: json.dumps({"models": models, "weights": trained}, indent=1) + "\n"}
     for card in cards:
-        text, of_card = card.read_text(), [entry for entry in models if ZOO / entry["card"] == card]
+        text, of_card = card.read_text(encoding="utf-8"), [entry for entry in models if ZOO / entry["card"] == card]
         if "<!-- scores -->\n" not in text or "<!-- /scores -->" not in text:
             raise ZooError(f"{card} has no lines <!-- scores --> and <!-- /scores -->: its scores go between them")
         files[card] = _fill(text, "scores", _table([score for entry in of_card for score in entry["scores"]]))
         files[card] = _fill(files[card], "variants", _variants_table(of_card))
     for item, checkpoint in zip(trained, recorded.values(), strict=True):
         card = ZOO / item["card"]
-        files[card] = _fill(card.read_text(), "facts", _facts_table(item, checkpoint))
+        files[card] = _fill(card.read_text(encoding="utf-8"), "facts", _facts_table(item, checkpoint))
     pages = sorted((ROOT / "docs").glob("*.md"))
     readme = ROOT / "README.md"
     if readme.exists():  # in a checkout
-        files[readme] = _fill(readme.read_text(), "families", _families_table(pages, models))
+        files[readme] = _fill(readme.read_text(encoding="utf-8"), "families", _families_table(pages, models))
     for page in pages:
         of_page = [entry for entry in models if page.stem == RESULTS or Path(entry["card"]).parts[0] == page.stem]
-        text = _fill(page.read_text(), "catalog", _catalog_table(of_page, "../zoo/"))
+        text = _fill(page.read_text(encoding="utf-8"), "catalog", _catalog_table(of_page, "../zoo/"))
         text = _fill(text, "weights", _weights_table(trained, "../zoo/"))
         text = _fill_metrics(text, [score["recipe"] for entry in of_page for score in entry["scores"]])
         files[page] = _fill(text, "claims", _claims_table(page.stem))
@@ -79,7 +83,7 @@ def _entries(card: Path, recipes: Recipes) -> list[Entry]:
     Raises:
         ZooError: naming the card and what is wrong with it.
     """
-    front = yaml.safe_load(card.read_text().split("---\n", 2)[1])
+    front = yaml.safe_load(card.read_text(encoding="utf-8").split("---\n", 2)[1])
     if missing := [name for name in ("name", "class_path", "task", "counted_at") if name not in front]:
         raise ZooError(f"{card}: its front matter has no {missing[0]!r} (see zoo/mlp/mlp.md)")
     variants, argument = front.get("variants", {front["name"]: {}}), front.get("argument")
@@ -200,7 +204,7 @@ def _families_table(pages: list[Path], models: list[Entry]) -> str:
     scores = {score["recipe"]: score for entry in models for score in entry["scores"]}
     lines = ["| family | best recipe | score | published |", "|---|---|---|---|"]
     for page in pages:
-        text = page.read_text()
+        text = page.read_text(encoding="utf-8")
         if not (best := re.search(r"<!-- best: (\w+); published: (.*) -->", text)):
             continue
         if best[1] not in scores:
@@ -232,7 +236,7 @@ def _claims_table(family: str) -> str:
     lines = ["| claim | measured | holds as stated |", "|---|---|---|"]
     for path in map(results_path, claim_paths().values()):
         if path.exists() and path.parent.name == family:
-            result = json.loads(path.read_text())
+            result = json.loads(path.read_text(encoding="utf-8"))
             lines.append(f"| {result['claim']} | {result['measured']} | {'yes' if result['holds'] else 'no'} |")
     return "\n".join(lines) + "\n"
 

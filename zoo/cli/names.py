@@ -1,4 +1,4 @@
-"""Recipes and overlays by name; imports nothing that takes time."""
+"""Find recipes, overlays and published weights by name; imports nothing that takes time."""
 
 import difflib
 from pathlib import Path
@@ -24,13 +24,13 @@ def overlay_paths() -> dict[str, Path]:
 
 
 def nearest(word: str, words: list[str]) -> str:
-    """A hint for a mistyped word: the nearest right one, or all of them."""
+    """A hint for a mistyped word: the nearest correct one, or all of them."""
     near = difflib.get_close_matches(word, words, n=1, cutoff=0.5)
     return f"did you mean {near[0]!r}?" if near else f"there is {', '.join(words)}"
 
 
 def find_config(name: str) -> Path:
-    """A file's path, a recipe's stem or an overlay's name, to a path.
+    """The path of a configuration: a file, or a recipe or an overlay by name.
 
     Raises:
         UsageError: with the nearest right name.
@@ -44,9 +44,14 @@ def find_config(name: str) -> Path:
 
 
 def find_checkpoint(name: Path) -> Path:
-    """A checkpoint's path, or the name of published weights, to a path; whether there is one shows when it is read."""
+    """The path of a checkpoint, or of published weights by their name; whether the file exists shows when it is read."""
     published = WEIGHTS / f"{name}.safetensors"
     return published if not name.exists() and published.is_file() else name
+
+
+def is_published(checkpoint: Path) -> bool:
+    """Whether a file is one of the published weights, which are installed with the package."""
+    return checkpoint.parent == WEIGHTS
 
 
 def find_recipe(name: str) -> Path:
@@ -62,9 +67,11 @@ def find_recipe(name: str) -> Path:
 
 
 def find_shown(name: str) -> Path:
-    """A recipe's or an overlay's path by its name.
+    """The path of a recipe or an overlay by its name, or of a YAML file.
 
     Raises:
         UsageError: with the nearest right name.
     """
-    return overlay_paths()[name] if name in overlay_paths() else find_recipe(name)
+    if name in overlay_paths():
+        return overlay_paths()[name]
+    return Path(name) if Path(name).suffix in (".yaml", ".yml") and Path(name).is_file() else find_recipe(name)

@@ -8,15 +8,34 @@ from lightning import LightningDataModule, Trainer
 
 from zoo.errors import ZooError
 from zoo.tasks.abilities import Decodes
+from zoo.training.boundary import running
 from zoo.training.checkpoint import read_checkpoint, system_of
 from zoo.training.links import import_class
 from zoo.training.predictions import Predictions
 from zoo.training.progress import LineProgress
 from zoo.training.quiet import keep_quiet
+from zoo.training.run_dir import RunDirectory, run_of
 from zoo.training.system import System
 
 _SHOWN = 10
 _OF_TEXTS = {"tokenizer_json": "tokenizer", "class_names": "classes"}  # what a classifier of texts has
+
+
+def predict_files(checkpoint: Path, images: Path | None, text: str | None, run_dir: Path | None) -> int:
+    """Predict pictures, or the lines of a text; returns the exit code.
+
+    Everything is written to `run_dir`, by default the checkpoint's own run directory, or a new one where it has none.
+    """
+    wanted = run_dir or run_of(checkpoint)
+    directory = RunDirectory.new(checkpoint.stem) if wanted is None else RunDirectory(wanted)
+    try:
+        if text is not None:
+            return predict_texts(checkpoint, text, directory.path)
+        assert images is not None
+        return predict_images(checkpoint, images, directory.path)
+    except BaseException:
+        directory.discard()
+        raise
 
 
 def predict_images(checkpoint: Path, images: Path, folder: Path) -> int:
@@ -78,9 +97,10 @@ def _loaded(checkpoint: Path) -> tuple[System, dict[str, Any]]:
 def _predict(system: System, data: LightningDataModule, folder: Path, named_by: str) -> int:
     callbacks = [Predictions(folder), LineProgress()]
     trainer = Trainer(devices=1, logger=False, callbacks=callbacks, enable_checkpointing=False, enable_model_summary=False)
-    trainer.predict(system, datamodule=data, return_predictions=False)
+    with running(trainer):
+        trainer.predict(system, datamodule=data, return_predictions=False)
     path = folder / "predictions" / "predict.csv"
-    with path.open(newline="") as file:
+    with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     name_width, class_width = (max(len(row[column]) for row in rows[:_SHOWN]) for column in (named_by, "prediction"))
     for row in rows[:_SHOWN]:

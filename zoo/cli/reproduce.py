@@ -41,13 +41,13 @@ def missing(num_seeds: int) -> list[tuple[Path, int]]:
 
 def wants_gpu(recipe: Path) -> bool:
     """Whether the recipe is too large for a machine without a GPU, and says so."""
-    accelerator: str | None = yaml.safe_load(recipe.read_text())["trainer"].get("accelerator")
+    accelerator: str | None = yaml.safe_load(recipe.read_text(encoding="utf-8"))["trainer"].get("accelerator")
     return accelerator == "gpu"
 
 
 def most_seeds(recipe: Path) -> int:
     """How many seeds are worth their time, where the recipe's header says so: `# Seeds: 1, ...`."""
-    stated = re.search(r"^# Seeds: (\d+)", recipe.read_text(), re.MULTILINE)
+    stated = re.search(r"^# Seeds: (\d+)", recipe.read_text(encoding="utf-8"), re.MULTILINE)
     return int(stated[1]) if stated else sys.maxsize
 
 
@@ -59,7 +59,7 @@ def _measure(recipe: Path, seed: int) -> None:
     if commit.endswith("+changes"):
         print("the code differs from the commit: commit first for a score that others can reproduce", flush=True)
     subprocess.run([sys.executable, "-m", "zoo", *arguments, "--run_dir", str(folder)], check=True)
-    facts = json.loads((folder / "run.json").read_text())
+    facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     result = Result(
         recipe=recipe.stem,
         seed=seed,
@@ -75,7 +75,7 @@ def _measure(recipe: Path, seed: int) -> None:
         date=time.strftime("%Y-%m-%d"),
         command="zoo " + " ".join(arguments),
     )
-    with results_path(recipe).open("a") as file:
+    with results_path(recipe).open("a", encoding="utf-8") as file:
         file.write(json.dumps(result) + "\n")
 
 

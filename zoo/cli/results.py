@@ -45,7 +45,7 @@ def settings_checksum(recipe: Path) -> str:
 
     Comments, reports, the seed (each result states its own) and what the trainer only shows do not count.
     """
-    text = json.dumps(scored_settings(yaml.safe_load(recipe.read_text())), sort_keys=True)
+    text = json.dumps(scored_settings(yaml.safe_load(recipe.read_text(encoding="utf-8"))), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -62,7 +62,7 @@ def current_results(recipe: Path) -> list[Result]:
     The recipe's checksum cannot see that a model's code has changed: a mean over commits would mix two networks.
     """
     path = results_path(recipe)
-    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
     checksum = settings_checksum(recipe)
     lines = [line for line in lines if line["config"] == checksum]
     latest = {line["seed"]: line for line in lines if line["commit"] == lines[-1]["commit"]}

@@ -1,145 +1,221 @@
-"""What a configuration says: read, compared with a checkpoint, and explained where it is wrong."""
+"""Configurations: the one function that reads them, and the names of the settings that they may hold.
 
-import inspect
+This file imports no torch: a typo is found before the libraries are loaded.
+"""
+
 import re
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import Namespace
-from lightning import LightningDataModule
-from lightning.pytorch.cli import LightningArgumentParser
 
+import datamodules
+import zoo
 from zoo.cli.names import nearest
-from zoo.errors import UsageError, ZooError
-from zoo.public import public_name
-from zoo.training.links import import_class
-from zoo.training.optim import Optim
-from zoo.training.tracking import Wandb
+from zoo.cli.signatures import class_settings, trainer_settings, typed_fields
+from zoo.errors import UsageError
+from zoo.public import current_name
+
+COMMAND_SETTINGS = ("resume", "run_dir")  # arguments of the command itself, which a typo may have meant
+_SETTINGS = ("seed_everything", "trainer", "model", "data", "checkpoint_every_n_steps", "wandb")
+_SPECIAL = ("config", "help", "print_config")
+
+
+class _Loader(yaml.SafeLoader):
+    """Read YAML as jsonargparse does (3e-4 is a number, a date is text), and refuse a key that stands twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: dict[str, yaml.Mark] = {}
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if key.value in seen:
+                    first, second = seen[key.value].line + 1, key.start_mark.line + 1
+                    raise UsageError(f"{key.value!r} is set twice, in lines {first} and {second}: remove one of them")
+                seen[key.value] = key.start_mark
+        return super().construct_mapping(node, deep)
+
+
+_RESOLVERS = {"tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:float"}
+_Loader.yaml_implicit_resolvers = {
+    letter: [(tag, pattern) for tag, pattern in resolvers if tag not in _RESOLVERS]
+    for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(
+        r"""^(?:[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?
+        |[-+]?[0-9][0-9_]*[eE][-+]?[0-9]+
+        |\.[0-9_]+(?:[eE][-+][0-9]+)?
+        |[-+]?\.(?:inf|Inf|INF)
+        |\.(?:nan|NaN|NAN))$""",
+        re.VERBOSE,
+    ),
+    list("-+0123456789."),
+)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Write YAML in which text is quoted, so that every reader takes "3e-4" for text and 0.0003 for a number."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+_Dumper.add_representer(str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"'))
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """What a YAML file sets.
+    """Read a YAML configuration; class paths that earlier versions stored become the current ones.
+
+    Every configuration is read here: recipes, overlays, a user's files and a run's config.yaml.
 
     Raises:
-        UsageError: if it is no YAML, or sets nothing by name.
+        UsageError: if the file is not YAML, sets a key twice, or does not set anything by name.
     """
     try:
-        settings = yaml.safe_load(path.read_text())
+        settings = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
     if not isinstance(settings, dict):
         raise UsageError(
             f"{path} is no configuration: expected settings by name (see zoo show mlp_digits), got {type(settings).__name__}"
         )
-    return settings
+    return _with_current_names(settings)
 
 
-def check_against_checkpoint(model_class: type, arguments: Namespace, checkpoint: dict[str, Any], path: str) -> None:
-    """Refuse a configuration that asks for another model than the checkpoint holds.
+def check_names(configurations: list[tuple[Path, dict[str, Any]]], overrides: list[str]) -> None:
+    """Refuse a setting that does not exist, as far as signatures can be read without importing them.
 
-    Lightning would load the weights into it, or take the checkpoint's values in silence (lightning #21455).
-
-    Raises:
-        ZooError: naming the class, or every differing argument.
-    """
-    wanted = public_name(model_class)
-    held = checkpoint.get("class_path", wanted)
-    if held != wanted:
-        raise ZooError(
-            f"{path} holds a {held}, but the configuration asks for a {wanted}: use the config.yaml of the checkpoint's run"
-        )
-    recorded = checkpoint.get("hyper_parameters", {})
-    given = arguments.as_dict()
-    differing = [
-        f"{name} is {_plain(given[name])}, was {_plain(value)}"
-        for name, value in recorded.items()
-        if name in given and _plain(given[name]) != _plain(value)
-    ]
-    if differing:
-        raise ZooError(
-            f"the model differs from {path}: {'; '.join(differing)}. Use the config.yaml of the checkpoint's run, or train anew"
-        )
-
-
-def check_classes(data: LightningDataModule, checkpoint: dict[str, Any], path: str) -> None:
-    """Refuse data with other classes than the checkpoint's model knows, or the same in another order.
+    Classes of a user's own are left to jsonargparse, which imports them.
 
     Raises:
-        ZooError: naming the first that differs.
+        UsageError: with the nearest right name.
     """
-    known, found = checkpoint.get("data", {}).get("class_names", []), list(getattr(data, "class_names", ()))
-    if known and found and known != found:
-        number = next((i for i, (a, b) in enumerate(zip(known, found, strict=False)) if a != b), min(len(known), len(found)))
-        was, now = (names[number] if number < len(names) else "missing" for names in (known, found))
-        raise ZooError(
-            f"{path} knows {len(known)} classes, {type(data).__name__} has {len(found)}: class {number} is {now}, was {was}. "
-            "Use the data it was trained on, or train anew"
-        )
+    classes: dict[str, str] = {}  # of model and data, as they stand when a setting is read
+    for path, settings in configurations:
+        for name, value in settings.items():
+            _check(name.split("."), value, classes, f"{path}: ")
+    for name, text in named_values(overrides):
+        _check(name.split("."), _value(text), classes, "")
 
 
-def explain(message: str, args: list[str], parser: LightningArgumentParser) -> str:
-    """One line for what jsonargparse says on many, with the nearest right name where a name is unknown."""
-    text = " | ".join(line.strip() for line in message.splitlines() if line.strip())
-    keys = re.findall(r'Parser key "([\w.]+)"', text)
-    group, inner = (keys[0].split(".")[0], keys[-1].split(".")[-1]) if keys else ("", "")
-    if missing := re.search(r"No module named '([\w.]+)'", text):
-        return f"no module {missing[1]!r} to take a class from: install it, or name a file of this folder in ZOO_IMPORTS"
-    if unknown := re.search(r"Group '(\w+)' does not accept option '([\w.]+)'", text):
-        return f"no setting {unknown[1]}.{unknown[2]}: {nearest(unknown[2], _settings(unknown[1], args, parser))}"
-    if denied := re.search(r"Importing '([\w.]+)' is not allowed", text):
-        return (
-            f"{denied[1]} is not of the zoo: if you trust it, name its package, ZOO_IMPORTS={denied[1].split('.')[0]} zoo ..."
-        )
-    if no_class := re.search(r"(zoo|datamodules) has no '(\w+)': it has ([\w, ]+)", text):
-        return f"{no_class[1]} has no class {no_class[2]!r}: {nearest(no_class[2], no_class[3].split(', '))}"
-    if unknown := re.search(r"Option '(\w+)' is not accepted", text):
-        return f"no setting {group}.{unknown[1]}: {nearest(unknown[1], _settings(group, args, parser))}"
-    if unknown := re.search(r"Unexpected keys: \{'(\w+)'", text):
-        known = {"optim": Optim, "wandb": Wandb}.get(inner)
-        known_names = list(known.__annotations__) if known else _settings(group, args, parser)
-        return f"no setting {'.'.join(dict.fromkeys([group, inner, unknown[1]]))}: {nearest(unknown[1], known_names)}"
-    if unknown := re.search(r"[Uu]nrecognized arguments?: --([\w.]+)", text) or re.search(
-        r"[Kk]ey \W?([\w.]+)\W? (?:is )?not expected", text
-    ):
-        group, _, name = unknown[1].rpartition(".")
-        if there := _settings(group, args, parser):
-            return f"no setting {unknown[1]}: {nearest(name, there)}"
-        return f"no setting {unknown[1]}: {nearest(unknown[1].split('.')[0], _settings('', args, parser))}"
-    name = group if inner == group else f"{group}.{inner}"
-    if wrong := re.search(r"Expected (?:a|one of) (.+?)\. Got value: (.+?)(?: \||$)", text):
-        return f"{name} is {wrong[2]!r}: expected {_types(wrong[1])}"
-    unions, given = re.findall(r"Subtypes: \[(.+?)\] \| Errors", text), re.search(r"Given value: (.+?)(?: \||$)", text)
-    if unions and given:
-        return f"{name} is {given[1]!r}: expected one of {_types(unions[-1])}"
-    return text
+def named_values(overrides: list[str]) -> Iterator[tuple[str, str | None]]:
+    """The settings of a command line by name, each with the text of its value."""
+    words = iter([*overrides, ""])
+    word = next(words)
+    for following in words:
+        if word.startswith("--"):
+            name, equals, text = word[2:].partition("=")
+            yield name, text if equals else None if following.startswith("--") else following
+        word = following
 
 
-def _types(text: str) -> str:
-    """Types as one writes them."""
-    return re.sub(r"<class '([\w.]+)'>", r"\1", text).replace("typing.", "").replace("NoneType", "null")
+def class_paths(configurations: list[tuple[Path, dict[str, Any]]], overrides: list[str]) -> dict[str, str]:
+    """The classes that model and data end up with."""
+    classes: dict[str, str] = {}
+    for name, value in [
+        *(item for _, settings in configurations for item in settings.items()),
+        *((name, _value(text)) for name, text in named_values(overrides)),
+    ]:
+        _note_class(name.split("."), value, classes)
+    return classes
 
 
-def _settings(group: str, args: list[str], parser: LightningArgumentParser) -> list[str]:
-    """The settings that stand where an unknown one was looked for."""
+def with_current_names(overrides: list[str]) -> list[str]:
+    """Overrides in which class paths that earlier versions stored are the current ones."""
+    return [re.sub(r"\b(?:zoo|datamodules)(?:\.\w+)+", lambda found: _current_class(found[0]), word) for word in overrides]
+
+
+def as_yaml(settings: dict[str, Any]) -> str:
+    """Settings as text that jsonargparse reads to the same values."""
+    return yaml.dump(settings, Dumper=_Dumper, sort_keys=False, width=sys.maxsize, allow_unicode=True)
+
+
+def _check(name: list[str], value: Any, classes: dict[str, str], where: str) -> None:
+    group, *rest = [part.removesuffix("+") for part in name]
+    if group in _SPECIAL or name[-1] == "help" or group.startswith("print_"):
+        return
+    if group not in _SETTINGS:
+        raise _unknown(where, name, group, [*_SETTINGS, *COMMAND_SETTINGS])
     if group in ("model", "data"):
-        classes: dict[str, str] = {}
-        for arg in args:
-            if arg.startswith("--config="):
-                settings = read_settings(Path(arg.removeprefix("--config=")))
-                classes |= {
-                    name: value["class_path"] for name, value in settings.items() if name == group and "class_path" in value
-                }
-        return [name for name in inspect.signature(import_class(classes[group])).parameters] if group in classes else []
-    names = [action.dest for action in parser._actions if action.dest != "help"]
-    if group:
-        return [name.removeprefix(f"{group}.") for name in names if name.startswith(f"{group}.")]
-    return [name for name in names if "." not in name and not name.startswith("print_")] + ["resume", "run_dir"]
+        _note_class(name, value, classes)
+        _check_class(name, rest, value, classes.get(group), where)
+    elif group in ("trainer", "wandb"):
+        known = trainer_settings() if group == "trainer" else typed_fields("zoo.training.tracking.Wandb")
+        if known is not None:
+            for given in rest[:1] or (list(value) if isinstance(value, dict) else []):
+                if (given := given.removesuffix("+").split(".")[0]) not in known:
+                    raise _unknown(where, [group, given], given, sorted(known))
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, Namespace):
-        value = value.as_dict()
-    if isinstance(value, dict):
-        return {name: _plain(item) for name, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, tuple | list) else value
+def _check_class(name: list[str], rest: list[str], value: Any, class_path: str | None, where: str) -> None:
+    """Check what is set of a model or of data: the whole group, its arguments, one of them, or a key of one."""
+    if not rest or rest == ["init_args"]:
+        for given, inner in value.items() if isinstance(value, dict) else ():
+            _check_class([*name, given], [*rest, *given.split(".")], inner, class_path, where)
+        return
+    settings = None if class_path is None else class_settings(class_path)
+    if rest[0] in ("class_path", "dict_kwargs") or settings is None:
+        return
+    argument, *keys = rest[1:] if rest[0] == "init_args" else rest
+    shown = [part for part in name if part != "init_args"]
+    if argument not in settings:
+        raise _unknown(where, shown, argument, list(settings))
+    fields = settings[argument].fields
+    if fields is None:
+        return
+    for key in keys[:1] or (list(value) if isinstance(value, dict) else []):
+        if key not in fields:
+            raise _unknown(where, [shown[0], argument, key], key, sorted(fields))
+
+
+def _note_class(name: list[str], value: Any, classes: dict[str, str]) -> None:
+    """Remember the class of a model or of data, where a setting names it.
+
+    Raises:
+        UsageError: if it is a class of ours that does not exist.
+    """
+    if name[0] not in ("model", "data"):
+        return
+    path = value if len(name) == 1 or name[1:] == ["class_path"] else None
+    if isinstance(path, dict):
+        path = path.get("class_path")
+    if isinstance(path, str):
+        package, _, last = path.rpartition(".")
+        for ours in (zoo, datamodules):
+            if package == ours.__name__ and last not in ours.HOMES:
+                raise UsageError(f"{package} has no class {last!r}: {nearest(last, list(ours.HOMES))}")
+        classes[name[0]] = path
+
+
+def _unknown(where: str, name: list[str], word: str, known: list[str]) -> UsageError:
+    return UsageError(f"{where}no setting {'.'.join(name)}: {nearest(word, known)}")
+
+
+def _value(text: str | None) -> Any:
+    """A value of the command line; text that is no YAML stays what it is, for jsonargparse to judge."""
+    try:
+        return yaml.load(text or "", _Loader)
+    except yaml.YAMLError:
+        return text
+
+
+def _with_current_names(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_with_current_names(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: _current_class(item) if name == "class_path" and isinstance(item, str) else _with_current_names(item)
+        for name, item in value.items()
+    }
+
+
+def _current_class(path: str) -> str:
+    """The public name of a class of ours, where an earlier version stored the path of its file."""
+    name = path.rpartition(".")[2]
+    return f"datamodules.{name}" if path.startswith("datamodules.") and name in datamodules.HOMES else current_name(path)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from datamodules.core.batch import SequenceBatch
-from zoo.cli.run import ZooCLI, allow_imports
+from zoo.cli.configuration import Configuration
 from zoo.errors import UsageError
 from zoo.nn.cells import valid_steps
 from zoo.tasks.drawing import grid
@@ -27,8 +27,7 @@ def show_batch(recipe: Path, overrides: list[str], output: Path | None = None, n
     """
     if output is not None and output.suffix[1:].lower() not in FigureCanvasBase.get_supported_filetypes():
         raise UsageError(f"{output} names no format of pictures: end it in .png")
-    allow_imports()
-    data: Any = ZooCLI([f"--config={recipe}", *overrides]).datamodule
+    data: Any = Configuration([recipe], overrides).build_data()
     data.setup("fit")
     batch = data.transform(next(iter(data.train_dataloader())), 0, True)
     if isinstance(batch, SequenceBatch) and not batch.x.is_floating_point():

@@ -1,5 +1,6 @@
 """Checkpoint files: written whole or not at all, read with a clear answer."""
 
+import inspect
 import json
 import os
 import pickle
@@ -111,7 +112,8 @@ def latest_checkpoint(run_dir: Path) -> Path:
         MissingFileError: if the run has none.
     """
     folder = run_dir / "checkpoints"
-    by_step = {int(path.stem.removeprefix("step=")): path for path in folder.glob("step=*.ckpt")}
+    kept = {path: path.stem.removeprefix("step=") for path in folder.glob("step=*.ckpt")}
+    by_step = {int(step): path for path, step in kept.items() if step.isdecimal()}
     if (last := folder / "last.ckpt").is_file():
         by_step[read_checkpoint(last)["global_step"]] = last
     if by_step:
@@ -143,10 +145,29 @@ def system_of(checkpoint: dict[str, Any], path: str | Path) -> System:
     allowed = ("zoo", *filter(None, os.environ.get("ZOO_IMPORTS", "").split(",")))
     if class_path.split(".")[0] not in allowed:
         raise ZooError(f"{path} holds a {class_path or 'model of unknown class'}: name its package in ZOO_IMPORTS to load it")
-    system_class = import_class(class_path)
+    try:
+        system_class = import_class(class_path)
+    except (ImportError, AttributeError) as error:
+        raise _of_another_version(path, f"it holds a {class_path}, which cannot be imported", error) from error
     if not (isinstance(system_class, type) and issubclass(system_class, System)):  # else a file could call any of our functions
         raise ZooError(f"{path} holds {class_path}, which is no System")
+    arguments = checkpoint["hyper_parameters"]
+    try:
+        inspect.signature(system_class).bind(**arguments)
+    except TypeError as error:
+        raise _of_another_version(path, f"{class_path} takes other arguments", error) from error
     with without_initial_weights():
-        system = system_class(**checkpoint["hyper_parameters"])
-    system.load_state_dict(checkpoint["state_dict"])
+        system = system_class(**arguments)
+    try:
+        system.load_state_dict(checkpoint["state_dict"])
+    except RuntimeError as error:
+        raise _of_another_version(path, f"{class_path} has other weights", error) from error
     return system.eval()
+
+
+def _of_another_version(path: str | Path, what: str, error: Exception) -> ZooError:
+    said = " ".join(str(error).split())
+    return ZooError(
+        f"{path} was made by another version of the zoo, or of a package in ZOO_IMPORTS: {what} ({said[:200]}). "
+        "Use the version that wrote it, or train again"
+    )

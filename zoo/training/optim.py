@@ -7,6 +7,7 @@ import sys
 import warnings
 from typing import Any, Literal, TypedDict, get_args
 
+import torch
 from lightning import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from timm.optim import create_optimizer_v2, get_optimizer_class, get_optimizer_info, list_optimizers
@@ -94,6 +95,9 @@ def check(optim: Optim | None) -> Optim:
         raise ZooError(f"optim.step_every must be at least 1, got {step_every}")
     if "factor" in read and not 0 < settings["factor"] < 1:
         raise ZooError(f"optim.factor must lie between 0 and 1, got {settings['factor']}")
+    if "betas" in optim and len(optim["betas"]) != info.num_betas:
+        raise ZooError(f"optim.betas must be {info.num_betas} numbers for {settings['name']!r}, got {optim['betas']}")
+    _try(optim)
     return optim
 
 
@@ -102,6 +106,22 @@ def merge_optim(own: Optim, optim: Optim | None) -> Optim:
     optim = optim or Optim()
     same = optim.get("name", own["name"]) == own["name"]
     return {**own, **optim} if same else {"schedule": own["schedule"], **optim}
+
+
+def _try(optim: Optim) -> None:
+    """Build the optimizer for a made-up weight, so that it refuses its settings before anything is trained.
+
+    Raises:
+        ZooError: if timm or torch does not accept them, or a package or a GPU that the optimizer needs is missing.
+    """
+    weight = nn.Parameter(torch.zeros(2, 2))
+    try:
+        with warnings.catch_warnings():  # a warning is due when the real optimizer is built
+            warnings.simplefilter("ignore")
+            create_optimizer_v2([weight], lr=1e-3, **_arguments(optim))
+    except Exception as error:  # timm asserts that there is a GPU, torch raises ValueError, other authors something else
+        name, said = _with_defaults(optim)["name"], " ".join(str(error).split()) or type(error).__name__
+        raise ZooError(f"optimizer {name!r} does not accept these settings of optim: {said}") from error
 
 
 def learning_rate_factor(
@@ -143,12 +163,8 @@ def configure(
     `total_steps` counts optimizer steps.
     """
     settings = _with_defaults(optim)
-    arguments: dict[str, Any] = {name: optim[name] for name in ("momentum", "betas", "eps") if name in optim}
-    if _can_fuse(system, settings["name"]):
-        arguments["fused"] = True
-    optimizer = create_optimizer_v2(
-        part or system, opt=settings["name"], lr=lr, weight_decay=optim.get("weight_decay", 0.0), **arguments
-    )
+    fused: dict[str, Any] = {"fused": True} if _can_fuse(system, settings["name"]) else {}
+    optimizer = create_optimizer_v2(part or system, lr=lr, **_arguments(optim), **fused)
     if settings["schedule"] == "plateau":
         plateau = ReduceLROnPlateau(optimizer, factor=settings["factor"], patience=settings["patience"])
         # PlateauStep steps this schedule. Lightning must not: it would ask for the metric after epochs without validation.
@@ -156,6 +172,16 @@ def configure(
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, "frequency": never, "monitor": monitor}}
     schedule = _schedule(optimizer, lr, settings, total_steps, keep_momentum="momentum" in optim or "betas" in optim)
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def _arguments(optim: Optim) -> dict[str, Any]:
+    """What timm's factory takes of the settings."""
+    name = _with_defaults(optim)["name"]
+    arguments: dict[str, Any] = {"opt": name, "weight_decay": optim.get("weight_decay", 0.0)}
+    arguments |= {key: optim[key] for key in ("momentum", "betas", "eps") if key in optim}
+    if optim.get("momentum") == 0 and (get_optimizer_info(name).defaults or {}).get("nesterov"):
+        arguments["nesterov"] = False  # there is nothing to look ahead along, and torch refuses it
+    return arguments
 
 
 def _can_fuse(system: LightningModule, name: str) -> bool:

@@ -4,7 +4,6 @@ import json
 import platform
 import shlex
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any, Literal, TypedDict
@@ -14,8 +13,8 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar, RichProgressBar
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
+from torch.optim.lr_scheduler import OneCycleLR
 
-from zoo.errors import FileError
 from zoo.training.best_checkpoint import BestCheckpoint
 from zoo.training.checkpoint import AtomicCheckpointIO
 from zoo.training.counting import count_parameters
@@ -29,6 +28,7 @@ from zoo.training.quiet import keep_quiet
 from zoo.training.randomness import Randomness
 from zoo.training.regular_checkpoint import RegularCheckpoint
 from zoo.training.reporting import wandb_loggers
+from zoo.training.run_dir import read_facts
 from zoo.training.system import System
 from zoo.training.throughput import Throughput
 from zoo.training.tracking import Wandb, describe_wandb, make_loggers, start_or_go_offline
@@ -63,24 +63,9 @@ class Run:
     def facts_path(self) -> Path:
         return self.folder / "run.json"
 
-    @rank_zero_only
-    def make_folder(self) -> None:
-        """Create the directory.
-
-        Raises:
-            FileError: if it cannot be written to.
-        """
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=self.folder).close()
-        except OSError as error:
-            raise FileError(
-                f"cannot write to the run directory {self.folder} ({error.strerror}): choose another with --run_dir"
-            ) from error
-
     def facts(self) -> dict[str, Any]:
-        """Read run.json: recipe, command, W&B id, and after the run its results."""
-        return json.loads(self.facts_path.read_text()) if self.facts_path.is_file() else {}
+        """What run.json states: recipe, commands, W&B id, and the results of a finished run."""
+        return read_facts(self.folder)
 
     @rank_zero_only
     def note(self, **facts: Any) -> None:
@@ -157,7 +142,9 @@ class Run:
         lines = [(name, f"{value:.4f}") for name, value in sorted(results.items(), reverse=True)]
         lines += [("training took", f"{seconds:.0f} s"), ("run directory", shown)]
         lines += [(name, path) for name, path in self._contents()]
-        if (self.folder / "config.yaml").exists() and trainer.max_epochs != 0:  # a script writes no config.yaml; 0: not trained
+        one_cycle = any(isinstance(config.scheduler, OneCycleLR) for config in trainer.lr_scheduler_configs)
+        # a script's run has no config.yaml; 0 epochs are no training; a schedule of one cycle cannot be extended
+        if (self.folder / "config.yaml").exists() and trainer.max_epochs != 0 and not one_cycle:
             more = "" if trainer.max_epochs is None else f" --trainer.max_epochs {2 * trainer.max_epochs}"
             lines.append(("train on", f"zoo fit --resume {shlex.quote(shown)}{more}"))
         if tested.exists():
@@ -175,16 +162,6 @@ class Run:
             "pictures": "pictures",
         }
         return [(name, _relative(self.folder / path)) for name, path in names.items() if (self.folder / path).exists()]
-
-
-def new_run_dir(recipe: str, root: Path = Path("runs")) -> Path:
-    """Return a folder that does not exist yet: runs/<recipe>/<date>_<time>."""
-    base = root / recipe / time.strftime("%Y-%m-%d_%H-%M-%S")
-    number, folder = 1, base
-    while folder.exists():
-        number += 1
-        folder = base.with_name(f"{base.name}-{number}")
-    return folder
 
 
 def _monitor(system: LightningModule) -> tuple[str, Literal["min", "max"]] | None:

@@ -14,9 +14,10 @@ import torch
 import yaml
 
 from datamodules.core.base import DataModule
+from zoo.cli.compare import check_classes
 from zoo.cli.main import main
 from zoo.cli.names import ROOT, find_checkpoint, recipe_paths
-from zoo.cli.settings import check_classes
+from zoo.errors import ZooError
 
 SHORT = ["--trainer.max_epochs", "1", "--trainer.limit_train_batches", "3"]
 
@@ -54,6 +55,64 @@ def test_looking_is_quick_and_needs_no_torch(arguments: list[str]) -> None:
     program = f"import sys; from zoo.cli.main import main\ntry: main({arguments})\nexcept SystemExit: pass\n"
     program += "sys.exit(any(name in sys.modules for name in ('torch', 'lightning', 'yaml', 'wandb', 'numpy')))"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=False).returncode == 0
+
+
+def test_a_typo_in_a_setting_is_answered_before_the_libraries_are_loaded() -> None:
+    """Processor time, because other processes of this machine do not count."""
+    before = os.times()
+    done = zoo("fit", "-c", "mlp_digits", "--model.optim.nam", "sgd")
+    after = os.times()
+    assert done.returncode == 2
+    assert done.stderr == "zoo: no setting model.optim.nam: did you mean 'name'?\n"
+    assert after.children_user + after.children_system - before.children_user - before.children_system < 1.5
+
+
+def test_cards_are_printed_where_the_locale_has_no_such_characters() -> None:
+    for arguments in (["list"], ["info", "vae"], ["fit", "--help"]):
+        shown = subprocess.run(
+            [sys.executable, "-m", "zoo", *arguments],
+            capture_output=True,
+            env={**os.environ, "PYTHONIOENCODING": "ascii", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+            check=False,
+        )
+        assert shown.returncode == 0, shown.stderr
+        assert shown.stdout.decode("utf-8")
+
+
+def test_a_bug_of_ours_keeps_its_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plain ValueError is a bug, wherever it is raised: in a look-up, or while a model is trained."""
+
+    def broken(*arguments: object, **named: object) -> None:
+        raise ValueError("zip() argument 2 is longer than argument 1")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("zoo.cli.catalog.entries", broken)
+        with pytest.raises(ValueError, match=r"^zip\(\) argument 2"):
+            main(["list"])
+    monkeypatch.setattr("zoo.mlp.mlp.MLPClassifier.training_step", broken)
+    with pytest.raises(ValueError, match=r"^zip\(\) argument 2") as raised:
+        main(["fit", "-c", "mlp_digits", "--model.optim.warmup_steps", "0", *SHORT, "--run_dir", str(tmp_path / "run")])
+    assert not isinstance(raised.value, ZooError)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_bug_of_ours_is_printed_with_its_traceback() -> None:
+    program = "import zoo.cli.catalog, sys\nfrom zoo.cli.main import main\n"
+    program += "def entries(): raise ValueError('Overflow when unpacking long long')\n"
+    program += "zoo.cli.catalog.entries = entries\nsys.exit(main(['list']))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Traceback (most recent call last)" in done.stderr
+    assert not done.stderr.startswith("zoo: ")
+
+
+@pytest.mark.parametrize("where", ["before", "after"])
+def test_a_users_mistake_shows_its_traceback_on_demand(where: str, capsys: pytest.CaptureFixture[str]) -> None:
+    typo = ["fit", "-c", "mlp_digits", "--model.lrr", "1"]
+    assert main(["--traceback", *typo] if where == "before" else [*typo, "--traceback"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("Traceback (most recent call last)")
+    assert err.endswith("UsageError: no setting model.lrr: did you mean 'lr'?\n")
 
 
 @pytest.mark.parametrize(

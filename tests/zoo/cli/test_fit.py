@@ -1,0 +1,170 @@
+"""Starting and resuming: what cannot work is refused in one line, and leaves nothing in the way of the corrected command."""
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from zoo.cli.main import main
+
+SHORT = ["--model.optim.warmup_steps", "0", "--trainer.max_epochs", "1", "--trainer.limit_val_batches", "2"]
+
+
+def last_line(capsys: pytest.CaptureFixture[str]) -> str:
+    """What is wrong, in the one line that says so."""
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("zoo: ")]
+    return line
+
+
+@pytest.mark.parametrize(
+    ("settings", "code", "message"),
+    [
+        (["--trainer.accelerator", "tpux"], 1, "invalid accelerator name"),
+        (["--trainer.limit_train_batches", "0.001"], 1, "Please increase the `limit_train_batches` argument"),
+        (["--trainer.val_check_interval", "1000"], 1, "val_check_interval is 1000, but an epoch has 20 batches"),
+        (["--seed_everything", "-1"], 2, "seed_everything must lie in 0..4294967295, got -1"),
+        (["--trainer.log_every_n_steps", "0"], 1, "log_every_n_steps must be at least 1, got 0: to log nothing, set"),
+        (["--trainer.accumulate_grad_batches", "0"], 1, "accumulate_grad_batches must be at least 1, got 0"),
+        (["--trainer.check_val_every_n_epoch", "0"], 1, "check_val_every_n_epoch must be at least 1, got 0"),
+        (["--data.batch_size", "1"], 1, "a training batch holds a single sample"),
+        (["--trainer.precision", "64-true"], 1, "trainer.precision 64-true casts the weights, but not these inputs"),
+        (["--trainer.strategy", "tp"], 1, "invalid strategy name"),
+        (["--trainer.devices", "[0, 7]"], 1, "do not fit this machine"),
+        (["--model.optim", "{betas: [0.9]}"], 1, "optim.betas must be 2 numbers for 'adamw', got [0.9]"),
+        (["--model.optim", "{betas: [0.9, 1.5]}"], 1, "Invalid beta parameter at index 1: 1.5"),
+        (["--model.optim", "{eps: -1}"], 1, "Invalid epsilon value: -1.0"),
+        (["--model.optim", "{name: fusedsgd}"], 1, "optimizer 'fusedsgd' does not accept these settings"),
+        (["--model.hidden_dims", "64"], 2, "model.hidden_dims is '64': expected a list such as [64, 64]"),
+        (["--data.normalize", "false", "--model.input_shape", "[1, 9, 9]"], 1, "model.input_shape is [1, 9, 9]"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_setting_that_cannot_work_is_refused_and_leaves_nothing(
+    settings: list[str], code: int, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    assert main(["fit", "-c", "mlp_digits", *SHORT, *settings, "--run_dir", str(run)]) == code
+    assert message in last_line(capsys)
+    assert not run.exists()
+
+
+def test_a_monitor_that_is_not_logged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    early = "{class_path: lightning.pytorch.callbacks.EarlyStopping, init_args: {monitor: val/los}}"
+    fit = ["fit", "-c", "mlp_digits", *SHORT, "--trainer.callbacks+", early, "--run_dir", str(tmp_path / "run")]
+    assert main(fit) == 1
+    assert "EarlyStopping on val/los, which is not logged: expected one of train/lr" in last_line(capsys)
+
+
+@pytest.mark.parametrize("settings", [["--model.optim", "{name: sgd, momentum: 0}"], ["--seed_everything", "false"]], ids=str)
+def test_a_setting_that_means_none_works(settings: list[str], tmp_path: Path) -> None:
+    assert main(["fit", "-c", "mlp_digits", *SHORT, *settings, "--run_dir", str(tmp_path / "run")]) == 0
+
+
+def test_the_corrected_command_can_use_the_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["fit", "-c", "mlp_digits", *SHORT, "--trainer.precision", "bf16-true"]) == 1
+    capsys.readouterr()
+    assert not list(tmp_path.iterdir())  # no runs/ either
+    wrong = ["fit", "-c", "mlp_digits", *SHORT, "--run_dir", "mine"]
+    assert main([*wrong, "--data.batch_size", "1"]) == 1
+    assert main(wrong) == 0
+    capsys.readouterr()
+    assert main(wrong) == 2  # now it holds a run
+    assert "mine holds a run already: go on with --resume mine" in last_line(capsys)
+
+
+def test_runs_that_start_at_once_keep_their_scores_apart(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "zoo", "fit", "-c", "mlp_digits", *SHORT, "--trainer.limit_train_batches", "2"]
+    runs = [
+        subprocess.Popen([*command, "--seed_everything", str(seed)], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=2)
+        for seed in range(2)
+    ]
+    assert [run.wait(timeout=300) for run in runs] == [0, 0]
+    folders = list((tmp_path / "runs" / "mlp_digits").iterdir())
+    assert len(folders) == 2
+    seeds = {yaml.safe_load((folder / "config.yaml").read_text())["seed_everything"] for folder in folders}
+    assert seeds == {0, 1}
+
+
+def test_the_environment_stays_as_it_was(run: Path, tmp_path: Path) -> None:
+    assert "ZOO_RUN_DIR" not in os.environ  # after the run of the fixture, which set it for processes of its own
+
+
+@pytest.mark.parametrize("epochs", ["1", "2"])
+def test_a_run_with_nothing_left_to_train(epochs: str, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The run is two epochs long."""
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()}
+    assert main(["fit", "--resume", str(run), "--trainer.max_epochs", epochs]) == 1
+    assert f"last.ckpt has trained 2 epochs, and trainer.max_epochs is {epochs}: choose more than 2" in last_line(capsys)
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_a_schedule_of_one_cycle_is_not_extended(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = str(tmp_path / "run")
+    assert main(["fit", "-c", "mlp_digits", *SHORT, "--model.optim.schedule", "one_cycle", "--run_dir", run]) == 0
+    assert "train on" not in capsys.readouterr().out
+    assert main(["fit", "--resume", run, "--trainer.max_epochs", "2"]) == 1
+    assert "the one_cycle schedule was planned for the length that the run started with" in last_line(capsys)
+
+
+def test_an_old_configuration_can_be_used_and_resumed(run: Path, tmp_path: Path) -> None:
+    """Its class paths are those of files that have moved since."""
+    old = tmp_path / "run"
+    shutil.copytree(run, old)
+    settings = yaml.safe_load((run / "config.yaml").read_text())
+    settings["model"]["class_path"] = "zoo.mlp.old_mlp.MLPClassifier"
+    settings["data"]["class_path"] = "datamodules.digits.Digits"
+    (old / "config.yaml").write_text(yaml.safe_dump(settings))
+    assert main(["test", "--ckpt_path", str(old / "checkpoints" / "best.ckpt")]) == 0
+    assert main(["fit", "--resume", str(old), "--trainer.max_epochs", "3"]) == 0
+    assert yaml.safe_load((old / "config.yaml").read_text())["model"]["class_path"] == "zoo.MLPClassifier"
+
+
+def test_files_that_are_no_checkpoints_of_a_step_are_passed_over(run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    (copy / "checkpoints" / "step=abc.ckpt").touch()
+    assert main(["fit", "--resume", str(copy), "--trainer.max_epochs", "3"]) == 0
+    assert json.loads((copy / "run.json").read_text())["epochs"] == 3
+
+
+def test_a_damaged_run_is_named(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    (copy / "run.json").write_text("{")
+    assert main(["fit", "--resume", str(copy), "--trainer.max_epochs", "3"]) == 1
+    assert "run.json is damaged" in last_line(capsys)
+
+
+def test_a_game_of_gans_names_what_it_does_not_take(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fit = ["fit", "-c", "gan_ring", "--trainer.max_epochs", "1", "--run_dir", str(tmp_path / "run")]
+    assert main([*fit, "--trainer.accumulate_grad_batches", "2"]) == 1
+    assert "Automatic gradient accumulation is not supported for manual optimization" in last_line(capsys)
+    assert not (tmp_path / "run").exists()
+
+
+def test_only_the_first_of_several_processes_says_what_is_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert main(["fit", "-c", "mlp_digits", "--data.batch_size", "0", "--run_dir", str(tmp_path / "run")]) == 1
+    assert "zoo: " not in capsys.readouterr().err
+
+
+def test_two_processes_say_it_once(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "zoo", "fit", "-c", "mlp_digits", "-c", "trainer/ddp", *SHORT]
+    command += ["--trainer.accelerator", "cpu", "--trainer.limit_train_batches", "0.001", "--run_dir", "run"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 1
+    assert len([line for line in done.stderr.splitlines() if line.startswith("zoo: ")]) == 1
+    assert "Traceback" not in done.stderr
+    with contextlib.suppress(FileNotFoundError):
+        assert not list((tmp_path / "run").iterdir())

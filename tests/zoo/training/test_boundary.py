@@ -1,0 +1,55 @@
+"""A library's error about a setting becomes one line; a bug keeps its own text and its traceback."""
+
+import pytest
+from lightning import Trainer
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+
+from zoo.errors import ZooError
+from zoo.training.boundary import running, trainer_settings
+
+
+def trainer(precision: str = "32-true") -> Trainer:
+    return Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, precision=precision)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (MisconfigurationException("clip and\n  accumulate"), "do not fit the model or the data: clip and accumulate"),
+        (ValueError("Tried to step 42 times. The total number of steps is 41"), "planned for 41 steps"),
+        (
+            RuntimeError('Error(s) in loading state_dict for MLP:\n\tMissing key(s) in state_dict: "a.b". '),
+            'does not fit MLP: Missing key.s. in state_dict: "a.b"',
+        ),
+    ],
+)
+def test_what_is_about_settings_is_translated(error: Exception, message: str) -> None:
+    with pytest.raises(ZooError, match=message) as raised, running(trainer()):
+        raise error
+    assert raised.value.__cause__ is error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("zip() argument 2 is longer than argument 1"),
+        RuntimeError("mat1 and mat2 must have the same dtype, but got Float and Double"),  # in 32-true that is a bug
+        ZeroDivisionError("division by zero"),
+        ZooError("written for a user"),
+    ],
+)
+def test_anything_else_passes_through(error: Exception) -> None:
+    with pytest.raises(type(error)) as raised, running(trainer()):
+        raise error
+    assert raised.value is error
+
+
+def test_weights_that_are_cast_alone_are_about_the_precision() -> None:
+    with pytest.raises(ZooError, match="precision 64-true casts the weights"), running(trainer("64-true")):
+        raise RuntimeError("mat1 and mat2 must have the same dtype, but got Float and Double")
+
+
+@pytest.mark.parametrize("settings", [{"accelerator": "tpux"}, {"max_epochs": -5}, {"num_nodes": 0}, {"strategy": "tp"}])
+def test_a_trainer_that_cannot_be_built(settings: dict[str, object]) -> None:
+    with pytest.raises(ZooError, match="the trainer's settings do not fit this machine, or each other: "), trainer_settings():
+        Trainer(**{"logger": False, **settings})  # type: ignore[arg-type]

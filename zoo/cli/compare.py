@@ -1,0 +1,94 @@
+"""A configuration compared with the checkpoint that it is to be used with."""
+
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import Namespace
+from lightning import LightningDataModule
+
+from datamodules.core.base import DataModule
+from zoo.errors import ZooError
+from zoo.public import public_name
+
+
+def check_against_checkpoint(model_class: type, arguments: Namespace, checkpoint: dict[str, Any], path: Path | str) -> None:
+    """Refuse a configuration that asks for another model than the checkpoint holds.
+
+    Lightning would load the weights into it, or use the checkpoint's values without a word
+    (https://github.com/Lightning-AI/pytorch-lightning/issues/21455).
+
+    Raises:
+        ZooError: naming the class, or every argument that differs.
+    """
+    wanted = public_name(model_class)
+    held = checkpoint.get("class_path", wanted)
+    if held != wanted:
+        raise ZooError(
+            f"{path} holds a {held}, but the configuration asks for a {wanted}: use the config.yaml of the checkpoint's run"
+        )
+    given = arguments.as_dict()
+    differing = [
+        f"{name} is {_plain(given[name])}, was {_plain(value)}"
+        for name, value in checkpoint.get("hyper_parameters", {}).items()
+        if name in given and _plain(given[name]) != _plain(value)
+    ]
+    if differing:
+        raise ZooError(
+            f"the model differs from {path}: {'; '.join(differing)}. Use the config.yaml of the checkpoint's run, or train anew"
+        )
+
+
+def check_classes(data: LightningDataModule, checkpoint: dict[str, Any], path: Path | str) -> None:
+    """Refuse data whose classes differ from those of the checkpoint's model, also in their order.
+
+    Raises:
+        ZooError: naming the first class that differs.
+    """
+    known, found = checkpoint.get("data", {}).get("class_names", []), []
+    if isinstance(data, DataModule):  # other datamodules need not name their classes
+        found = list(data.class_names)
+    if known and found and known != found:
+        number = next((i for i, (a, b) in enumerate(zip(known, found, strict=False)) if a != b), min(len(known), len(found)))
+        was, now = (names[number] if number < len(names) else "missing" for names in (known, found))
+        raise ZooError(
+            f"{path} knows {len(known)} classes, {type(data).__name__} has {len(found)}: class {number} is {now}, was {was}. "
+            "Use the data it was trained on, or train anew"
+        )
+
+
+def check_can_continue(
+    checkpoint: dict[str, Any], path: Path, trainer: Namespace, before: dict[str, Any], finished: bool
+) -> None:
+    """Refuse to resume a run that has nothing left to train, or whose schedule cannot be extended.
+
+    Args:
+        checkpoint: the checkpoint to resume from.
+        path: its file, for the message.
+        trainer: the trainer's settings now.
+        before: the trainer's settings that the run started with.
+        finished: whether the run was tested at its end: one that was not still can be.
+
+    Raises:
+        ZooError: saying how to go on.
+    """
+    loop, end = checkpoint["loops"]["fit_loop"], trainer.max_epochs
+    in_epoch = not loop["epoch_loop.batch_progress"]["is_last_batch"]
+    done = loop["epoch_progress"]["current"]["started"] - in_epoch
+    if end is not None and end >= 0 and (end < done or (end == done and finished)):
+        raise ZooError(f"{path} has trained {done} epochs, and trainer.max_epochs is {end}: choose more than {done}")
+    schedule = (checkpoint.get("hyper_parameters", {}).get("optim") or {}).get("schedule")
+    if schedule == "one_cycle" and any(
+        trainer[name] != before.get(name, trainer[name]) for name in ("max_epochs", "max_steps")
+    ):
+        raise ZooError(
+            "the one_cycle schedule was planned for the length that the run started with, and cannot be extended: "
+            "leave trainer.max_epochs and trainer.max_steps as they were, or start a new run"
+        )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Namespace):
+        value = value.as_dict()
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, tuple | list) else value
