@@ -174,10 +174,13 @@ def test_recipes_name_public_classes() -> None:
 def lines_of(path: str, name: str = "") -> int:
     """Lines of a file, or of a class or a method (`Class.method`) in it."""
     text = (ROOT / path).read_text(encoding="utf-8")
+    if not name:
+        return len(text.splitlines())
     node: ast.AST = ast.parse(text)
-    for part in filter(None, name.split(".")):
-        node = next(child for child in ast.iter_child_nodes(node) if getattr(child, "name", None) == part)
-    return len(text.splitlines()) if not name else node.end_lineno - node.lineno + 1  # type: ignore[attr-defined]
+    for part in name.split("."):
+        kinds = ast.ClassDef | ast.FunctionDef
+        node = next(child for child in ast.iter_child_nodes(node) if isinstance(child, kinds) and child.name == part)
+    return node.end_lineno - node.lineno + 1  # type: ignore[attr-defined]  # definitions have both
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from zoo.cli.names import WEIGHTS, find_recipe, recipe_paths
 from zoo.cli.results import current_results, summarise
 from zoo.errors import ZooError
 from zoo.nn.receptive_field import receptive_fields
+from zoo.tasks.adversarial.base import Adversarial
 from zoo.training.checkpoint import read_checkpoint
 from zoo.training.counting import count_parameters
 from zoo.training.files import write_text
@@ -103,8 +104,8 @@ def _entry(card: Path, front: dict[str, Any], name: str, arguments: dict[str, An
         raise ZooError(f"{card}: cannot import {front['class_path']} ({error}): is it in HOMES of zoo/__init__.py?") from error
     except (TypeError, ValueError) as error:
         raise ZooError(f"{card}: cannot build {front['class_path']} with its counted_at ({error})") from error
-    # of two players the one that looks, if it looks by layers in a row
-    net = getattr(model.discriminator, "features", None) if hasattr(model, "discriminator") else model.net
+    # of the two networks of a GAN the discriminator, if its features are layers in a row
+    net = dict(model.discriminator.named_children()).get("features") if isinstance(model, Adversarial) else model.net
     return Entry(
         name=name,
         class_path=front["class_path"],
