@@ -1,4 +1,4 @@
-"""The one place where other libraries' output is kept back, each with its reason."""
+"""The one place where other libraries' messages are silenced, each with its reason."""
 
 import logging
 import warnings
@@ -38,5 +38,8 @@ def keep_quiet() -> None:
     warnings.filterwarnings("ignore", message=r"Detected call of `lr_scheduler.step\(\)` before `optimizer.step\(\)`")
     # a run resumed at an epoch's end has no scores before its next validation: lightning/pytorch/callbacks/model_checkpoint.py
     warnings.filterwarnings("ignore", message=r"`ModelCheckpoint\(monitor=.*could not find the monitored key")
+    # a checkpoint of an earlier version names reports that a run of its model no longer has, and that keep nothing in it:
+    # lightning/pytorch/trainer/call.py
+    warnings.filterwarnings("ignore", message="Be aware that when using `ckpt_path`, callbacks used to create the checkpoint")
     # the zoo's loaders have no SequentialSampler to recognise, but do not shuffle while overfitting: datamodules/core/base.py
     warnings.filterwarnings("ignore", message="You requested to overfit but enabled .* dataloader shuffling")
