@@ -17,6 +17,7 @@ from zoo.cli.names import nearest
 from zoo.cli.signatures import class_settings, trainer_settings, typed_fields
 from zoo.errors import UsageError
 from zoo.public import current_name
+from zoo.training.aliases import migrate_settings
 
 COMMAND_SETTINGS = ("resume", "run_dir")  # arguments of the command itself, which a typo may have meant
 _SETTINGS = ("seed_everything", "trainer", "model", "data", "checkpoint_every_n_steps", "wandb")
@@ -84,7 +85,7 @@ def read_settings(path: Path) -> dict[str, Any]:
         raise UsageError(
             f"{path} is no configuration: expected settings by name (see zoo show mlp_digits), got {type(settings).__name__}"
         )
-    return _with_current_names(settings)
+    return migrate_settings(_with_current_names(settings), str(path))
 
 
 def check_names(configurations: list[tuple[Path, dict[str, Any]]], overrides: list[str]) -> None:
