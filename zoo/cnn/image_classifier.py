@@ -10,6 +10,7 @@ from zoo.pretrained.backbone import Stem, build_backbone, pretrained_statistics
 from zoo.tasks.classification.base import Classifier
 from zoo.training.initial_weights import load_weights
 from zoo.training.optim import Optim
+from zoo.training.reporting import facts
 from zoo.training.system import Batch, Outputs, require
 
 AUXILIARY_WEIGHT = 0.3  # weight of each auxiliary head's loss (Szegedy et al., 2015, arXiv:1409.4842, section 5)
@@ -61,13 +62,14 @@ class ImageClassifier(Classifier):
 
     def on_fit_start(self) -> None:
         super().on_fit_start()
-        data = getattr(self.trainer, "datamodule", None)
         if not self.hparams["pretrained"]:
             return
-        backbone = self.hparams["backbone"]
-        for name, wanted in zip(("mean", "std"), pretrained_statistics(backbone), strict=True):
-            given = getattr(data, name, wanted)
-            if len(given) == len(wanted) and any(abs(a - b) > 0.01 for a, b in zip(given, wanted, strict=True)):
+        backbone, data = self.hparams["backbone"], facts(self.trainer)
+        mean, std = pretrained_statistics(backbone)
+        for name, given, wanted in (("mean", data.mean, mean), ("std", data.std, std)):
+            if given is None or len(given) != len(wanted):
+                continue
+            if any(abs(a - b) > 0.01 for a, b in zip(given, wanted, strict=True)):
                 raise ZooError(
                     f"the pretrained weights of {backbone} expect data.{name} {list(wanted)}, got {list(given)}: "
                     f"add --data.{name} '{list(wanted)}'"

@@ -17,6 +17,7 @@ from zoo.nn.recurrent import Recurrent
 from zoo.tasks.regression.base import Regressor
 from zoo.tasks.regression.forecasts import Forecasts
 from zoo.training.optim import Optim
+from zoo.training.reporting import facts
 from zoo.training.system import Outputs, require
 
 Strategy = Literal["direct", "recursive"]
@@ -187,11 +188,11 @@ class RNNForecaster(Regressor):
 
     def on_fit_start(self) -> None:
         super().on_fit_start()
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
-        if (naive_mae := getattr(data, "naive_mae", None)) is not None:
-            self.naive_mae.copy_(naive_mae)
-        for name in ("mean", "std"):
-            of_inputs, of_targets = getattr(data, name, None), getattr(self, f"target_{name}").unflatten(0, (self.horizon, -1))
+        data = facts(self.trainer)
+        if data.naive_mae is not None:
+            self.naive_mae.copy_(data.naive_mae)
+        for name, of_inputs, targets in (("mean", data.mean, self.target_mean), ("std", data.std, self.target_std)):
+            of_targets = targets.view(self.horizon, -1)
             if of_inputs is not None and not torch.allclose(of_targets, of_targets.new_tensor(of_inputs)):
                 raise ZooError(
                     f"inputs are normalised by the {name} {list(of_inputs)}, targets by {of_targets.tolist()}: "

@@ -26,6 +26,10 @@ class Facts:
     A position is a sample's place in the data set.
     """
 
+    input_shape: Sequence[int] | None = None  # of one sample
+    num_classes: int | None = None
+    num_targets: int | None = None
+    vocab_size: int | None = None
     class_names: Sequence[str] = ()
     texts: Sequence[str] = ()  # by position
     files: Files | None = None  # by position
@@ -41,6 +45,7 @@ class Facts:
     std: Sequence[float] | None = None
     target_mean: Tensor | None = None  # (T,)
     target_std: Tensor | None = None
+    naive_mae: Tensor | None = None  # (T,), error of a forecast that repeats the last value
     splits: Mapping[str, Any] | None = None  # by "train", "val" and "test": what has the `rows` of each, positions (n,)
     loader: Callable[[str], Any] | None = None  # the batches of "train", "val" or "test" before the transform
     transform: Any = None  # (batch, epoch, train) to a batch
@@ -52,8 +57,6 @@ def facts_of(data: object) -> Facts:
     No other place guesses which attributes a datamodule has.
     """
     facts: dict[str, Any] = {field.name: getattr(data, field.name, field.default) for field in fields(Facts)}
-    if facts["binarize"] is None:  # a property of the transform
-        facts["binarize"] = getattr(facts["transform"], "binarize", None)
     return Facts(**facts)
 
 

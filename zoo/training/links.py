@@ -1,4 +1,4 @@
-"""From data to model: what the data determines is filled in, a contradiction is refused."""
+"""From data to model: arguments that the data determines are filled in, and contradictions are refused."""
 
 import importlib
 import inspect
@@ -7,29 +7,30 @@ from typing import Any
 
 from zoo.errors import ZooError
 from zoo.public import current_name
+from zoo.training.facts import facts_of
 
 FACTS = ("input_shape", "num_classes", "num_targets", "vocab_size")
 
 
 def import_class(path: str) -> type:
-    """The class at a dotted path; paths that earlier versions stored are understood."""
+    """Import the class at a dotted path; paths that earlier versions stored are understood."""
     module, _, name = current_name(path).rpartition(".")
     return getattr(importlib.import_module(module), name)
 
 
 def resolve_links(model_class: type, model_args: Mapping[str, Any], data: object) -> dict[str, Any]:
-    """The constructor arguments of `model_class` that `data` determines and the user left open.
+    """Return the constructor arguments of `model_class` that `data` determines and the user left open.
 
-    Plain `link_arguments` replaces what was given by hand in silence, and leaves it out of the saved configuration.
+    jsonargparse's `link_arguments` would silently replace a value given by hand, and leave it out of the saved configuration.
 
     Raises:
         ZooError: if the user gave a value that contradicts the data.
     """
-    resolved = {}
+    resolved, facts = {}, vars(facts_of(data))
     for name in FACTS:
         if name not in inspect.signature(model_class).parameters:
             continue
-        fact, given = getattr(data, name, None), model_args.get(name)
+        fact, given = facts[name], model_args.get(name)
         if fact is None:
             continue
         if given is None:
