@@ -16,6 +16,7 @@ import yaml
 from PIL import Image
 
 from datamodules.core.batch import Batch
+from zoo.cli.configuration import Configuration
 from zoo.cli.main import main
 from zoo.cli.names import ROOT, overlay_paths, recipe_paths
 from zoo.cli.reproduce import wants_gpu
@@ -28,6 +29,15 @@ NEEDS_GPU = {"trainer/fp16"}
 # These run in tests/zoo/training/test_parallel.py. Here every recipe is built with them.
 TWO_PROCESSES = {"trainer/ddp", "trainer/fsdp"}
 IN_PROCESS = [name for name in overlay_paths() if name not in NEEDS_GPU | TWO_PROCESSES]
+ONE_OF_EACH = (  # a recipe for each way of training: trainer settings meet nothing new in other models or data
+    *("mlp_digits", "mlp_diabetes", "lstm_python_manual", "char_lstm_python_manual"),
+    *("vae_digits", "gan_ring", "cyclegan_mnist_usps"),
+)
+CHAINS = [  # overlays that go together
+    ("trainer/bf16", "trainer/ddp", "debug/profile"),
+    ("trainer/fp16", "trainer/fsdp", "debug/overfit"),
+    ("trainer/fp32", "debug/fast_dev_run"),
+]
 EMBEDDED = {
     *("datamodules.Adding", "datamodules.CharText", "datamodules.DigitRows", "datamodules.Digits"),
     *("datamodules.GaussianMixture", "datamodules.PythonManual", "datamodules.Tabular"),
@@ -40,13 +50,6 @@ TINY = {  # data sets that the mirror lacks, made up in the hub's layout: reposi
 
 def settings(recipe: str) -> dict[str, dict[str, Any]]:
     return yaml.safe_load(RECIPES[recipe].read_text())
-
-
-def first_of_each_system() -> list[str]:
-    """Return one recipe of every system: an overlay changes only the trainer, so other data would test nothing new."""
-    # The dict keeps the last recipe of each system. With these first, it needs no mirror if any recipe needs none.
-    mirror_first = sorted(SMALL, key=needs_mirror, reverse=True)
-    return list({settings(recipe)["model"]["class_path"]: recipe for recipe in mirror_first}.values())
 
 
 def needs_mirror(recipe: str) -> bool:
@@ -101,7 +104,7 @@ def test_has_a_header_and_pins_its_precision(recipe: str) -> None:
 @pytest.mark.filterwarnings("ignore:warm-up of")  # it is longer than two batches
 @pytest.mark.parametrize(
     ("recipe", "overlay"),
-    [*((recipe, None) for recipe in SMALL), *product(first_of_each_system(), IN_PROCESS)],
+    [*((recipe, None) for recipe in SMALL), *product(ONE_OF_EACH, IN_PROCESS)],
     ids=str,
 )
 def test_runs(recipe: str, overlay: str | None, tmp_path: Path, data_of: Callable[[str], None]) -> None:
@@ -144,27 +147,25 @@ def named(setting: Any) -> Any:
     return setting["class_path"] if isinstance(setting, dict) else setting
 
 
-@pytest.mark.parametrize("overlay", sorted(NEEDS_GPU | TWO_PROCESSES))
+@pytest.mark.parametrize("overlays", CHAINS, ids=" ".join)
 @pytest.mark.parametrize("recipe", SMALL)
-def test_composes(recipe: str, overlay: str, request: pytest.FixtureRequest) -> None:
-    """Overlays that cannot run in this process are parsed and built, and keep the recipe's own settings."""
-    if built_from_mirror(recipe):
-        request.getfixturevalue("mirror")
-    from zoo.cli.configuration import Configuration
+def test_composes(recipe: str, overlays: tuple[str, ...]) -> None:
+    """Every overlay is accepted after every recipe, arrives, and leaves the recipe's other settings as they are."""
+    composed = Configuration([RECIPES[recipe], *(overlay_paths()[overlay] for overlay in overlays)]).plain()["trainer"]
+    wanted = settings(recipe)["trainer"]
+    for overlay in overlays:
+        wanted |= yaml.safe_load(overlay_paths()[overlay].read_text())["trainer"]
+    for name, value in wanted.items():
+        assert named(composed[name]) == named(value)
 
-    configuration = Configuration([RECIPES[recipe], overlay_paths()[overlay]])
-    configuration.build_data()
-    configuration.build_model()
-    own, added = settings(recipe)["trainer"], yaml.safe_load(overlay_paths()[overlay].read_text())["trainer"]
-    for name, value in {**own, **added}.items():
-        assert named(configuration.plain()["trainer"][name]) == named(value)
+
+def test_every_overlay_is_composed_with_every_recipe() -> None:
+    assert {overlay for chain in CHAINS for overlay in chain} == set(overlay_paths())
 
 
 @pytest.mark.parametrize("recipe", LARGE)
 def test_of_a_gpu_is_built_in_full(recipe: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """Its discriminator and generator compute losses and gradients on made-up images."""
-    from zoo.cli.configuration import Configuration
-
     if recipe == "cyclegan_horse2zebra":
         for name in ("trainA", "trainB", "testA", "testB"):
             (tmp_path / name).mkdir()
