@@ -67,10 +67,14 @@ class _Dumper(yaml.SafeDumper):
 _Dumper.add_representer(str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"'))
 
 
-def read_settings(path: Path) -> dict[str, Any]:
+def read_settings(path: Path, note: bool = False) -> dict[str, Any]:
     """Read a YAML configuration; class paths that earlier versions stored become the current ones.
 
     Every configuration is read here: recipes, overlays, a user's files and a run's config.yaml.
+
+    Args:
+        path: the file.
+        note: print a note if the file has settings of an earlier version.
 
     Raises:
         UsageError: if the file is not YAML, sets a key twice, or does not set anything by name.
@@ -85,7 +89,7 @@ def read_settings(path: Path) -> dict[str, Any]:
         raise UsageError(
             f"{path} is no configuration: expected settings by name (see zoo show mlp_digits), got {type(settings).__name__}"
         )
-    return migrate_settings(_with_current_names(settings), str(path))
+    return migrate_settings(_with_current_names(settings), str(path) if note else None)
 
 
 def check_names(configurations: list[tuple[Path, dict[str, Any]]], overrides: list[str]) -> None:

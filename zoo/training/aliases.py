@@ -71,8 +71,12 @@ def migrate_game(class_path: str, arguments: dict[str, Any], strict: bool = True
     return migrated
 
 
-def migrate_settings(settings: dict[str, Any], source: str) -> dict[str, Any]:
-    """Migrate the model of a configuration, and print a note if it was written for an earlier version.
+def migrate_settings(settings: dict[str, Any], source: str | None) -> dict[str, Any]:
+    """Migrate the model of a configuration that was written for an earlier version.
+
+    Args:
+        settings: what the configuration sets.
+        source: its file, for a printed note; None prints nothing.
 
     Raises:
         ZooError: naming a setting that the model no longer has.
@@ -81,7 +85,7 @@ def migrate_settings(settings: dict[str, Any], source: str) -> dict[str, Any]:
     if not isinstance(model, dict) or "game" not in (model.get("init_args") or {}):
         return settings
     migrated = migrate_game(str(model.get("class_path", "")), model["init_args"])
-    if "game" not in migrated:
+    if "game" not in migrated and source is not None:
         instead = ", ".join(f"{key}: {value}" for key, value in migrated.items() if key not in model["init_args"])
         print(f"{source}: model.game is deprecated, write its settings as arguments of the model: {instead}", file=sys.stderr)
     return {**settings, "model": {**model, "init_args": migrated}}

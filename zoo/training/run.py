@@ -143,10 +143,12 @@ class Run:
         lines += [("training took", f"{seconds:.0f} s"), ("run directory", shown)]
         lines += [(name, path) for name, path in self._contents()]
         one_cycle = any(isinstance(config.scheduler, OneCycleLR) for config in trainer.lr_scheduler_configs)
-        # a script's run has no config.yaml; 0 epochs are no training; a schedule of one cycle cannot be extended
-        if (self.folder / "config.yaml").exists() and trainer.max_epochs != 0 and not one_cycle:
-            more = "" if trainer.max_epochs is None else f" --trainer.max_epochs {2 * trainer.max_epochs}"
-            lines.append(("train on", f"zoo fit --resume {shlex.quote(shown)}{more}"))
+        limits = {"max_steps": trainer.max_steps, "max_epochs": trainer.max_epochs or -1}
+        reached = next((name for name, limit in limits.items() if limit > 0), None)
+        # A script's run has no config.yaml, and a one-cycle schedule cannot be extended.
+        if (self.folder / "config.yaml").exists() and reached and trainer.max_epochs != 0 and not one_cycle:
+            more = f"--trainer.{reached} {2 * limits[reached]}"
+            lines.append(("train on", f"zoo fit --resume {shlex.quote(shown)} {more}"))
         if tested.exists():
             lines.append(("export", f"zoo export {shlex.quote(_relative(tested))} --format pt2"))
         lines += [("W&B", line) for logger in wandb_loggers(trainer) for line in describe_wandb(logger)]
