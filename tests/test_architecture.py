@@ -10,12 +10,20 @@ from pathlib import Path
 import pytest
 import yaml
 
+import zoo
+
 ROOT = Path(__file__).parents[1]
 FAMILIES = ("mlp", "cnn", "rnn", "autoencoders", "gans")
 # from the top floor to the ground: a file imports its own floor and those below it
 FLOORS = ["cli", FAMILIES, "tasks", "pretrained", "training", "metrics", "nn"]
-GROUND = {"zoo.errors", "zoo.public"}  # imported by every floor; `zoo.errors` by the datamodules as well
-FACADES = {"zoo", "zoo.reports", "zoo.strategies", "datamodules"}  # public names, imported when they are first asked for
+GROUND = {"zoo.errors", "zoo.public", "zoo.aliases"}  # imported by every floor; `zoo.errors` by the datamodules as well
+FACADES = {
+    "zoo",
+    "zoo.reports",
+    "zoo.strategies",
+    "zoo.pretrained",
+    "datamodules",
+}  # public names, imported when they are first asked for
 WHOLE = {"test_catalog.py", "test_reports.py", "test_resume.py", "test_wandb.py"}  # tests of every model, or of whole runs
 PURE = {*sys.stdlib_module_names, "zoo"} - {"os", "pathlib", "io", "urllib", "subprocess", "shutil", "tempfile"}
 
@@ -170,6 +178,22 @@ def test_recipes_name_public_classes() -> None:
             if name.rpartition(".")[0] not in FACADES:
                 private.append(f"{path.name}: {name}")
     assert not private
+
+
+def test_two_levels_of_ours_at_most() -> None:
+    """A model derives from its task's base, which derives from `System`."""
+    deep = []
+    for name in zoo.HOMES:
+        chain = [kind.__name__ for kind in longest_chain(getattr(zoo, name))]
+        if len(chain) > 3:
+            deep.append(" -> ".join(chain))
+    assert not deep
+
+
+def longest_chain(kind: type) -> list[type]:
+    """The longest line of ancestors of ours, from a class up to `System`."""
+    parents = [parent for parent in kind.__bases__ if parent.__module__.startswith("zoo.")]
+    return [kind, *max((longest_chain(parent) for parent in parents), key=len, default=[])]
 
 
 def lines_of(path: str, name: str = "") -> int:

@@ -1,11 +1,12 @@
 """Public names: what recipes, checkpoints and exports call a class, wherever its file lies.
 
-A system is `zoo.NAME`, a report `zoo.reports.NAME`, a strategy `zoo.strategies.NAME`. Nothing that is stored names a file of
+A system is `zoo.NAME`, a report `zoo.reports.NAME`, a strategy `zoo.strategies.NAME`, a callback that loads weights
+`zoo.pretrained.NAME`. Nothing that is stored names a file of
 ours, so files can move without breaking a checkpoint, a recipe or a score.
 """
 
 import zoo
-from zoo import reports, strategies
+from zoo import pretrained, reports, strategies
 
 
 def public_name(kind: type) -> str:
@@ -20,7 +21,7 @@ def current_name(path: str) -> str:
     """
     name = path.rpartition(".")[2]
     if path.startswith("zoo."):
-        for package in (zoo, reports, strategies):
+        for package in (zoo, reports, strategies, pretrained):
             if name in package.HOMES:
                 return f"{package.__name__}.{name}"
     return path

@@ -17,7 +17,7 @@ _DAMAGED = (OSError, EOFError, ValueError, OverflowError, RuntimeError, zlib.err
 
 @contextmanager
 def reading(path: Path | str, kind: str, way_out: str = "check the file, or create it again") -> Iterator[None]:
-    """Translate errors that a library raises while it reads `path` as `kind`.
+    """Translate errors that a library raises while it reads `path` as `kind`; only that call stands in the block.
 
     Raises:
         ZooError: naming the file, the reason and `way_out`.

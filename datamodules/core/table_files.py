@@ -76,9 +76,9 @@ def csv_schema(path: Path, delimiter: str = ",") -> pa.Schema:
     Raises:
         ZooError: if the file cannot be read or is not UTF-8.
     """
-    content = _csv_content(path, delimiter)
+    content, options = _csv_content(path, delimiter), _parse_options(delimiter)
     with reading(path, _csv_kind(delimiter)):
-        return pa.csv.open_csv(content, parse_options=_parse_options(delimiter)).schema
+        return pa.csv.open_csv(content, parse_options=options).schema
 
 
 def read_csv(path: Path, delimiter: str = ",", columns: Sequence[str] | None = None) -> pa.Table:
@@ -87,13 +87,10 @@ def read_csv(path: Path, delimiter: str = ",", columns: Sequence[str] | None = N
     Raises:
         ZooError: if the file cannot be read or is not UTF-8.
     """
-    content = _csv_content(path, delimiter)
+    content, options = _csv_content(path, delimiter), _parse_options(delimiter)
+    convert = pa.csv.ConvertOptions(include_columns=columns)
     with reading(path, _csv_kind(delimiter)):
-        return pa.csv.read_csv(
-            content,
-            parse_options=_parse_options(delimiter),
-            convert_options=pa.csv.ConvertOptions(include_columns=columns),
-        )
+        return pa.csv.read_csv(content, parse_options=options, convert_options=convert)
 
 
 def column(table: pa.Table, name: str, path: Path) -> pa.ChunkedArray:

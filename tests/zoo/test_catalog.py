@@ -25,8 +25,7 @@ from datamodules.text.char_text import StreamBatch
 from zoo.cli.catalog import Entry, entries
 from zoo.cli.export import Format, export
 from zoo.tasks.abilities import Generates
-from zoo.tasks.adversarial.base import Adversarial
-from zoo.tasks.adversarial.rhythm import Step
+from zoo.tasks.adversarial.base import Adversarial, Step
 from zoo.tasks.translation.base import Translator
 from zoo.training.checkpoint import AtomicCheckpointIO, load_system
 from zoo.training.counting import count_parameters

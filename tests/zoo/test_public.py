@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import zoo
-from zoo import reports, strategies
+from zoo import pretrained, reports, strategies
 from zoo.cli.main import main
 from zoo.public import current_name, public_name
 from zoo.training.checkpoint import load_system, read_checkpoint
@@ -24,6 +24,7 @@ FIXTURES = Path(__file__).parents[1] / "fixtures"  # written by commit 927bc60, 
         "zoo.gans.minibatch_discrimination.MinibatchGAN": "zoo.MinibatchGAN",
         "zoo.callbacks.sample_scores.PointModes": "zoo.reports.PointModes",
         "zoo.training.parallel.FSDP2": "zoo.strategies.FSDP2",
+        "zoo.callbacks.vectors.PretrainedVectors": "zoo.pretrained.PretrainedVectors",
         "zoo.RNNClassifier": "zoo.RNNClassifier",
         "datamodules.Digits": "datamodules.Digits",
         "mine.RNNClassifier": "mine.RNNClassifier",
@@ -35,10 +36,10 @@ def test_the_current_name_for_a_stored_path(stored: str, public: str) -> None:
 
 
 def test_class_names_identify_a_class() -> None:
-    assert max(Counter([*zoo.HOMES, *reports.HOMES, *strategies.HOMES]).values()) == 1
+    assert max(Counter([*zoo.HOMES, *reports.HOMES, *strategies.HOMES, *pretrained.HOMES]).values()) == 1
 
 
-@pytest.mark.parametrize("package", [zoo, reports, strategies])
+@pytest.mark.parametrize("package", [zoo, reports, strategies, pretrained])
 def test_a_class_is_stored_under_the_name_that_imports_it(package: Any) -> None:
     for name in package.HOMES:
         assert public_name(getattr(package, name)) == f"{package.__name__}.{name}"

@@ -21,7 +21,6 @@ from zoo.nn.activations import Activation
 from zoo.nn.checks import check_labels, check_shape
 from zoo.nn.codecs import ACTIVATION, ARCHITECTURE, LATENT_DIM, WIDTHS, Architecture, decoder, trunk
 from zoo.nn.likelihoods import Likelihood, bits_per_dim, check_likelihood, mean_image, negative_log_likelihood
-from zoo.tasks.abilities import BoundsLikelihood, Generates
 from zoo.tasks.reconstruction.base import Reconstructor
 from zoo.training.optim import Optim
 from zoo.training.system import Batch, Outputs, require
@@ -131,7 +130,7 @@ class VAENet(nn.Module):
         return torch.cat([x, F.one_hot(y, self.num_classes).to(x.dtype)], dim=1)
 
 
-class VAE(Reconstructor, Generates, BoundsLikelihood):
+class VAE(Reconstructor):
     """VAE trained with the evidence lower bound (ELBO).
 
     Logs in nats per image: `nll` of the reconstruction from one sample, `kl`, and their sum `negative_elbo`, without beta and
@@ -216,7 +215,7 @@ class VAE(Reconstructor, Generates, BoundsLikelihood):
         mse = (self.net.decode(posterior.mu, *y) - x).square().flatten(1).mean(1)
         return {"mse": mse, "kl": kl, "negative_elbo": self.net.nll(posterior.sample(), x, *y) + kl}
 
-    def sample(self, num: int, y: Tensor | None = None) -> Tensor:  # type: ignore[override]  # the class is the only condition
+    def sample(self, num: int, y: Tensor | None = None) -> Tensor:
         """Decode samples z ~ N(0, I): (num, C, H, W) in [0, 1].
 
         A conditional VAE uses the classes y (num,). Without y it takes all classes in turn.

@@ -1,6 +1,7 @@
 """The front of the `zoo` command: it parses, runs one command, and prints what went wrong by the error's class."""
 
 import argparse
+import errno
 import io
 import os
 import re
@@ -11,6 +12,9 @@ from typing import Any, NoReturn
 from zoo.cli.commands import COMMANDS
 from zoo.cli.names import nearest
 from zoo.errors import NonFiniteError, UsageError, ZooError
+
+# what the system refuses wherever a user's file is written or read: permissions, and space
+_NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -61,7 +65,7 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (ZooError, OSError) as error:
-        if not isinstance(error, ZooError) and error.filename is None:  # the system's own errors name the user's file
+        if not isinstance(error, ZooError) and error.errno not in _NOT_ALLOWED:
             raise
         if "--traceback" in argv:
             traceback.print_exc()

@@ -13,11 +13,11 @@ import yaml
 
 import datamodules
 import zoo
+from zoo.aliases import migrate_settings
 from zoo.cli.names import nearest
 from zoo.cli.signatures import class_settings, trainer_settings, typed_fields
 from zoo.errors import UsageError
 from zoo.public import current_name
-from zoo.training.aliases import migrate_settings
 
 COMMAND_SETTINGS = ("resume", "run_dir")  # arguments of the command itself, which a typo may have meant
 _SETTINGS = ("seed_everything", "trainer", "model", "data", "checkpoint_every_n_steps", "wandb")

@@ -32,7 +32,7 @@ class ConditionalGAN(FromNoise, Adversarial):
         widths: channels from the largest to the smallest feature map, or sizes of the hidden layers.
         norm: normalisation in the discriminator.
         loss: "non_saturating" as in the paper, or for example "hinge", which suits spectral norm.
-        n_critic: see `Adversarial`, as for accumulate, d_lr, ema and clip.
+        n_critic, accumulate, d_lr, ema, clip: as in `Adversarial`.
     """
 
     conditional = True

@@ -19,7 +19,6 @@ from zoo.nn.checks import check_halves
 from zoo.nn.image_buffer import ImageBuffer
 from zoo.nn.image_range import as_images, as_signed
 from zoo.nn.norms import MapNorm
-from zoo.tasks.abilities import TranslatesBack
 from zoo.tasks.adversarial.base import Adversarial
 from zoo.tasks.adversarial.rhythm import ADAM
 from zoo.tasks.translation.base import Translator
@@ -107,7 +106,7 @@ class Judges(nn.Module):
         return self.of_a(a), self.of_b(b)
 
 
-class CycleGAN(Translator, Adversarial, TranslatesBack):
+class CycleGAN(Translator, Adversarial):
     """Two generators that undo each other, against a discriminator in each domain, which also sees earlier translations.
 
     Args:
@@ -120,7 +119,7 @@ class CycleGAN(Translator, Adversarial, TranslatesBack):
             equals their 10.
         identity: weight of the L1 between an image and its translation to its own domain, relative to `cycle`.
         buffer_size: number of earlier translations that each discriminator keeps.
-        n_critic: see `Adversarial`, as for accumulate, d_lr, ema and clip.
+        n_critic, accumulate, d_lr, ema, clip: as in `Adversarial`.
     """
 
     headline = ("test/kept_b", "test/cycle_l1")

@@ -11,15 +11,16 @@ from typing import Any, Literal, get_args
 from torch import Tensor, nn
 
 from zoo.errors import check_choice
+from zoo.gans.shared_fakes import check_redraw, share_fake
 from zoo.nn.activations import GAN_SLOPE
 from zoo.nn.adversarial import d_cross_entropy, d_outputs, g_non_saturating
 from zoo.nn.checks import check_shape, check_sizes
 from zoo.nn.codecs import check_codec, halvings
 from zoo.nn.conditioning import append_class, projection_logits
 from zoo.nn.norms import spectral
-from zoo.tasks.adversarial.base import Adversarial
+from zoo.tasks.adversarial.base import Adversarial, Step
 from zoo.tasks.adversarial.noise import FromNoise
-from zoo.tasks.adversarial.rhythm import ADAM, Step, check_redraw, share_fake
+from zoo.tasks.adversarial.rhythm import ADAM
 from zoo.training.optim import Optim, merge_optim
 from zoo.training.system import Outputs, require
 
@@ -116,7 +117,7 @@ class DCGAN(FromNoise, Adversarial):
         widths: channels from the largest to the smallest feature map.
         redraw: whether the generator's update draws new samples. False reuses those of the last discriminator update, as
             most tutorials do, which saves one pass through the generator.
-        n_critic: see `Adversarial`, as for accumulate, d_lr, ema and clip.
+        n_critic, accumulate, d_lr, ema, clip: as in `Adversarial`.
     """
 
     def __init__(

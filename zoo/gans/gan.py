@@ -92,7 +92,7 @@ class GAN(FromNoise, Adversarial):
     Args:
         widths: sizes of the hidden layers.
         loss: "non_saturating" or "minimax" from the paper, or a later paper's loss, to compare them on the same networks.
-        n_critic: see `Adversarial`, as for accumulate, d_lr, ema and clip.
+        n_critic, accumulate, d_lr, ema, clip: as in `Adversarial`.
     """
 
     def __init__(

@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 from zoo.errors import ZooError
 from zoo.gans.networks import build_networks
+from zoo.gans.shared_fakes import check_redraw, share_fake
 from zoo.nn.adversarial import d_cross_entropy, d_outputs, g_non_saturating
 from zoo.nn.codecs import Architecture
-from zoo.tasks.adversarial.base import Adversarial
+from zoo.tasks.adversarial.base import Adversarial, Step
 from zoo.tasks.adversarial.noise import FromNoise
-from zoo.tasks.adversarial.rhythm import ADAM, Step, check_redraw, share_fake
+from zoo.tasks.adversarial.rhythm import ADAM
 from zoo.training.optim import Optim, merge_optim
 from zoo.training.system import Outputs, require
 
@@ -55,7 +56,7 @@ class MinibatchGAN(FromNoise, Adversarial):
         num_kernels: number of ways in which samples can be similar.
         kernel_dim: numbers that each of them compares.
         redraw: whether the generator's update draws new samples. False reuses those of the last discriminator update.
-        n_critic: see `Adversarial`, as for accumulate, d_lr, ema and clip.
+        n_critic, accumulate, d_lr, ema, clip: as in `Adversarial`.
     """
 
     def __init__(

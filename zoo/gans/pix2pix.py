@@ -140,7 +140,7 @@ class Pix2Pix(Translator, Adversarial):
         dropout: dropout in the U-Net.
         l1: weight of the mean absolute difference from the target, in [-1, 1].
         adversarial: weight of the discriminator's judgement; with 0 the U-Net learns from L1 alone.
-        n_critic: see `Adversarial`, as for accumulate, d_lr, ema and clip.
+        n_critic, accumulate, d_lr, ema, clip: as in `Adversarial`.
     """
 
     headline = "test/l1"

@@ -31,9 +31,8 @@ from zoo.nn.checks import check_halves, check_shape, check_sizes
 from zoo.nn.codecs import check_codec, halvings
 from zoo.nn.equalized import EqualizedConv2d, EqualizedLinear, MinibatchStd, PixelNorm
 from zoo.nn.image_range import as_signed
-from zoo.tasks.adversarial.base import Adversarial
+from zoo.tasks.adversarial.base import Adversarial, Step
 from zoo.tasks.adversarial.noise import FromNoise
-from zoo.tasks.adversarial.rhythm import Step
 from zoo.training.optim import Optim, merge_optim
 from zoo.training.system import Outputs, require
 
@@ -175,12 +174,11 @@ class ProgressiveGAN(FromNoise, Adversarial):
         penalty: "gradient" as in WGAN-GP and the paper, or "r1".
         penalty_weight: its weight.
         penalty_every: iterations from one penalty to the next, which counts for those between (lazy regularisation).
-        n_critic: see `Adversarial`, as for accumulate, d_lr, ema and clip.
+        n_critic, accumulate, d_lr, ema, clip: as in `Adversarial`.
     """
 
     generator: ProgressiveGenerator
     discriminator: ProgressiveDiscriminator
-    second_order = True
 
     def __init__(
         self,
@@ -222,6 +220,7 @@ class ProgressiveGAN(FromNoise, Adversarial):
         self.loss: Loss = loss
         self.penalty: Penalty = penalty
         self.penalty_weight, self.penalty_every = penalty_weight, penalty_every
+        self.second_order = penalty_weight > 0
 
     def real(self, batch: Any) -> Tensor:
         """Real images, blurred like generated ones while a resolution fades in (figure 2)."""

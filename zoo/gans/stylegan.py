@@ -24,9 +24,8 @@ from zoo.nn.checks import check_shape, check_sizes
 from zoo.nn.codecs import check_codec, halvings
 from zoo.nn.equalized import EqualizedConv2d, EqualizedLinear, MinibatchStd, PixelNorm
 from zoo.nn.image_range import as_images
-from zoo.tasks.adversarial.base import Adversarial
+from zoo.tasks.adversarial.base import Adversarial, Step
 from zoo.tasks.adversarial.noise import FromNoise
-from zoo.tasks.adversarial.rhythm import Step
 from zoo.training.optim import Optim, merge_optim
 from zoo.training.system import Outputs, require
 
@@ -231,10 +230,8 @@ class StyleGAN(FromNoise, Adversarial):
             first paper).
         penalty_weight: weight of R1; 0 turns it off.
         penalty_every: iterations from one penalty to the next, which counts for those between (lazy regularisation).
-        n_critic: see `Adversarial`, as for accumulate, d_lr, ema and clip.
+        n_critic, accumulate, d_lr, ema, clip: as in `Adversarial`.
     """
-
-    second_order = True
 
     def __init__(
         self,
@@ -272,6 +269,7 @@ class StyleGAN(FromNoise, Adversarial):
         )
         self.save_hyperparameters(logger=False)
         self.truncation, self.penalty_weight, self.penalty_every = truncation, penalty_weight, penalty_every
+        self.second_order = penalty_weight > 0
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Map noise (B, Z) to images (B, C, H, W) in [0, 1], truncated."""

@@ -29,7 +29,7 @@ class UnrolledGAN(FromNoise, Adversarial):
         widths: channels from the largest to the smallest feature map, or sizes of the hidden layers.
         unroll: number of discriminator steps to look ahead; 0 is the plain GAN.
         unroll_lr: learning rate of these steps, which are plain gradient descent.
-        n_critic: see `Adversarial`, as for accumulate, d_lr, ema and clip.
+        n_critic, accumulate, d_lr, ema, clip: as in `Adversarial`.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class UnrolledGAN(FromNoise, Adversarial):
             clip=clip,
         )
         self.save_hyperparameters(logger=False)
-        self.unroll, self.unroll_lr = unroll, unroll_lr
+        self.unroll, self.unroll_lr, self.second_order = unroll, unroll_lr, unroll > 0
 
     def d_step(self, batch: Any, progress: Tensor) -> tuple[Tensor, Outputs]:
         """Tell real samples from generated ones, as in the plain GAN."""

@@ -29,7 +29,7 @@ class WGAN(FromNoise, Adversarial):
         architecture: "conv" for DCGAN's networks, "mlp" for dense ones.
         widths: channels from the largest to the smallest feature map, or sizes of the hidden layers.
         weight_clip: bound on the magnitude of the critic's weights; None turns clipping off.
-        n_critic: see `Adversarial`, as for accumulate, d_lr, ema and clip.
+        n_critic, accumulate, d_lr, ema, clip: as in `Adversarial`.
     """
 
     def __init__(

@@ -29,10 +29,8 @@ class WGANGP(FromNoise, Adversarial):
         architecture: "conv" for DCGAN's networks, "mlp" for dense ones.
         widths: channels from the largest to the smallest feature map, or sizes of the hidden layers.
         penalty_weight: weight of the gradient penalty (lambda in the paper); 0 turns it off.
-        n_critic: see `Adversarial`, as for accumulate, d_lr, ema and clip.
+        n_critic, accumulate, d_lr, ema, clip: as in `Adversarial`.
     """
-
-    second_order = True
 
     def __init__(
         self,
@@ -64,6 +62,7 @@ class WGANGP(FromNoise, Adversarial):
         )
         self.save_hyperparameters(logger=False)
         self.penalty_weight = penalty_weight
+        self.second_order = penalty_weight > 0
 
     def d_step(self, batch: Any, progress: Tensor) -> tuple[Tensor, Outputs]:
         """Critic loss: minus the estimated distance between real and generated samples, plus the penalty in training."""

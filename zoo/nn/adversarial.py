@@ -74,6 +74,8 @@ def discriminator_loss(loss: Loss, real_logits: Tensor, fake_logits: Tensor) -> 
             return d_least_squares(real_logits, fake_logits)
         case "wasserstein":
             return d_wasserstein(real_logits, fake_logits)
+        case _:
+            raise ValueError(f"no loss {loss!r}")
 
 
 def generator_loss(loss: Loss, fake_logits: Tensor) -> Tensor:
@@ -89,6 +91,8 @@ def generator_loss(loss: Loss, fake_logits: Tensor) -> Tensor:
             return g_least_squares(fake_logits)
         case "wasserstein":
             return g_wasserstein(fake_logits)
+        case _:
+            raise ValueError(f"no loss {loss!r}")
 
 
 def d_outputs(loss: Tensor, real_logits: Tensor, fake_logits: Tensor) -> dict[str, Tensor]:

@@ -98,7 +98,7 @@ def check_codec(architecture: str, input_shape: Sequence[int], widths: Sequence[
     if hidden is not None and (hidden < 1 or architecture == "mlp"):
         raise ZooError(f"hidden is the width of a dense layer after convolutions, at least 1, got {hidden} for {architecture}")
     if len(input_shape) != 3:
-        raise ZooError(f"an autoencoder needs images (C, H, W), got {tuple(input_shape)}")
+        raise ZooError(f"expected images (C, H, W), got {tuple(input_shape)}")
     if architecture == "conv":
         if not widths:
             raise ZooError("a convolutional autoencoder needs at least one width")

@@ -14,9 +14,9 @@ import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from safetensors import SafetensorError, safe_open
 
+from zoo.aliases import migrate_game
 from zoo.errors import FileError, MissingFileError, ZooError
 from zoo.public import current_name
-from zoo.training.aliases import migrate_game
 from zoo.training.files import atomic
 from zoo.training.initial_weights import without_initial_weights
 from zoo.training.links import import_class

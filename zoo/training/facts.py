@@ -38,7 +38,7 @@ class Facts:
     decode: Callable[[Tensor], str] | None = None  # tokens to text
     stacked: bool = False  # each channel of an image shows an object of its own
     binarize: str | None = None  # how pixels are made 0 or 1
-    centres: Tensor | None = None  # (K, F) of a mixture of Gaussians
+    centres: Tensor | None = None  # (K, 2) of a mixture of Gaussians
     spread: float = 0.0  # standard deviation of each of these Gaussians
     horizon: int | None = None  # steps of a forecast
     mean: Sequence[float] | None = None  # of each channel, before normalisation

@@ -114,11 +114,11 @@ def _try(optim: Optim) -> None:
     Raises:
         ZooError: if timm or torch does not accept them, or a package or a GPU that the optimizer needs is missing.
     """
-    weight = nn.Parameter(torch.zeros(2, 2))
+    weight, arguments = nn.Parameter(torch.zeros(2, 2)), _arguments(optim)
     try:
         with warnings.catch_warnings():  # a warning is due when the real optimizer is built
             warnings.simplefilter("ignore")
-            create_optimizer_v2([weight], lr=1e-3, **_arguments(optim))
+            create_optimizer_v2([weight], lr=1e-3, **arguments)
     except Exception as error:  # timm asserts that there is a GPU, torch raises ValueError, other authors something else
         name, said = _with_defaults(optim)["name"], " ".join(str(error).split()) or type(error).__name__
         raise ZooError(f"optimizer {name!r} does not accept these settings of optim: {said}") from error

@@ -47,7 +47,7 @@ def test_the_decoder_is_the_encoders_mirror_image() -> None:
         ("dense", (1, 8, 8), [4], "unknown architecture 'dense': choose one of mlp, conv"),
         ("mlp", (1, 8, 8), [4, 0], r"widths must be positive, got \[4, 0\]"),
         ("conv", (1, 8, 8), [], "needs at least one width"),
-        ("conv", (64,), [4], r"needs images \(C, H, W\), got \(64,\)"),
+        ("conv", (64,), [4], r"expected images \(C, H, W\), got \(64,\)"),
         ("conv", (1, 8, 7), [4, 4, 4], r"3 widths halve an image 3 times, which needs 8x8 pixels or more, got \(1, 8, 7\)"),
     ],
 )

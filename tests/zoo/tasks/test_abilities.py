@@ -51,7 +51,7 @@ def digits() -> Digits:
             Autoencoder(SHAPE),
             "that draw samples, and Autoencoder does not: leave ",
         ),
-        (PointModes(), Autoencoder(SHAPE), r"or derive your system from zoo.tasks.abilities.Generates"),
+        (PointModes(), Autoencoder(SHAPE), r"or give your system the methods of zoo.tasks.abilities.Generates"),
         (PairScores("simple_cnn_mnist"), GAN(SHAPE), "PairScores is for systems that translate images, and GAN does not"),
         (CycleScores(), GAN(SHAPE), "CycleScores is for systems that translate in both directions, and GAN does not"),
         (AnomalyDetection("MNISTT"), Autoencoder(SHAPE), "datamodules has no 'MNISTT'"),

@@ -1,5 +1,6 @@
 """The rhythm that every GAN shares: two networks, updated in turns, and an average of the generator's weights."""
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
@@ -8,10 +9,13 @@ from torch import Tensor, nn
 
 from zoo.nn.checks import check_range
 from zoo.nn.image_range import as_signed
-from zoo.tasks.adversarial.rhythm import Step, build_average, check_rhythm, prepare_strategy, share_statistics, split
+from zoo.tasks.adversarial.rhythm import build_average, check_rhythm, prepare_strategy, share_statistics
 from zoo.training.counting import total_steps
 from zoo.training.optim import Optim, configure
 from zoo.training.system import Outputs, System, scalars
+
+Result = tuple[Tensor, Outputs]  # loss and outputs
+Step = Callable[[Any, Tensor], Result]  # of batch and progress
 
 
 class Adversarial(System):
@@ -33,12 +37,10 @@ class Adversarial(System):
         clip: largest gradient norm of each network.
     """
 
-    d_step: Step  # each technique defines both as methods
-    g_step: Step
     automatic_optimization = False
     monitor = None
     headline: ClassVar[str | tuple[str, ...]] = ("test/fd_*_samples", "test/modes")
-    second_order = False  # set to True if a step differentiates a gradient, as gradient penalties do
+    second_order = False  # set it to True if a step differentiates a gradient, as gradient penalties do
     _stale = False  # whether training has changed weights since `refresh_statistics`
 
     def __init__(
@@ -75,6 +77,14 @@ class Adversarial(System):
     def fake(self, batch: Any) -> Tensor:
         """Generate as many samples as a batch has: images in [-1, 1]. The average does it in evaluation."""
         raise NotImplementedError(f"{type(self).__name__} has to define fake(batch), or derive from FromNoise or Translator")
+
+    def d_step(self, batch: Any, progress: Tensor) -> Result:
+        """Loss and outputs of the discriminator."""
+        raise NotImplementedError(f"{type(self).__name__} has to define d_step(batch, progress) -> (loss, outputs)")
+
+    def g_step(self, batch: Any, progress: Tensor) -> Result:
+        """Loss and outputs of the generator."""
+        raise NotImplementedError(f"{type(self).__name__} has to define g_step(batch, progress) -> (loss, outputs)")
 
     def steps(self, parts: list[Any], iteration: int) -> tuple[list[Step], Step]:
         """Return a `d_step` for each part of a batch and one `g_step`. Override it to bind what depends on the iteration."""
@@ -165,3 +175,9 @@ class Adversarial(System):
 
     def refresh_statistics(self) -> None:
         """Recompute what depends on the weights but is not learned, before samples are judged or saved."""
+
+
+def split(batch: Any, num: int) -> list[Any]:
+    """Split a batch into `num` parts of nearly equal size, or into single samples if it has fewer."""
+    pieces = [value.tensor_split(min(num, len(batch.x))) for value in batch]
+    return [type(batch)(*piece) for piece in zip(*pieces, strict=True)]

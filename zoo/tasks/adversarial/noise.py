@@ -9,16 +9,17 @@ from torch import Tensor, nn
 
 from zoo.nn.average import Average
 from zoo.nn.image_range import as_images
-from zoo.tasks.abilities import Generates
 from zoo.tasks.adversarial.pictures import GamePictures
+from zoo.training.system import System
 
 
-class FromNoise(Generates):
+class FromNoise(System):
     """The generator of a GAN maps noise (B, Z), followed by `condition(batch)`, to samples. Stands before `Adversarial`.
 
     Samples are images in [-1, 1] between the networks and in [0, 1] for users, or points of any range.
     """
 
+    conditional = False
     generator: nn.Module
     average: Average | None
 

@@ -75,7 +75,7 @@ class GamePictures(ValidationPictures):
             frame = self.folder / "frames" / f"{trainer.global_step:08d}.png"
             frame.parent.mkdir(parents=True, exist_ok=True)
             if of_images:
-                save_tiles(x.unflatten(0, (_ROWS, _COLUMNS)), frame)
+                save_tiles(x.view(_ROWS, _COLUMNS, *x.shape[1:]), frame)
             else:
                 points_figure(x.cpu(), batch.x.cpu()).savefig(frame, dpi=80)
             pictures["val/samples"] = ("samples.png", partial(shutil.copyfile, frame))

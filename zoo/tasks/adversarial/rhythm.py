@@ -1,11 +1,7 @@
-"""Settings and helpers of the rhythm in which a GAN's two networks are updated."""
-
-from collections.abc import Callable
-from functools import partial
-from typing import Any
+"""The settings of a GAN's rhythm: checks, the averaged generator, and what strategies need."""
 
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, Strategy
-from torch import Tensor, nn
+from torch import nn
 
 from zoo.errors import ZooError
 from zoo.nn.average import Average
@@ -13,14 +9,6 @@ from zoo.training.optim import Optim
 from zoo.training.parallel import share_buffers
 
 ADAM: Optim = {"name": "adam", "betas": [0.5, 0.999], "schedule": "constant"}  # Radford, Metz & Chintala, 2016
-Result = tuple[Tensor, dict[str, Tensor]]  # loss and outputs
-Step = Callable[[Any, Tensor], Result]  # of batch and progress
-
-
-def split(batch: Any, num: int) -> list[Any]:
-    """Split a batch into `num` parts of nearly equal size, or into single samples if it has fewer."""
-    pieces = [value.tensor_split(min(num, len(batch.x))) for value in batch]
-    return [type(batch)(*piece) for piece in zip(*pieces, strict=True)]
 
 
 def check_rhythm(optim: Optim, n_critic: int, accumulate: int, d_lr: float | None, clip: float | None) -> None:
@@ -57,7 +45,7 @@ def prepare_strategy(strategy: Strategy, second_order: bool) -> None:
         ZooError: for FSDP, if a step differentiates a gradient.
     """
     if isinstance(strategy, ModelParallelStrategy) and second_order:
-        raise ZooError("a penalty on gradients needs all weights in its second backward pass, FSDP lets them go: use DDP")
+        raise ZooError("FSDP cannot compute gradients of gradients, which this GAN's loss needs: use trainer/ddp")
     if isinstance(strategy, DDPStrategy):
         strategy._ddp_kwargs["find_unused_parameters"] = True
 
@@ -68,23 +56,3 @@ def share_statistics(strategy: Strategy, *networks: nn.Module | None) -> None:
         for network in networks:
             if network is not None:
                 share_buffers(network)
-
-
-def share_fake(
-    fake: Tensor, num_parts: int, d_step: Callable[..., Result], g_step: Callable[..., Result]
-) -> tuple[list[Step], Step]:
-    """Bind generated samples, with their graph, to the last of `num_parts` discriminator updates and to the generator's."""
-    return [*[d_step] * (num_parts - 1), partial(d_step, fake=fake)], partial(g_step, fake=fake)
-
-
-def check_redraw(redraw: bool, accumulate: int) -> None:
-    """Refuse to accumulate gradients for samples that two updates share.
-
-    Raises:
-        ZooError: if `redraw` is false and `accumulate` is not 1.
-    """
-    if not redraw and accumulate > 1:
-        raise ZooError(
-            f"redraw false keeps the graph of a whole batch for both updates, and accumulate {accumulate} exists to avoid "
-            "that: choose one of them"
-        )

@@ -8,14 +8,13 @@ from torch import Tensor
 
 from zoo.metrics.reconstruction import reconstruction
 from zoo.nn.checks import check_range
-from zoo.tasks.abilities import Reconstructs
 from zoo.tasks.filters import first_filters
 from zoo.tasks.reconstruction.pictures import LatentPictures
 from zoo.training.optim import Optim
-from zoo.training.system import Outputs
+from zoo.training.system import Outputs, System
 
 
-class Reconstructor(Reconstructs):
+class Reconstructor(System):
     """A system whose `net` has `encode(x)`, images (B, C, H, W) in [0, 1] to codes (B, Z), and `decode(z)` back.
 
     A subclass defines `step`; "preds" are its reconstructions, "target" the original images. Predicting gives codes.
@@ -23,6 +22,7 @@ class Reconstructor(Reconstructs):
 
     monitor = ("val/mse", "min")
     headline = "test/mse"
+    conditional = False
 
     def __init__(self, lr: float, optim: Optim | None) -> None:
         super().__init__(lr, optim, reconstruction())
@@ -34,6 +34,10 @@ class Reconstructor(Reconstructs):
     def decode(self, *inputs: Tensor) -> Tensor:
         """Decode codes: images (B, C, H, W) in [0, 1]."""
         return self.net.decode(*inputs)  # type: ignore[operator]
+
+    def corrupt(self, x: Tensor) -> Tensor:
+        """Damage images (B, C, H, W) as the network is to see them; by default they are left as they are."""
+        return x
 
     def anomaly_scores(self, *inputs: Tensor) -> dict[str, Tensor]:
         """Score how unusual each image is, by its reconstruction error: scores (B,) by name."""

@@ -114,7 +114,7 @@ class CycleScores(Callback):
             for way, there, stays, truth in (("a", to_a, y, y_label), ("b", to_b, x, label)):
                 scores[f"kept_{way}_{self.classifier}"] = share_called(named, there, truth)
                 scores[f"kept_{way}_{self.classifier}_identity"] = share_called(named, stays, truth)
-        model.log_dict({f"test/{key}": value for key, value in scores.items()}, sync_dist=True)
+        pl_module.log_dict({f"test/{key}": value for key, value in scores.items()}, sync_dist=True)
 
     def _read(self, trainer: Trainer, split: str, num: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Read images of A, as many of B, and the classes of each.

@@ -20,7 +20,7 @@ from zoo.gans.gan import GAN
 from zoo.gans.progressive_gan import ProgressiveGAN
 from zoo.gans.stylegan import StyleGAN
 from zoo.gans.wgan_gp import WGANGP
-from zoo.tasks.adversarial.base import Adversarial
+from zoo.tasks.adversarial.base import Adversarial, split
 from zoo.training.checkpoint import AtomicCheckpointIO, load_system
 from zoo.training.randomness import Randomness
 from zoo.training.regular_checkpoint import RegularCheckpoint
@@ -316,3 +316,10 @@ def test_both_rates_are_logged(fit: Fit) -> None:
 def test_a_plateau_is_refused() -> None:
     with pytest.raises(ValueError, match="schedule 'plateau' waits for a loss to fall"):
         small(optim={"name": "adam", "schedule": "plateau"})
+
+
+def test_a_short_last_batch_is_shared_out() -> None:
+    x = torch.arange(7)
+    batch = Batch(x, x, x)
+    assert [part.x.tolist() for part in split(batch, 3)] == [[0, 1, 2], [3, 4], [5, 6]]
+    assert [part.x.tolist() for part in split(batch, 9)] == [[i] for i in range(7)]

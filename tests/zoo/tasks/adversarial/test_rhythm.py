@@ -1,20 +1,14 @@
-"""How batches are split, and which settings are refused."""
+"""Which settings are refused, and which losses FSDP cannot compute."""
 
 from typing import Any
 
 import pytest
-import torch
 
-from datamodules.core.batch import Batch
 from zoo.gans.gan import GAN
-from zoo.tasks.adversarial.rhythm import split
-
-
-def test_a_short_last_batch_is_shared_out() -> None:
-    x = torch.arange(7)
-    batch = Batch(x, x, x)
-    assert [part.x.tolist() for part in split(batch, 3)] == [[0, 1, 2], [3, 4], [5, 6]]
-    assert [part.x.tolist() for part in split(batch, 9)] == [[i] for i in range(7)]
+from zoo.gans.unrolled_gan import UnrolledGAN
+from zoo.gans.wgan_gp import WGANGP
+from zoo.strategies import FSDP2
+from zoo.tasks.adversarial.rhythm import prepare_strategy
 
 
 @pytest.mark.parametrize(
@@ -31,3 +25,12 @@ def test_a_short_last_batch_is_shared_out() -> None:
 def test_settings_that_cannot_work_are_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         GAN((2,), latent_dim=3, widths=[8], **arguments)
+
+
+def test_gradients_of_gradients_are_refused_under_fsdp() -> None:
+    with_penalty, without = (WGANGP((2,), "mlp", 3, [8], penalty_weight=weight) for weight in (10.0, 0.0))
+    ahead, plain = (UnrolledGAN((2,), "mlp", 3, [8], unroll=steps) for steps in (2, 0))
+    assert [system.second_order for system in (with_penalty, without, ahead, plain)] == [True, False, True, False]
+    prepare_strategy(FSDP2(), without.second_order)
+    with pytest.raises(ValueError, match=r"FSDP cannot compute gradients of gradients.*use trainer/ddp"):
+        prepare_strategy(FSDP2(), ahead.second_order)

@@ -13,8 +13,8 @@ from datamodules import Digits
 from zoo.autoencoders.autoencoder import Autoencoder
 from zoo.autoencoders.denoising_autoencoder import DenoisingAutoencoder
 from zoo.autoencoders.vae import VAE
-from zoo.tasks.abilities import Decodes
 from zoo.tasks.reconstruction.pictures import LatentPictures, interpolations, manifold, reconstructions, traversals
+from zoo.training.system import System
 
 Fit = Callable[..., Trainer]
 Scores = Callable[..., dict[str, Any]]
@@ -69,7 +69,9 @@ def test_a_traversal_moves_one_dimension_the_widest_first() -> None:
 def test_a_manifold_lies_as_a_map_does() -> None:
     """Left to right the first number grows, bottom to top the second."""
 
-    class Shows(Decodes):
+    class Shows(System):
+        conditional = False
+
         def decode(self, *inputs: torch.Tensor) -> torch.Tensor:
             return (inputs[0].view(-1, 2, 1, 1) + 3) / 6
 

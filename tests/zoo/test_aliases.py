@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import zoo
-from zoo.training.aliases import migrate_game, migrate_settings
+from zoo.aliases import migrate_game, migrate_settings
 from zoo.training.checkpoint import load_system, read_checkpoint
 
 
@@ -73,7 +73,7 @@ def test_a_configuration_is_migrated_with_a_note(capsys: pytest.CaptureFixture[s
 
 def test_a_checkpoint_is_migrated_when_it_is_read(tmp_path: Path) -> None:
     """The arguments are those of the older version, so the system is the same."""
-    fixture = Path(__file__).parents[2] / "fixtures" / "wgan_gp_ring.ckpt"
+    fixture = Path(__file__).parents[1] / "fixtures" / "wgan_gp_ring.ckpt"
     stored = torch.load(fixture, weights_only=True)
     arguments = read_checkpoint(fixture)["hyper_parameters"]
     assert "game" in stored["hyper_parameters"]
