@@ -1,1 +1,1 @@
-"""Networks that come with weights: published ones, backbones of other libraries, feature extractors, word vectors."""
+"""Networks with pretrained weights: published weights of the zoo, backbones, feature extractors, word vectors."""

@@ -56,7 +56,9 @@ def test_a_game_that_overflows_ends_and_names_its_own_clip(fit: Fit) -> None:
 def test_weights_that_overflowed_do_not_replace_good_ones(fit: Fit, tmp_path: Path) -> None:
     data, keep = GaussianMixture(num_samples=400, batch_size=50), RegularCheckpoint(tmp_path)
     system = GAN((2,), latent_dim=3, widths=[8])
-    with pytest.raises(FloatingPointError, match=r"generator.layers.0.weight is not finite at step 15 .*before is kept"):
+    with pytest.raises(
+        FloatingPointError, match=r"generator.layers.0.weight is not finite at step 15 .*; the previous checkpoint is kept"
+    ):
         fit(system, data, max_epochs=4, callbacks=[NonFiniteGuard(), Overflow(), keep], enable_checkpointing=True)
     kept = read_checkpoint(tmp_path / "last.ckpt")
     assert kept["global_step"] == 10

@@ -13,7 +13,7 @@ from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, ReduceLROnPlateau, StepLR
 
 from zoo.mlp.mlp import MLPClassifier
-from zoo.training.optim import Schedule, check, configure, learning_rate_factor
+from zoo.training.optim import Schedule, check_optim, configure, learning_rate_factor
 
 LR = 0.1
 # names that timm lists, but builds only beside bitsandbytes or NVIDIA's Apex, on CUDA
@@ -249,8 +249,8 @@ def weights(model: nn.Module) -> Tensor:
 
 def test_what_can_be_built_comes_back_as_given() -> None:
     optim: Any = {"name": "sgd", "momentum": 0.5, "schedule": "step", "step_every": 3}
-    assert check(optim) == optim
-    assert check(None) == {}
+    assert check_optim(optim) == optim
+    assert check_optim(None) == {}
 
 
 @pytest.mark.parametrize(
@@ -283,4 +283,4 @@ def test_what_can_be_built_comes_back_as_given() -> None:
 )
 def test_refuses_what_cannot_work(optim: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        check(optim)
+        check_optim(optim)

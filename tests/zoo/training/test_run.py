@@ -30,7 +30,7 @@ def test_a_module_that_is_no_system_has_none(tmp_path: Path) -> None:
 
 
 def test_a_system_without_a_monitor_keeps_the_last_checkpoint_only(tmp_path: Path) -> None:
-    assert callbacks(DCGAN((1, 8, 8), 4, (4, 4)), tmp_path) == [*BEFORE, "GamePictures", "RegularCheckpoint", "LineProgress"]
+    assert callbacks(DCGAN((1, 8, 8), 4, (4, 4)), tmp_path) == [*BEFORE, "GANPictures", "RegularCheckpoint", "LineProgress"]
 
 
 def test_a_checkpoint_of_the_users_own_replaces_the_best(tmp_path: Path) -> None:

@@ -181,7 +181,7 @@ def test_a_run_of_convolutions_goes_on_from_its_checkpoint(fit: Fit, digits: Dig
 
 def test_what_the_data_determines_is_passed_through_or_named() -> None:
     assert require("num_classes", 0) == 0
-    with pytest.raises(ValueError, match=r"vocab_size is not known: .* give it by hand \(model.vocab_size\)"):
+    with pytest.raises(ValueError, match=r"vocab_size is not known, because the data does not state it: set model.vocab_size"):
         require("vocab_size", None)
 
 

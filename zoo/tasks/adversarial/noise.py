@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from zoo.nn.average import Average
 from zoo.nn.image_range import as_images
 from zoo.tasks.abilities import Generates
-from zoo.tasks.adversarial.pictures import GamePictures
+from zoo.tasks.adversarial.pictures import GANPictures
 
 
 class FromNoise(Generates):
@@ -56,4 +56,4 @@ class FromNoise(Generates):
             self.average.refresh_statistics(zip(*inputs, strict=True))
 
     def reports(self, folder: Path) -> list[Callback]:
-        return [*super().reports(folder), GamePictures(folder / "pictures")]
+        return [*super().reports(folder), GANPictures(folder / "pictures")]

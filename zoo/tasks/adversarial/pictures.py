@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from zoo.tasks.abilities import Generates
 from zoo.tasks.drawing import save_tiles
 from zoo.tasks.reconstruction.pictures import interpolations
-from zoo.training.reporting import Draw, ValidationPictures, log_film, log_picture, writes
+from zoo.training.reporting import Draw, ValidationPictures, log_gif, log_picture, writes
 
 _ROWS, _COLUMNS = 4, 10
 _POINTS = 1000
@@ -39,7 +39,7 @@ class Game(Protocol):
         ...
 
 
-class GamePictures(ValidationPictures):
+class GANPictures(ValidationPictures):
     """Draws the training of a GAN into `folder`, and sends it to W&B.
 
     At validations: `samples.png` from the same noise (points in the plane as a scatter over real ones), and `logits.png`,
@@ -86,8 +86,8 @@ class GamePictures(ValidationPictures):
         frames = sorted((self.folder / "frames").glob("*.png"))
         if frames and writes(trainer):
             path = self.folder / "training.gif"
-            film(frames, path, self.most_frames)
-            log_film(trainer, "val/film", path)
+            save_gif(frames, path, self.most_frames)
+            log_gif(trainer, "val/film", path)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         model = cast(Generates, pl_module)
@@ -128,7 +128,7 @@ def save_logits(real: Tensor, fake: Tensor, path: Path) -> None:
     figure.savefig(path, dpi=100)
 
 
-def film(frames: list[Path], path: Path, most: int) -> None:
+def save_gif(frames: list[Path], path: Path, most: int) -> None:
     """Write a GIF of `most` evenly spaced pictures at most, all of one size; the last one is shown longer."""
     places = torch.linspace(0, len(frames) - 1, min(most, len(frames))).round().long().tolist()
     pictures = [Image.open(frames[place]).convert("P") for place in places]

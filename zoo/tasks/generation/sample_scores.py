@@ -19,7 +19,7 @@ from zoo.metrics.generation import (
     precision_recall,
     shares,
 )
-from zoo.pretrained.features import INCEPTION, extractor_of
+from zoo.pretrained.features import INCEPTION, build_extractor
 from zoo.tasks.abilities import Generates, require_ability
 from zoo.tasks.drawing import save_tiles
 from zoo.tasks.evaluation import batches, check_counts, samples
@@ -60,7 +60,7 @@ class SampleScores(Callback):
         require_ability(self, pl_module, Generates, "draw samples")
         if facts(trainer).binarize:
             raise ZooError("binary pixels and the grey means of samples differ in all features: leave SampleScores out")
-        self._network = extractor_of(self.extractor)
+        self._network = build_extractor(self.extractor)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._tested = 0

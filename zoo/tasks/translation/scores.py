@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from zoo.metrics.generation import kernel_distance
 from zoo.metrics.image_probe import image_probe, share_called
-from zoo.pretrained.features import distance_name, extractor_of, frechet_distance
+from zoo.pretrained.features import build_extractor, distance_name, frechet_distance
 from zoo.tasks.abilities import TranslatesBack, require_ability
 from zoo.tasks.evaluation import batches, check_counts
 from zoo.tasks.translation.base import Translator
@@ -135,7 +135,7 @@ class _Classes(nn.Module):
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        self.features = extractor_of(name)
+        self.features = build_extractor(name)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.features.last(self.features(x))
