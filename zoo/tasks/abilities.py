@@ -1,4 +1,4 @@
-"""What a system can do beyond its step: the base classes by which reports and the `zoo` command recognise it."""
+"""Abilities of systems: base classes by which reports and the `zoo` command find out what a system can do."""
 
 from typing import Protocol, TypeVar
 
@@ -13,40 +13,40 @@ S = TypeVar("S", bound=System)
 
 
 class Encodes(System):
-    """A system that finds a code for each input."""
+    """A system that encodes each input as a vector, its code."""
 
     def encode(self, *inputs: Tensor) -> Tensor:
-        """Encode a batch's inputs: codes (B, Z)."""
+        """Encode the inputs of a batch: codes (B, Z)."""
         raise NotImplementedError(f"{type(self).__name__} has to define encode(*inputs) -> codes")
 
 
 class Decodes(System):
-    """A system that turns codes into samples; if it is `conditional`, into samples of given classes."""
+    """A system that decodes codes to samples. If it is `conditional`, it takes the classes of the samples too."""
 
     conditional: bool = False
 
     def decode(self, *inputs: Tensor) -> Tensor:
-        """Decode codes (B, Z), and classes (B,) if conditional: samples (B, ...), images in [0, 1]."""
+        """Decode codes (B, Z), and if conditional their classes (B,), to samples (B, ...). Images are in [0, 1]."""
         raise NotImplementedError(f"{type(self).__name__} has to define decode(codes) -> samples")
 
 
 class Reconstructs(Encodes, Decodes):
-    """A system whose forward encodes images and decodes the codes again."""
+    """A system that encodes images and decodes the codes back to images."""
 
     def corrupt(self, x: Tensor) -> Tensor:
-        """Damage images (B, C, H, W) as the network is to see them; by default they are left as they are."""
+        """Corrupt images (B, C, H, W) before the network sees them. By default they are returned unchanged."""
         return x
 
     def anomaly_scores(self, *inputs: Tensor) -> dict[str, Tensor]:
-        """Score how unusual each image is: scores (B,) by name, higher for more unusual images."""
+        """Compute anomaly scores (B,) by name. A higher score means a more unusual image."""
         raise NotImplementedError(f"{type(self).__name__} has to define anomaly_scores(*inputs) -> scores by name")
 
 
 class Generates(Decodes):
-    """A system that draws samples: it decodes codes (B, `latent_dim`) from a standard normal distribution."""
+    """A system that draws samples by decoding codes (B, `latent_dim`) from a standard normal distribution."""
 
     def sample(self, num: int, *condition: Tensor) -> Tensor:
-        """Draw samples (num, ...), images in [0, 1]; if conditional, of the classes (num,), or of all in turn."""
+        """Draw samples (num, ...), images in [0, 1]. If conditional, `condition` holds their classes (num,)."""
         raise NotImplementedError(f"{type(self).__name__} has to define sample(num) -> samples")
 
 
@@ -55,36 +55,40 @@ class Posterior(Protocol):
 
     @property
     def mu(self) -> Tensor:
-        """Its mean (B, Z)."""
+        """Mean of the distribution (B, Z)."""
         ...
 
     def kl(self) -> Tensor:
-        """Return the KL divergence from the prior in nats, per dimension: (B, Z)."""
+        """Compute the KL divergence from the prior for each dimension, in nats: (B, Z)."""
         ...
 
 
 class BoundsLikelihood(System):
-    """A latent variable model, which can bound the likelihood of its inputs."""
+    """A latent variable model that can bound the likelihood of its inputs."""
 
     def infer(self, *inputs: Tensor) -> Posterior:
-        """Infer q(z|x) for a batch's inputs."""
+        """Infer the posterior q(z|x) for the inputs of a batch."""
         raise NotImplementedError(f"{type(self).__name__} has to define infer(*inputs) -> posterior")
 
     def log_weights(self, num_samples: int, *inputs: Tensor) -> Tensor:
-        """Return log p(x, z) - log q(z|x) in nats for samples of z: (num_samples, B)."""
+        """Compute log p(x, z) - log q(z|x) for samples of z from q(z|x), in nats: (num_samples, B)."""
         raise NotImplementedError(f"{type(self).__name__} has to define log_weights(num_samples, *inputs)")
 
 
 class TranslatesBack(System):
-    """A translator that also has the way back."""
+    """A translator that can also translate in the opposite direction."""
 
     def back(self, y: Tensor) -> Tensor:
-        """Translate images of the second domain (B, C, H, W) in [0, 1] to the first one."""
+        """Translate images (B, C, H, W) in [0, 1] from the second domain to the first."""
         raise NotImplementedError(f"{type(self).__name__} has to define back(y) -> x")
 
 
 def classes_for(model: Decodes, num: int, y: Tensor | None = None) -> tuple[Tensor, ...]:
-    """Return what `model.decode` takes beside `num` codes: nothing, or the class `y` (0-d) for all of them, or all in turn."""
+    """Return the classes that `model.decode` takes in addition to `num` codes.
+
+    An unconditional model takes none. For a conditional one, all codes get the class `y` (0-d). Without `y` they get all
+    classes in turn.
+    """
     if not model.conditional:
         return ()
     if y is not None:
@@ -93,10 +97,10 @@ def classes_for(model: Decodes, num: int, y: Tensor | None = None) -> tuple[Tens
 
 
 def require_ability(report: Callback, system: LightningModule, kind: type[S], ability: str) -> S:
-    """Return the system as one of a kind; called in `setup`, so that a system a report cannot handle is not trained.
+    """Return the system as an instance of the class `kind`. Reports call this in `setup`, before any training.
 
     Raises:
-        ZooError: if the system is not of this kind.
+        ZooError: if it is not an instance; `ability` describes in the message what the system would have to do.
     """
     if not isinstance(system, kind):
         raise ZooError(

@@ -189,8 +189,8 @@ def _can_fuse(system: LightningModule, name: str) -> bool:
     """Return whether a fused optimizer can be used. It saves a third of a small MLP's training step on a CPU.
 
     It cannot be used in fp16, because it unscales gradients itself, after Lightning has clipped them. In bf16 nothing is
-    scaled, but Lightning still refuses to clip gradients of fused optimizers. It cannot be used on sharded parameters, because some
-    fused kernels do not support them (aten._fused_sgd_ has no sharding strategy in torch 2.14).
+    scaled, but Lightning still refuses to clip gradients of fused optimizers. It cannot be used on sharded parameters, because
+    some fused kernels do not support them (aten._fused_sgd_ has no sharding strategy in torch 2.14).
     """
     if "fused" not in inspect.signature(get_optimizer_class(name, bind_defaults=False)).parameters:
         return False

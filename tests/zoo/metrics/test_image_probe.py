@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from datamodules import Digits
-from zoo.metrics.image_probe import image_probe, share_called
+from zoo.metrics.image_probe import image_probe, share_classified_as
 
 
 def digits() -> tuple[Tensor, Tensor]:
@@ -19,10 +19,10 @@ def test_it_learns_classes_but_not_those_that_were_shuffled() -> None:
     x, y = digits()
     probe = image_probe(x[:900], y[:900], 10, epochs=5)
     assert not probe.training
-    assert share_called(probe, x[900:], y[900:]) > 0.9
+    assert share_classified_as(probe, x[900:], y[900:]) > 0.9
     shuffled = image_probe(x[:900], y[:900].roll(7), 10, epochs=5)
-    assert share_called(shuffled, x[900:], y[900:]) < 0.3
-    assert share_called(probe, x[900:], 3) < 0.2  # one class for all
+    assert share_classified_as(shuffled, x[900:], y[900:]) < 0.3
+    assert share_classified_as(probe, x[900:], 3) < 0.2  # one class for all
 
 
 def test_it_is_the_same_whatever_was_drawn_before_and_changes_nothing_that_is_drawn_after() -> None:
@@ -40,4 +40,4 @@ def test_it_can_be_trained_where_nothing_has_gradients() -> None:
     x, y = digits()
     with torch.inference_mode():
         probe = image_probe(x[:300], y[:300], 10, epochs=15)
-        assert share_called(probe, x[:300], y[:300]) > 0.5
+        assert share_classified_as(probe, x[:300], y[:300]) > 0.5

@@ -1,4 +1,4 @@
-"""What GANs that draw samples from noise share: the generator's input, samples, and the pictures of a run."""
+"""Mixin for GANs that draw samples from noise: the generator's input, sampling, and the pictures of a run."""
 
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,9 @@ from zoo.tasks.adversarial.pictures import GANPictures
 
 
 class FromNoise(Generates):
-    """The generator of a GAN maps noise (B, Z), followed by `condition(batch)`, to samples. Stands before `Adversarial`.
+    """A GAN whose generator maps noise (B, Z), followed by `condition(batch)`, to samples. List it before `Adversarial`.
 
-    Samples are images in [-1, 1] between the networks and in [0, 1] for users, or points of any range.
+    Samples are images, in [-1, 1] between the networks and in [0, 1] for users, or points of any range.
     """
 
     generator: nn.Module
@@ -30,7 +30,7 @@ class FromNoise(Generates):
         return self(*inputs)
 
     def sample(self, num: int, *condition: Tensor) -> Tensor:
-        """Draw samples (num, ...): images in [0, 1]."""
+        """Draw samples (num, ...): images in [0, 1]. A conditional GAN takes their classes (num,)."""
         return self(self.noise(num), *condition)
 
     def noise(self, num: int) -> Tensor:
@@ -42,7 +42,7 @@ class FromNoise(Generates):
         return ()
 
     def fake(self, batch: Any) -> Tensor:
-        """Generate as many samples as a batch has: images in [-1, 1]. The average does it in evaluation."""
+        """Generate as many samples as the batch has: images in [-1, 1]. In evaluation the average generates them."""
         generator = self.generator if self.training else self.net
         return generator(self.noise(len(batch.x)), *self.condition(batch))
 

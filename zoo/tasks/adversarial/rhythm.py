@@ -1,4 +1,4 @@
-"""Settings and helpers of the rhythm in which a GAN's two networks are updated."""
+"""Helpers of the GAN base class: splitting of batches, checks of settings, and preparation of strategies."""
 
 from collections.abc import Callable
 from functools import partial
@@ -14,23 +14,23 @@ from zoo.training.parallel import share_buffers
 
 ADAM: Optim = {"name": "adam", "betas": [0.5, 0.999], "schedule": "constant"}  # Radford, Metz & Chintala, 2016
 Result = tuple[Tensor, dict[str, Tensor]]  # loss and outputs
-Step = Callable[[Any, Tensor], Result]  # of batch and progress
+Step = Callable[[Any, Tensor], Result]  # (batch, progress) to its result
 
 
 def split(batch: Any, num: int) -> list[Any]:
     """Split a batch into `num` parts of nearly equal size, or into single samples if it has fewer."""
-    pieces = [value.tensor_split(min(num, len(batch.x))) for value in batch]
-    return [type(batch)(*piece) for piece in zip(*pieces, strict=True)]
+    chunks = [value.tensor_split(min(num, len(batch.x))) for value in batch]
+    return [type(batch)(*part) for part in zip(*chunks, strict=True)]
 
 
 def check_rhythm(optim: Optim, n_critic: int, accumulate: int, d_lr: float | None, clip: float | None) -> None:
-    """Raise if a GAN cannot be trained with these settings.
+    """Check that a GAN can be trained with these settings.
 
     Raises:
-        ZooError: naming the setting, its value and what is allowed.
+        ZooError: if it cannot. The message names the setting, its value and what is allowed.
     """
     if optim.get("schedule") == "plateau":
-        raise ZooError("schedule 'plateau' waits for a loss to fall, and a GAN's losses do not: choose another")
+        raise ZooError("schedule 'plateau' waits for a loss to stop falling, but a GAN's losses do not fall: choose another")
     for name, count in (("n_critic", n_critic), ("accumulate", accumulate)):
         if count < 1:
             raise ZooError(f"{name} must be at least 1, got {count}")
@@ -51,19 +51,22 @@ def build_average(generator: nn.Module, ema: float) -> Average | None:
 
 
 def prepare_strategy(strategy: Strategy, second_order: bool) -> None:
-    """Set up DDP for two losses, each of which leaves the other network without gradients.
+    """Configure DDP for two losses, each of which leaves the parameters of the other network without gradients.
 
     Raises:
-        ZooError: for FSDP, if a step differentiates a gradient.
+        ZooError: if the strategy is FSDP and a step differentiates a gradient.
     """
     if isinstance(strategy, ModelParallelStrategy) and second_order:
-        raise ZooError("a penalty on gradients needs all weights in its second backward pass, FSDP lets them go: use DDP")
+        raise ZooError("a gradient penalty needs all weights in its second backward pass, but FSDP frees them: use DDP")
     if isinstance(strategy, DDPStrategy):
         strategy._ddp_kwargs["find_unused_parameters"] = True
 
 
 def share_statistics(strategy: Strategy, *networks: nn.Module | None) -> None:
-    """Give every process the BatchNorm statistics of rank 0, which checkpoints hold: DDP does not in manual optimization."""
+    """Copy the BatchNorm statistics of rank 0, which are in checkpoints, to all ranks.
+
+    In manual optimization DDP does not do this itself.
+    """
     if isinstance(strategy, DDPStrategy):
         for network in networks:
             if network is not None:
@@ -73,18 +76,18 @@ def share_statistics(strategy: Strategy, *networks: nn.Module | None) -> None:
 def share_fake(
     fake: Tensor, num_parts: int, d_step: Callable[..., Result], g_step: Callable[..., Result]
 ) -> tuple[list[Step], Step]:
-    """Bind generated samples, with their graph, to the last of `num_parts` discriminator updates and to the generator's."""
+    """Return the steps of an iteration, where the last discriminator step and the generator step share `fake` and its graph."""
     return [*[d_step] * (num_parts - 1), partial(d_step, fake=fake)], partial(g_step, fake=fake)
 
 
 def check_redraw(redraw: bool, accumulate: int) -> None:
-    """Refuse to accumulate gradients for samples that two updates share.
+    """Check that gradients are not accumulated over samples that two updates share.
 
     Raises:
-        ZooError: if `redraw` is false and `accumulate` is not 1.
+        ZooError: if `redraw` is false and `accumulate` exceeds 1.
     """
     if not redraw and accumulate > 1:
         raise ZooError(
-            f"redraw false keeps the graph of a whole batch for both updates, and accumulate {accumulate} exists to avoid "
-            "that: choose one of them"
+            f"redraw false keeps the graph of a whole batch in memory for both updates, which accumulate {accumulate} is meant "
+            "to avoid: set redraw true or accumulate 1"
         )

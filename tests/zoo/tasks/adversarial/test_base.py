@@ -314,5 +314,5 @@ def test_both_rates_are_logged(fit: Fit) -> None:
 
 
 def test_a_plateau_is_refused() -> None:
-    with pytest.raises(ValueError, match="schedule 'plateau' waits for a loss to fall"):
+    with pytest.raises(ValueError, match="schedule 'plateau' waits for a loss to stop falling, but"):
         small(optim={"name": "adam", "schedule": "plateau"})

@@ -25,7 +25,7 @@ def test_a_short_last_batch_is_shared_out() -> None:
         ({"ema": 1.0}, r"ema must lie in \[0, 1\), got 1.0"),
         ({"d_lr": 0.0}, "d_lr must be positive, got 0.0"),
         ({"clip": -0.1}, "clip must be positive, got -0.1"),
-        ({"optim": {"name": "adam", "schedule": "plateau"}}, "schedule 'plateau' waits for a loss to fall"),
+        ({"optim": {"name": "adam", "schedule": "plateau"}}, "schedule 'plateau' waits for a loss to stop falling, but"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(arguments: dict[str, Any], message: str) -> None:

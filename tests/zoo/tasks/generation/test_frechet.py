@@ -32,7 +32,7 @@ def test_distances_of_samples_reconstructions_and_the_floor(scores: Scores) -> N
 
 def test_binary_pixels_have_no_distance_from_grey_samples(fit: Fit) -> None:
     data = Digits(normalize=False, binarize="stochastic")
-    with pytest.raises(ValueError, match="binary pixels and the grey means of samples differ in all features"):
+    with pytest.raises(ValueError, match="the data has binary pixels but samples are grey, so all features differ"):
         fit(VAE(SHAPE), data, callbacks=[FrechetDistance("simple_cnn_mnist")], max_epochs=1)
 
 

@@ -111,7 +111,7 @@ def test_points_are_counted_by_their_gaussians(scores: Scores) -> None:
 
 
 def test_what_cannot_be_scored_is_refused_before_training(fit: Fit) -> None:
-    with pytest.raises(ValueError, match="PointModes is for data with known centres, as GaussianMixture has, Digits has none"):
+    with pytest.raises(ValueError, match="needs data with known centres, such as GaussianMixture, but Digits has none"):
         fit(GAN(SHAPE), digits(), callbacks=[PointModes()])
     with pytest.raises(ValueError, match="num_images must be at least 1, got 0"):
         SampleScores(NETWORK, num_images=0)

@@ -41,5 +41,5 @@ def test_ranks_keep_the_order_of_any_scores() -> None:
 
 
 def test_a_set_of_other_images_is_refused(scores: Scores) -> None:
-    with pytest.raises(ValueError, match=r"MNIST has images of shape \(1, 28, 28\), the model \(1, 8, 8\)"):
+    with pytest.raises(ValueError, match=r"MNIST has images of shape \(1, 28, 28\), but the model takes \(1, 8, 8\)"):
         scores(Autoencoder(SHAPE), digits(), AnomalyDetection())
