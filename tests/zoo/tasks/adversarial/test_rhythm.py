@@ -1,4 +1,4 @@
-"""How batches are split, and which settings are refused."""
+"""Batches are split evenly, and invalid settings are refused."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from zoo.gans.gan import GAN
 from zoo.tasks.adversarial.rhythm import split
 
 
-def test_a_short_last_batch_is_shared_out() -> None:
+def test_a_short_batch_is_split_as_evenly_as_possible() -> None:
     x = torch.arange(7)
     batch = Batch(x, x, x)
     assert [part.x.tolist() for part in split(batch, 3)] == [[0, 1, 2], [3, 4], [5, 6]]
@@ -28,6 +28,6 @@ def test_a_short_last_batch_is_shared_out() -> None:
         ({"optim": {"name": "adam", "schedule": "plateau"}}, "schedule 'plateau' waits for a loss to stop falling, but"),
     ],
 )
-def test_settings_that_cannot_work_are_refused(arguments: dict[str, Any], message: str) -> None:
+def test_invalid_settings_are_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         GAN((2,), latent_dim=3, widths=[8], **arguments)
