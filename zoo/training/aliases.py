@@ -9,7 +9,7 @@ from typing import Any
 from zoo.errors import ZooError
 
 _OF_EVERY_GAN = {"n_critic", "accumulate", "d_lr", "ema", "clip"}  # entries that became arguments of every GAN
-_OF_CLASS = {  # entries that became arguments of one class only
+_OF_CLASS = {  # further entries that became arguments, by class
     "GAN": {"loss"},
     "DCGAN": {"redraw"},
     "WGAN": {"weight_clip"},

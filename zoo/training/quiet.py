@@ -1,4 +1,4 @@
-"""Messages of other libraries that are silenced, each with its reason. No other file silences any."""
+"""Messages of other libraries that are silenced in every run, each with its reason."""
 
 import logging
 import warnings

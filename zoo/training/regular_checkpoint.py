@@ -10,7 +10,7 @@ from zoo.errors import ZooError
 
 
 class RegularCheckpoint(Checkpoint):
-    """Writes `last.ckpt` after every validation and every epoch and at the end of training, and `step=N.ckpt` in between.
+    """Writes `last.ckpt` after validations, after epochs and at the end of training, and `step=N.ckpt` at regular steps.
 
     `ModelCheckpoint(save_last=True)` writes only if the score has improved. With `every_n_train_steps` it saves the last batch
     of an epoch before the epoch's validation, and a run resumed from there skips the validation and miscounts epochs. Here, a

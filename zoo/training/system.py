@@ -163,7 +163,7 @@ class System(LightningModule):
             metrics.reset()
 
     def evaluate(self, stage: Literal["val", "test"], batch: Any) -> Outputs:
-        """Run `step` on a batch, and log loss, 0-d outputs and metrics over the epoch."""
+        """Run `step` on a batch, and log loss, 0-d outputs and metrics, averaged over the epoch."""
         loss, outputs = self.step(batch, torch.ones((), device=self.device))
         values = {f"{stage}/loss": loss, **scalars(stage, outputs)}
         self.log_dict(values, batch_size=len(batch.x), on_epoch=True, sync_dist=True)

@@ -1,6 +1,7 @@
 """Sheets of images: tiles separated by lines, and images with captions."""
 
 import numpy as np
+import pytest
 import torch
 
 from zoo.tasks.drawing import displayable, grid, tiles
@@ -43,7 +44,7 @@ def test_images_are_in_rows_of_eight_below_captions_with_their_aspect_ratio() ->
     wide = np.zeros((5, 10))
     (axes,) = grid([wide] * 9, ["a"] * 9, [False] * 9).axes
     left, right, bottom, top = axes.images[8].get_extent()
-    assert (right - left) == 2 * (bottom - top)
+    assert (right - left) == pytest.approx(2 * (bottom - top), rel=1e-12)
     assert left == axes.images[0].get_extent()[0]
     assert bottom > axes.images[0].get_extent()[2]
     assert axes.texts[8].get_position()[1] < top
