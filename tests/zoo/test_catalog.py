@@ -353,8 +353,8 @@ DECLARED = {  # the reports of every run of a model, by the class
     "RNNRegressor": ["HiddenStates"],
     "SimpleCNNClassifier": [*OF_IMAGES, "FirstFilters", *OF_CLASSES],
     **{name: ["LatentPictures"] for name in ("Autoencoder", "DenoisingAutoencoder", "SparseAutoencoder", "VAE")},
-    **{name: ["GamePictures"] for name in ("ConditionalGAN", "DCGAN", "GAN", "MinibatchGAN", "ProgressiveGAN", "SNGAN")},
-    **{name: ["GamePictures"] for name in ("StyleGAN", "UnrolledGAN", "WGAN", "WGANGP")},
+    **{name: ["GANPictures"] for name in ("ConditionalGAN", "DCGAN", "GAN", "MinibatchGAN", "ProgressiveGAN", "SNGAN")},
+    **{name: ["GANPictures"] for name in ("StyleGAN", "UnrolledGAN", "WGAN", "WGANGP")},
 }
 CODES = ["pictures/embedding", "pictures/interpolation", "pictures/reconstructions", "pictures/traversal"]
 WRITTEN = {  # by each report, whatever the model: for those of codes, samples and translations see `written_by`
@@ -410,7 +410,7 @@ def written_by(report: str, system: System, batch: Any) -> list[str]:
     match report:
         case "LatentPictures":
             return [f"{path}.png" for path in (*CODES, *(["pictures/samples"] if isinstance(system, Generates) else []))]
-        case "GamePictures":
+        case "GANPictures":
             drawn = ["logits.png", "samples.png", "training.gif", "frames/00000001.png"]
             return [f"pictures/{path}" for path in (*drawn, *(["interpolation.png"] if batch.x.ndim == 4 else []))]
         case "Translations":
