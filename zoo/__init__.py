@@ -4,8 +4,9 @@ import importlib
 import os
 from typing import TYPE_CHECKING
 
-# Before torch is loaded: idle OpenMP threads sleep instead of spinning, unless the user's environment says otherwise. Spinning
-# makes training 10 to 50 times slower beside another busy process (https://gcc.gnu.org/onlinedocs/libgomp/OMP_005fWAIT_005fPOLICY.html).
+# Let idle OpenMP threads sleep instead of spin, unless the user's environment sets a policy. Spinning makes training 10 to 50
+# times slower beside another busy process. This must be set before torch is imported
+# (https://gcc.gnu.org/onlinedocs/libgomp/OMP_005fWAIT_005fPOLICY.html).
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
@@ -67,11 +68,11 @@ HOMES = {
     "WGAN": "gans.wgan",
     "WGANGP": "gans.wgan_gp",
 }
-__all__ = [*HOMES, "load"]  # read by name below
+__all__ = [*HOMES, "load"]  # resolved by __getattr__
 
 
 def __getattr__(name: str) -> object:
-    """Import a system, or `load`, when it is first asked for: `zoo list` must not wait for torch."""
+    """Import a system, or `load`, at its first use, so that `zoo list` does not wait for torch."""
     if name == "load":
         return importlib.import_module("zoo.pretrained.published").load
     if name not in HOMES:

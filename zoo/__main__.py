@@ -1,4 +1,4 @@
-"""`python -m zoo` is the `zoo` command."""
+"""Run the `zoo` command as `python -m zoo`."""
 
 import sys
 

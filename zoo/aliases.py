@@ -1,6 +1,6 @@
-"""Deprecated arguments, translated where checkpoints and configurations are read. Kept for one version.
+"""Deprecated arguments, translated when checkpoints and configurations are read. Kept for one version.
 
-`game` was one dictionary with the settings of every GAN. Its entries are arguments of the classes now.
+`game` was a dictionary with the settings of every GAN. Its entries are now arguments of the classes.
 """
 
 import sys
@@ -8,8 +8,8 @@ from typing import Any
 
 from zoo.errors import ZooError
 
-_EVERY_GAN = {"n_critic", "accumulate", "d_lr", "ema", "clip"}
-_OWN = {  # the other entries that became arguments, by class
+_OF_EVERY_GAN = {"n_critic", "accumulate", "d_lr", "ema", "clip"}  # entries that became arguments of every GAN
+_OF_CLASS = {  # further entries that became arguments, by class
     "GAN": {"loss"},
     "DCGAN": {"redraw"},
     "WGAN": {"weight_clip"},
@@ -23,45 +23,46 @@ _OWN = {  # the other entries that became arguments, by class
     "Pix2Pix": set[str](),
     "CycleGAN": set[str](),
 }
-_USUAL = {"loss": "non_saturating", "redraw": True, "weight_clip": None, "penalty": None, "penalty_every": 1}
-_FIXED: dict[str, dict[str, Any]] = {  # the values of entries that a class cannot change any more, where they differ
+# Values that entries without an argument have now. A stored entry with the same value can be dropped.
+_FIXED = {"loss": "non_saturating", "redraw": True, "weight_clip": None, "penalty": None, "penalty_every": 1}
+_FIXED_IN_CLASS: dict[str, dict[str, Any]] = {  # differences from _FIXED
     "WGAN": {"loss": "wasserstein"},
     "WGANGP": {"loss": "wasserstein", "penalty": "gradient"},
     "SNGAN": {"loss": "hinge"},
     "StyleGAN": {"penalty": "r1"},
     "CycleGAN": {"loss": "least_squares"},
 }
-_SNGAN_LR = 1e-4  # the default
+_SNGAN_LR = 1e-4  # default of SNGAN's argument lr
 
 
 def migrate_game(class_path: str, arguments: dict[str, Any], strict: bool = True) -> dict[str, Any]:
-    """Replace a GAN's argument `game` by the arguments that have taken its place; the training is the same, to the bit.
+    """Replace a GAN's argument `game` by the arguments that have taken its place. The training stays bit-identical.
 
     Args:
-        class_path: the public name of the class; classes outside the zoo keep their arguments.
+        class_path: public name of the class. Classes outside the zoo keep their arguments.
         arguments: arguments of its constructor.
-        strict: whether to raise for settings that the class no longer has; else print a note. They do not affect a trained
-            network, so a checkpoint can be used without them, but not trained further as before.
+        strict: if the class no longer has a setting, raise. Without `strict`, print a note: a trained network works without
+            the setting, but training cannot be continued as before.
 
     Raises:
-        ZooError: if `strict`, naming such a setting.
+        ZooError: if `strict` and the class no longer has a setting. The message names it.
     """
     package, _, name = class_path.rpartition(".")
-    if package != "zoo" or name not in _OWN or "game" not in arguments:
+    if package != "zoo" or name not in _OF_CLASS or "game" not in arguments:
         return arguments
     migrated = {key: value for key, value in arguments.items() if key != "game"}
-    fixed = {**_USUAL, **_FIXED.get(name, {})}
+    fixed = {**_FIXED, **_FIXED_IN_CLASS.get(name, {})}
     game = arguments["game"] or {}
-    off = "penalty" in game and game["penalty"] is None and "penalty_weight" in _OWN[name]
+    penalty_off = "penalty" in game and game["penalty"] is None and "penalty_weight" in _OF_CLASS[name]
     for key, value in game.items():
-        if name == "SNGAN" and key == "d_lr" and value is None:  # meant the generator's rate, and means four times it now
+        if name == "SNGAN" and key == "d_lr" and value is None:  # None meant the generator's lr; now it means four times that
             migrated["d_lr"] = arguments.get("lr", _SNGAN_LR)
-        elif key == "penalty" and off:
+        elif key == "penalty" and penalty_off:
             migrated["penalty_weight"] = 0.0
-        elif key in _EVERY_GAN | _OWN[name] and not (key == "penalty_weight" and off):
+        elif key in _OF_EVERY_GAN | _OF_CLASS[name] and not (key == "penalty_weight" and penalty_off):
             migrated[key] = value
         elif key == "penalty_weight" or (key in fixed and value == fixed[key]):
-            continue  # the weight of a penalty that was off, or the only value that the class has
+            continue  # the weight of a penalty that was off, or the value that the class always uses
         elif strict:
             raise ZooError(f"{class_path} no longer has game.{key} {value!r}: {_advice(key)}")
         else:
@@ -79,7 +80,7 @@ def migrate_settings(settings: dict[str, Any], source: str | None) -> dict[str, 
         source: its file, for a printed note; None prints nothing.
 
     Raises:
-        ZooError: naming a setting that the model no longer has.
+        ZooError: if the model no longer has a setting. The message names it.
     """
     model = settings.get("model")
     if not isinstance(model, dict) or "game" not in (model.get("init_args") or {}):

@@ -1,7 +1,7 @@
-"""Errors whose text is written for a user: the command line prints them as one line, without a traceback.
+"""Errors whose text is written for users. The command line prints them as one line, without a traceback.
 
-Each says what is wrong, where, what was expected, what was found, and what to do. Every other exception that leaves our
-code is a bug of ours and keeps its traceback. The subclasses also are the builtin exception that fits, for use from Python.
+A message says what is wrong and where, what was expected, what was found, and what to do. Any other exception is a bug in the
+zoo and keeps its traceback. Each subclass is also the matching builtin exception, so that Python code can catch either.
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ class ZooError(ValueError):
 
 
 class UsageError(ZooError):
-    """A command that makes no sense: exit code 2."""
+    """A command whose arguments contradict each other or are incomplete. The exit code is 2."""
 
 
 class FileError(ZooError, OSError):
@@ -32,10 +32,10 @@ class NonFiniteError(ZooError, FloatingPointError):
 
 
 def check_choice(what: str, value: object, choices: Iterable[str]) -> None:
-    """Refuse a value that is not one of `choices`.
+    """Check that a value is one of `choices`; `what` names the setting in the message.
 
     Raises:
-        ZooError: naming the value and the choices.
+        ZooError: if it is not. The message lists the choices.
     """
     if value not in (allowed := tuple(choices)):
         raise ZooError(f"unknown {what} {value!r}: choose one of {', '.join(allowed)}")

@@ -1,4 +1,4 @@
-"""Public names: what recipes, checkpoints and exports call a class, wherever its file lies.
+"""Public names of classes, as recipes, checkpoints and exports store them.
 
 A system is `zoo.NAME`, a report `zoo.reports.NAME`, a strategy `zoo.strategies.NAME`, a callback that loads weights
 `zoo.pretrained.NAME`. Nothing that is stored names a file of
@@ -9,15 +9,16 @@ import zoo
 from zoo import pretrained, reports, strategies
 
 
-def public_name(kind: type) -> str:
-    """The name under which a class is stored; the full path for a class of a user's own package."""
-    return current_name(f"{kind.__module__}.{kind.__qualname__}")
+def public_name(cls: type) -> str:
+    """Return the name under which a class is stored. For a class outside the zoo this is its full import path."""
+    return current_name(f"{cls.__module__}.{cls.__qualname__}")
 
 
 def current_name(path: str) -> str:
-    """The public name for a path that an earlier version stored (`zoo.rnn.rnn.RNNClassifier`); any other path unchanged.
+    """Return the public name for a path that an earlier version stored, such as `zoo.rnn.rnn.RNNClassifier`.
 
-    Class names are unique within the zoo, so the last part of an old path identifies the class.
+    Class names are unique within the zoo, so the last part of an old path identifies the class. Paths outside the zoo are
+    returned unchanged.
     """
     name = path.rpartition(".")[2]
     if path.startswith("zoo."):

@@ -1,4 +1,4 @@
-"""Reports that recipes add to a run: each is a callback that scores or shows what a trained model can do."""
+"""Reports that recipes add to a run. Each is a callback that writes scores or pictures of a trained model."""
 
 import importlib
 from typing import TYPE_CHECKING
@@ -23,11 +23,11 @@ HOMES = {
     "PointModes": "generation.sample_scores",
     "SampleScores": "generation.sample_scores",
 }
-__all__ = list(HOMES)  # read by name below
+__all__ = list(HOMES)  # resolved by __getattr__
 
 
 def __getattr__(name: str) -> object:
-    """Import a report when it is first asked for."""
+    """Import a report at its first use."""
     if name not in HOMES:
         raise AttributeError(f"zoo.reports has no {name!r}: it has {', '.join(HOMES)}")
     return getattr(importlib.import_module(f"zoo.tasks.{HOMES[name]}"), name)

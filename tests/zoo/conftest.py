@@ -1,4 +1,4 @@
-"""Tiny data sets and a quiet trainer, all of them real."""
+"""Fixtures: tiny data sets, and a function that trains without output."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -42,7 +42,10 @@ PRAISE = torch.tensor([WORDS.index("bright"), WORDS.index("radiant")])
 
 
 class Texts(DataModule):
-    """120 texts of 1 to `longest` words that are praise as soon as one word praises: 25 % test, 25 % of the rest validates."""
+    """120 texts of 1 to `longest` words. A text with one word of praise is in class 1.
+
+    25 % are the test split, 25 % of the rest the validation split.
+    """
 
     num_classes = 2
     class_names = ("blame", "praise")
@@ -71,7 +74,7 @@ class Texts(DataModule):
         return batch
 
     def split(self, name: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """All of a split at once: x, lengths, y and positions."""
+        """Return a whole split: x, lengths, y and positions."""
         self.setup()
         (x, y, lengths), rows = self.splits[name]
         assert lengths is not None

@@ -1,4 +1,4 @@
-"""The deprecated `game` of GANs, from checkpoints and configurations of an earlier version."""
+"""The deprecated argument `game` of GANs is translated in checkpoints and configurations of an earlier version."""
 
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ def test_entries_become_arguments(name: str, game: dict[str, Any] | None, argume
         ("GAN", {"critic": 5}, "zoo.GAN no longer has game.critic 5: there was no such setting"),
     ],
 )
-def test_what_a_class_no_longer_has_is_named(
+def test_a_setting_that_a_class_no_longer_has_is_named(
     name: str, game: dict[str, Any], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(ValueError, match=message):
@@ -54,7 +54,7 @@ def test_what_a_class_no_longer_has_is_named(
     assert "which it no longer has" in capsys.readouterr().err
 
 
-def test_a_class_of_a_users_own_keeps_its_game() -> None:
+def test_a_class_outside_the_zoo_keeps_its_game() -> None:
     assert migrate_game("mine.GAN", {"game": {"loss": "hinge"}}) == {"game": {"loss": "hinge"}}
 
 

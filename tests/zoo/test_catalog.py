@@ -412,7 +412,7 @@ def written_by(report: str, system: System, batch: Any) -> list[str]:
     match report:
         case "LatentPictures":
             return [f"{path}.png" for path in (*CODES, *(["pictures/samples"] if isinstance(system, Generates) else []))]
-        case "GamePictures":
+        case "GANPictures":
             drawn = ["logits.png", "samples.png", "training.gif", "frames/00000001.png"]
             return [f"pictures/{path}" for path in (*drawn, *(["interpolation.png"] if batch.x.ndim == 4 else []))]
         case "Translations":

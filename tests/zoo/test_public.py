@@ -1,4 +1,4 @@
-"""What is stored under an older layout of the files is found for ever after."""
+"""Paths and files stored by earlier versions still load."""
 
 from collections import Counter
 from pathlib import Path
@@ -31,7 +31,7 @@ FIXTURES = Path(__file__).parents[1] / "fixtures"  # written by commit 927bc60, 
         "RNNClassifier": "RNNClassifier",
     }.items(),
 )
-def test_the_current_name_for_a_stored_path(stored: str, public: str) -> None:
+def test_stored_paths_are_translated_to_public_names(stored: str, public: str) -> None:
     assert current_name(stored) == public
 
 
@@ -45,7 +45,7 @@ def test_a_class_is_stored_under_the_name_that_imports_it(package: Any) -> None:
         assert public_name(getattr(package, name)) == f"{package.__name__}.{name}"
 
 
-def test_a_class_of_a_users_own_keeps_its_path() -> None:
+def test_a_class_outside_the_zoo_keeps_its_path() -> None:
     assert public_name(torch.nn.Linear) == "torch.nn.modules.linear.Linear"
 
 
@@ -67,7 +67,7 @@ def test_files_of_the_older_layout_load(file: str, kind: str) -> None:
         (["-c", "perceptron_digits", "--ckpt_path", str(FIXTURES / "perceptron_digits.safetensors")], "0.9276"),
     ],
 )
-def test_files_of_the_older_layout_score_what_they_scored(
+def test_files_of_the_older_layout_have_the_same_scores(
     arguments: list[str], accuracy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["test", *arguments, "--run_dir", str(tmp_path)]) == 0

@@ -1,1 +1,1 @@
-"""Evaluation shared by families."""
+"""Metrics: evaluation as pure functions and torchmetrics objects."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torchmetrics.image.kid import poly_mmd
 
-ENOUGH = 0.4  # fraction of an equal share that a mode needs to count as found: 5 % of all samples with 8 modes, 4 % with 10
+MIN_SHARE = 0.4  # a mode counts as found from this fraction of an equal share: 5 % of all samples with 8 modes, 4 % with 10
 
 
 class PrecisionRecall(NamedTuple):
@@ -60,16 +60,16 @@ def shares(labels: Tensor, num_modes: int) -> Tensor:
 
 
 def count_modes(share: Tensor) -> int:
-    """Count the modes whose share (K,) is at least `ENOUGH` of an equal share."""
-    return int((share >= ENOUGH / len(share)).sum())
+    """Count the modes whose share (K,) is at least `MIN_SHARE` of an equal share."""
+    return int((share >= MIN_SHARE / len(share)).sum())
 
 
-def divergence(share: Tensor, of_real: Tensor) -> float:
+def divergence(share: Tensor, real_share: Tensor) -> float:
     """Compute the KL divergence of the generated shares from the real ones in nats, both (K,).
 
     It is infinite if a generated mode does not occur in the real data.
     """
-    return torch.xlogy(share, share / of_real)[share > 0].sum().item()
+    return torch.xlogy(share, share / real_share)[share > 0].sum().item()
 
 
 def combined(share: Tensor) -> Tensor:
@@ -84,7 +84,10 @@ def combined(share: Tensor) -> Tensor:
 
 
 def modes_of_points(x: Tensor, centres: Tensor, spread: float, within: float = 3.0) -> Tensor:
-    """Return the nearest centre of each point: (M, F), (K, F) to (M,). It is -1 beyond `within` deviations `spread`."""
+    """Return the index of the nearest centre (K, F) for each point (M, F): (M,).
+
+    Points farther than `within` standard deviations `spread` from it get -1.
+    """
     distance, label = torch.cdist(x, centres).min(1)
     return torch.where(distance <= within * spread, label, -1)
 
@@ -94,7 +97,9 @@ def nearest(x: Tensor, among: Tensor, num: int) -> Tensor:
     return torch.cat([torch.cdist(part, among).topk(num, largest=False).indices for part in torch.split(x, 1000)])
 
 
-def _share_within(x: Tensor, of: Tensor, num_neighbours: int) -> float:
-    radius = torch.cat([torch.cdist(part, of).kthvalue(num_neighbours + 1, dim=1).values for part in torch.split(of, 1000)])
-    inside = [(torch.cdist(part, of) <= radius).any(1) for part in torch.split(x, 1000)]
+def _share_within(x: Tensor, among: Tensor, num_neighbours: int) -> float:
+    """Compute the share of samples x (M, F) that lie among the samples (N, F)."""
+    parts = torch.split(among, 1000)  # the nearest neighbour of each member is the member itself
+    radius = torch.cat([torch.cdist(part, among).kthvalue(num_neighbours + 1, dim=1).values for part in parts])
+    inside = [(torch.cdist(part, among) <= radius).any(1) for part in torch.split(x, 1000)]
     return torch.cat(inside).float().mean().item()

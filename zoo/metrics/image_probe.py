@@ -11,10 +11,10 @@ _WIDTHS, _BATCH, _LR = (32, 64, 128), 128, 2e-3
 
 
 def image_probe(x: Tensor, y: Tensor, num_classes: int, epochs: int = 5) -> nn.Module:
-    """Train three convolutions on images (N, C, H, W) in [0, 1] with classes (N,), and return them in evaluation mode.
+    """Train a network of three convolutions on images (N, C, H, W) in [0, 1] with classes (N,), and return it.
 
-    The probe always starts from the same weights and leaves the random state unchanged. It can be trained within evaluation
-    loops, where gradients are off.
+    The probe is in evaluation mode. It always starts from the same weights, and training leaves the random state unchanged. It
+    can be trained within evaluation loops, where gradients are off.
     """
     devices = [x.device] if x.is_cuda else []
     with torch.random.fork_rng(devices), torch.inference_mode(False), torch.enable_grad():
@@ -39,7 +39,7 @@ def image_probe(x: Tensor, y: Tensor, num_classes: int, epochs: int = 5) -> nn.M
 
 
 @torch.no_grad()
-def share_called(probe: nn.Module, x: Tensor, y: Tensor | int) -> float:
+def share_classified_as(probe: nn.Module, x: Tensor, y: Tensor | int) -> float:
     """Compute the share of images (N, C, H, W) that the probe assigns to the classes y: (N,), or one class for all."""
     predicted = torch.cat([probe(x[row : row + 500]).argmax(1) for row in range(0, len(x), 500)])
     return (predicted == y).float().mean().item()

@@ -1,4 +1,4 @@
-"""Metrics of language models: how well the next token is predicted, over a whole text."""
+"""Metrics of language models: prediction of the next token, averaged over a whole text."""
 
 import math
 
@@ -9,7 +9,7 @@ from torchmetrics import Metric
 
 
 class TokenLoss(Metric):
-    """Mean of -ln p(next token) over all tokens, no matter how the text is split into batches."""
+    """Mean of -ln p(next token) over all tokens, independent of how the text is split into batches."""
 
     full_state_update = False
     total: Tensor
@@ -21,7 +21,7 @@ class TokenLoss(Metric):
         self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, preds: Tensor, target: Tensor) -> None:
-        """Add logits (..., V) and the tokens (...) int64 they predict."""
+        """Add logits (..., V) and the tokens (...), int64, that they predict."""
         self.total += F.cross_entropy(preds.flatten(0, -2).float(), target.flatten(), reduction="sum")
         self.count += target.numel()
 

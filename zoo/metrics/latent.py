@@ -23,7 +23,7 @@ def importance_weighted_bound(log_weights: Callable[[int], Tensor], num_samples:
         at_once: samples per call of `log_weights`. It limits memory and does not change the distribution of the result.
 
     Raises:
-        ZooError: if a number is not positive.
+        ZooError: if `num_samples` or `at_once` is below 1.
     """
     if num_samples < 1 or at_once < 1:
         raise ZooError(f"num_samples and at_once must be at least 1, got {num_samples} and {at_once}")

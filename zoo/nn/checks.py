@@ -57,10 +57,10 @@ def check_halves(input_shape: Sequence[int], times: int) -> None:
 
 
 def check_sizes(latent_dim: int, widths: Sequence[int]) -> None:
-    """Refuse a network without inputs, without layers, or with empty layers.
+    """Check that a network has inputs and layers, and that no layer is empty.
 
     Raises:
-        ZooError: naming the argument.
+        ZooError: if not. The message names the argument.
     """
     if latent_dim < 1:
         raise ZooError(f"latent_dim must be at least 1, got {latent_dim}")

@@ -36,7 +36,8 @@ def build_backbone(
         name: searched in timm first, then in torchvision. The prefix "torchvision/" searches in torchvision only.
         input_shape: (C, H, W).
         num_classes: K.
-        pretrained: start from the library's pretrained weights. The last layer is new if K differs, and so is a small stem.
+        pretrained: start from the library's pretrained weights. The last layer is initialised anew if K differs, as is a small
+            stem.
         stem: "small" makes the first convolution 3x3 with stride 1 and removes the pool after it, so that images of 28 to 64
             pixels keep their detail.
         dropout: probability before the last layer. None: as in the original network.
@@ -59,7 +60,7 @@ def build_backbone(
         return net
 
     def fits(shape: Sequence[int]) -> bool:
-        """Return whether an image passes, auxiliary heads included. On the meta device nothing is computed."""
+        """Return whether an image passes through the network and its auxiliary heads. The meta device computes no values."""
         with torch.device("meta"), torch.no_grad():
             try:
                 build(shape, pretrained=False).train()(torch.empty(2, *shape))
@@ -71,19 +72,19 @@ def build_backbone(
         channels, *size = input_shape
         fitting = [side for side in (8, 16, 28, 32, 48, 64, 96, 128, 224, 256, 384) if fits((channels, side, side))]
         pixels = "x".join(map(str, size))
-        way_out = f"{fitting[0]}x{fitting[0]} fit: set data.size" if fitting else "no usual size fits"
-        raise ZooError(f"{name} cannot take images of {pixels} pixels: {way_out}, or choose another backbone")
+        advice = f"{fitting[0]}x{fitting[0]} fit: set data.size" if fitting else "no usual size fits"
+        raise ZooError(f"{name} cannot take images of {pixels} pixels: {advice}, or choose another backbone")
     return build(input_shape, pretrained)
 
 
 def pretrained_statistics(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return the mean and deviation per channel with which the pretrained weights expect images in [0, 1] to be normalised."""
+    """Return the mean and standard deviation per channel by which the pretrained weights expect images in [0, 1] normalised."""
     config = timm.get_pretrained_cfg(name) if _is_timm(name) else None
     return (config.mean, config.std) if config is not None else (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
 
 
 def _is_timm(name: str) -> bool:
-    """Return whether a name belongs to timm, rather than to torchvision.
+    """Return whether a name belongs to timm (True) or to torchvision (False).
 
     Raises:
         ZooError: if it belongs to neither. The message suggests similar names.
@@ -97,10 +98,10 @@ def _is_timm(name: str) -> bool:
             tags = ", ".join(timm.list_pretrained(f"{network}.*")) or network
             raise ZooError(f"timm has {network}, but no weights {name!r}: choose one of {tags}") from error
         return True
-    theirs = torchvision.models.list_models(module=torchvision.models)
-    if bare in theirs:
+    available = torchvision.models.list_models(module=torchvision.models)
+    if bare in available:
         return False
-    near = difflib.get_close_matches(bare, theirs if bare != name else [*timm.list_models(), *theirs], n=3, cutoff=0.5)
+    near = difflib.get_close_matches(bare, available if bare != name else [*timm.list_models(), *available], n=3, cutoff=0.5)
     hint = f"did you mean {', '.join(dict.fromkeys(near))}?" if near else "see timm.list_models()"
     raise ZooError(f"no backbone {name!r} in timm or torchvision: {hint}")
 
@@ -116,7 +117,7 @@ def _from_timm(
     if pretrained:
         if config is None or not config.has_weights:
             raise ZooError(f"timm has no pretrained weights for {name}: set pretrained to false, or choose another backbone")
-        if config.hf_hub_id and (path := _on_hub(name, config.hf_hub_id)):
+        if config.hf_hub_id and (path := _cached_on_hub(name, config.hf_hub_id)):
             arguments["pretrained_cfg_overlay"] = {"file": str(path)}  # needs no network
     try:
         return timm.create_model(name, pretrained=pretrained, num_classes=num_classes, in_chans=shape[0], **arguments)
@@ -124,7 +125,7 @@ def _from_timm(
         raise ZooError(f"{name} does not support dropout or drop_path: remove the one you set ({error})") from error
 
 
-def _on_hub(name: str, repo: str) -> Path | None:
+def _cached_on_hub(name: str, repo: str) -> Path | None:
     """Return the path of weights in the hub's cache, or None if the hub can be reached to download them.
 
     The check is made first because without a network the download itself retries for minutes.
@@ -145,11 +146,11 @@ def _on_hub(name: str, repo: str) -> Path | None:
     except EntryNotFoundError:
         return None  # the hub answered; older repositories have only pytorch_model.bin
     except (OSError, *HfHubHTTPError.__bases__) as error:  # type: ignore[misc]  # the base depends on the hub's HTTP library
-        raise _no_weights(name, Path(HF_HUB_CACHE) / f"models--{repo.replace('/', '--')}", error) from error
+        raise _missing_weights(name, Path(HF_HUB_CACHE) / f"models--{repo.replace('/', '--')}", error) from error
     return None
 
 
-def _no_weights(name: str, path: Path, error: Exception) -> MissingFileError:
+def _missing_weights(name: str, path: Path, error: Exception) -> MissingFileError:
     return MissingFileError(
         f"the pretrained weights of {name} are not at {path}, and could not be downloaded ({type(error).__name__}): "
         "run once with a network, copy them there from another machine, or set model.pretrained false"
@@ -186,7 +187,7 @@ def _load_torchvision(net: nn.Module, name: str) -> None:
         try:
             urllib.request.urlopen(urllib.request.Request(weights.url, method="HEAD"), timeout=10).close()
         except OSError as error:  # URLError is a subclass
-            raise _no_weights(name, path, error) from error
+            raise _missing_weights(name, path, error) from error
     state, own = weights.get_state_dict(progress=False, check_hash=True), net.state_dict()
     net.load_state_dict({k: v for k, v in state.items() if k in own and own[k].shape == v.shape}, strict=False)
 

@@ -1,9 +1,9 @@
-"""Features of images in named networks, for distances between distributions."""
+"""Feature extractors: networks that map images to features, for distances between sets of images."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchmetrics.image.fid import FrechetInceptionDistance, NoTrainInceptionV3  # exported only beside torch-fidelity
+from torchmetrics.image.fid import FrechetInceptionDistance, NoTrainInceptionV3  # exported only if torch-fidelity is installed
 
 from zoo.errors import FileError, MissingPackageError, ZooError
 from zoo.pretrained.published import weights_path
@@ -13,15 +13,15 @@ INCEPTION = "inception"
 
 
 class ClassifierFeatures(nn.Module):
-    """The inputs to the last layer of a published classifier of the zoo: images (B, C, H, W) in [0, 1] to (B, F).
+    """The inputs to the last layer of a published image classifier: images (B, C, H, W) in [0, 1] to features (B, F).
 
     Images are converted to the classifier's size, number of channels and normalisation.
 
     Args:
-        weights: the name of published weights of an image classifier, see `zoo list`.
+        weights: name of published weights, see `zoo list`.
 
     Raises:
-        ZooError: if the weights are not published, or not those of an image classifier with a linear last layer.
+        ZooError: if the weights are not published, or do not belong to an image classifier with a linear last layer.
     """
 
     mean: Tensor
@@ -35,7 +35,7 @@ class ClassifierFeatures(nn.Module):
         shape = system.hparams.get("input_shape", ())
         linear = [module for module in system.net.modules() if isinstance(module, nn.Linear)]
         if len(shape) != 3 or "mean" not in facts or not linear:
-            raise ZooError(f"{weights} is no classifier of images: choose weights that are, see zoo list")
+            raise ZooError(f"{weights} is not an image classifier: choose the weights of one, see zoo list")
         self.net, self.last, self.input_shape = system.net.requires_grad_(False), linear[-1], tuple(shape)
         self.num_features = self.last.in_features
         for name in ("mean", "std"):
@@ -43,7 +43,7 @@ class ClassifierFeatures(nn.Module):
         self.eval()
 
     def train(self, mode: bool = True) -> "ClassifierFeatures":
-        """Stay in evaluation mode: a metric is not trained."""
+        """Stay in evaluation mode, because the network of a metric is not trained."""
         return super().train(False)
 
     @torch.no_grad()
@@ -66,7 +66,7 @@ class InceptionFeatures(nn.Module):
     """Features of Inception v3 as the authors of FID converted it: images (B, 1 or 3, H, W) in [0, 1] to (B, 2048).
 
     Raises:
-        MissingPackageError: without torch-fidelity.
+        MissingPackageError: if torch-fidelity is not installed.
         FileError: if the weights cannot be downloaded.
     """
 
@@ -85,36 +85,36 @@ class InceptionFeatures(nn.Module):
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
-        return self.net((255 * x.expand(-1, 3, -1, -1)).round().byte())  # truncation would darken samples, but not real images
+        return self.net((255 * x.expand(-1, 3, -1, -1)).round().byte())  # rounded, because truncation would darken samples only
 
     def last(self, features: Tensor) -> Tensor:
-        """Return logits without the bias, as the Inception Score uses them: (B, 1008)."""
+        """Compute logits (B, 1008) from features (B, 2048), without the bias, as the Inception Score uses them."""
         return features @ self.net.fc.weight.T
 
 
-def extractor_of(name: str) -> ClassifierFeatures | InceptionFeatures:
-    """Build a network by its name: "inception", or published weights of a classifier.
+def build_extractor(name: str) -> ClassifierFeatures | InceptionFeatures:
+    """Build a feature extractor by name: "inception", or the name of published weights of a classifier.
 
     Raises:
-        ImportError, OSError: as `InceptionFeatures`.
-        ZooError: as `ClassifierFeatures`.
+        MissingPackageError, FileError: see `InceptionFeatures`.
+        ZooError: see `ClassifierFeatures`.
     """
     return InceptionFeatures() if name == INCEPTION else ClassifierFeatures(name)
 
 
 def frechet_distance(extractor: str) -> FrechetInceptionDistance:
-    """Build a metric over images in [0, 1]: `update(images, real=True or False)`, then `compute()`.
+    """Build the Frechet distance as a metric: `update(images, real=...)` with images in [0, 1], then `compute()`.
 
-    It is the Frechet distance of Gaussians fitted to features (Heusel et al., 2017, arXiv:1706.08500), and FID only if
-    `extractor` is "inception", whose weights torch-fidelity downloads. The number of images biases it: compare at the same
-    number only, and with the distance between real images.
+    It is the distance between Gaussians fitted to features (Heusel et al., 2017, arXiv:1706.08500). It is FID only if
+    `extractor` is "inception", whose weights torch-fidelity downloads. The number of images biases the distance, so compare
+    only at the same number, and with the distance between real images.
 
     Raises:
-        ImportError, OSError, ValueError: as `extractor_of`.
+        MissingPackageError, FileError, ZooError: see `build_extractor`.
     """
-    return FrechetInceptionDistance(feature=extractor_of(extractor), normalize=True)
+    return FrechetInceptionDistance(feature=build_extractor(extractor), normalize=True)
 
 
 def distance_name(extractor: str) -> str:
-    """Name the distance: "fid" for Inception only."""
+    """Return the name of the distance in scores: "fid" for Inception, else "fd_" and the name of the weights."""
     return "fid" if extractor == INCEPTION else f"fd_{extractor}"

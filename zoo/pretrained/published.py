@@ -1,4 +1,4 @@
-"""Small trained models that come with the zoo: `zoo.load(name)`."""
+"""Published weights: small trained models that come with the zoo, loaded by `zoo.load(name)`."""
 
 from pathlib import Path
 
@@ -10,27 +10,27 @@ _FOLDER = Path(__file__).parent / "weights"
 
 
 def published() -> list[str]:
-    """The names that `load` knows."""
+    """Return the names that `load` accepts."""
     return sorted(path.stem for path in _FOLDER.glob("*.safetensors"))
 
 
 def weights_path(name: str) -> Path:
-    """The file of published weights.
+    """Return the path of the file with published weights.
 
     Raises:
-        ZooError: for a name that is not published, with those that are.
+        ZooError: if there are none with this name. The message lists the names.
     """
     if name not in published():
-        raise ZooError(f"no published weights {name!r}: there is {', '.join(published())}")
+        raise ZooError(f"no published weights {name!r}: choose one of {', '.join(published())}")
     return _FOLDER / f"{name}.safetensors"
 
 
 def load(name: str) -> System:
-    """A trained system by the name of its published weights, in evaluation mode on the CPU.
+    """Load a trained system by the name of its published weights, in evaluation mode on the CPU.
 
-    `zoo list` shows the names; the card beside each file says what it was trained on, and how its inputs were normalised.
+    `zoo list` shows the names. The card next to each file states the training data and how inputs must be normalised.
 
     Raises:
-        ZooError: for a name that is not published, with those that are.
+        ZooError: if there are no weights with this name. The message lists the names.
     """
     return load_system(weights_path(name))

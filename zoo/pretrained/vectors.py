@@ -1,4 +1,4 @@
-"""Pretrained word vectors as the initial embedding."""
+"""Pretrained word vectors as initial values of an embedding."""
 
 from pathlib import Path
 
@@ -14,19 +14,19 @@ from zoo.training.system import System
 
 
 class EmbedsTokens(System):
-    """A system that may start with an embedding of tokens."""
+    """Base class of systems whose inputs can be tokens, with an embedding as the first layer."""
 
     @property
     def embedding(self) -> nn.Embedding | None:
-        """The embedding, or None if the inputs are not tokens."""
+        """The embedding layer, or None if the inputs are not tokens."""
         raise NotImplementedError(f"{type(self).__name__} has to define embedding")
 
 
 class PretrainedVectors(Callback):
-    """Fills the embedding rows of the words that a GloVe text file has (Pennington, Socher & Manning, 2014).
+    """Initialises the embedding of each word that a text file of vectors contains (Pennington et al., 2014, GloVe).
 
-    The other rows keep their initial values. A line of the file is a word and its values; the header of word2vec's text
-    format is skipped. A run that is resumed or starts from a checkpoint keeps its own embedding.
+    The embeddings of other words keep their initial values. Each line of the file is a word and its values. The header of
+    word2vec's text format is skipped. A run that is resumed or starts from a checkpoint keeps its own embedding.
 
     Args:
         path: the file.
@@ -34,7 +34,7 @@ class PretrainedVectors(Callback):
 
     Raises:
         MissingFileError: if there is no such file.
-        ZooError: if the file holds no vectors of the embedding's size, or the system or its data has no tokens.
+        ZooError: if the vectors do not have the embedding's size, or the system or its data has no tokens.
     """
 
     def __init__(self, path: str, freeze: bool = False) -> None:
@@ -43,7 +43,7 @@ class PretrainedVectors(Callback):
         self.path, self.freeze = Path(path), freeze
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if stage == "fit" and self.freeze:  # any later, DDP and the optimizer would expect its gradients
+        if stage == "fit" and self.freeze:  # before DDP and the optimizer are set up, which expect all gradients
             self._embedding(trainer, pl_module)[0].weight.requires_grad_(False)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -62,33 +62,35 @@ class PretrainedVectors(Callback):
         embedding = pl_module.embedding if isinstance(pl_module, EmbedsTokens) else None
         tokenizer = facts(trainer).tokenizer
         if embedding is None or tokenizer is None:
-            raise ZooError(f"word vectors are for tokens: {type(pl_module).__name__} or its data has none")
+            raise ZooError(
+                f"word vectors need tokens, but {type(pl_module).__name__} or its data has none: leave PretrainedVectors out"
+            )
         return embedding, tokenizer
 
 
 def read_vectors(path: Path, words: set[str], dim: int) -> dict[str, Tensor]:
-    """Read the vectors (dim,) of these words.
+    """Read the vectors (dim,) of the given words. Words without a vector are left out.
 
     Raises:
-        ZooError: naming the line that is wrong, or if none of the words has a vector.
+        ZooError: if a line is invalid (the message names it), or if none of the words has a vector.
     """
     found = {}
     with path.open(encoding="utf-8", errors="replace") as file:  # GloVe's largest file has a few words with invalid bytes
         for number, line in enumerate(file, start=1):
             word, *values = line.rstrip().split(" ")
             if number == 1 and len(values) == 1:
-                continue  # word2vec's header: words, size
+                continue  # word2vec's header: number of words, size
             if len(values) != dim:
                 if number > 1 and (word not in words or (values and not _is_number(values[0]))):
-                    continue  # a word with blanks in it: GloVe 840B has ". . ." and "at name@domain.com"
+                    continue  # a word that contains spaces: GloVe 840B has ". . ." and "at name@domain.com"
                 raise ZooError(f"line {number} of {path} has {len(values)} values, but model.embed_dim is {dim}")
             if word in words:
                 try:
                     found[word] = torch.tensor([float(value) for value in values])
                 except ValueError as error:
-                    raise ZooError(f"line {number} of {path} is no word vector: {error}") from error
+                    raise ZooError(f"line {number} of {path} is not a word vector: {error}") from error
     if not found:
-        raise ZooError(f"{path} has a vector for none of the data's {len(words):,} tokens: take one of their language")
+        raise ZooError(f"{path} has no vector for any of the data's {len(words):,} tokens: choose a file in their language")
     return found
 
 

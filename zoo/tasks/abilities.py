@@ -99,7 +99,11 @@ class TranslatesBack(Model, Protocol):
 
 
 def classes_for(model: Decodes, num: int, y: Tensor | None = None) -> tuple[Tensor, ...]:
-    """Return what `model.decode` takes beside `num` codes: nothing, or the class `y` (0-d) for all of them, or all in turn."""
+    """Return the classes that `model.decode` takes in addition to `num` codes.
+
+    An unconditional model takes none. For a conditional one, all codes get the class `y` (0-d). Without `y` they get all
+    classes in turn.
+    """
     if not model.conditional:
         return ()
     if y is not None:

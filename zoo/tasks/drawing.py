@@ -1,4 +1,4 @@
-"""Sheets of small images: plain tiles, and images under captions."""
+"""Sheets of small images: tiles, and images with captions."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,12 +10,12 @@ from PIL import Image
 from torch import Tensor
 
 _COLUMNS = 8
-_WIDTH, _HEIGHT = 1.6, 1.8  # of a captioned image with all its margins, in inches
-_SIDE, _MARGIN = 1.4, 0.04  # of the image alone, and below it and its caption
+_WIDTH, _HEIGHT = 1.6, 1.8  # size of an image with caption and margins, in inches
+_SIDE, _MARGIN = 1.4, 0.04  # longer side of the image; space below the image and below the caption
 
 
 def tiles(images: Tensor, gap: int = 1) -> Tensor:
-    """Put images (R, N, C, H, W) in [0, 1] into R rows and N columns with white lines between: (H', W', 3) uint8."""
+    """Arrange images (R, N, C, H, W) in [0, 1] in R rows and N columns, separated by white lines: (H', W', 3) uint8."""
     rows, columns, _, height, width = images.shape
     sheet = torch.ones(3, rows * (height + gap) - gap, columns * (width + gap) - gap)
     for row in range(rows):
@@ -25,27 +25,27 @@ def tiles(images: Tensor, gap: int = 1) -> Tensor:
     return (255 * sheet.clamp(0, 1)).round().to(torch.uint8).movedim(0, -1)
 
 
-def save_tiles(images: Tensor, path: Path, least_width: int = 640) -> None:
-    """Write `tiles` as a PNG, magnified by a whole number to about `least_width` pixels."""
+def save_tiles(images: Tensor, path: Path, width: int = 640) -> None:
+    """Write `tiles` as a PNG, magnified by the whole factor that brings its width closest to `width` pixels."""
     picture = Image.fromarray(tiles(images.float().cpu()).numpy())
-    times = max(1, round(least_width / picture.width))
+    times = max(1, round(width / picture.width))
     path.parent.mkdir(parents=True, exist_ok=True)
     picture.resize((picture.width * times, picture.height * times), Image.Resampling.NEAREST).save(path)
 
 
 def displayable(image: Tensor) -> np.ndarray:
-    """Stretch an image (C, H, W) of any range to [0, 1] by its own extremes: (H, W, C), or (H, W) for one channel."""
+    """Scale an image (C, H, W) of any range to [0, 1] by its minimum and maximum: (H, W, C), or (H, W) for one channel."""
     low, high = image.aminmax()
     image = (image - low) / (high - low).clamp(min=torch.finfo(image.dtype).tiny)
     return (image[0] if len(image) == 1 else image.movedim(0, -1)).numpy()
 
 
 def grid(images: Sequence[np.ndarray], captions: Sequence[str], wrong: Sequence[bool]) -> Figure:
-    """Draw images (H, W) or (H, W, 3) in rows of eight, each under its caption, which is red if `wrong`."""
+    """Draw images (H, W) or (H, W, 3) in rows of eight, each below its caption. Captions of `wrong` images are red."""
     columns = min(_COLUMNS, len(images))
     rows = -(-len(images) // columns)
     figure = Figure(figsize=(_WIDTH * columns, _HEIGHT * rows))
-    axes = figure.add_axes((0, 0, 1, 1))  # one for all images: axes of their own take five times as long
+    axes = figure.add_axes((0, 0, 1, 1))  # shared by all images, because one for each takes five times as long
     axes.set_axis_off()
     for place, (image, caption, is_wrong) in enumerate(zip(images, captions, wrong, strict=True)):
         row, column = divmod(place, columns)

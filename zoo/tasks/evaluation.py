@@ -1,4 +1,4 @@
-"""What reports that evaluate codes and samples share: a pass over data outside the trainer's own loop."""
+"""Helpers of reports that evaluate codes and samples: batches and samples outside the trainer's own loop."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -15,19 +15,26 @@ from zoo.training.facts import facts_of
 
 
 def batches(trainer: Trainer, split: str, data: LightningDataModule | None = None, num: int | None = None) -> Iterator[Any]:
-    """Iterate over this rank's batches of a split as evaluation sees them, within the trainer's limits for the split.
+    """Iterate over this rank's batches of a split, transformed as in evaluation, within the trainer's limits for the split.
 
-    They come from `data`, or else the trainer's datamodule, and end after `num` samples if it is given.
+    Args:
+        trainer: for device and limits.
+        split: "train", "val" or "test".
+        data: datamodule; None for the trainer's.
+        num: stop after this many samples. None: no limit.
 
     Raises:
-        ZooError: if the datamodule does not serve its splits by name.
+        ZooError: if the datamodule has no `loader(split)` or no `transform`.
     """
     source = data or trainer.datamodule  # type: ignore[attr-defined]  # set by a connector of Lightning's
     facts = facts_of(source)
     if facts.loader is None or facts.transform is None:
-        raise ZooError(f"a report reads the {split} split by loader(split) and transform, which {type(source).__name__} lacks")
+        raise ZooError(
+            f"a report reads the {split} split with loader(split) and transform, but {type(source).__name__} lacks one: "
+            "define both, or leave the report out"
+        )
     loader = facts.loader(split)
-    limit = getattr(trainer, f"limit_{split}_batches")  # an int is a number of batches, a float a share
+    limit = getattr(trainer, f"limit_{split}_batches")  # an int is a number of batches, a float a fraction
     for batch in islice(loader, limit if isinstance(limit, int) else int(limit * len(loader))):
         if num is not None and num <= 0:
             return
@@ -37,7 +44,7 @@ def batches(trainer: Trainer, split: str, data: LightningDataModule | None = Non
 
 
 def samples(model: Generates, trainer: Trainer, num: int, at_once: int = 500) -> Iterator[Tensor]:
-    """Draw samples: different ones on every rank, and the same ones at every test."""
+    """Draw `num` samples in batches of `at_once`. Ranks draw different samples, and every call draws the same ones."""
     for start in range(0, num, at_once):
         with isolate_rng():
             torch.manual_seed(start * trainer.world_size + trainer.global_rank)
@@ -46,10 +53,10 @@ def samples(model: Generates, trainer: Trainer, num: int, at_once: int = 500) ->
 
 
 def check_counts(**counts: int) -> None:
-    """Refuse numbers of images or samples below 1.
+    """Check that numbers of images or samples are at least 1.
 
     Raises:
-        ZooError: naming the argument.
+        ZooError: if one is not. The message names the argument.
     """
     for name, count in counts.items():
         if count < 1:

@@ -1,4 +1,4 @@
-"""The filters of a network's first convolution."""
+"""Report that draws the filters of a network's first convolution."""
 
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,13 @@ from zoo.training.reporting import log_picture, writes
 
 
 def visible_convolution(net: nn.Module) -> nn.Conv2d | None:
-    """Return the first convolution if its filters are pictures themselves: of one or three channels and several pixels."""
+    """Return the first convolution if its filters can be shown as images: one or three channels, and larger than 1x1."""
     first = next((module for module in net.modules() if isinstance(module, nn.Conv2d)), None)
     return None if first is None or first.weight.shape[1] not in (1, 3) or min(first.kernel_size) == 1 else first
 
 
 def first_filters(net: nn.Module, folder: Path) -> list[Callback]:
-    """Return the report on a network's first filters, or none if they are not pictures."""
+    """Return the report on a network's first filters, or no report if they cannot be shown as images."""
     return [] if visible_convolution(net) is None else [FirstFilters(folder)]
 
 
@@ -38,7 +38,7 @@ class FirstFilters(Callback):
         assert first is not None
         weight = first.weight.detach()
         if isinstance(weight, DTensor):
-            weight = weight.full_tensor()  # every process has to take part
+            weight = weight.full_tensor()  # every process must take part
         if not writes(trainer):
             return
         path = self.folder / "filters.png"
@@ -48,9 +48,9 @@ class FirstFilters(Callback):
 
 
 def filters_figure(weight: Tensor, most: int = 64) -> Figure:
-    """Draw filters (O, 1 or 3, H, W), the strongest first and each scaled by its own largest weight; 0 is mid-grey.
+    """Draw at most `most` filters (O, 1 or 3, H, W), those with the largest norm first.
 
-    Filters of three channels are shown in colour: grey plus the colour to which they respond.
+    Each is scaled by its largest absolute weight, so that 0 is mid-grey. Filters with three channels are shown as RGB.
     """
     chosen = weight[weight.flatten(1).norm(dim=1).argsort(descending=True)[:most]]
     scaled = (0.5 + 0.5 * chosen / chosen.abs().amax(dim=(1, 2, 3), keepdim=True).clamp(min=1e-12)).movedim(1, -1).numpy()

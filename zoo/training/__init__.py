@@ -1,1 +1,1 @@
-"""How a run is trained: optimizers and schedules, checkpoints, resumption, tracking, parallel plans."""
+"""What every run gets: optimizers and schedules, checkpoints, resumption, tracking, parallel strategies."""

@@ -1,7 +1,7 @@
-"""The boundary to the libraries: what they raise about a user's settings becomes a `ZooError` that names our setting.
+"""Translation of library errors about a user's settings into a `ZooError` that names the setting.
 
-Exceptions are told apart by class: Lightning's `MisconfigurationException` always is about settings. For a class that can
-also mean a bug (`RuntimeError`, `ValueError`) the library's message decides. Anything else passes through with its traceback.
+Lightning's `MisconfigurationException` is always about settings. A `RuntimeError` or a `ValueError` can also be a bug, so its
+message decides. Any other exception passes through with its traceback.
 """
 
 import re
@@ -13,8 +13,8 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from zoo.errors import ZooError
 
-# class and message of an exception about settings, and what to say to the user; {0}, {1} are the groups of the pattern
-_OF_SETTINGS: tuple[tuple[type[Exception], str, str], ...] = (
+# Exception class, pattern of its message, and text for the user. {0} and {1} stand for the groups of the pattern.
+_SETTINGS_ERRORS: tuple[tuple[type[Exception], str, str], ...] = (
     (
         ValueError,
         r"`val_check_interval` \((\d+)\) must be less than or equal to the number of the training batches \((\d+)\)",
@@ -38,18 +38,18 @@ _OF_SETTINGS: tuple[tuple[type[Exception], str, str], ...] = (
     (
         RuntimeError,
         r"Error\(s\) in loading state_dict for (\w+):\s*([^\n]*)",
-        "the checkpoint does not fit {0}: {1} It was made by another version of the zoo or of the class, or for other settings",
+        "the checkpoint does not fit {0}: {1} It was made with other settings, or by another version of the zoo or the class",
     ),
 )
-_CAST = r"same dtype|should be the same|expected scalar type"  # torch, of an input that was not cast as the weights were
+_DTYPE_MISMATCH = r"same dtype|should be the same|expected scalar type"  # torch, if weights were cast and inputs were not
 
 
 @contextmanager
 def trainer_settings() -> Iterator[None]:
-    """Translate what a `Trainer` raises when it is constructed: none of our code runs in it.
+    """Translate errors raised while a `Trainer` is constructed. None of our code runs there, so all are about settings.
 
     Raises:
-        ZooError: instead of any error of Lightning's about the settings.
+        ZooError: in place of the library's error.
     """
     try:
         yield
@@ -61,33 +61,34 @@ def trainer_settings() -> Iterator[None]:
 
 @contextmanager
 def running(trainer: Trainer) -> Iterator[None]:
-    """Translate what the libraries raise about the user's settings while a trainer fits, tests or predicts.
+    """Translate library errors about the user's settings while a trainer fits, tests or predicts.
 
     Raises:
-        ZooError: naming the setting, what was expected and what to do.
+        ZooError: in place of the library's error. The message names the setting, what was expected and what to do.
     """
     try:
         yield
     except MisconfigurationException as error:
         raise ZooError(f"the trainer's settings do not fit the model or the data: {in_one_line(error)}") from error
     except (RuntimeError, ValueError) as error:
-        if message := _about_settings(error, str(trainer.precision)):
+        if message := _translate(error, str(trainer.precision)):
             raise ZooError(message) from error
         raise
 
 
-def _about_settings(error: Exception, precision: str) -> str | None:
+def _translate(error: Exception, precision: str) -> str | None:
+    """Return the text for the user, or None if the error is not about settings."""
     if isinstance(error, ZooError):
         return None
     text = str(error)
-    for kind, pattern, message in _OF_SETTINGS:
+    for kind, pattern, message in _SETTINGS_ERRORS:
         if isinstance(error, kind) and (found := re.search(pattern, text, re.DOTALL)):
             return message.format(*(group.replace("`", "").strip() for group in found.groups()))
-    if precision.endswith("-true") and precision != "32-true" and re.search(_CAST, text):
-        return f"trainer.precision {precision} casts the weights, but not these inputs: choose 32-true, or bf16-mixed"
+    if precision.endswith("-true") and precision != "32-true" and re.search(_DTYPE_MISMATCH, text):
+        return f"trainer.precision {precision} casts the weights, but not these inputs: choose 32-true or bf16-mixed"
     return None
 
 
 def in_one_line(error: BaseException) -> str:
-    """An exception's text without its line breaks."""
+    """Return an exception's text without line breaks."""
     return " ".join(str(error).split())

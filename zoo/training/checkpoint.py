@@ -1,4 +1,4 @@
-"""Checkpoint files: written whole or not at all, read with a clear answer."""
+"""Checkpoint files: atomic writing, safe reading with clear errors, and rebuilding the system that a file holds."""
 
 import inspect
 import json
@@ -24,12 +24,13 @@ from zoo.training.system import System
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes beside the target and renames: an interrupted or failed save leaves the older file as it was.
+    """Writes to a temporary file and renames it, so that an interrupted or failed save leaves the older file unchanged.
 
-    Lightning's own is not atomic across file systems and swallows PermissionError (lightning #21800).
+    Lightning's own writer is not atomic across file systems and swallows PermissionError
+    (https://github.com/Lightning-AI/pytorch-lightning/issues/21800).
 
     Raises:
-        FileError: when a file cannot be written, naming it; nothing half-written stays.
+        FileError: if a file cannot be written. No partial file is left behind.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
@@ -49,35 +50,36 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Load a checkpoint of the zoo on the CPU; tensors and plain values only, whatever the environment says.
+    """Load a checkpoint, or a file written by `zoo export --format safetensors`, on the CPU.
 
-    A file that `zoo export --format safetensors` wrote does as well: it holds a model, but nothing to go on training with.
+    Only tensors and plain values are loaded, whatever the environment says. An exported file has no optimizer state, so
+    training cannot be resumed from it. Names and arguments of earlier versions are translated.
 
     Raises:
-        MissingFileError: if there is none.
-        ZooError: if the file is cut short, or no checkpoint, or holds code.
+        MissingFileError: if there is no such file.
+        ZooError: if the file is cut short, is not a checkpoint, or contains code.
     """
     path = Path(path)
     if not path.is_file():
         near = sorted(str(found) for found in path.parent.glob("*.ckpt"))
-        raise MissingFileError(f"no checkpoint {path}" + (f": there is {', '.join(near)}" if near else ""))
+        raise MissingFileError(f"checkpoint {path} does not exist" + (f": this folder has {', '.join(near)}" if near else ""))
     if path.suffix == ".safetensors":
-        return _of_this_version(_read_exported(path))
-    try:  # given by hand, weights_only wins over TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD
+        return _migrate(_read_exported(path))
+    try:  # an explicit weights_only takes precedence over TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # bytes that are no checkpoint end in almost any: "hello" in a KeyError
+    except Exception as error:  # other files can raise almost any exception: the text "hello" raises a KeyError
         if code := re.search(r"GLOBAL ([A-Za-z_][\w.]*) ", str(error)):
-            reason = f"it holds {code[1]}, where only tensors and plain values are safe to load"
-        else:  # what torch says of an unpickler's failure is how to switch safety off
-            said = "" if isinstance(error, pickle.UnpicklingError) else str(error).partition("\n")[0]
-            reason = f"it is cut short, or no checkpoint ({': '.join(filter(None, [type(error).__name__, said]))})"
-        raise ZooError(f"cannot read checkpoint {path}: {reason}. Use another, or train again") from error
+            reason = f"it contains {code[1]}, but only tensors and plain values are safe to load"
+        else:  # torch's text for an UnpicklingError explains how to turn the safety off, so it is left out
+            detail = "" if isinstance(error, pickle.UnpicklingError) else str(error).partition("\n")[0]
+            reason = f"it is cut short, or not a checkpoint ({': '.join(filter(None, [type(error).__name__, detail]))})"
+        raise ZooError(f"cannot read checkpoint {path}: {reason}. Use another checkpoint, or train again") from error
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
-        raise ZooError(f"{path} is no Lightning checkpoint: it has no state_dict")
-    return _of_this_version(checkpoint)
+        raise ZooError(f"{path} is not a Lightning checkpoint, because it has no state_dict: choose another file")
+    return _migrate(checkpoint)
 
 
-def _of_this_version(checkpoint: dict[str, Any]) -> dict[str, Any]:
+def _migrate(checkpoint: dict[str, Any]) -> dict[str, Any]:
     """Translate the names and arguments that an earlier version stored."""
     if "class_path" in checkpoint:
         checkpoint["class_path"] = current_name(checkpoint["class_path"])
@@ -89,16 +91,18 @@ def _of_this_version(checkpoint: dict[str, Any]) -> dict[str, Any]:
 def _read_exported(path: Path) -> dict[str, Any]:
     try:
         with safe_open(path, "pt") as file:
-            about = file.metadata() or {}
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # safe_open is no mapping
-        plain = {name: json.loads(about[name]) for name in ("hyper_parameters", "data")}
-        run = json.loads(about.get("run", "{}"))
-        class_path = about["class_path"]
+            metadata = file.metadata() or {}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # safe_open is not a mapping
+        values = {name: json.loads(metadata[name]) for name in ("hyper_parameters", "data")}
+        run = json.loads(metadata.get("run", "{}"))
+        class_path = metadata["class_path"]
     except (SafetensorError, KeyError, ValueError) as error:
-        raise ZooError(f"cannot read {path}: no file of zoo export --format safetensors ({type(error).__name__})") from error
+        raise ZooError(
+            f"cannot read {path}: expected a file written by zoo export --format safetensors ({type(error).__name__})"
+        ) from error
     return {
         "class_path": class_path,
-        **plain,
+        **values,
         "state_dict": weights,
         "run": run,
         "pytorch-lightning_version": lightning.__version__,
@@ -106,10 +110,12 @@ def _read_exported(path: Path) -> dict[str, Any]:
 
 
 def latest_checkpoint(run_dir: Path) -> Path:
-    """The checkpoint of a run that has come furthest, whatever the files' dates say.
+    """Return the checkpoint of a run with the most training steps.
+
+    Dates of files are compared only if no checkpoint with a known step exists, because copying changes them.
 
     Raises:
-        MissingFileError: if the run has none.
+        MissingFileError: if the run has no checkpoint.
     """
     folder = run_dir / "checkpoints"
     kept = {path: path.stem.removeprefix("step=") for path in folder.glob("step=*.ckpt")}
@@ -120,26 +126,27 @@ def latest_checkpoint(run_dir: Path) -> Path:
         return by_step[max(by_step)]
     found = sorted(folder.glob("*.ckpt"), key=lambda path: path.stat().st_mtime_ns)
     if not found:
-        again = f"zoo fit -c {run_dir}/config.yaml"
-        raise MissingFileError(f"{run_dir} holds no checkpoint under checkpoints/: start it anew with {again}")
+        raise MissingFileError(
+            f"{run_dir} has no checkpoint in checkpoints/: start a new run with zoo fit -c {run_dir}/config.yaml"
+        )
     return found[-1]
 
 
 def load_system(path: str | Path) -> System:
-    """The system a checkpoint holds, with its weights, in evaluation mode on the CPU.
+    """Load the system that a checkpoint holds, with its weights, in evaluation mode on the CPU.
 
     Raises:
         MissingFileError: if there is no such file.
-        ZooError: if it can't be read, or holds a class that is not ours (or of a package in `ZOO_IMPORTS`).
+        ZooError: if the file cannot be read, or its class is neither ours nor from a package in `ZOO_IMPORTS`.
     """
     return system_of(read_checkpoint(path), path)
 
 
 def system_of(checkpoint: dict[str, Any], path: str | Path) -> System:
-    """The same, of what `read_checkpoint` gave; `path` is for errors to name.
+    """Build the system from the result of `read_checkpoint`; `path` appears in error messages.
 
     Raises:
-        ZooError: if it holds a class that is not ours (or of a package in `ZOO_IMPORTS`).
+        ZooError: if its class is neither ours nor from a package in `ZOO_IMPORTS`, or if arguments or weights do not fit it.
     """
     class_path = checkpoint.get("class_path", "")
     allowed = ("zoo", *filter(None, os.environ.get("ZOO_IMPORTS", "").split(",")))
@@ -148,26 +155,26 @@ def system_of(checkpoint: dict[str, Any], path: str | Path) -> System:
     try:
         system_class = import_class(class_path)
     except (ImportError, AttributeError) as error:
-        raise _of_another_version(path, f"it holds a {class_path}, which cannot be imported", error) from error
-    if not (isinstance(system_class, type) and issubclass(system_class, System)):  # else a file could call any of our functions
-        raise ZooError(f"{path} holds {class_path}, which is no System")
+        raise _version_error(path, f"it holds a {class_path}, which cannot be imported", error) from error
+    if not (isinstance(system_class, type) and issubclass(system_class, System)):  # or a file could call any function
+        raise ZooError(f"{path} holds {class_path}, which is not a System: choose a checkpoint of the zoo")
     arguments = checkpoint["hyper_parameters"]
     try:
         inspect.signature(system_class).bind(**arguments)
     except TypeError as error:
-        raise _of_another_version(path, f"{class_path} takes other arguments", error) from error
+        raise _version_error(path, f"{class_path} takes other arguments", error) from error
     with without_initial_weights():
         system = system_class(**arguments)
     try:
         system.load_state_dict(checkpoint["state_dict"])
     except RuntimeError as error:
-        raise _of_another_version(path, f"{class_path} has other weights", error) from error
+        raise _version_error(path, f"{class_path} has other weights", error) from error
     return system.eval()
 
 
-def _of_another_version(path: str | Path, what: str, error: Exception) -> ZooError:
-    said = " ".join(str(error).split())
+def _version_error(path: str | Path, what: str, error: Exception) -> ZooError:
+    reason = " ".join(str(error).split())
     return ZooError(
-        f"{path} was made by another version of the zoo, or of a package in ZOO_IMPORTS: {what} ({said[:200]}). "
+        f"{path} was made by another version of the zoo, or of a package in ZOO_IMPORTS: {what} ({reason[:200]}). "
         "Use the version that wrote it, or train again"
     )

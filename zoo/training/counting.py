@@ -1,4 +1,4 @@
-"""How long a fit is, in optimizer steps, and how many parameters a system learns."""
+"""Number of optimizer steps of a fit, and number of parameters of a system."""
 
 from lightning import Trainer
 from torch import nn
@@ -9,13 +9,13 @@ from zoo.training.facts import num_train_batches
 
 
 def total_steps(trainer: Trainer) -> int:
-    """Number of optimizer steps of the whole fit.
+    """Compute the number of optimizer steps of the whole fit.
 
-    It is computed from the loader's length, because `trainer.estimated_stepping_batches` loads the data anew and so loses the
-    place of a restored loader (https://github.com/Lightning-AI/pytorch-lightning/issues/20550).
+    `trainer.estimated_stepping_batches` is used only for data that does not state its number of batches. It sets up the loaders
+    again, and a restored loader would lose its position (https://github.com/Lightning-AI/pytorch-lightning/issues/20550).
 
     Raises:
-        ZooError: if the trainer has neither a number of epochs nor one of steps.
+        ZooError: if the trainer has neither a number of epochs nor a number of steps.
     """
     if trainer.max_epochs is None or trainer.max_epochs < 0:
         if trainer.max_steps < 0:
@@ -24,13 +24,13 @@ def total_steps(trainer: Trainer) -> int:
     num_batches = num_train_batches(trainer)
     if num_batches is None:
         return int(trainer.estimated_stepping_batches)
-    limit = trainer.overfit_batches or trainer.limit_train_batches  # type: ignore[attr-defined]  # set late
+    limit = trainer.overfit_batches or trainer.limit_train_batches  # type: ignore[attr-defined]  # set by a connector of Lightning's
     num_batches = min(num_batches, limit) if isinstance(limit, int) else int(num_batches * limit)
     steps = max(1, trainer.max_epochs * -(-num_batches // trainer.accumulate_grad_batches))
     return steps if trainer.max_steps < 0 else min(steps, trainer.max_steps)
 
 
 def count_parameters(system: nn.Module) -> int:
-    """Number of parameters that a system learns; the copies in an average of weights are not counted again."""
+    """Count the parameters of a system. The copies in an EMA of the weights are left out."""
     averages = {id(p) for module in system.modules() if isinstance(module, Average) for p in module.parameters()}
     return sum(parameter.numel() for parameter in system.parameters() if id(parameter) not in averages)

@@ -1,4 +1,4 @@
-"""Initial weights of a network, read from a file unless a checkpoint will replace them."""
+"""Initial weights of a network from a file. They are not read if a checkpoint will replace them."""
 
 import os
 from collections.abc import Iterator

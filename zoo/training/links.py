@@ -1,4 +1,4 @@
-"""From data to model: arguments that the data determines are filled in, and contradictions are refused."""
+"""Model arguments that the data determines: fill in missing ones and refuse contradictions."""
 
 import importlib
 import inspect
@@ -13,15 +13,15 @@ FACTS = ("input_shape", "num_classes", "num_targets", "vocab_size")
 
 
 def import_class(path: str) -> type:
-    """Import the class at a dotted path; paths that earlier versions stored are understood."""
+    """Import the class at a dotted path. Paths stored by earlier versions work too."""
     module, _, name = current_name(path).rpartition(".")
     return getattr(importlib.import_module(module), name)
 
 
 def resolve_links(model_class: type, model_args: Mapping[str, Any], data: object) -> dict[str, Any]:
-    """Return the constructor arguments of `model_class` that `data` determines and the user left open.
+    """Return the constructor arguments of `model_class` that `data` determines and that the user did not give.
 
-    jsonargparse's `link_arguments` would silently replace a value given by hand, and leave it out of the saved configuration.
+    jsonargparse's `link_arguments` would silently replace a value given by the user, and omit it from the saved configuration.
 
     Raises:
         ZooError: if the user gave a value that contradicts the data.

@@ -1,4 +1,4 @@
-"""Stops a run whose loss or weights are NaN or infinite."""
+"""Stop a run whose loss or weights are NaN or infinite."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,14 +10,15 @@ from zoo.errors import NonFiniteError
 
 
 class NonFiniteGuard(Callback):
-    """Stops training on a NaN or infinite loss, and before such weights replace a good checkpoint.
+    """Stops training if the loss is NaN or infinite, or before a checkpoint with such weights would replace a good one.
 
-    The loss is checked at steps that are logged, where it is read anyway, and at each epoch's last: checking every step would
-    synchronise the device. Weights and buffers are checked before a checkpoint is written: a step's loss is computed with the
-    weights before it, and BatchNorm's averages keep values from steps that a gradient scaler has skipped.
+    The loss is checked at logged steps, where it is read anyway, and at the last step of each epoch. Checking every step would
+    synchronise the device each time. Weights and buffers are checked before a checkpoint is written, because a finite loss does
+    not prove them finite: it is computed before the update, and BatchNorm updates its statistics even in steps that a gradient
+    scaler skips.
 
     Raises:
-        NonFiniteError: naming the step and the learning rate.
+        NonFiniteError: naming the value, the step and the learning rate.
     """
 
     def on_train_batch_end(
@@ -33,9 +34,9 @@ class NonFiniteGuard(Callback):
         if not trainer.optimizers:  # not in training
             return
         values = {**dict(pl_module.named_parameters()), **dict(pl_module.named_buffers())}
-        lost = [name for name, value in values.items() if not value.isfinite().all()]
-        if lost:
-            raise NonFiniteError(f"{lost[0]} is not finite {_where(trainer, pl_module)}; the checkpoint before is kept")
+        non_finite = [name for name, value in values.items() if not value.isfinite().all()]
+        if non_finite:
+            raise NonFiniteError(f"{non_finite[0]} is not finite {_where(trainer, pl_module)}; the previous checkpoint is kept")
 
 
 def _where(trainer: Trainer, model: LightningModule) -> str:

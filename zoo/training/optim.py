@@ -1,4 +1,4 @@
-"""Optimizers and learning-rate schedules of all systems. No other file builds them."""
+"""Optimizers and learning-rate schedules of all systems. Only this file builds them."""
 
 import difflib
 import inspect
@@ -40,7 +40,7 @@ class Optim(TypedDict, total=False):
     schedule: Schedule  # cosine
     warmup_steps: int  # linear warm-up before constant, step and cosine; 0
     final: float  # learning rate at the end of cosine and one_cycle, as a share of lr; 0
-    step_every: int  # step: optimizer steps between two decays; a third of the training
+    step_every: int  # step: optimizer steps between two decays; a third of all steps
     factor: float  # step and plateau: each decay multiplies the learning rate by this; 0.1
     patience: int  # plateau: validations without improvement before a decay; 5
 
@@ -57,8 +57,8 @@ class _Settings(TypedDict):
     patience: int
 
 
-def check(optim: Optim | None) -> Optim:
-    """Check the settings when a system is constructed, and return them unchanged.
+def check_optim(optim: Optim | None) -> Optim:
+    """Check optimizer settings and return them unchanged. Systems call this in their constructors.
 
     Raises:
         ZooError: if a setting is invalid. The message names the setting, its value and what is allowed.
@@ -97,26 +97,26 @@ def check(optim: Optim | None) -> Optim:
         raise ZooError(f"optim.factor must lie between 0 and 1, got {settings['factor']}")
     if "betas" in optim and len(optim["betas"]) != info.num_betas:
         raise ZooError(f"optim.betas must be {info.num_betas} numbers for {settings['name']!r}, got {optim['betas']}")
-    _try(optim)
+    _check_builds(optim)
     return optim
 
 
 def merge_optim(own: Optim, optim: Optim | None) -> Optim:
-    """Fill in what `optim` leaves out from a class's own optimizer; another optimizer takes over its schedule only."""
+    """Merge a user's settings `optim` into a class's own. If the user names another optimizer, only the schedule is kept."""
     optim = optim or Optim()
     same = optim.get("name", own["name"]) == own["name"]
     return {**own, **optim} if same else {"schedule": own["schedule"], **optim}
 
 
-def _try(optim: Optim) -> None:
-    """Build the optimizer for a made-up weight, so that it refuses its settings before anything is trained.
+def _check_builds(optim: Optim) -> None:
+    """Build the optimizer for a dummy weight, so that invalid settings raise before training starts.
 
     Raises:
-        ZooError: if timm or torch does not accept them, or a package or a GPU that the optimizer needs is missing.
+        ZooError: if timm or torch rejects the settings, or a package or a GPU that the optimizer needs is missing.
     """
     weight, arguments = nn.Parameter(torch.zeros(2, 2)), _arguments(optim)
     try:
-        with warnings.catch_warnings():  # a warning is due when the real optimizer is built
+        with warnings.catch_warnings():  # building the real optimizer repeats any warning
             warnings.simplefilter("ignore")
             create_optimizer_v2([weight], lr=1e-3, **arguments)
     except Exception as error:  # timm asserts that there is a GPU, torch raises ValueError, other authors something else
@@ -164,32 +164,33 @@ def configure(
     """
     settings = _with_defaults(optim)
     fused: dict[str, Any] = {"fused": True} if _can_fuse(system, settings["name"]) else {}
-    optimizer = create_optimizer_v2(part or system, lr=lr, **_arguments(optim), **fused)
+    optimizer = create_optimizer_v2(part or system, lr=lr, **_timm_arguments(optim), **fused)
     if settings["schedule"] == "plateau":
         plateau = ReduceLROnPlateau(optimizer, factor=settings["factor"], patience=settings["patience"])
-        # PlateauStep steps this schedule. Lightning must not: it would ask for the metric after epochs without validation.
+        # PlateauStep steps this schedule. Lightning must not step it, because it would ask for the metric after epochs without
+        # a validation.
         never = sys.maxsize
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, "frequency": never, "monitor": monitor}}
     schedule = _schedule(optimizer, lr, settings, total_steps, keep_momentum="momentum" in optim or "betas" in optim)
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def _arguments(optim: Optim) -> dict[str, Any]:
-    """What timm's factory takes of the settings."""
+def _timm_arguments(optim: Optim) -> dict[str, Any]:
+    """Return the arguments for timm's factory."""
     name = _with_defaults(optim)["name"]
     arguments: dict[str, Any] = {"opt": name, "weight_decay": optim.get("weight_decay", 0.0)}
     arguments |= {key: optim[key] for key in ("momentum", "betas", "eps") if key in optim}
     if optim.get("momentum") == 0 and (get_optimizer_info(name).defaults or {}).get("nesterov"):
-        arguments["nesterov"] = False  # there is nothing to look ahead along, and torch refuses it
+        arguments["nesterov"] = False  # torch refuses Nesterov momentum of 0
     return arguments
 
 
 def _can_fuse(system: LightningModule, name: str) -> bool:
     """Return whether a fused optimizer can be used. It saves a third of a small MLP's training step on a CPU.
 
-    It cannot be used in fp16: a fused optimizer unscales gradients itself, after Lightning has clipped them. With bf16 nothing
-    is scaled, but Lightning refuses to clip gradients of fused optimizers all the same. It cannot be used on sharded
-    parameters either: some fused kernels do not support them (aten._fused_sgd_ has no sharding strategy in torch 2.14).
+    It cannot be used in fp16, because it unscales gradients itself, after Lightning has clipped them. In bf16 nothing is
+    scaled, but Lightning still refuses to clip gradients of fused optimizers. It cannot be used on sharded parameters, because
+    some fused kernels do not support them (aten._fused_sgd_ has no sharding strategy in torch 2.14).
     """
     if "fused" not in inspect.signature(get_optimizer_class(name, bind_defaults=False)).parameters:
         return False
@@ -217,7 +218,8 @@ def _schedule(
     warmup_steps = settings["warmup_steps"]
     if warmup_steps > total_steps:
         warnings.warn(
-            f"warm-up of {warmup_steps} steps outlasts the training of {total_steps}: lr never reaches {lr}", stacklevel=2
+            f"warm-up of {warmup_steps} steps outlasts the training of {total_steps}: lr never reaches {lr}",
+            stacklevel=2,
         )
     return LambdaLR(
         optimizer,

@@ -1,4 +1,4 @@
-"""The step of the plateau schedule, before checkpoints are written."""
+"""Stepping of the plateau schedule before checkpoints are written."""
 
 from lightning import Callback, LightningModule, Trainer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
@@ -7,7 +7,8 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 class PlateauStep(Callback):
     """Steps `ReduceLROnPlateau` at every validation, before checkpoints are written.
 
-    Lightning steps it after they are written, and does not catch up when it resumes: a resumed run would miss a validation.
+    Lightning steps it after checkpoints are written and does not catch up on resumption, so a resumed run would miss a
+    validation.
     """
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -17,7 +17,7 @@ def default_precision(accelerator: str = "auto") -> tuple[Literal["bf16-mixed", 
             return "bf16-mixed", "this GPU computes in bf16"
         return "32-true", "this GPU has no bf16"
     if accelerator == "auto" and torch.backends.mps.is_available():
-        return "32-true", "on Apple's GPU"
+        return "32-true", "this is an Apple GPU"
     cpuinfo = Path("/proc/cpuinfo")
     flags = set(cpuinfo.read_text().split()) if cpuinfo.exists() else set()
     for flag, name in {"amx_bf16": "AMX", "avx512_bf16": "AVX-512 BF16"}.items():

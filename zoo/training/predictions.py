@@ -1,4 +1,4 @@
-"""A table of the predictions for every sample, after test and predict."""
+"""Table with the prediction for every sample, written after test and predict."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,15 +11,15 @@ from torch import Tensor
 from zoo.training.files import write_csv
 from zoo.training.reporting import facts, gathered, log_table, writes
 
-Columns = dict[str, Tensor]  # position (N,), preds or code (N, ...), and after test target (N, ...)
+Columns = dict[str, Tensor]  # position (N,); preds or code (N, ...); after test also target (N, ...)
 
 
 class Predictions(Callback):
     """Writes `predictions/test.csv` or `predictions/predict.csv`, and sends the table to W&B.
 
-    A row holds what `test_step` returned of a sample as "preds", or `predict_step` as any tensors, if these are numbers or
-    vectors: a table has no room for images, which are reported as pictures. Samples of all ranks are in one table, sorted by
-    position.
+    Each row holds one sample: the "preds" that `test_step` returned for it, or the tensors that `predict_step` returned.
+    Predictions that are images are left out, because reports show them as pictures. The table holds the samples of all ranks,
+    sorted by position.
     """
 
     def __init__(self, run_dir: Path) -> None:
@@ -29,7 +29,7 @@ class Predictions(Callback):
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        if isinstance(outputs, Mapping) and "preds" in outputs:  # a user's own module may return anything
+        if isinstance(outputs, Mapping) and "preds" in outputs:  # a user's own module may return something else
             self._keep({"position": batch.position, "target": outputs["target"], "preds": outputs["preds"]})
 
     def on_predict_batch_end(
@@ -64,7 +64,7 @@ class Predictions(Callback):
 
 
 def table(columns: Columns, class_names: Sequence[str]) -> tuple[list[str], list[list[Any]]]:
-    """Return header and rows: classes by name with the probability of the predicted one, regressions and codes as numbers."""
+    """Build header and rows. Classes are named, with the probability of the prediction; regressions and codes are numbers."""
     preds = columns["code" if "code" in columns else "preds"].float()
     if "code" in columns or not class_names:
         named = {

@@ -1,4 +1,4 @@
-"""Progress as plain lines, for log files and pipes."""
+"""Progress of training as plain lines, for log files and pipes."""
 
 import time
 from typing import Any
@@ -8,7 +8,7 @@ from lightning.pytorch.callbacks import ProgressBar
 
 
 class LineProgress(ProgressBar):
-    """Prints a line per validation, and one a minute within long epochs."""
+    """Prints one line per validation, and one per minute within long epochs."""
 
     def __init__(self, seconds_between_lines: float = 60.0) -> None:
         super().__init__()
@@ -29,13 +29,13 @@ class LineProgress(ProgressBar):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if time.perf_counter() - self._last > self._seconds_between_lines:
-            self._line(trainer, f" {batch_idx + 1}/{trainer.num_training_batches}")
+            self._print_line(trainer, f" {batch_idx + 1}/{trainer.num_training_batches}")
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.sanity_checking:
-            self._line(trainer, "")
+            self._print_line(trainer, "")
 
-    def _line(self, trainer: Trainer, within: str) -> None:
+    def _print_line(self, trainer: Trainer, batch: str) -> None:
         self._last = time.perf_counter()
         if self._enabled:
             shown = {
@@ -45,7 +45,7 @@ class LineProgress(ProgressBar):
             }
             values = "  ".join(f"{name} {value:.4g}" for name, value in sorted(shown.items()))
             last = f"/{trainer.max_epochs}" if (trainer.max_epochs or -1) > 0 else ""  # -1: max_steps ends the run
-            print(f"epoch {trainer.current_epoch + 1}{last}{within}  {values}  {self._last - self._start:.1f} s", flush=True)
+            print(f"epoch {trainer.current_epoch + 1}{last}{batch}  {values}  {self._last - self._start:.1f} s", flush=True)
 
 
 _SHOWN = {"train/loss", "train/acc"}

@@ -1,4 +1,4 @@
-"""Where a number comes from: the hardware that computed it and the commit of the code."""
+"""Provenance of a score: the hardware that computed it, and the commit of the code."""
 
 import os
 import platform
@@ -10,7 +10,7 @@ from lightning import Trainer
 
 
 def hardware(trainer: Trainer) -> str:
-    """Name the GPUs in use, or the processor and its number of cores."""
+    """Return the name of the GPUs in use, or of the processor with its number of cores."""
     if trainer.strategy.root_device.type == "cuda":
         return f"{trainer.world_size} x {torch.cuda.get_device_name(trainer.strategy.root_device)}"
     cpuinfo = Path("/proc/cpuinfo")
@@ -20,10 +20,13 @@ def hardware(trainer: Trainer) -> str:
 
 
 def commit_of(path: Path) -> str:
-    """Name the commit of the checkout that holds a file, marked if the code differs from it; "installed" outside a checkout."""
+    """Return the commit of the checkout that holds a file, with "+changes" if the code was edited since.
+
+    Outside a checkout, return "installed".
+    """
     git = ["git", "-C", str(path.parent)]
-    ours = subprocess.run([*git, "ls-files", "--error-unmatch", path.name], capture_output=True, check=False)
-    if ours.returncode:
+    tracked = subprocess.run([*git, "ls-files", "--error-unmatch", path.name], capture_output=True, check=False)
+    if tracked.returncode:
         return "installed"
     head = subprocess.run([*git, "rev-parse", "--short=10", "HEAD"], capture_output=True, text=True, check=True)
     code = [":/zoo/*.py", ":/datamodules/*.py", ":/recipes/*.yaml", ":/recipes/*.py"]

@@ -1,4 +1,4 @@
-"""Random state that is restored when a run resumes and after each validation."""
+"""Random state, restored when a run resumes and after each validation."""
 
 import random
 from typing import Any
@@ -12,12 +12,12 @@ State = dict[str, Any]  # tensors, tuples and numbers only, so that checkpoints 
 
 
 def random_state() -> State:
-    """Return the state of every global generator of this process."""
-    name, keys, place, has_gauss, gauss = np.random.get_state(legacy=True)
+    """Return the state of every global random generator of this process."""
+    name, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
     state: State = {
         "torch": torch.get_rng_state(),
         "python": random.getstate(),
-        "numpy": (str(name), torch.from_numpy(np.asarray(keys).astype(np.int64)), int(place), int(has_gauss), float(gauss)),
+        "numpy": (str(name), torch.from_numpy(np.asarray(keys).astype(np.int64)), int(position), int(has_gauss), float(gauss)),
     }
     if torch.cuda.is_available():
         state["cuda"] = torch.cuda.get_rng_state()
@@ -25,7 +25,7 @@ def random_state() -> State:
 
 
 def set_random_state(state: State) -> None:
-    """Set every global generator of this process to what `random_state()` returned."""
+    """Set every global random generator of this process to a state returned by `random_state()`."""
     torch.set_rng_state(state["torch"])
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))
@@ -40,12 +40,14 @@ def _as_uint32(keys: Tensor) -> np.ndarray:
 
 
 class Randomness(Callback):
-    """Saves every rank's random state in checkpoints, and restores the state from before each evaluation.
+    """Saves the random state of every rank in checkpoints, and undoes random draws made during validation.
 
-    Lightning's checkpoints hold no random state, so that a resumed run would draw other dropout masks. A restored state is set
-    right before the first training batch, so that nothing drawn since the start has an effect. A run resumed on another number
-    of processes keeps the state of the ranks that both have. In a new run, every process but the first takes a seed of its
-    own: Lightning gives all of them the same one, so that they would draw the same noise and the same dropout masks.
+    Lightning's checkpoints contain no random state, so a resumed run would draw other dropout masks. The saved state is
+    restored right before the first training batch, so that earlier draws have no effect. If the number of processes has
+    changed, ranks without a saved state start from a new one.
+
+    In a new run, every process except the first changes its seed. Lightning gives all processes the same seed, so they would
+    draw the same noise and the same dropout masks.
     """
 
     def __init__(self) -> None:
@@ -53,7 +55,7 @@ class Randomness(Callback):
         self._before_evaluation: State | None = None
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        # a checkpoint may be written within a validation, which may have drawn random numbers already
+        # A checkpoint can be written during a validation, which may already have drawn random numbers.
         state = self._before_evaluation or random_state()
         states = [state] * trainer.world_size
         if trainer.world_size > 1 and distributed.is_initialized():

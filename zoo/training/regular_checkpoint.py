@@ -1,4 +1,4 @@
-"""Checkpoints from which to resume, independent of the scores."""
+"""Checkpoints to resume from, written at regular times whatever the scores are."""
 
 from pathlib import Path
 from typing import Any
@@ -10,15 +10,18 @@ from zoo.errors import ZooError
 
 
 class RegularCheckpoint(Checkpoint):
-    """Writes `last.ckpt` at every validation and at the end of every epoch and of training, and keeps `step=N.ckpt`.
+    """Writes `last.ckpt` after validations, after epochs and at the end of training, and `step=N.ckpt` at regular steps.
 
-    `ModelCheckpoint(save_last=True)` writes only when the score has improved. By steps, it saves an epoch's last batch before
-    that epoch's validation: a run resumed from there skips the validation and miscounts its epochs. Here, a checkpoint that is
-    due at an epoch's last batch is written when the epoch is over.
+    `ModelCheckpoint(save_last=True)` writes only if the score has improved. With `every_n_train_steps` it saves the last batch
+    of an epoch before the epoch's validation, and a run resumed from there skips the validation and miscounts epochs. Here, a
+    checkpoint due at the last batch of an epoch is written after the epoch.
 
     Args:
-        folder: for the checkpoints.
-        every_n_steps: steps between two `step=N.ckpt`; None keeps none.
+        folder: folder of the checkpoints.
+        every_n_steps: training steps between two files `step=N.ckpt`. None: write none.
+
+    Raises:
+        ZooError: if `every_n_steps` is below 1.
     """
 
     def __init__(self, folder: Path, every_n_steps: int | None = None) -> None:

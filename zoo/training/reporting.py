@@ -1,4 +1,4 @@
-"""What reports share: which process writes, what all processes saw, and how pictures reach the disk and W&B."""
+"""Helpers of reports: which process writes, gathering over processes, and writing pictures and tables to disk and W&B."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,38 +20,38 @@ def facts(trainer: Trainer) -> Facts:
 
 
 def writes(trainer: Trainer) -> bool:
-    """Whether this process writes the run's files: one of all does, and a `fast_dev_run` leaves nothing behind."""
+    """Return whether this process writes files of the run. Only rank 0 does, and no process does in a `fast_dev_run`."""
     return trainer.is_global_zero and not trainer.fast_dev_run  # type: ignore[attr-defined]  # set by a connector of Lightning's
 
 
 def gathered(trainer: Trainer, items: list[T]) -> list[T]:
-    """Return the items of every process in the order of ranks; every process has to call this."""
+    """Return the items of all processes in the order of ranks. Every process must call this function."""
     if trainer.world_size == 1 or not distributed.is_initialized():
         return items
-    of_ranks: list[list[T]] = [[] for _ in range(trainer.world_size)]
-    distributed.all_gather_object(of_ranks, items)
-    return [item for rank in of_ranks for item in rank]
+    by_rank: list[list[T]] = [[] for _ in range(trainer.world_size)]
+    distributed.all_gather_object(by_rank, items)
+    return [item for rank in by_rank for item in rank]
 
 
 class ValidationPictures(Callback):
-    """Base of reports that draw pictures at validations, into `folder` and to W&B.
+    """Base class of reports that draw pictures at validations, into `folder` and W&B.
 
-    Pictures are drawn at the first, second, fourth, eighth, ... validation of a session and once more when training ends: a
-    session of 500 validations sends ten sheets of each kind. The files hold the last ones.
+    Pictures are drawn at the first, second, fourth, eighth, ... validation of a session and again when training ends, so 500
+    validations send ten pictures of each kind. A file always holds the latest picture.
 
     Args:
-        folder: for the pictures.
+        folder: folder of the pictures.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._num_validations = 0
-        self._latest: dict[str, tuple[Path, Draw]] = {}  # what was not drawn yet, by its name in W&B
+        self._latest: dict[str, tuple[Path, Draw]] = {}  # pictures that are not drawn yet, by their name in W&B
 
     def offer(self, trainer: Trainer, pictures: Mapping[str, tuple[str, Draw]]) -> None:
-        """Hand in the pictures of a validation: for each name in W&B, a file name and what draws it.
+        """Offer the pictures of a validation: for each name in W&B, a file name and the function that draws the file.
 
-        Every process may call this; one of them draws.
+        Every process may call this. Only one of them draws.
         """
         self._num_validations += 1
         if writes(trainer):
@@ -63,7 +63,7 @@ class ValidationPictures(Callback):
         self._draw(trainer)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        if isinstance(exception, KeyboardInterrupt):  # a run that is stopped keeps its last pictures, too
+        if isinstance(exception, KeyboardInterrupt):  # draw the last pictures of an interrupted run too
             self._draw(trainer)
 
     def _draw(self, trainer: Trainer) -> None:
@@ -75,7 +75,7 @@ class ValidationPictures(Callback):
 
 
 def wandb_loggers(trainer: Trainer) -> list[WandbLogger]:
-    """Those of the trainer's loggers that send to Weights & Biases."""
+    """Return the trainer's loggers that send to Weights & Biases."""
     return [logger for logger in trainer.loggers if isinstance(logger, WandbLogger)]
 
 
@@ -85,7 +85,7 @@ def log_table(trainer: Trainer, name: str, header: list[str], rows: list[list[An
         logger.log_table(name, columns=header, data=rows, step=trainer.global_step)
 
 
-def log_film(trainer: Trainer, name: str, path: Path) -> None:
+def log_gif(trainer: Trainer, name: str, path: Path) -> None:
     """Send a GIF to W&B."""
     for logger in wandb_loggers(trainer):
         logger.log_video(name, videos=[str(path)], step=trainer.global_step, format=["gif"])

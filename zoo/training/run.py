@@ -1,4 +1,4 @@
-"""A run and its directory: what is written where, and what every trainer is given."""
+"""A run and its directory: the files in it, and the loggers and callbacks of every trainer."""
 
 import json
 import platform
@@ -35,7 +35,7 @@ from zoo.training.tracking import Wandb, describe_wandb, make_loggers, start_or_
 
 
 class TrainerArguments(TypedDict):
-    """What a run adds to a `Trainer`'s arguments."""
+    """The arguments of `Trainer` that a run provides."""
 
     default_root_dir: Path
     logger: list[Logger]
@@ -44,12 +44,12 @@ class TrainerArguments(TypedDict):
 
 
 class Run:
-    """One run's directory: config.yaml, checkpoints/, logs/, predictions/, pictures/, wandb/, run.json.
+    """A run, whose directory holds config.yaml, checkpoints/, logs/, predictions/, pictures/, wandb/ and run.json.
 
     Args:
-        folder: the directory.
-        recipe: the name it is grouped under.
-        session: what is done in it: fit, resume, test, ...
+        folder: the run directory.
+        recipe: name of the recipe, by which runs are grouped in W&B.
+        session: what this process does in the run: fit, resume, test, ...
         wandb: settings for Weights & Biases.
     """
 
@@ -64,7 +64,7 @@ class Run:
         return self.folder / "run.json"
 
     def facts(self) -> dict[str, Any]:
-        """What run.json states: recipe, commands, W&B id, and the results of a finished run."""
+        """Read run.json: recipe, commands, W&B id, and the results of a finished run."""
         return read_facts(self.folder)
 
     @rank_zero_only
@@ -76,10 +76,10 @@ class Run:
     def trainer_arguments(
         self, system: LightningModule, checkpoint_every_n_steps: int | None = None, own_callbacks: list[Callback] | None = None
     ) -> TrainerArguments:
-        """Return loggers, callbacks and plugins, to be passed to `Trainer(**...)` beside the recipe's own settings.
+        """Return loggers, callbacks and plugins for `Trainer(**...)`, to be combined with the recipe's trainer settings.
 
-        The run adds what every run gets, and the system its own reports; a module that is no `System` has none. A checkpoint
-        callback or progress bar among `own_callbacks` replaces the default one.
+        The callbacks are those of every run and the reports of the system. A module that is not a `System` has no reports. A
+        checkpoint callback or a progress bar among `own_callbacks` replaces the default one.
         """
         loggers = make_loggers(self.folder, self.recipe, self.session, self.wandb, resume_id=self.facts().get("wandb_id"))
         callbacks: list[Callback] = [
@@ -101,7 +101,7 @@ class Run:
         )
 
     def start_tracking(self, trainer: Trainer, system: LightningModule, config: dict[str, Any]) -> None:
-        """Send the whole configuration to W&B, and let its summary keep the monitored metric's best value, not the last."""
+        """Send the configuration to W&B, and let its summary show the best value of the monitored metric, not the last."""
         for logger in wandb_loggers(trainer) if trainer.is_global_zero else []:
             start_or_go_offline(logger)
             logger.log_hyperparams(config)
@@ -111,8 +111,8 @@ class Run:
         self._start = time.perf_counter()  # W&B's start-up is not training time
 
     def finish(self, trainer: Trainer, system: LightningModule) -> dict[str, float]:
-        """Test the best checkpoint, or else the last, write run.json, print where the files are, and return the scores."""
-        earlier = self.facts().get("seconds", 0.0)  # of the sessions before this one, if the run was resumed
+        """Test the best checkpoint (without one, the last), write run.json, print a summary, and return the scores."""
+        earlier = self.facts().get("seconds", 0.0)  # of earlier sessions, if the run was resumed
         seconds = earlier + time.perf_counter() - self._start
         epochs, steps = trainer.current_epoch, trainer.global_step
         best = next((c for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint) and c.best_model_path), None)
@@ -132,16 +132,16 @@ class Run:
             versions={"python": platform.python_version(), "torch": torch.__version__.split("+")[0]},
         )
         if trainer.is_global_zero:
-            self._close(
+            self._print_summary(
                 trainer, results, seconds, Path(best.best_model_path) if best else self.folder / "checkpoints/last.ckpt"
             )
         return results
 
-    def _close(self, trainer: Trainer, results: dict[str, float], seconds: float, tested: Path) -> None:
+    def _print_summary(self, trainer: Trainer, results: dict[str, float], seconds: float, tested: Path) -> None:
         shown = _relative(self.folder)
         lines = [(name, f"{value:.4f}") for name, value in sorted(results.items(), reverse=True)]
         lines += [("training took", f"{seconds:.0f} s"), ("run directory", shown)]
-        lines += [(name, path) for name, path in self._contents()]
+        lines += [(name, path) for name, path in self._written_paths()]
         one_cycle = any(isinstance(config.scheduler, OneCycleLR) for config in trainer.lr_scheduler_configs)
         limits = {"max_steps": trainer.max_steps, "max_epochs": trainer.max_epochs or -1}
         reached = next((name for name, limit in limits.items() if limit > 0), None)
@@ -155,7 +155,7 @@ class Run:
         width = max(len(name) for name, _ in lines)
         print("\n" + "\n".join(f"  {name:<{width}}  {value}" for name, value in lines), flush=True)
 
-    def _contents(self) -> list[tuple[str, str]]:
+    def _written_paths(self) -> list[tuple[str, str]]:
         names = {
             "configuration": "config.yaml",
             "checkpoints": "checkpoints",
@@ -167,11 +167,11 @@ class Run:
 
 
 def _monitor(system: LightningModule) -> tuple[str, Literal["min", "max"]] | None:
-    """Return the metric that chooses a checkpoint; for a module that is no `System` the default one."""
+    """Return the metric that selects the best checkpoint. A module that is not a `System` has the default one."""
     return system.monitor if isinstance(system, System) else System.monitor
 
 
 def _relative(path: Path) -> str:
-    """Return the path as a user would type it in the working directory."""
+    """Return the path relative to the working directory if it lies there, else the absolute path."""
     path = path.absolute()
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

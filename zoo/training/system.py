@@ -1,4 +1,4 @@
-"""Base of every system: the contract of a step, and how its values are logged."""
+"""Base class of every system: the contract of a step, and the logging of its values."""
 
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
@@ -15,7 +15,7 @@ from zoo.public import public_name
 from zoo.training.counting import total_steps
 from zoo.training.facts import describe_data
 from zoo.training.memory import use_fast_layout
-from zoo.training.optim import Optim, check, configure
+from zoo.training.optim import Optim, check_optim, configure
 from zoo.training.plateau import PlateauStep
 
 T = TypeVar("T")
@@ -24,7 +24,7 @@ Metrics = dict[str, Metric | MetricCollection]
 
 
 class Batch(Protocol):
-    """The fields that a system reads from a batch; any NamedTuple with them will do."""
+    """The fields that a system reads from a batch. Any NamedTuple with these fields works."""
 
     @property
     def x(self) -> Tensor: ...
@@ -38,52 +38,58 @@ def require(name: str, value: T | None) -> T:
     """Return the value of an argument that the data determines.
 
     Raises:
-        ZooError: if neither the data nor the caller gave it.
+        ZooError: if it is None, because neither the data nor the caller gave it.
     """
     if value is None:
-        raise ZooError(f"{name} is not known: the data does not state it, so give it by hand (model.{name})")
+        raise ZooError(f"{name} is not known, because the data does not state it: set model.{name}")
     return value
 
 
 class System(LightningModule):
-    """A subclass sets `self.net` and implements `step`.
+    """Base class of every system. A subclass sets `self.net` and implements `step`.
 
-    `step(batch, progress)` returns the loss and a dict, and touches no state. 0-d tensors of the dict are logged under
-    their names; "preds" and "target", where present, feed the metrics and the predictions table.
+    `step(batch, progress)` is pure: it returns the loss and a dict of outputs, and changes no state. Outputs that are 0-d are
+    logged under their names. The outputs "preds" and "target", if present, go to the metrics and the predictions table.
 
     Args:
         lr: peak learning rate.
-        optim: everything else about the optimizer.
-        metrics: metrics of "preds" and "target", by name.
+        optim: all other settings of the optimizer.
+        metrics: metrics computed from "preds" and "target", by name.
+
+    Raises:
+        ZooError: if `lr` or `optim` is invalid.
     """
 
-    monitor: ClassVar[tuple[str, Literal["min", "max"]] | None] = ("val/loss", "min")  # chooses a checkpoint; None: the last
-    headline: ClassVar[str | tuple[str, ...]] = "test/loss"  # the score in tables: the first pattern that was measured
+    monitor: ClassVar[tuple[str, Literal["min", "max"]] | None] = (
+        "val/loss",
+        "min",
+    )  # selects the best checkpoint; None: use the last
+    headline: ClassVar[str | tuple[str, ...]] = "test/loss"  # the score in tables; of several patterns, the first with a score
     net: nn.Module
 
     def __init__(self, lr: float, optim: Optim | None, metrics: Metrics | None = None) -> None:
         super().__init__()
         if not lr > 0:
             raise ZooError(f"lr must be positive, got {lr}")
-        self.lr, self.optim = lr, check(optim)
+        self.lr, self.optim = lr, check_optim(optim)
         stages, collection = ("train", "val", "test"), MetricCollection(metrics or {})
         self.metrics = nn.ModuleDict({f"{stage}_metrics": collection.clone(prefix=f"{stage}/") for stage in stages})
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """The prediction for a batch of inputs; `zoo export` exports it."""
+        """Predict for a batch of inputs. `zoo export` exports this method."""
         return self.net(*inputs)
 
     def inputs(self, batch: Any) -> tuple[Tensor, ...]:
-        """The fields of a batch that `forward` takes."""
+        """Return the fields of a batch that `forward` takes."""
         return (batch.x,)
 
     def step(self, batch: Any, progress: Tensor) -> tuple[Tensor, Outputs]:
-        """Loss and outputs for a batch; `progress` is 0-d, from 0 at the start of training to 1 at its end."""
+        """Compute loss and outputs for a batch. `progress` is 0-d and grows from 0 to 1 over the training."""
         raise NotImplementedError(f"{type(self).__name__} has to define step(batch, progress) -> (loss, outputs)")
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         loss, outputs = self.step(batch, self.progress())
-        # Logging costs as much as a small network's step, so values are logged only when they are shown.
+        # Logging takes as long as a step of a small network, so values are logged only at the steps that loggers record.
         if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             self.log_training(loss, outputs)
         return loss
@@ -98,7 +104,7 @@ class System(LightningModule):
         return {"preds": self(*self.inputs(batch)), "position": batch.position}
 
     def reports(self, folder: Path) -> list[Callback]:
-        """Return the reports of every run of this system: pictures, tables and scores in the run directory `folder`."""
+        """Return the reports of this system, which write pictures, tables and scores into the run directory `folder`."""
         return []
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
@@ -132,50 +138,50 @@ class System(LightningModule):
         checkpoint["data"] = describe_data(self._trainer)
 
     def check_batch(self, batch: Any) -> None:
-        """Refuse a batch that `step` cannot take. Called for the first batch of an epoch only, since it may synchronise."""
+        """Raise if `step` cannot handle a batch. Called once per epoch only, because a check may wait for the device."""
 
     def example_inputs(self, batch_size: int) -> tuple[Tensor, ...]:
-        """Made-up inputs with the right shapes, for exports and counts."""
+        """Return random inputs of the right shapes, for exports and for counting. They are the same at every call."""
         shape = tuple(self.hparams["input_shape"])
         return (torch.rand(batch_size, *shape, generator=torch.Generator().manual_seed(0)),)
 
     def fraction(self) -> float:
-        """Share of the fit that is done, in [0, 1]."""
+        """Return the fraction of the fit that is done, in [0, 1]."""
         return min(1.0, self.global_step / self._steps)
 
     def progress(self) -> Tensor:
-        """The same as a 0-d tensor on the system's device."""
+        """Return `fraction()` as a 0-d tensor on the system's device."""
         return torch.full((), self.fraction(), device=self.device)
 
     def log_training(self, loss: Tensor, outputs: Outputs) -> None:
-        """Log one training step: learning rate, loss, 0-d outputs, and the metrics of this batch."""
+        """Log a training step: learning rate, loss, 0-d outputs, and the metrics of this batch."""
         loss, outputs = loss.detach(), {name: value.detach() for name, value in outputs.items()}
         self.log("train/lr", self.trainer.optimizers[-1].param_groups[0]["lr"])
         self.log_dict({"train/loss": loss, **scalars("train", outputs)})
         if "preds" in outputs and len(metrics := self.metrics_of("train")):
-            self.log_dict(metrics(*_compared(outputs)))
+            self.log_dict(metrics(*_metric_inputs(outputs)))
             metrics.reset()
 
     def evaluate(self, stage: Literal["val", "test"], batch: Any) -> Outputs:
-        """Run `step` on a batch, and log means over the epoch."""
+        """Run `step` on a batch, and log loss, 0-d outputs and metrics, averaged over the epoch."""
         loss, outputs = self.step(batch, torch.ones((), device=self.device))
         values = {f"{stage}/loss": loss, **scalars(stage, outputs)}
         self.log_dict(values, batch_size=len(batch.x), on_epoch=True, sync_dist=True)
         if "preds" in outputs and len(metrics := self.metrics_of(stage)):
-            metrics.update(*_compared(outputs))
+            metrics.update(*_metric_inputs(outputs))
             self.log_dict(metrics, on_epoch=True, batch_size=len(batch.x))
         return outputs
 
     def metrics_of(self, stage: str) -> MetricCollection:
-        """The metrics of "train", "val" or "test"."""
+        """Return the metrics of the stage "train", "val" or "test"."""
         return self.metrics[f"{stage}_metrics"]  # type: ignore[return-value]
 
 
 def scalars(stage: str, outputs: Outputs) -> Outputs:
-    """The 0-d tensors among a step's outputs, under the names they are logged by."""
+    """Return the 0-d tensors among a step's outputs, under the names by which they are logged."""
     return {f"{stage}/{name}": value for name, value in outputs.items() if value.ndim == 0}
 
 
-def _compared(outputs: Outputs) -> tuple[Tensor, Tensor]:
-    """Predictions and targets, contiguous: torchmetrics views them flat, which channels_last images do not allow."""
+def _metric_inputs(outputs: Outputs) -> tuple[Tensor, Tensor]:
+    """Return contiguous predictions and targets. torchmetrics flattens them as views, which fails for channels-last images."""
     return outputs["preds"].contiguous(), outputs["target"].contiguous()

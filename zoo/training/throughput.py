@@ -7,9 +7,9 @@ from lightning import Callback, LightningModule, Trainer
 
 
 class Throughput(Callback):
-    """Logs `train/samples_per_second` over the steps since the last logged one, for all processes together.
+    """Logs `train/samples_per_second`, averaged over the steps since the last logged one and summed over processes.
 
-    Devices are not synchronised: on an asynchronous device, the time of an interval is the time to queue its work, which is
+    Devices are not synchronised. On an asynchronous device, the time of an interval is the time to queue its work, which is
     correct on average. Time spent in validation does not count.
     """
 
@@ -19,7 +19,7 @@ class Throughput(Callback):
         self._since = 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._num_samples, self._seconds = 0, 0.0  # the sanity check called on_validation_start
+        self._num_samples, self._seconds = 0, 0.0  # the sanity check has called on_validation_start
         self._since = time.perf_counter()  # a run resumed within an epoch does not call on_train_epoch_start
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -1,4 +1,4 @@
-"""Weights & Biases wiring: offline without a key, never in the way of a run."""
+"""Tracking with Weights & Biases. Without a key or a connection a run is tracked offline and continues."""
 
 import netrc
 import os
@@ -15,18 +15,18 @@ from zoo.errors import ZooError
 
 
 class Wandb(TypedDict, total=False):
-    """Where a run stands in Weights & Biases; every field may be left out."""
+    """Settings for Weights & Biases, all optional. Comments start with the default."""
 
     project: str  # lightning-model-zoo
-    entity: str
-    name: str  # the recipe and the run directory
-    group: str  # the recipe's
-    tags: list[str]
-    log_model: bool | Literal["all"]  # checkpoints as artifacts: the best at the end, or all as they come
+    entity: str  # the default of the W&B account
+    name: str  # names of the recipe and of the run directory
+    group: str  # name of the recipe
+    tags: list[str]  # none
+    log_model: bool | Literal["all"]  # false; true uploads the best checkpoint at the end, "all" every checkpoint when written
 
 
 def has_key() -> bool:
-    """Whether W&B could log in: a key in the environment, or in the netrc file for the server in use."""
+    """Return whether W&B can log in, with a key from the environment or from the netrc entry of the server in use."""
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
     host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
@@ -37,30 +37,34 @@ def has_key() -> bool:
 
 
 def wandb_mode() -> Literal["online", "offline", "disabled", "shared"]:
-    """`WANDB_MODE` where it is set, else online with a key and offline without."""
+    """Return `WANDB_MODE` if it is set, else "online" with a key and "offline" without one.
+
+    Raises:
+        ZooError: if `WANDB_MODE` is not a known mode.
+    """
     if not (mode := os.environ.get("WANDB_MODE")):
-        os.environ.pop("WANDB_MODE", None)  # W&B itself does not take an empty one
+        os.environ.pop("WANDB_MODE", None)  # W&B rejects an empty value
     if mode in ("online", "offline", "disabled", "shared"):
         return mode  # type: ignore[return-value]  # narrowed by the line above
-    if mode in ("dryrun", "run"):  # their older names
+    if mode in ("dryrun", "run"):  # older names
         return "offline" if mode == "dryrun" else "online"
     if mode:
-        raise ZooError(f"WANDB_MODE is {mode!r}: expected online, offline, shared or disabled")
+        raise ZooError(f"WANDB_MODE is {mode!r}: expected online, offline, shared or disabled. Change or unset it")
     return "online" if has_key() else "offline"
 
 
 def make_loggers(
     run_dir: Path, recipe: str, session: str, settings: Wandb | None = None, resume_id: str | None = None
 ) -> list[Logger]:
-    """W&B first, and a CSV file always beside it (`logs/<session>/metrics.csv`)."""
-    run_dir.mkdir(parents=True, exist_ok=True)  # W&B falls back to a temporary folder where it is missing
+    """Build the loggers: W&B first, then a CSV file (`logs/<session>/metrics.csv`)."""
+    run_dir.mkdir(parents=True, exist_ok=True)  # if it is missing, W&B uses a temporary folder
     settings = settings or Wandb()
     mode = wandb_mode()
     wandb_arguments: dict[str, Any] = {
         "mode": mode,
         "entity": settings.get("entity"),
         "tags": settings.get("tags"),
-        # offline its output repeats what the closing table says; online 30 seconds are enough to find the server
+        # Offline, W&B's output repeats the summary of the run. Online, 30 seconds are enough to reach the server.
         "settings": Settings(silent=mode != "online", init_timeout=float(os.environ.get("WANDB_INIT_TIMEOUT", 30))),
     }
     logger = WandbLogger(
@@ -74,14 +78,14 @@ def make_loggers(
         job_type=session,
         **wandb_arguments,
     )
-    logger._wandb_init.pop("anonymous", None)  # Lightning passes it on always, and W&B says each time that it has no effect
+    logger._wandb_init.pop("anonymous", None)  # Lightning always passes it, and W&B warns that it has no effect
     return [logger, CSVLogger(run_dir, name="logs", version=session)]
 
 
 def start_or_go_offline(logger: WandbLogger) -> None:
-    """Start the run now; where the server cannot be reached, go on offline and say so."""
+    """Start the W&B run now. If the server cannot be reached, print a note and continue offline."""
     try:
-        logger.experiment  # noqa: B018  # W&B starts with the first look
+        logger.experiment  # noqa: B018  # reading the property starts W&B
     except wandb.errors.Error as error:
         print(f"W&B cannot be reached ({str(error).splitlines()[0]}): this run is tracked offline", flush=True)
         logger._wandb_init.update(mode="offline", settings=Settings(silent=True))
@@ -90,7 +94,7 @@ def start_or_go_offline(logger: WandbLogger) -> None:
 
 
 def describe_wandb(logger: WandbLogger) -> list[str]:
-    """How to look at a run and how to sync it; nothing for a disabled one."""
+    """Return lines that tell how to view and sync a run. Empty if W&B is disabled."""
     run = logger.experiment
     if run.disabled:
         return []

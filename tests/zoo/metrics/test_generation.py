@@ -1,4 +1,4 @@
-"""Scores of samples against closed forms, naive loops and known cases."""
+"""Scores of samples equal closed forms, naive loops and known cases."""
 
 import math
 
@@ -19,13 +19,13 @@ from zoo.metrics.generation import (
 )
 
 
-def test_precision_and_recall_by_loops() -> None:
+def test_precision_and_recall_equal_naive_loops() -> None:
     torch.manual_seed(0)
     real, fake = torch.randn(30, 3), torch.randn(20, 3) + 0.5
 
-    def share_within(x: torch.Tensor, of: torch.Tensor) -> float:
-        radii = [sorted((a - b).norm().item() for b in of)[3] for a in of]  # the 0th neighbour is itself
-        inside = [any((a - b).norm().item() <= r for b, r in zip(of, radii, strict=True)) for a in x]
+    def share_within(x: torch.Tensor, among: torch.Tensor) -> float:
+        radii = [sorted((a - b).norm().item() for b in among)[3] for a in among]  # neighbour 0 is the member itself
+        inside = [any((a - b).norm().item() <= r for b, r in zip(among, radii, strict=True)) for a in x]
         return sum(inside) / len(x)
 
     found = precision_recall(real, fake)
@@ -34,7 +34,7 @@ def test_precision_and_recall_by_loops() -> None:
     assert 0 < found.recall < 1
 
 
-def test_a_generator_of_one_good_sample_has_precision_without_recall() -> None:
+def test_copies_of_one_real_sample_have_precision_but_no_recall() -> None:
     torch.manual_seed(0)
     real = torch.randn(500, 2)
     fake = real[:1] + 1e-3 * torch.randn(500, 2)
@@ -43,43 +43,43 @@ def test_a_generator_of_one_good_sample_has_precision_without_recall() -> None:
     assert found.recall < 0.05
 
 
-def test_the_kernel_distance_is_unbiased_and_grows() -> None:
+def test_the_kernel_distance_is_unbiased_and_grows_with_the_difference() -> None:
     torch.manual_seed(0)
     a, b = torch.randn(2000, 4), torch.randn(2000, 4)
     assert kernel_distance(a, b) == pytest.approx(0, abs=0.02)
     assert kernel_distance(a, b + 1) > 0.5
     x, y = torch.tensor([[1.0], [2.0]]), torch.tensor([[0.0], [3.0]])
-    # (ab + 1)^3 of different samples: within 27 and 1, between 1, 64, 1, 343
+    # (ab + 1)^3 for pairs within x: 27, within y: 1, between x and y: 1, 64, 1, 343
     assert kernel_distance(x, y) == pytest.approx(27 + 1 - 2 * (1 + 64 + 1 + 343) / 4)
 
 
-def test_the_classifier_score_counts_sure_and_even_classes() -> None:
+def test_the_classifier_score_is_the_number_of_classes_if_predictions_are_certain() -> None:
     sure = 100 * torch.eye(5).repeat(4, 1)
     assert classifier_score(sure) == pytest.approx(5)
     assert classifier_score(sure[:1].repeat(9, 1)) == pytest.approx(1)
     assert classifier_score(torch.zeros(9, 5)) == pytest.approx(1)
 
 
-def test_shares_are_of_samples_near_a_mode_however_many_are_near_none() -> None:
+def test_samples_without_a_mode_do_not_affect_shares() -> None:
     expected = torch.tensor([2 / 3, 0.0, 1 / 3, 0.0])
     torch.testing.assert_close(shares(torch.tensor([0, 0, 2, -1, -1]), 4), expected)
     torch.testing.assert_close(shares(torch.tensor([0, 0, 2] + [-1] * 97), 4), expected)
     assert not shares(torch.tensor([-1, -1]), 4).any()
 
 
-def test_a_mode_needs_two_fifths_of_an_even_share() -> None:
+def test_a_mode_needs_two_fifths_of_an_equal_share() -> None:
     assert count_modes(torch.tensor([0.05] * 7 + [0.65])) == 8
     assert count_modes(torch.tensor([0.049] + [0.05] * 6 + [0.651])) == 7
     assert count_modes(torch.tensor([0.04] * 9 + [0.64])) == 10
 
 
-def test_combinations_of_independent_parts() -> None:
+def test_shares_of_combinations_are_products() -> None:
     """The first part is the last digit."""
     found = combined(torch.tensor([[0.2, 0.8], [0.5, 0.5], [0.9, 0.1]]))
     assert found.tolist() == pytest.approx([0.09, 0.36, 0.09, 0.36, 0.01, 0.04, 0.01, 0.04])
 
 
-def test_divergence_by_hand() -> None:
+def test_divergence_equals_values_by_hand() -> None:
     even = torch.full((4,), 0.25)
     assert divergence(torch.tensor([0.5, 0.5, 0.0, 0.0]), even) == pytest.approx(math.log(2))
     assert divergence(even, even) == pytest.approx(0)

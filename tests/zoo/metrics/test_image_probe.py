@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from datamodules import Digits
-from zoo.metrics.image_probe import image_probe, share_called
+from zoo.metrics.image_probe import image_probe, share_classified_as
 
 
 def digits() -> tuple[Tensor, Tensor]:
@@ -15,17 +15,17 @@ def digits() -> tuple[Tensor, Tensor]:
     return batch.x, batch.y
 
 
-def test_it_learns_classes_but_not_those_that_were_shuffled() -> None:
+def test_the_probe_learns_real_but_not_shuffled_classes() -> None:
     x, y = digits()
     probe = image_probe(x[:900], y[:900], 10, epochs=5)
     assert not probe.training
-    assert share_called(probe, x[900:], y[900:]) > 0.9
+    assert share_classified_as(probe, x[900:], y[900:]) > 0.9
     shuffled = image_probe(x[:900], y[:900].roll(7), 10, epochs=5)
-    assert share_called(shuffled, x[900:], y[900:]) < 0.3
-    assert share_called(probe, x[900:], 3) < 0.2  # one class for all
+    assert share_classified_as(shuffled, x[900:], y[900:]) < 0.3
+    assert share_classified_as(probe, x[900:], 3) < 0.2  # one class for all
 
 
-def test_it_is_the_same_whatever_was_drawn_before_and_changes_nothing_that_is_drawn_after() -> None:
+def test_the_probe_does_not_depend_on_the_random_state_or_change_it() -> None:
     x, y = digits()
     torch.manual_seed(1)
     first, then = image_probe(x[:200], y[:200], 10, epochs=1), torch.rand(3)
@@ -36,8 +36,8 @@ def test_it_is_the_same_whatever_was_drawn_before_and_changes_nothing_that_is_dr
         assert torch.equal(a, b)
 
 
-def test_it_can_be_trained_where_nothing_has_gradients() -> None:
+def test_the_probe_can_be_trained_in_inference_mode() -> None:
     x, y = digits()
     with torch.inference_mode():
         probe = image_probe(x[:300], y[:300], 10, epochs=15)
-        assert share_called(probe, x[:300], y[:300]) > 0.5
+        assert share_classified_as(probe, x[:300], y[:300]) > 0.5

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from zoo.metrics.language import BitsPerToken, Perplexity, TokenLoss
 
 
-def test_scores_are_those_of_the_whole_text_however_it_is_cut() -> None:
+def test_scores_do_not_depend_on_the_split_into_batches() -> None:
     generator = torch.Generator().manual_seed(0)
     logits, tokens = 3 * torch.randn(2, 100, 9, generator=generator), torch.randint(9, (2, 100), generator=generator)
     whole = F.cross_entropy(logits.flatten(0, 1), tokens.flatten()).item()
@@ -24,7 +24,7 @@ def test_scores_are_those_of_the_whole_text_however_it_is_cut() -> None:
             assert metric.compute().item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_of_eight_equally_likely_tokens_three_bits_are_left() -> None:
+def test_eight_equally_likely_tokens_have_three_bits() -> None:
     logits, tokens = torch.zeros(5, 8), torch.arange(5)
     assert BitsPerToken()(logits, tokens).item() == pytest.approx(3)
     assert Perplexity()(logits, tokens).item() == pytest.approx(8)

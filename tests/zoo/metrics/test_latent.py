@@ -1,4 +1,4 @@
-"""Bounds on a known likelihood, and the count of active dimensions."""
+"""Bounds on a known likelihood, and the number of active dimensions."""
 
 import math
 
@@ -18,7 +18,7 @@ def log_weights(num: int) -> Tensor:
     return -0.5 * ((X - z).square() + math.log(2 * math.pi))
 
 
-def test_it_rises_from_the_elbo_to_the_truth() -> None:
+def test_the_bound_rises_from_the_elbo_to_the_likelihood() -> None:
     truth = Normal(0.0, math.sqrt(2)).log_prob(X)  # type: ignore[no-untyped-call]  # torch's
     elbo = -0.5 * (X.square() + 1 + math.log(2 * math.pi))  # E[(x - z)^2] = x^2 + 1
     torch.manual_seed(0)
@@ -31,7 +31,7 @@ def test_it_rises_from_the_elbo_to_the_truth() -> None:
 
 
 @pytest.mark.parametrize("at_once", [1, 7, 100])
-def test_parts_are_put_together_as_one(at_once: int) -> None:
+def test_the_bound_does_not_depend_on_at_once(at_once: int) -> None:
     weights = torch.randn(20, 3) * 50
     place = iter(range(0, 10**6))
 
@@ -42,11 +42,11 @@ def test_parts_are_put_together_as_one(at_once: int) -> None:
     torch.testing.assert_close(importance_weighted_bound(drawn, 20, at_once), whole)
 
 
-def test_numbers_of_samples_are_positive() -> None:
+def test_a_number_of_samples_below_one_is_refused() -> None:
     with pytest.raises(ValueError, match="num_samples and at_once must be at least 1, got 0 and 100"):
         importance_weighted_bound(log_weights, 0)
 
 
-def test_units_that_say_the_same_of_every_image_are_not_active() -> None:
+def test_units_with_little_variance_are_not_active() -> None:
     means = torch.randn(500, 5) * torch.tensor([1.0, 0.2, 0.05, 0.0, 3.0]) + 7
     assert active_units(means) == 3  # variances 1, 0.04 and 9 against 0.01

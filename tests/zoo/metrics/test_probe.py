@@ -7,7 +7,7 @@ from sklearn.decomposition import PCA
 from zoo.metrics.probe import linear_probe, principal_components
 
 
-def test_it_reads_what_is_linear_and_not_what_is_not() -> None:
+def test_the_probe_finds_linear_but_not_nonlinear_structure() -> None:
     torch.manual_seed(0)
     x = torch.randn(1000, 2)
     linear, crossed = (x[:, 0] > 0).long(), (x.prod(1) > 0).long()
@@ -23,7 +23,7 @@ def test_the_scale_of_a_feature_does_not_matter() -> None:
     assert linear_probe(scaled[:300], y[:300], scaled[300:], y[300:]) == linear_probe(x[:300], y[:300], x[300:], y[300:])
 
 
-def test_components_are_those_of_scikit_learn() -> None:
+def test_components_equal_scikit_learns() -> None:
     x = torch.randn(200, 6) @ torch.randn(6, 6)
     mean, directions = principal_components(x, 3)
     oracle = PCA(3).fit(x.double().numpy())

@@ -1,4 +1,4 @@
-"""Scores of reconstructions by hand: they are computed per image, independent of the batches."""
+"""Scores of reconstructions equal values by hand. They are averages over images, independent of the batches."""
 
 import math
 
@@ -25,7 +25,7 @@ def test_scores_are_averages_over_images() -> None:
     assert 0 < noisier.compute()["ssim"] < scores["ssim"] < 1
 
 
-def test_a_perfect_copy_is_as_similar_as_can_be() -> None:
+def test_a_perfect_copy_has_the_best_scores() -> None:
     x = torch.rand(3, 3, 16, 16)
     metrics = MetricCollection(reconstruction())
     metrics.update(x, x)

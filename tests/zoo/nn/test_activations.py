@@ -1,4 +1,4 @@
-"""Every activation computes the function of its name."""
+"""Every activation equals its formula."""
 
 import math
 from typing import get_args
@@ -26,7 +26,7 @@ def test_equals_its_formula(name: Activation) -> None:
     torch.testing.assert_close(activation(name)(torch.tensor(points)), oracle, rtol=1e-6, atol=1e-6)
 
 
-def test_every_call_gives_a_module_of_its_own() -> None:
+def test_every_call_builds_a_new_module() -> None:
     assert activation("relu") is not activation("relu")
 
 

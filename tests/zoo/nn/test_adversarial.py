@@ -1,4 +1,4 @@
-"""Losses against closed forms, penalties against critics whose gradient is known."""
+"""Losses equal closed forms, and penalties equal the known values of simple critics."""
 
 import math
 from typing import Any
@@ -32,12 +32,12 @@ REAL, FAKE = torch.tensor([0.5, 2.0, -1.0]), torch.tensor([-0.5, 1.5, 0.0])
 
 
 @pytest.mark.parametrize("loss", ["minimax", "non_saturating"])
-def test_cross_entropy_is_that_of_labels(loss: Any) -> None:
+def test_cross_entropy_equals_torchs(loss: Any) -> None:
     ones, zeros = torch.ones(3), torch.zeros(3)
     oracle = F.binary_cross_entropy(REAL.sigmoid(), ones) + F.binary_cross_entropy(FAKE.sigmoid(), zeros)
     torch.testing.assert_close(discriminator_loss(loss, REAL, FAKE), oracle)
-    log_of = torch.log(1 - FAKE.sigmoid()) if loss == "minimax" else -torch.log(FAKE.sigmoid())
-    torch.testing.assert_close(generator_loss(loss, FAKE), log_of.mean())
+    log_p = torch.log(1 - FAKE.sigmoid()) if loss == "minimax" else -torch.log(FAKE.sigmoid())
+    torch.testing.assert_close(generator_loss(loss, FAKE), log_p.mean())
 
 
 def test_the_other_losses_by_hand() -> None:
@@ -50,8 +50,8 @@ def test_the_other_losses_by_hand() -> None:
     assert generator_loss("hinge", FAKE).item() == generator_loss("wasserstein", FAKE).item() == pytest.approx(-1 / 3)
 
 
-def test_a_sure_discriminator_leaves_minimax_no_gradient() -> None:
-    """At logit -20 the minimax generator learns nothing, the non-saturating one as fast as it can."""
+def test_the_minimax_gradient_vanishes_for_a_confident_discriminator() -> None:
+    """At logit -20 the gradient of minimax is 0, and that of the non-saturating loss is at its maximum of 1."""
     slope = {}
     for loss in ("minimax", "non_saturating"):
         logit = torch.tensor([-20.0], requires_grad=True)
@@ -62,7 +62,7 @@ def test_a_sure_discriminator_leaves_minimax_no_gradient() -> None:
     assert slope["non_saturating"] == pytest.approx(-1, abs=1e-6)
 
 
-def test_an_undecided_discriminator_costs_two_bits() -> None:
+def test_an_undecided_discriminator_has_a_loss_of_two_bits() -> None:
     even = torch.zeros(4)
     assert discriminator_loss("non_saturating", even, even).item() == pytest.approx(2 * math.log(2))
 
@@ -71,7 +71,7 @@ def linear(weight: Tensor) -> Any:
     return lambda x: x.flatten(1) @ weight
 
 
-def test_penalties_of_a_linear_critic_are_analytic() -> None:
+def test_penalties_of_a_linear_critic_equal_closed_forms() -> None:
     weight = torch.randn(12, generator=torch.Generator().manual_seed(0))
     real, fake = torch.rand(5, 3, 2, 2), torch.rand(5, 3, 2, 2)
     length = weight.norm()
@@ -79,23 +79,23 @@ def test_penalties_of_a_linear_critic_are_analytic() -> None:
     torch.testing.assert_close(r1_penalty(linear(weight), real), 0.5 * length**2, atol=1e-5, rtol=0)
 
 
-def test_penalties_look_between_the_samples_and_at_the_real_ones() -> None:
-    """A critic of slope |x|: the gradient tells where it was asked."""
+def test_penalties_are_computed_between_samples_or_at_real_ones() -> None:
+    """The critic records the points at which its gradient is computed."""
     seen: list[Tensor] = []
 
-    def judge(x: Tensor) -> Tensor:
+    def critic(x: Tensor) -> Tensor:
         seen.append(x.detach())
         return 0.5 * x.square().sum(1)
 
     real, fake = torch.zeros(64, 1), torch.ones(64, 1)
-    gradient_penalty(judge, real, fake)
+    gradient_penalty(critic, real, fake)
     assert 0 < seen[0].min() < 0.2 < 0.8 < seen[0].max() < 1
-    assert seen[0].unique().numel() > 50  # a share for each sample
-    r1_penalty(judge, fake)
+    assert seen[0].unique().numel() > 50  # each sample has its own random point
+    r1_penalty(critic, fake)
     assert torch.equal(seen[1], fake)
 
 
-def test_penalties_teach_the_critic() -> None:
+def test_training_on_the_penalty_gives_the_critic_slope_1() -> None:
     critic = nn.Linear(4, 1)
     with torch.no_grad():
         critic.weight.fill_(2.0)
@@ -107,8 +107,8 @@ def test_penalties_teach_the_critic() -> None:
     assert critic.weight.norm().item() == pytest.approx(1, abs=1e-3)
 
 
-def test_penalties_are_in_full_precision_under_autocast() -> None:
-    """In half precision a gradient of 1e-5 squares to 0."""
+def test_penalties_are_computed_in_float32_under_autocast() -> None:
+    """The square of a gradient of 1e-5 underflows in half precision."""
     critic = nn.Linear(4, 1)
     with torch.no_grad():
         critic.weight.fill_(1e-5)
@@ -119,19 +119,19 @@ def test_penalties_are_in_full_precision_under_autocast() -> None:
 
 
 @pytest.mark.parametrize("loss", ["minimax", "non_saturating", "hinge", "least_squares", "wasserstein"])
-def test_losses_of_half_precision_are_in_full(loss: Any) -> None:
+def test_losses_of_half_precision_logits_are_computed_in_float32(loss: Any) -> None:
     real, fake = REAL.bfloat16() + 300, FAKE.bfloat16() + 300
     torch.testing.assert_close(discriminator_loss(loss, real, fake), discriminator_loss(loss, real.float(), fake.float()))
     torch.testing.assert_close(generator_loss(loss, fake), generator_loss(loss, fake.float()))
 
 
-def test_clipping_bounds_every_weight() -> None:
+def test_weight_clipping_bounds_every_parameter() -> None:
     critic = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
     clip_weights(critic, 0.01)
     assert max(p.abs().max().item() for p in critic.parameters()) == pytest.approx(0.01)
 
 
-def test_names_stand_for_the_functions() -> None:
+def test_losses_by_name_equal_the_functions() -> None:
     pairs = {
         "minimax": (d_cross_entropy, g_minimax),
         "non_saturating": (d_cross_entropy, g_non_saturating),
@@ -151,7 +151,7 @@ def test_outputs_are_the_loss_and_mean_logits() -> None:
     )
 
 
-def test_penalties_that_cannot_be_computed_are_refused() -> None:
+def test_invalid_penalty_settings_are_refused() -> None:
     with pytest.raises(ValueError, match="penalty_weight must be 0 or more, got -1"):
         check_penalty(-1.0)
     with pytest.raises(ValueError, match="penalty_every must be at least 1, got 0"):
@@ -163,10 +163,10 @@ def test_an_unknown_loss_is_named() -> None:
         check_loss("huber")
 
 
-def test_penalties_of_patches_are_of_their_mean() -> None:
-    """A critic of 3 x 3 patches whose mean logit is steep by 1 costs nothing, and half by R1."""
+def test_penalties_of_patches_use_the_mean_logit() -> None:
+    """The critic has 3 x 3 patches, and its mean logit has slope 1: the gradient penalty is 0, and R1 is 0.5."""
     critic = nn.Conv2d(1, 1, 2, stride=2, bias=False)
-    nn.init.constant_(critic.weight, 9 / 6)  # of 36 pixels each has a ninth of that: 6 x (1.5 / 9) = 1
+    nn.init.constant_(critic.weight, 9 / 6)  # 36 pixels with slope 1.5 / 9 each: norm 6 x 1.5 / 9 = 1
     x, y = torch.randn(5, 1, 6, 6), torch.randn(5, 1, 6, 6)
     assert gradient_penalty(critic, x, y).item() == pytest.approx(0, abs=1e-6)
     assert r1_penalty(critic, x).item() == pytest.approx(0.5)

@@ -1,4 +1,4 @@
-"""An average against its definition, update by update."""
+"""The average equals its definition after every update, and its BatchNorm statistics are recomputed."""
 
 import copy
 
@@ -16,7 +16,7 @@ def test_parameters_and_buffers_are_averaged_and_counters_copied() -> None:
         with torch.no_grad():
             for parameter in network.parameters():
                 parameter.add_(torch.randn_like(parameter))
-        network(torch.randn(6, 3))  # moves BatchNorm's statistics
+        network(torch.randn(6, 3))  # updates BatchNorm's statistics
         average.update(network)
         for name, value in network.state_dict().items():
             by_hand[name] = 0.7 * by_hand[name] + 0.3 * value if value.is_floating_point() else value.clone()
@@ -25,7 +25,7 @@ def test_parameters_and_buffers_are_averaged_and_counters_copied() -> None:
     assert by_hand["1.num_batches_tracked"] == 3
 
 
-def test_it_shares_nothing_and_is_not_learned() -> None:
+def test_the_average_shares_no_parameters_and_has_no_gradients() -> None:
     network = nn.Linear(3, 4)
     average, x = Average(network, decay=0.9), torch.randn(2, 3)
     before = average(x)
@@ -36,8 +36,8 @@ def test_it_shares_nothing_and_is_not_learned() -> None:
     assert torch.equal(copy.deepcopy(average)(x), before)
 
 
-def test_statistics_are_those_of_the_average() -> None:
-    """Of two opposite networks the average makes nothing of its input: it has no variance, whatever theirs was."""
+def test_refreshed_statistics_are_those_of_the_averaged_weights() -> None:
+    """The average of two opposite networks maps every input to 0, so its variance is 0, unlike theirs."""
     network, x = nn.Sequential(nn.Linear(3, 4, bias=False), nn.BatchNorm1d(4)), 5 * torch.randn(200, 3)
     average = Average(network, decay=0.5)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Cells against torch's cells; the scan against torch's packed layers and against each sequence alone."""
+"""Cells equal torch's cells. The scan equals torch's packed layers and the scan of each sequence alone."""
 
 from typing import Any
 
@@ -44,7 +44,7 @@ def by_torch(layer: nn.RNNBase, x: Tensor, lengths: Tensor | None, state: State,
 
 
 @each_kind
-def test_a_cell_equals_torchs_with_copied_weights_forward_and_backward(kind: Kind) -> None:
+def test_cells_equal_torchs_forward_and_backward(kind: Kind) -> None:
     torch.manual_seed(0)
     ours, theirs = CELLS[kind](5, 8), TORCH[kind](5, 8)
     ours.load_state_dict(theirs.state_dict())
@@ -64,7 +64,7 @@ def test_a_cell_equals_torchs_with_copied_weights_forward_and_backward(kind: Kin
         torch.testing.assert_close(parameter.grad, theirs.get_parameter(name).grad, rtol=1e-5, atol=1e-6)
 
 
-def test_the_papers_gru_equals_another_runtimes(tmp_path: Any) -> None:
+def test_both_gru_variants_equal_onnx(tmp_path: Any) -> None:
     """ONNX names the variants `linear_before_reset` 1 (torch) and 0 (the paper); its rows are in the order z, r, h."""
     onnx = pytest.importorskip("onnx")
     runtime = pytest.importorskip("onnxruntime")
@@ -95,7 +95,7 @@ def test_the_papers_gru_equals_another_runtimes(tmp_path: Any) -> None:
         close(ours, torch.from_numpy(h[0]))
 
 
-def test_the_two_grus_are_two_functions() -> None:
+def test_the_two_gru_variants_differ() -> None:
     torch.manual_seed(0)
     one, other = GRUCell(5, 8, variant="torch"), GRUCell(5, 8, variant="paper")
     other.load_state_dict(one.state_dict())
@@ -104,12 +104,12 @@ def test_the_two_grus_are_two_functions() -> None:
     close(one(x)[0], one(x, (torch.zeros(4, 8),))[0])
 
 
-def test_an_lstm_whose_gates_say_so_keeps_its_cell() -> None:
+def test_an_lstm_with_a_closed_input_and_an_open_forget_gate_keeps_its_cell_state() -> None:
     cell = LSTMCell(2, 3)
     with torch.no_grad():
         for parameter in cell.parameters():
             parameter.zero_()
-        cell.bias_ih[0:3], cell.bias_ih[3:6] = -100, 100  # input shut, forget open
+        cell.bias_ih[0:3], cell.bias_ih[3:6] = -100, 100  # input gate closed, forget gate open
     c = torch.randn(4, 3)
     _, kept = cell(torch.randn(4, 2), (torch.randn(4, 3), c))
     close(kept, c)
@@ -118,7 +118,7 @@ def test_an_lstm_whose_gates_say_so_keeps_its_cell() -> None:
 @each_kind
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("lengths", [None, LENGTHS])
-def test_the_scan_agrees_with_torch_forward_and_backward(kind: Kind, reverse: bool, lengths: Tensor | None) -> None:
+def test_the_scan_equals_torch_forward_and_backward(kind: Kind, reverse: bool, lengths: Tensor | None) -> None:
     torch.manual_seed(0)
     cell, layer = CELLS[kind](5, 8), LAYERS[kind](5, 8, batch_first=True)
     layer.load_state_dict({f"{name}_l0": value for name, value in cell.state_dict().items()})
@@ -141,7 +141,7 @@ def test_the_scan_agrees_with_torch_forward_and_backward(kind: Kind, reverse: bo
 
 
 @each_kind
-def test_each_sequence_is_read_as_if_it_were_alone(kind: Kind) -> None:
+def test_padding_does_not_affect_a_sequence(kind: Kind) -> None:
     torch.manual_seed(0)
     cell, x = CELLS[kind](5, 8), sequences()
     for reverse in (False, True):
@@ -155,7 +155,7 @@ def test_each_sequence_is_read_as_if_it_were_alone(kind: Kind) -> None:
                 close(part[row], other[0])
 
 
-def test_truncation_stops_gradients_and_changes_no_value() -> None:
+def test_truncation_stops_gradients_without_changing_values() -> None:
     torch.manual_seed(0)
     cell = LSTMCell(5, 8)
     x = sequences(steps=10).requires_grad_()
@@ -169,6 +169,6 @@ def test_truncation_stops_gradients_and_changes_no_value() -> None:
 
 def test_refuses_unknown_variants_and_a_cell_without_equations() -> None:
     with pytest.raises(ValueError, match="unknown GRU variant 'before': choose one of torch, paper"):
-        GRUCell(5, 8, variant="before")  # type: ignore[arg-type]  # what is refused
+        GRUCell(5, 8, variant="before")  # type: ignore[arg-type]  # wrong on purpose
     with pytest.raises(NotImplementedError, match=r"Cell has to define advance"):
         Cell(5, 8)(torch.randn(2, 5))

@@ -1,4 +1,4 @@
-"""Inputs and labels that do not fit are refused with a clear message."""
+"""Inputs and labels that do not fit are refused with a message that names them."""
 
 import pytest
 import torch
@@ -7,28 +7,28 @@ from zoo.nn.checks import check_labels, check_shape, check_sizes
 
 
 @pytest.mark.parametrize("labels", [[0, 1, 2], [2, 2], [0]])
-def test_labels_within_the_classes_pass(labels: list[int]) -> None:
+def test_labels_in_range_are_accepted(labels: list[int]) -> None:
     check_labels(torch.tensor(labels), num_classes=3)
 
 
 @pytest.mark.parametrize(("labels", "found"), [([0, 3], r"0\.\.3"), ([-1, 2], r"-1\.\.2"), ([255, 0], r"0\.\.255")])
-def test_labels_outside_are_refused_with_their_range(labels: list[int], found: str) -> None:
+def test_labels_out_of_range_are_refused_with_their_range(labels: list[int], found: str) -> None:
     with pytest.raises(ValueError, match=rf"labels must lie in 0\.\.2, found {found}"):
         check_labels(torch.tensor(labels), num_classes=3)
 
 
-def test_shape_may_be_a_list_and_leaves_the_batch_size_open() -> None:
+def test_shape_may_be_a_list_and_the_batch_size_is_arbitrary() -> None:
     for batch_size in (0, 1, 7):
-        check_shape(torch.zeros(batch_size, 1, 8, 8), [1, 8, 8])  # type: ignore[arg-type]  # what YAML gives
+        check_shape(torch.zeros(batch_size, 1, 8, 8), [1, 8, 8])  # type: ignore[arg-type]  # a list, as YAML gives it
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (3, 8, 8), (64,)])
-def test_another_shape_is_refused_naming_both(shape: tuple[int, ...]) -> None:
+def test_another_shape_is_refused_with_both_shapes(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"built for inputs of shape \(1, 8, 8\), got \(" + str(shape[0])):
         check_shape(torch.zeros(2, *shape), (1, 8, 8))
 
 
-def test_sizes_of_nothing_are_refused() -> None:
+def test_sizes_below_one_are_refused() -> None:
     check_sizes(1, [1])
     with pytest.raises(ValueError, match="latent_dim must be at least 1, got 0"):
         check_sizes(0, [4])

@@ -1,4 +1,4 @@
-"""Scales, norms and deviations by hand."""
+"""Scales, norms and deviations equal values by hand."""
 
 import pytest
 import torch
@@ -14,8 +14,8 @@ def test_layers_keep_the_variance_of_their_input() -> None:
     )
 
 
-def test_weights_are_learned_at_unit_scale() -> None:
-    """So that Adam's steps are as large beside them in a wide layer as in a narrow one."""
+def test_weights_are_stored_at_unit_scale() -> None:
+    """Adam's steps are then equally large relative to the weights in wide and in narrow layers."""
     torch.manual_seed(0)
     for layer in (EqualizedLinear(1000, 50), EqualizedConv2d(32, 32, 3)):
         assert layer.weight.std().item() == pytest.approx(1, rel=0.05)
@@ -25,13 +25,13 @@ def test_weights_are_learned_at_unit_scale() -> None:
     assert slow(torch.randn(200, 1000)).std().item() == pytest.approx(1, rel=0.05)
 
 
-def test_pixels_have_unit_mean_square() -> None:
+def test_pixel_norm_gives_unit_mean_square() -> None:
     x = PixelNorm()(5 * torch.randn(2, 8, 3, 3) + 1)
     torch.testing.assert_close(x.square().mean(1), torch.ones(2, 3, 3))
 
 
-def test_the_deviation_is_that_of_each_group() -> None:
-    """Of 8 samples in groups of 4, the first's are 0, 2, 4, 6: sample i is with i + 2, i + 4 and i + 6."""
+def test_the_minibatch_deviation_is_computed_for_each_group() -> None:
+    """8 samples form the groups 0, 2, 4, 6 and 1, 3, 5, 7."""
     torch.manual_seed(0)
     x = torch.randn(8, 3, 2, 2)
     out = MinibatchStd(4)(x)
@@ -41,7 +41,7 @@ def test_the_deviation_is_that_of_each_group() -> None:
         torch.testing.assert_close(out[start::2, 3], std.expand(4, 2, 2))
 
 
-def test_equal_images_have_none_and_any_batch_is_taken() -> None:
+def test_equal_images_have_no_deviation_and_any_batch_size_works() -> None:
     assert MinibatchStd()(torch.ones(4, 1, 2, 2))[:, 1].max() < 1e-3
     assert MinibatchStd()(torch.randn(7, 1, 2, 2)).shape == (7, 2, 2, 2)
     assert MinibatchStd()(torch.randn(1, 1, 2, 2))[:, 1].max() < 1e-3

@@ -1,4 +1,4 @@
-"""The variance of each scheme, measured on a layer of 120,000 weights."""
+"""Each scheme has its variance, measured on a layer of 120,000 weights."""
 
 import math
 
@@ -31,13 +31,13 @@ def test_weights_have_the_variance_of_the_scheme(name: Init, activation: Activat
     torch.manual_seed(0)
     layer = nn.Linear(FAN_IN, FAN_OUT)
     initialise(layer, name, activation)
-    # the standard error of the deviation of n samples is 1 / sqrt(2 n) = 0.2 %; 1 % is five times that
+    # The standard error of the standard deviation of n samples is 1 / sqrt(2 n) = 0.2 %. 1 % is five times as much.
     assert layer.weight.std().item() == pytest.approx(math.sqrt(variance), rel=0.01)
     assert abs(layer.weight.mean().item()) < 5 * math.sqrt(variance / layer.weight.numel())
     assert torch.equal(layer.bias, torch.zeros(FAN_OUT))
 
 
-def test_default_leaves_what_pytorch_drew_at_two_fifths_of_he() -> None:
+def test_default_keeps_pytorchs_weights_at_two_fifths_of_he() -> None:
     torch.manual_seed(0)
     layer = nn.Linear(FAN_IN, FAN_OUT)
     weight, bias = layer.weight.clone(), layer.bias.clone()
@@ -58,7 +58,7 @@ def test_he_keeps_the_signal_through_a_deep_relu_stack_and_default_loses_it() ->
     assert last_deviation("default") < 0.05
 
 
-def test_reaches_nested_layers_and_those_without_bias() -> None:
+def test_nested_layers_and_layers_without_bias_are_initialised() -> None:
     nested = nn.Sequential(nn.Sequential(nn.Linear(3, 3, bias=False)), nn.BatchNorm1d(3))
     before = nested[0][0].weight.clone()
     initialise(nested, "lecun")

@@ -1,4 +1,4 @@
-"""Interpolation between codes: end points, midpoints and norms."""
+"""Interpolations have the right end points, midpoints and norms."""
 
 import math
 
@@ -7,7 +7,7 @@ import torch
 from zoo.nn.interpolation import linear, spherical
 
 
-def test_both_ways_start_and_end_where_they_should() -> None:
+def test_interpolations_start_and_end_at_the_codes() -> None:
     a, b = torch.randn(2, 16)
     for way in (linear, spherical):
         codes = way(a, b, 7)
@@ -16,12 +16,12 @@ def test_both_ways_start_and_end_where_they_should() -> None:
         torch.testing.assert_close(codes[-1], b)
 
 
-def test_the_straight_way_is_even_and_leaves_the_sphere() -> None:
+def test_linear_interpolation_passes_through_the_midpoint() -> None:
     a, b = torch.eye(2)
     torch.testing.assert_close(linear(a, b, 5)[2], torch.tensor([0.5, 0.5]))
 
 
-def test_the_spherical_way_turns_evenly_and_stays_on_the_sphere() -> None:
+def test_spherical_interpolation_has_even_angles_and_norms() -> None:
     a, b = torch.eye(2)
     codes = spherical(a, 2 * b, 4)
     torch.testing.assert_close(codes.norm(dim=1), torch.linspace(1, 2, 4))
@@ -29,7 +29,7 @@ def test_the_spherical_way_turns_evenly_and_stays_on_the_sphere() -> None:
     torch.testing.assert_close(angles, torch.linspace(0, math.pi / 2, 4))
 
 
-def test_where_no_one_great_circle_leads_it_goes_straight() -> None:
+def test_parallel_or_zero_codes_are_interpolated_linearly() -> None:
     a = torch.randn(8)
     for b in (3 * a, -a, torch.zeros(8)):
         torch.testing.assert_close(spherical(a, b, 5), linear(a, b, 5))

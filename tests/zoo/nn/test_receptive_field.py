@@ -1,4 +1,4 @@
-"""Computed receptive fields equal those measured by gradients, and the published ones."""
+"""Computed receptive fields equal those measured by gradients, and published ones."""
 
 from collections.abc import Callable
 
@@ -26,9 +26,9 @@ def averaging(net: nn.Module) -> nn.Module:
 
 
 def measured(net: nn.Module, layer: str, input_shape: tuple[int, int, int]) -> tuple[LayerField, bool]:
-    """The field of `layer` by autograd: which pixels move a value amid its maps, and how far its neighbour's are.
+    """Measure the field of `layer` by autograd, from the pixels that affect a central value of its maps and a neighbour of it.
 
-    Also whether it touches the picture's edge, where it may be clipped.
+    The second result says whether the field touches the edge of the image, where it may be clipped.
     """
     seen: list[Tensor] = []
     x = torch.ones(1, *input_shape, requires_grad=True)
@@ -63,7 +63,7 @@ def conv_stack() -> nn.Module:
 
 
 def inception() -> nn.Module:
-    """Paths with different fields that join."""
+    """Paths with different receptive fields that are added."""
 
     class Joined(nn.Module):
         def __init__(self) -> None:
@@ -103,7 +103,7 @@ def subsampled() -> nn.Module:
         (lambda: CIFARResNet((1, 80, 72), 3, depth=14, width=2), (1, 80, 72)),
     ],
 )
-def test_equals_the_field_that_autograd_measures_at_every_layer(
+def test_fields_equal_those_measured_by_autograd_at_every_layer(
     build: Callable[[], nn.Module], input_shape: tuple[int, int, int]
 ) -> None:
     net = build()
@@ -119,9 +119,7 @@ def test_equals_the_field_that_autograd_measures_at_every_layer(
 @pytest.mark.parametrize(
     ("name", "layer", "side", "field"), [("alexnet", "features.12", 415, 195), ("resnet18", "layer4.1.conv2", 544, 435)]
 )
-def test_equals_the_field_that_autograd_measures_in_networks_of_the_libraries(
-    name: str, layer: str, side: int, field: int
-) -> None:
+def test_fields_of_library_networks_equal_those_measured_by_autograd(name: str, layer: str, side: int, field: int) -> None:
     with torch.device("meta"):
         net = build_backbone(name, (3, side, side), 1)
     body = net.features if name == "alexnet" else net  # the three dense layers do not matter here and take 0.2 GB
@@ -138,7 +136,7 @@ def test_equals_the_field_that_autograd_measures_in_networks_of_the_libraries(
 
 
 @pytest.mark.parametrize("size", [(12, 12), (13, 7), (7, 9)])
-def test_windows_of_a_pool_to_a_given_size_differ_and_the_widest_counts(size: tuple[int, int]) -> None:
+def test_the_widest_window_of_an_adaptive_pool_counts(size: tuple[int, int]) -> None:
     net = nn.Sequential(nn.Conv2d(1, 1, 3), nn.AdaptiveAvgPool2d(size))
     row = receptive_fields(net, (1, 40, 40))[-1]
     windows = [nn.functional.adaptive_avg_pool1d(torch.eye(38), parts) > 0 for parts in size]  # (pixel, part)
@@ -146,7 +144,7 @@ def test_windows_of_a_pool_to_a_given_size_differ_and_the_widest_counts(size: tu
 
 
 def by_hand(*layers: tuple[int, int]) -> int:
-    """The field of a chain of (kernel, stride): 1 + sum (k - 1) * product of the strides before."""
+    """Compute the field of a chain of (kernel, stride): 1 + sum (k - 1) * product of the earlier strides."""
     size, jump = 1, 1
     for kernel, stride in layers:
         size += (kernel - 1) * jump
@@ -160,17 +158,19 @@ VGG = [layer for convs in (2, 2, 3, 3, 3) for layer in [(3, 1)] * convs + [(2, 2
 ALEX = [(11, 4), (3, 2), (5, 1), (3, 2), (3, 1), (3, 1), (3, 1), (3, 2)]
 
 
-# Araujo, Norris & Sim, 2019, have 195 and 212; ResNet-50's 483 there is that of a stride at the end of each stage
+# Araujo, Norris & Sim, 2019, give 195 and 212. Their 483 for ResNet-50 is for strides at the end of each stage.
 @pytest.mark.parametrize(
     ("name", "last", "field", "layers"),
     [
         ("alexnet", "features.12", 195, ALEX),
-        ("vgg16", "features.30", 212, VGG),  # before its first dense layer, which timm writes as a 7x7 convolution
+        ("vgg16", "features.30", 212, VGG),  # the layer before the first dense one, which timm implements as a 7x7 convolution
         ("resnet18", "layer4.1.conv2", 435, [(7, 2), (3, 2), *BASIC]),
         ("resnet50", "layer4.2.conv3", 427, [(7, 2), (3, 2), *BOTTLENECKS]),
     ],
 )
-def test_equals_the_literature_on_the_meta_device(name: str, last: str, field: int, layers: list[tuple[int, int]]) -> None:
+def test_fields_equal_the_literature_on_the_meta_device(
+    name: str, last: str, field: int, layers: list[tuple[int, int]]
+) -> None:
     with torch.device("meta"):
         net = build_backbone(name, (3, 224, 224), 1000)
     fields = {row.layer: row.field for row in receptive_fields(net, (3, 224, 224))}
@@ -179,7 +179,7 @@ def test_equals_the_literature_on_the_meta_device(name: str, last: str, field: i
     assert all(parameter.is_meta for parameter in net.parameters())
 
 
-def test_a_gate_computed_from_the_whole_picture_does_not_count() -> None:
+def test_gates_computed_from_the_whole_image_are_ignored() -> None:
     with torch.device("meta"):
         net = build_backbone("seresnet18", (3, 64, 64), 10)
     fields = {row.layer: row.field for row in receptive_fields(net, (3, 64, 64))}
@@ -187,7 +187,7 @@ def test_a_gate_computed_from_the_whole_picture_does_not_count() -> None:
     assert not any(layer.endswith(("fc1", "fc2")) for layer in fields)
 
 
-def test_leaves_the_network_as_it_was() -> None:
+def test_the_network_is_left_unchanged() -> None:
     net = SimpleCNN((1, 8, 8), 3, widths=(2, 3), dropout=0.5).train()
     net.features[1].eval()  # a frozen norm in a network that is otherwise in training mode
     modes = [module.training for module in net.modules()]
@@ -199,7 +199,7 @@ def test_leaves_the_network_as_it_was() -> None:
     assert all(torch.equal(after[name], before[name]) for name in before)  # no norm has updated its statistics
 
 
-def test_leaves_the_network_as_it_was_also_where_the_picture_does_not_fit() -> None:
+def test_the_network_is_left_unchanged_if_the_image_does_not_fit() -> None:
     net = SimpleCNN((1, 8, 8), 3, widths=(2, 3))
     with pytest.raises(ValueError, match="built for inputs of shape"):
         receptive_fields(net, (1, 4, 4))

@@ -1,4 +1,4 @@
-"""The fast recurrent layer: every way equals the equations of the cells, and its initialisation."""
+"""The fast recurrent layer equals the equations of the cells in every way of computing, and starts as documented."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ def by_cells(layers: Recurrent, x: Tensor, lengths: Tensor | None) -> tuple[Tens
 @each_kind
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("lengths", [None, torch.full((4,), 7), LENGTHS])
-def test_layers_equal_the_cells_within_forward_and_backward(kind: Kind, bidirectional: bool, lengths: Tensor | None) -> None:
+def test_layers_equal_their_cells_forward_and_backward(kind: Kind, bidirectional: bool, lengths: Tensor | None) -> None:
     torch.manual_seed(0)
     layers = Recurrent(kind, 5, 8, num_layers=2, bidirectional=bidirectional)
     answers, gradients = [], []
@@ -82,7 +82,7 @@ def test_lengths_on_another_device_are_not_read(kind: Kind) -> None:
     assert final.shape == (4, 16)
 
 
-def test_torchs_module_runs_where_no_step_is_padding_only() -> None:
+def test_torchs_module_runs_only_for_batches_without_padding() -> None:
     layers, called = Recurrent("lstm", 5, 8), []
     layers.layers.register_forward_pre_hook(lambda module, inputs: called.append(len(inputs[0])))
     for size, lengths in ((1, [7]), (4, [7, 1, 1, 1]), (3, [7, 7, 7]), (4, [7, 6, 7, 5])):
@@ -92,7 +92,7 @@ def test_torchs_module_runs_where_no_step_is_padding_only() -> None:
 
 
 @each_kind
-def test_going_on_from_a_state_equals_reading_in_one_go(kind: Kind) -> None:
+def test_continuing_from_a_state_equals_reading_the_whole_sequence(kind: Kind) -> None:
     torch.manual_seed(0)
     layers, x = Recurrent(kind, 5, 8, num_layers=2), sequences()
     whole, _ = layers(x)
@@ -101,7 +101,7 @@ def test_going_on_from_a_state_equals_reading_in_one_go(kind: Kind) -> None:
     close(torch.cat([first, rest], 1), whole)
 
 
-def test_the_forget_gate_starts_open_and_the_rest_as_stated() -> None:
+def test_initial_weights_and_biases_are_as_documented() -> None:
     layers = Recurrent("lstm", 5, 8, num_layers=2, bidirectional=True).layers
     for name, parameter in layers.named_parameters():
         if name.startswith("bias_ih"):
@@ -120,7 +120,7 @@ def test_the_forget_gate_starts_open_and_the_rest_as_stated() -> None:
         assert not name.startswith("bias") or not parameter.detach().any()
 
 
-@pytest.mark.parametrize("truncate", [None, 100])  # by torch's module, and by the equations
+@pytest.mark.parametrize("truncate", [None, 100])  # torch's module, and the equations
 def test_dropout_is_between_layers_and_in_training_only(truncate: int | None) -> None:
     torch.manual_seed(0)
     layers, x = Recurrent("gru", 5, 8, num_layers=2, dropout=0.999, truncate=truncate), sequences()

@@ -34,19 +34,19 @@ def run_with(environment: dict[str, str], script: str) -> Any:
     return json.loads(answer.stdout.splitlines()[-1])
 
 
-# in millions, as the tables of torchvision and timm have them
+# counts in millions as in the tables of torchvision and timm
 @pytest.mark.parametrize(
     ("name", "exact", "millions"),
     [
         ("alexnet", 61_100_840, 61.101),
         ("vgg16", 138_357_544, 138.358),
-        ("googlenet", 13_004_888, 13.005),  # auxiliary heads and all
+        ("googlenet", 13_004_888, 13.005),  # including auxiliary heads
         ("resnet50", 25_557_032, 25.557),
         ("efficientnet_b0", 5_288_548, 5.289),
         ("convnext_tiny", 28_589_128, 28.589),
     ],
 )
-def test_has_as_many_parameters_as_published_and_as_the_catalog_says(name: str, exact: int, millions: float) -> None:
+def test_number_of_parameters_equals_the_published_one_and_the_catalog(name: str, exact: int, millions: float) -> None:
     counted = sum(parameter.numel() for parameter in on_meta(name, (3, 224, 224), 1000).parameters())
     (entry,) = (entry for entry in entries() if entry["name"] == name)
     assert counted == entry["num_params"] == exact
@@ -54,25 +54,25 @@ def test_has_as_many_parameters_as_published_and_as_the_catalog_says(name: str, 
 
 
 @pytest.mark.parametrize("entry", [e for e in entries() if "backbone" in e["counted_at"]], ids=lambda entry: entry["name"])
-def test_the_catalog_counts_what_torchvision_says_of_its_own_weights(entry: Entry) -> None:
+def test_counts_in_the_catalog_equal_those_of_torchvisions_weights(entry: Entry) -> None:
     """timm's networks have the counts of torchvision; GoogLeNet's published weights lack the auxiliary heads."""
-    says = torchvision.models.get_model_weights(entry["counted_at"]["backbone"]).DEFAULT.meta["num_params"]
+    published = torchvision.models.get_model_weights(entry["counted_at"]["backbone"]).DEFAULT.meta["num_params"]
     # each head: a 1x1 convolution and its norm on 512 or 528 channels, and two dense layers
     heads = 128 * (512 + 528) + 2 * (2 * 128 + (128 * 4 * 4 + 1) * 1024 + (1024 + 1) * 1000)
-    assert entry["num_params"] == says + (heads if entry["name"] == "googlenet" else 0)
+    assert entry["num_params"] == published + (heads if entry["name"] == "googlenet" else 0)
 
 
-def test_a_name_of_both_libraries_is_timms_unless_torchvision_is_asked() -> None:
+def test_a_name_in_both_libraries_means_timm_without_a_prefix() -> None:
     assert type(on_meta("resnet18", (3, 64, 64), 5)).__module__ == "timm.models.resnet"
     assert type(on_meta("torchvision/resnet18", (3, 64, 64), 5)).__module__ == "torchvision.models.resnet"
     assert type(on_meta("alexnet", (3, 64, 64), 5)).__module__ == "torchvision.models.alexnet"
 
 
-def test_answers_with_a_logit_per_class_for_grey_images_too() -> None:
+def test_grey_images_give_a_logit_per_class() -> None:
     assert build_backbone("test_resnet", (1, 40, 32), 7)(torch.randn(2, 1, 40, 32)).shape == (2, 7)
 
 
-def test_patches_fit_themselves_to_the_image() -> None:
+def test_position_embeddings_fit_the_image_size() -> None:
     net = on_meta("vit_tiny_patch16_224", (3, 64, 64), 5)
     assert net(torch.empty(2, 3, 64, 64, device="meta")).shape == (2, 5)
     assert net.pos_embed.shape == (1, 4 * 4 + 1, 192)
@@ -90,7 +90,7 @@ def test_patches_fit_themselves_to_the_image() -> None:
         ("resnet18.a9", r"timm has resnet18, but no weights 'resnet18.a9': choose one of .*resnet18.a1_in1k"),
     ],
 )
-def test_an_unknown_name_is_refused_with_the_nearest(name: str, message: str) -> None:
+def test_an_unknown_name_is_refused_with_similar_names(name: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build_backbone(name, (3, 32, 32), 10)
 
@@ -136,7 +136,7 @@ def rates(net: nn.Module, kind: str) -> set[float]:
     return {round(float(rate), 3) for rate in found if rate}
 
 
-def test_dropout_and_drop_path_reach_the_network_and_none_leaves_its_authors() -> None:
+def test_dropout_and_drop_path_reach_the_network_and_none_keeps_its_defaults() -> None:
     assert on_meta("resnet18", (3, 32, 32), 10, dropout=0.3).drop_rate == 0.3
     assert on_meta("resnet18", (3, 32, 32), 10).drop_rate == 0
     assert rates(on_meta("alexnet", (3, 64, 64), 10, dropout=0.3), "Dropout") == {0.3}
@@ -146,7 +146,7 @@ def test_dropout_and_drop_path_reach_the_network_and_none_leaves_its_authors() -
     assert rates(on_meta("convnext_tiny", (3, 32, 32), 10), "DropPath") == set()
 
 
-def test_small_stem_keeps_the_detail_of_a_small_picture() -> None:
+def test_small_stem_keeps_the_resolution_of_small_images() -> None:
     standard, small = on_meta("resnet18", (3, 32, 32), 10), on_meta("resnet18", (3, 32, 32), 10, stem="small")
     x = torch.empty(2, 3, 32, 32, device="meta")
     assert standard.forward_features(x).shape == (2, 512, 1, 1)
@@ -161,7 +161,7 @@ def test_small_stem_keeps_the_detail_of_a_small_picture() -> None:
     ("name", "stem", "pools"),
     [("alexnet", "features.0", 2), ("googlenet", "conv1.conv", 12), ("efficientnet_b0", "conv_stem", 0)],
 )
-def test_small_stem_takes_the_pool_behind_the_first_convolution_and_no_other(name: str, stem: str, pools: int) -> None:
+def test_small_stem_removes_only_the_pool_after_the_first_convolution(name: str, stem: str, pools: int) -> None:
     net = on_meta(name, (3, 32, 32), 10, stem="small").eval()
     first = net.get_submodule(stem)
     assert (first.kernel_size, first.stride) == ((3, 3), (1, 1))
@@ -169,7 +169,7 @@ def test_small_stem_takes_the_pool_behind_the_first_convolution_and_no_other(nam
     assert net(torch.empty(2, 3, 32, 32, device="meta")).shape == (2, 10)
 
 
-def test_small_stem_starts_as_he_et_al() -> None:
+def test_small_stem_is_initialised_by_he_et_al() -> None:
     weight = build_backbone("resnet18", (3, 32, 32), 10, stem="small").conv1.weight
     assert weight.std().item() == pytest.approx((2 / (9 * 64)) ** 0.5, rel=0.1)
 
@@ -190,7 +190,7 @@ from zoo.training.initial_weights import without_initial_weights
 answers = {}
 for name in ("resnet18", "torchvision/resnet18"):
     with without_initial_weights(), torch.device("meta"):
-        build_backbone(name, (3, 64, 64), 10, pretrained=True)  # a checkpoint will follow
+        build_backbone(name, (3, 64, 64), 10, pretrained=True)  # as before loading a checkpoint
     start = time.monotonic()
     try:
         with torch.device("meta"):
@@ -201,7 +201,7 @@ print(json.dumps(answers))
 """
 
 
-def test_with_no_network_pretrained_fails_soon_and_says_where_the_weights_belong(tmp_path: Path) -> None:
+def test_pretrained_without_a_network_fails_soon_and_names_the_path_for_the_weights(tmp_path: Path) -> None:
     caches = {"HF_HUB_CACHE": str(tmp_path / "hf"), "TORCH_HOME": str(tmp_path / "torch")}
     answers = run_with({**NO_NETWORK, **caches}, ASK)
     places = {
@@ -225,7 +225,7 @@ def hub_cache(folder: Path, repo: str, state: dict[str, Tensor]) -> None:
     save_file(state, home / "snapshots" / revision / "model.safetensors")
 
 
-def test_weights_of_the_hub_arrive_and_the_head_is_new_where_the_classes_differ(tmp_path: Path) -> None:
+def test_weights_of_the_hub_are_loaded_except_a_head_with_other_classes(tmp_path: Path) -> None:
     source = build_backbone("resnet18", (3, 64, 64), 1000)
     with torch.no_grad():
         for value in source.state_dict().values():
@@ -261,7 +261,7 @@ print(json.dumps({{
         ("torchvision/resnet18", "resnet18-f37072fd.pth", {"fc.weight", "fc.bias"}),
     ],
 )
-def test_weights_of_torchvision_arrive_and_the_head_is_new_where_the_classes_differ(
+def test_weights_of_torchvision_are_loaded_except_a_head_with_other_classes(
     name: str, filename: str, head: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
@@ -274,14 +274,14 @@ def test_weights_of_torchvision_arrive_and_the_head_is_new_where_the_classes_dif
         assert {k for k in own if own[k].shape != theirs[k].shape or not torch.equal(own[k], theirs[k])} == new
 
 
-def test_pretrained_googlenet_gets_its_images_as_its_weights_want_them(
+def test_pretrained_googlenet_rescales_its_inputs_as_its_weights_expect(
     googlenet_on_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(googlenet_on_disk))
     (file,) = (googlenet_on_disk / "hub" / "checkpoints").iterdir()
     theirs = torch.load(file)
     net = build_backbone("googlenet", (3, 64, 64), 10, pretrained=True)
-    assert net.transform_input is True  # mean and deviation 0.5 in place of ImageNet's
+    assert net.transform_input is True  # mean and standard deviation 0.5 instead of ImageNet's
     own = net.state_dict()
     new = {name for name in own if own[name].shape != theirs[name].shape}
     assert new == {f"{fc}.{part}" for fc in ("fc", "aux1.fc2", "aux2.fc2") for part in ("weight", "bias")}
@@ -289,18 +289,18 @@ def test_pretrained_googlenet_gets_its_images_as_its_weights_want_them(
 
 
 @pytest.mark.parametrize("name", ["googlenet", "torchvision/inception_v3"])
-def test_weights_from_a_checkpoint_get_their_images_as_the_pretrained_ones_did(name: str) -> None:
+def test_inputs_are_rescaled_also_for_weights_from_a_checkpoint(name: str) -> None:
     assert on_meta(name, (3, 299, 299), 10).transform_input is False
     with without_initial_weights():
         assert on_meta(name, (3, 299, 299), 10, pretrained=True).transform_input is True
 
 
-def test_a_network_that_nobody_published_weights_of_is_refused() -> None:
+def test_a_network_without_pretrained_weights_is_refused() -> None:
     name = next(name for name in timm.list_models("resnet*") if not timm.get_pretrained_cfg(name).has_weights)
     with pytest.raises(ValueError, match=f"timm has no pretrained weights for {name}: set pretrained to false"):
         on_meta(name, (3, 64, 64), 10, pretrained=True)
 
 
-def test_a_picture_too_small_for_an_auxiliary_head_is_refused_when_the_network_is_built() -> None:
+def test_an_image_too_small_for_an_auxiliary_head_is_refused() -> None:
     with pytest.raises(ValueError, match=r"inception_v3 cannot take images of 224x224 pixels: 384x384 fit"):
         on_meta("torchvision/inception_v3", (3, 224, 224), 10)

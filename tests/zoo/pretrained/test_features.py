@@ -1,4 +1,4 @@
-"""Distances by a network with a name: what it is called, what it sees, and what it measures."""
+"""Feature extractors and the Frechet distance: names, inputs and values."""
 
 from importlib.util import find_spec
 
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 import zoo
-from zoo.metrics import features
+from zoo.pretrained import features
 from zoo.pretrained.features import ClassifierFeatures, distance_name, frechet_distance
 
 NAME = "simple_cnn_fashion_mnist"
@@ -22,7 +22,7 @@ def test_features_are_what_the_classifiers_last_layer_reads() -> None:
     assert not extractor.train().training
 
 
-def test_pictures_of_other_sizes_and_colours_are_brought_to_its_own() -> None:
+def test_images_are_converted_to_the_size_and_channels_of_the_classifier() -> None:
     extractor, x = ClassifierFeatures(NAME), torch.rand(4, 1, 28, 28)
     torch.testing.assert_close(extractor(x.expand(-1, 3, -1, -1)), extractor(x))
     ramp, large = (((torch.arange(size) + 0.5) / size).expand(1, 1, size, size) for size in (28, 56))
@@ -30,14 +30,14 @@ def test_pictures_of_other_sizes_and_colours_are_brought_to_its_own() -> None:
 
 
 def frechet(a: Tensor, b: Tensor) -> float:
-    """Of Gaussians, by the eigenvalues of the product of their covariances (Dowson & Landau, 1982)."""
+    """Frechet distance of Gaussians by eigenvalues of the product of covariances (Dowson & Landau, 1982)."""
     a, b = a.double(), b.double()
     eigenvalues = torch.linalg.eigvals(a.T.cov() @ b.T.cov())
     spread = a.T.cov().trace() + b.T.cov().trace() - 2 * eigenvalues.sqrt().real.sum()
     return float((a.mean(0) - b.mean(0)).square().sum() + spread)
 
 
-def test_the_distance_is_that_of_gaussians_of_features() -> None:
+def test_the_distance_is_between_gaussians_fitted_to_features() -> None:
     torch.manual_seed(0)
     real, fake = torch.rand(300, 1, 28, 28), torch.rand(300, 1, 28, 28) ** 2
     metric = frechet_distance(NAME)
@@ -47,20 +47,20 @@ def test_the_distance_is_that_of_gaussians_of_features() -> None:
     assert metric.compute().item() == pytest.approx(frechet(extractor(real), extractor(fake)), rel=1e-3)
 
 
-def test_only_inceptions_distance_is_called_fid() -> None:
+def test_only_the_distance_by_inception_is_called_fid() -> None:
     assert distance_name("inception") == "fid"
     assert distance_name(NAME) == "fd_simple_cnn_fashion_mnist"
 
 
-def test_weights_that_classify_no_images_are_refused() -> None:
-    with pytest.raises(ValueError, match="bilstm_sms_spam is no classifier of images"):
+def test_weights_of_other_models_than_image_classifiers_are_refused() -> None:
+    with pytest.raises(ValueError, match="bilstm_sms_spam is not an image classifier"):
         ClassifierFeatures("bilstm_sms_spam")
-    with pytest.raises(ValueError, match="no published weights 'inception_v9': there is"):
+    with pytest.raises(ValueError, match="no published weights 'inception_v9': choose one of"):
         ClassifierFeatures("inception_v9")
 
 
 class TinyInception(nn.Module):
-    """What is asked of Inception, whose weights are a download: bytes in three colours to features, and a last layer."""
+    """Stands for Inception, whose weights must be downloaded: RGB bytes to features, and a last layer."""
 
     def __init__(self, name: str, features_list: list[str]) -> None:
         super().__init__()
@@ -75,12 +75,12 @@ class TinyInception(nn.Module):
         return x.float().mean((2, 3)) @ self.colours.T
 
 
-def test_inceptions_path_is_that_of_bytes_in_three_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_inception_gets_rgb_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(features, "NoTrainInceptionV3", TinyInception)
-    extractor, x = features.extractor_of("inception"), torch.rand(5, 1, 8, 8)
+    extractor, x = features.build_extractor("inception"), torch.rand(5, 1, 8, 8)
     seen = extractor(x)
-    bytes_of = (255 * x).round().expand(-1, 3, -1, -1)
-    torch.testing.assert_close(seen, bytes_of.mean((2, 3)) @ extractor.net.colours.T)
+    as_bytes = (255 * x).round().expand(-1, 3, -1, -1)
+    torch.testing.assert_close(seen, as_bytes.mean((2, 3)) @ extractor.net.colours.T)
     torch.testing.assert_close(extractor.last(seen), seen @ extractor.net.fc.weight.T)  # without bias
     real, fake = torch.rand(40, 1, 8, 8), torch.rand(40, 1, 8, 8) ** 2
     metric = frechet_distance("inception")

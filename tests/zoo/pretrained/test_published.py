@@ -1,4 +1,4 @@
-"""Every trained model that comes with the zoo loads, is what its card says, and still scores what it scored."""
+"""Every published model loads, matches its card, and still has the score that its card states."""
 
 from pathlib import Path
 
@@ -15,13 +15,13 @@ from zoo.training.links import import_class
 each = pytest.mark.parametrize("name", published())
 
 
-def test_there_are_some_and_together_they_are_small() -> None:
+def test_published_files_are_small_in_total() -> None:
     assert published()
     assert sum(path.stat().st_size for path in WEIGHTS.rglob("*") if path.is_file()) < 20e6
 
 
 @each
-def test_loads_for_evaluation_without_the_run_or_its_data(name: str) -> None:
+def test_loads_in_evaluation_mode_without_the_run_or_its_data(name: str) -> None:
     system = zoo.load(name)
     assert not any(module.training for module in system.modules())
     with torch.no_grad():
@@ -31,7 +31,7 @@ def test_loads_for_evaluation_without_the_run_or_its_data(name: str) -> None:
 
 
 @each
-def test_its_card_has_its_facts(name: str) -> None:
+def test_the_card_states_the_facts_in_the_file(name: str) -> None:
     recorded = read_checkpoint(WEIGHTS / f"{name}.safetensors")
     _, front, body = (WEIGHTS / f"{name}.md").read_text().split("---\n", 2)
     assert yaml.safe_load(front)["name"] == name
@@ -45,13 +45,13 @@ def test_its_card_has_its_facts(name: str) -> None:
 
 
 @each
-def test_the_first_test_samples_give_the_score_it_states(name: str, mirror: Path) -> None:
+def test_the_first_test_samples_give_the_stated_score(name: str, mirror: Path) -> None:
     recorded = read_checkpoint(WEIGHTS / f"{name}.safetensors")
     settings = yaml.safe_load(recipe_paths()[recorded["run"]["recipe"]].read_text())
     data = import_class(settings["data"]["class_path"])(**settings["data"]["init_args"])
     assert list(data.class_names) == recorded["data"]["class_names"]
     data.setup("test")
-    for fact in ("mean", "std", "tokenizer_json"):  # whoever prepares inputs as the file says does as the data do
+    for fact in ("mean", "std", "tokenizer_json"):  # inputs prepared with the facts in the file equal those of the datamodule
         assert recorded["data"].get(fact) == (list(value) if isinstance(value := getattr(data, fact, None), tuple) else value)
     system, right, seen = load(name), 0, 0
     for batch in data.test_dataloader():
@@ -63,12 +63,12 @@ def test_the_first_test_samples_give_the_score_it_states(name: str, mirror: Path
     assert right / seen == pytest.approx(recorded["run"]["results"]["test/acc"], abs=0.02)
 
 
-def test_an_unknown_name_hears_what_there_is() -> None:
-    with pytest.raises(ValueError, match=rf"no published weights 'nothing': there is {', '.join(published())}$"):
+def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(ValueError, match=rf"no published weights 'nothing': choose one of {', '.join(published())}$"):
         zoo.load("nothing")
 
 
-def test_a_card_without_its_file_is_not_offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_card_without_weights_is_not_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("zoo.pretrained.published._FOLDER", tmp_path)
     (tmp_path / "planned.md").write_text("---\nname: planned\n---\n")
     assert published() == []
@@ -76,7 +76,7 @@ def test_a_card_without_its_file_is_not_offered(tmp_path: Path, monkeypatch: pyt
         load("planned")
 
 
-def test_a_file_of_ones_own_goes_before_a_published_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_of_the_user_takes_precedence_over_a_published_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     name = Path(published()[0])
     assert find_checkpoint(name) == WEIGHTS / f"{name}.safetensors"

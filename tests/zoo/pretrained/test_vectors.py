@@ -1,4 +1,4 @@
-"""Vectors from a file: the rows of words it knows and no others, where training starts, and frozen if asked."""
+"""Word vectors from a file replace the embeddings of the words in it, before training, and are frozen on request."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +27,7 @@ FOUND = {"film": [1.5, -2, 0.25], "great": [-0.01, 0, 3], "the": [4, 5, 6]}
 
 
 class Snapshot(Callback):
-    """The embedding as the first step meets it."""
+    """Keeps the embedding before the first step."""
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.weight = pl_module.net.embedding.weight.detach().clone()  # type: ignore[union-attr, operator]  # any net
@@ -50,13 +50,13 @@ def write(tmp_path: Path) -> Callable[[str], str]:
 
 
 def small(**arguments: Any) -> RNNClassifier:
-    """The same initial weights every time."""
+    """Build a model that always has the same initial weights."""
     torch.manual_seed(0)
     return RNNClassifier((64,), 2, vocab_size=10_000, embed_dim=3, hidden_dim=4, lr=0.1, **arguments)
 
 
 def started(fit: Fit, data: TextFile, **arguments: Any) -> torch.Tensor:
-    """The embedding where training starts."""
+    """Return the embedding at the start of training."""
     snapshot = Snapshot()
     fit(small(), data, callbacks=[PretrainedVectors(**arguments), snapshot], max_steps=1)
     return snapshot.weight
@@ -78,14 +78,14 @@ def test_rows_of_known_words_are_replaced_and_no_others(
     assert "vectors.txt has 3 of the 8 tokens" in capsys.readouterr().out.splitlines()
 
 
-def test_padding_stays_zero_whatever_the_file_says(fit: Fit, data: TextFile, write: Callable[[str], str]) -> None:
+def test_padding_stays_zero_even_if_the_file_has_a_vector_for_it(fit: Fit, data: TextFile, write: Callable[[str], str]) -> None:
     weight = started(fit, data, path=write("film 1 1 1\n[PAD] 5 5 5\n[UNK] 6 6 6\n"))
     assert weight[0].tolist() == [0, 0, 0]
-    assert weight[1].tolist() == [6, 6, 6]  # a vector for what is unknown is one like others
+    assert weight[1].tolist() == [6, 6, 6]  # the vector of the unknown token is used
 
 
 @pytest.mark.parametrize("freeze", [True, False])
-def test_frozen_they_stay_through_training(fit: Fit, data: TextFile, write: Callable[[str], str], freeze: bool) -> None:
+def test_frozen_vectors_do_not_change_in_training(fit: Fit, data: TextFile, write: Callable[[str], str], freeze: bool) -> None:
     model, snapshot = small(optim={"name": "adamw", "weight_decay": 0.5}), Snapshot()
     before = model.net.head.weight.detach().clone()
     trainer = fit(model, data, callbacks=[PretrainedVectors(write(GLOVE), freeze=freeze), snapshot])
@@ -97,8 +97,8 @@ def test_frozen_they_stay_through_training(fit: Fit, data: TextFile, write: Call
     assert not after[0].any()
 
 
-def test_a_frozen_embedding_is_nothing_to_the_optimizer(fit: Fit, data: TextFile, write: Callable[[str], str]) -> None:
-    """It is frozen before the optimizer is made, and before DDP counts the gradients it waits for."""
+def test_a_frozen_embedding_is_not_in_the_optimizer(fit: Fit, data: TextFile, write: Callable[[str], str]) -> None:
+    """It is frozen before the optimizer is built, and before DDP registers the gradients that it waits for."""
     model = small()
     trainer = fit(model, data, callbacks=[PretrainedVectors(write(GLOVE), freeze=True)], max_steps=1)
     trained = {id(parameter) for group in trainer.optimizers[0].param_groups for parameter in group["params"]}
@@ -106,7 +106,7 @@ def test_a_frozen_embedding_is_nothing_to_the_optimizer(fit: Fit, data: TextFile
 
 
 @pytest.mark.parametrize("freeze", [True, False])
-def test_a_run_that_goes_on_keeps_its_own(
+def test_a_resumed_run_keeps_its_own_embedding(
     fit: Fit, data: TextFile, write: Callable[[str], str], tmp_path: Path, freeze: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "last.ckpt"
@@ -121,7 +121,7 @@ def test_a_run_that_goes_on_keeps_its_own(
     trainer = Trainer(**settings, enable_checkpointing=False, enable_model_summary=False, callbacks=other)
     trainer.fit(resumed := small(), again, ckpt_path=path, weights_only=True)
     assert torch.equal(snapshot.weight, own)
-    assert capsys.readouterr().out.count("vectors.txt has ") == 1  # the file is not even read
+    assert capsys.readouterr().out.count("vectors.txt has ") == 1  # the file was not read
     assert torch.equal(resumed.net.embedding.weight, own) == freeze
 
 
@@ -145,19 +145,19 @@ def test_evaluation_replaces_nothing(fit: Fit, data: TextFile, write: Callable[[
         ("film 1 2 3\nthe 1 2 3 4\n", r"line 2 of .*vectors\.txt has 4 values"),
         ("film 1 2 3\n\nthe\n", r"line 3 of .*vectors\.txt has 0 values"),
         ("2 300\nunheard 1 2\nthe 1 2\n", r"line 3 of .*vectors\.txt has 2 values, but model\.embed_dim is 3"),
-        ("film 1 2 3\nthe 1 two 3\n", r"line 2 of .*vectors\.txt is no word vector: .*'two'"),
-        ("", r"vectors\.txt has a vector for none of the data's 2 tokens"),
-        ("2 3\nunheard 1 2 3\n. . 1 2 3\n", r"vectors\.txt has a vector for none of the data's 2 tokens"),
+        ("film 1 2 3\nthe 1 two 3\n", r"line 2 of .*vectors\.txt is not a word vector: .*'two'"),
+        ("", r"vectors\.txt has no vector for any of the data's 2 tokens"),
+        ("2 3\nunheard 1 2 3\n. . 1 2 3\n", r"vectors\.txt has no vector for any of the data's 2 tokens"),
     ],
 )
-def test_names_the_line_that_does_not_fit(write: Callable[[str], str], content: str, message: str) -> None:
+def test_an_invalid_line_is_named(write: Callable[[str], str], content: str, message: str) -> None:
     path = Path(write(content))
     with pytest.raises(ValueError, match=message):
         read_vectors(path, {"film", "the"}, dim=3)
 
 
-def test_words_with_blanks_and_broken_ones_are_passed_over(tmp_path: Path) -> None:
-    """GloVe's file of 840 billion words has some; "at" and "." are words of many a vocabulary."""
+def test_words_with_spaces_or_invalid_bytes_are_skipped(tmp_path: Path) -> None:
+    """GloVe 840B has such lines, and their first parts "at" and "." are in many vocabularies."""
     path = tmp_path / "vectors.txt"
     path.write_bytes(GLOVE.encode() + b"caf\xe9 1 1 1\n\xc2\xa0 2 2 2\nat 3 3 3\n")
     found = read_vectors(path, {"at", ".", "the", "caf\ufffd"}, dim=3)
@@ -168,20 +168,20 @@ def test_words_with_blanks_and_broken_ones_are_passed_over(tmp_path: Path) -> No
     }
 
 
-def test_series_have_no_words(fit: Fit, write: Callable[[str], str]) -> None:
+def test_a_system_without_tokens_is_refused(fit: Fit, write: Callable[[str], str]) -> None:
     model = RNNRegressor((20, 2), 1, hidden_dim=4)
-    with pytest.raises(ValueError, match=r"word vectors are for tokens: RNNRegressor or its data has none"):
+    with pytest.raises(ValueError, match=r"word vectors need tokens, but RNNRegressor or its data has none: leave PretrainedV"):
         fit(model, Adding(length=20, num_samples=64, num_test=32, batch_size=16), callbacks=[PretrainedVectors(write(GLOVE))])
 
 
-def test_data_without_a_tokenizer_has_no_words(fit: Fit, texts: Callable[..., Any], write: Callable[[str], str]) -> None:
+def test_data_without_a_tokenizer_is_refused(fit: Fit, texts: Callable[..., Any], write: Callable[[str], str]) -> None:
     made_up = texts()
     model = RNNClassifier(made_up.input_shape, 2, vocab_size=made_up.vocab_size, embed_dim=3, hidden_dim=4)
-    with pytest.raises(ValueError, match=r"word vectors are for tokens: RNNClassifier or its data has none"):
+    with pytest.raises(ValueError, match=r"word vectors need tokens, but RNNClassifier or its data has none: leave Pre"):
         fit(model, made_up, callbacks=[PretrainedVectors(write(GLOVE))])
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     for path in (tmp_path / "glove.txt", tmp_path):
         with pytest.raises(FileNotFoundError, match=rf"no file of word vectors {path}: get one from https://nlp\.stanford"):
             PretrainedVectors(str(path))

@@ -1,4 +1,4 @@
-"""The scores of a test with one report."""
+"""Fixture that tests a system with one report."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +12,7 @@ Scores = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def scores(fit: Callable[..., Trainer], tmp_path: Path) -> Scores:
-    """Train and test with one report, for which `tmp_path` is the run directory; returns the scores of the test."""
+    """Function that trains and tests a system with one report, with run directory `tmp_path`, and returns the test's scores."""
 
     def run(system: LightningModule, data: LightningDataModule, report: Callback, max_epochs: int = 0) -> dict[str, Any]:
         trainer = fit(system, data, callbacks=[report], max_epochs=max_epochs, default_root_dir=tmp_path)

@@ -58,7 +58,7 @@ def digits() -> Digits:
         (FrechetDistance("lost"), Autoencoder(SHAPE), "no published weights 'lost'"),
     ],
 )
-def test_what_cannot_be_evaluated_is_refused_before_training(
+def test_a_report_that_does_not_fit_the_system_is_refused_before_training(
     fit: Fit, callback: Callback, system: System, message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
@@ -67,7 +67,7 @@ def test_what_cannot_be_evaluated_is_refused_before_training(
 
 
 @pytest.mark.parametrize("callback", [LikelihoodBound, AnomalyDetection, LinearProbe])
-def test_numbers_of_images_are_positive(callback: Callable[..., Callback]) -> None:
+def test_numbers_of_images_below_one_are_refused(callback: Callable[..., Callback]) -> None:
     with pytest.raises(ValueError, match="num_images must be at least 1, got 0"):
         callback(num_images=0)
     with pytest.raises(ValueError, match="num_samples must be at least 1, got 0"):

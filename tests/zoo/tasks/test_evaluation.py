@@ -1,4 +1,4 @@
-"""Passes over data outside the trainer's loop."""
+"""Samples drawn outside the trainer's loop."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +19,7 @@ def digits() -> Digits:
     return Digits(normalize=False, batch_size=32, seed=0)
 
 
-def test_samples_differ_between_processes_and_not_between_tests(fit: Fit) -> None:
+def test_samples_are_the_same_at_every_call_and_leave_the_random_state_unchanged(fit: Fit) -> None:
     data, system = digits(), VAE(SHAPE)
     trainer = fit(system, data, max_epochs=0)
     one, again = (torch.cat(list(samples(system, trainer, 6, at_once=4))) for _ in range(2))

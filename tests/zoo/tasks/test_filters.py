@@ -1,4 +1,4 @@
-"""The first layer's filters as pictures, where they can be pictures."""
+"""Filters of the first convolution are drawn if they can be shown as images."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +18,7 @@ Fit = Callable[..., Trainer]
 
 
 class Net(Classifier):
-    """A first part on images (B, 1, 8, 8), then as many logits as there are digits."""
+    """Classifier of images (B, 1, 8, 8): the given modules, then a linear layer to ten logits."""
 
     def __init__(self, *first: nn.Module) -> None:
         super().__init__(10, 0.0, 0.01, None)
@@ -31,15 +31,15 @@ NETS: dict[str, tuple[bool, tuple[nn.Module, ...]]] = {
     "three channels": (True, (nn.ReplicationPad3d((0, 0, 0, 0, 1, 1)), nn.Conv2d(3, 4, 5))),
     "only the first counts": (True, (nn.Conv2d(1, 4, 3), nn.Conv2d(4, 2, 1))),
     "no convolution": (False, ()),
-    "single weights": (False, (nn.Conv2d(1, 4, 1),)),
-    "a line": (False, (nn.Conv2d(1, 4, (1, 3)),)),
+    "a 1x1 kernel": (False, (nn.Conv2d(1, 4, 1),)),
+    "a 1x3 kernel": (False, (nn.Conv2d(1, 4, (1, 3)),)),
     "64 channels": (False, (nn.Flatten(), nn.Unflatten(1, (64, 1, 1)), nn.Conv2d(64, 4, 3, padding=1))),
-    "the first is no picture, the second would be": (False, (nn.Conv2d(1, 3, 1), nn.Conv2d(3, 4, 3))),
+    "only the second could be shown": (False, (nn.Conv2d(1, 3, 1), nn.Conv2d(3, 4, 3))),
 }
 
 
 @pytest.mark.parametrize(("draws", "first"), NETS.values(), ids=NETS.keys())
-def test_filters_that_are_pictures_are_drawn(
+def test_filters_that_can_be_shown_are_drawn(
     draws: bool, first: tuple[nn.Module, ...], fit: Fit, digits: Digits, tmp_path: Path
 ) -> None:
     net = Net(*first)
@@ -52,7 +52,7 @@ def test_filters_that_are_pictures_are_drawn(
             assert picture.size[0] >= 100
 
 
-def test_a_trial_run_draws_nothing(fit: Fit, digits: Digits, tmp_path: Path) -> None:
+def test_a_fast_dev_run_draws_nothing(fit: Fit, digits: Digits, tmp_path: Path) -> None:
     fit(Net(nn.Conv2d(1, 4, 3)), digits, callbacks=[FirstFilters(tmp_path / "pictures")], fast_dev_run=True)
     assert not (tmp_path / "pictures").exists()
 
@@ -61,7 +61,7 @@ def drawn(weight: torch.Tensor, most: int = 64) -> list[np.ndarray]:
     return [np.asarray(axes.images[0].get_array()) for axes in filters_figure(weight, most).axes if axes.images]
 
 
-def test_the_strongest_come_first() -> None:
+def test_filters_with_the_largest_norm_come_first() -> None:
     patterns = torch.tensor([[[1.0, 0.0], [0.0, 0.0]], [[0.0, 1.0], [0.0, 0.0]], [[0.0, 0.0], [0.0, 1.0]]])
     weight = (patterns * torch.tensor([0.5, 3.0, -2.0]).view(3, 1, 1))[:, None]
     assert [int(abs(image - 0.5).argmax()) for image in drawn(weight)] == [1, 3, 0]
@@ -73,16 +73,16 @@ def test_zero_is_mid_grey_and_the_largest_weight_is_white_or_black() -> None:
     assert np.allclose(drawn(weight), [[[0.5, 1.0], [0.25, 0.5]], [[0.5, 0.5], [0.5, 0.0]], [[0.5, 0.5], [0.5, 0.5]]])
 
 
-def test_the_channels_are_colours_on_one_scale() -> None:
+def test_channels_are_colours_on_one_scale() -> None:
     weight = torch.zeros(1, 3, 2, 2)
-    weight[0, :, 0, 1] = torch.tensor([1.0, 0.0, -0.5])  # asks for red, and less blue
+    weight[0, :, 0, 1] = torch.tensor([1.0, 0.0, -0.5])  # responds to red, and negatively to blue
     (image,) = drawn(weight)
     assert image.shape == (2, 2, 3)
     assert np.allclose(image[0, 1], [1.0, 0.5, 0.25])
     assert np.allclose(image[1], 0.5)
 
 
-def test_no_more_than_64_and_a_last_row_may_have_gaps() -> None:
+def test_at_most_64_filters_are_drawn_and_the_last_row_may_have_gaps() -> None:
     weight = torch.randn(100, 3, 3, 3)
     assert len(drawn(weight)) == 64
     figure = filters_figure(weight[:20])

@@ -1,4 +1,4 @@
-"""A user's own callbacks, named in a configuration: they write what each process trained on, its gradients, its buffers."""
+"""Callbacks for runs of several processes. They write the samples, gradients and buffers of each process to files."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A library's error about a setting becomes one line; a bug keeps its own text and its traceback."""
+"""Library errors about settings become a ZooError. Bugs pass through unchanged."""
 
 import pytest
 from lightning import Trainer
@@ -23,7 +23,7 @@ def trainer(precision: str = "32-true") -> Trainer:
         ),
     ],
 )
-def test_what_is_about_settings_is_translated(error: Exception, message: str) -> None:
+def test_errors_about_settings_are_translated(error: Exception, message: str) -> None:
     with pytest.raises(ZooError, match=message) as raised, running(trainer()):
         raise error
     assert raised.value.__cause__ is error
@@ -33,23 +33,23 @@ def test_what_is_about_settings_is_translated(error: Exception, message: str) ->
     "error",
     [
         ValueError("zip() argument 2 is longer than argument 1"),
-        RuntimeError("mat1 and mat2 must have the same dtype, but got Float and Double"),  # in 32-true that is a bug
+        RuntimeError("mat1 and mat2 must have the same dtype, but got Float and Double"),  # a bug if the precision is 32-true
         ZeroDivisionError("division by zero"),
         ZooError("written for a user"),
     ],
 )
-def test_anything_else_passes_through(error: Exception) -> None:
+def test_other_errors_pass_through(error: Exception) -> None:
     with pytest.raises(type(error)) as raised, running(trainer()):
         raise error
     assert raised.value is error
 
 
-def test_weights_that_are_cast_alone_are_about_the_precision() -> None:
+def test_a_dtype_mismatch_in_true_precision_is_about_the_precision() -> None:
     with pytest.raises(ZooError, match="precision 64-true casts the weights"), running(trainer("64-true")):
         raise RuntimeError("mat1 and mat2 must have the same dtype, but got Float and Double")
 
 
 @pytest.mark.parametrize("settings", [{"accelerator": "tpux"}, {"max_epochs": -5}, {"num_nodes": 0}, {"strategy": "tp"}])
-def test_a_trainer_that_cannot_be_built(settings: dict[str, object]) -> None:
+def test_errors_of_the_trainers_constructor_are_translated(settings: dict[str, object]) -> None:
     with pytest.raises(ZooError, match="the trainer's settings do not fit this machine, or each other: "), trainer_settings():
         Trainer(**{"logger": False, **settings})  # type: ignore[arg-type]

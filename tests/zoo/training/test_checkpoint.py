@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and read without running what they hold."""
+"""Checkpoint files are written atomically, and read without running code in them."""
 
 import os
 import subprocess
@@ -41,7 +41,7 @@ def only_file(path: Path) -> bool:
     return list(path.parent.iterdir()) == [path]
 
 
-def test_what_is_written_is_read_again(saved: Path) -> None:
+def test_a_written_checkpoint_is_read_back(saved: Path) -> None:
     assert only_file(saved)
     for read in (read_checkpoint, AtomicCheckpointIO().load_checkpoint):
         checkpoint = read(saved)
@@ -49,13 +49,13 @@ def test_what_is_written_is_read_again(saved: Path) -> None:
         assert checkpoint == {name: value for name, value in CHECKPOINT.items() if name != "state_dict"}
 
 
-def test_writing_again_replaces(saved: Path) -> None:
+def test_writing_again_replaces_the_file(saved: Path) -> None:
     AtomicCheckpointIO().save_checkpoint({**CHECKPOINT, "epoch": 4}, saved)
     assert read_checkpoint(saved)["epoch"] == 4
     assert only_file(saved)
 
 
-def test_a_full_disk_leaves_the_older_file_and_nothing_half_written(saved: Path) -> None:
+def test_a_full_disk_leaves_the_older_file_and_no_partial_one(saved: Path) -> None:
     script = """
 import resource, signal, sys, torch
 from zoo.training.checkpoint import AtomicCheckpointIO
@@ -73,14 +73,14 @@ except OSError as error:
     assert only_file(saved)
 
 
-def test_what_cannot_be_pickled_leaves_the_older_file(saved: Path) -> None:
+def test_a_checkpoint_that_cannot_be_pickled_leaves_the_older_file(saved: Path) -> None:
     with pytest.raises(Exception, match="lambda"):
         AtomicCheckpointIO().save_checkpoint({**CHECKPOINT, "hook": lambda: None}, saved)
     assert read_checkpoint(saved)["epoch"] == 3
     assert only_file(saved)
 
 
-def test_a_folder_that_cannot_be_made_is_named(saved: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_named(saved: Path) -> None:
     with pytest.raises(OSError, match=rf"cannot write checkpoint {saved}/checkpoints/last.ckpt"):
         AtomicCheckpointIO().save_checkpoint(CHECKPOINT, saved / "checkpoints" / "last.ckpt")
 
@@ -89,24 +89,24 @@ def test_a_folder_that_cannot_be_made_is_named(saved: Path) -> None:
 def test_a_file_cut_short_is_named(saved: Path, share: float) -> None:
     content = saved.read_bytes()
     saved.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(ValueError, match=rf"cannot read checkpoint {saved}: it is cut short, or no checkpoint \(.+\)"):
+    with pytest.raises(ValueError, match=rf"cannot read checkpoint {saved}: it is cut short, or not a checkpoint \(.+\)"):
         read_checkpoint(saved)
 
 
 @pytest.mark.parametrize(
     "text", ["hello\n", "model:\n  lr: 0.1\n", "position,target\n1,2\n", "<html>", "# Title\n", "version https://git-lfs"]
 )
-def test_a_text_file_is_no_checkpoint(saved: Path, text: str) -> None:
-    saved.write_text(text)  # the unpickler takes each for something else
-    with pytest.raises(ValueError, match=rf"cannot read checkpoint {saved}: it is cut short, or no checkpoint"):
+def test_a_text_file_is_not_a_checkpoint(saved: Path, text: str) -> None:
+    saved.write_text(text)  # the unpickler raises a different exception for each
+    with pytest.raises(ValueError, match=rf"cannot read checkpoint {saved}: it is cut short, or not a checkpoint"):
         read_checkpoint(saved)
 
 
 def refusal(path: Path) -> str:
-    """Why a file is not read, or nothing."""
+    """Return the message with which reading a file fails, or an empty string."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of torch, that the pickle protocol is unknown
+            warnings.simplefilter("ignore")  # torch warns that the pickle protocol is unknown
             read_checkpoint(path)
     except ValueError as error:
         return str(error)
@@ -114,7 +114,7 @@ def refusal(path: Path) -> str:
 
 
 @pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
-def test_a_wrong_byte_never_ends_in_another_error(saved: Path, legacy: bool) -> None:
+def test_a_wrong_byte_raises_no_other_exception(saved: Path, legacy: bool) -> None:
     torch.save(CHECKPOINT, saved, _use_new_zipfile_serialization=not legacy)
     content, generator = saved.read_bytes(), torch.Generator().manual_seed(0)
     refusals = []
@@ -122,7 +122,7 @@ def test_a_wrong_byte_never_ends_in_another_error(saved: Path, legacy: bool) -> 
         at = place % len(content)
         saved.write_bytes(content[:at] + bytes([byte % 256]) + content[at + 1 :])
         refusals.append(refusal(saved))
-    told = list(filter(None, refusals))  # within a number or a name a wrong byte leaves a checkpoint
+    told = list(filter(None, refusals))  # a wrong byte in a number or a name leaves a valid checkpoint
     assert len(told) > 10
     assert all(str(saved) in reason for reason in told)
 
@@ -132,36 +132,36 @@ def test_a_pickled_function_is_named_and_never_called(tmp_path: Path, monkeypatc
     torch.save({**CHECKPOINT, "callbacks": Payload(flag)}, path)
     for force in ("0", "1"):
         monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", force)
-        with pytest.raises(ValueError, match=rf"cannot read checkpoint {path}: it holds posix.system, where only tensors"):
+        with pytest.raises(ValueError, match=rf"cannot read checkpoint {path}: it contains posix.system, but only tensors"):
             read_checkpoint(path)
         assert not flag.exists()
     with pytest.warns(UserWarning, match="forcing weights_only=False"):
         torch.load(path)
-    assert flag.exists()  # the variable is heard, and the payload works
+    assert flag.exists()  # the variable has an effect, and so has the payload
 
 
-def test_a_class_that_is_no_plain_value_is_named(saved: Path) -> None:
+def test_a_class_in_a_checkpoint_is_refused_and_named(saved: Path) -> None:
     torch.save({**CHECKPOINT, "net": torch.nn.Linear(1, 1)}, saved)
-    with pytest.raises(ValueError, match=r"it holds torch.nn.modules.linear.Linear, where only tensors and plain values"):
+    with pytest.raises(ValueError, match=r"it contains torch.nn.modules.linear.Linear, but only tensors and plain values"):
         read_checkpoint(saved)
 
 
 @pytest.mark.parametrize("content", [{"w": torch.ones(1)}, [1, 2]])
-def test_a_torch_file_without_weights_is_no_checkpoint(saved: Path, content: Any) -> None:
+def test_a_torch_file_without_weights_is_not_a_checkpoint(saved: Path, content: Any) -> None:
     torch.save(content, saved)
-    with pytest.raises(ValueError, match=rf"{saved} is no Lightning checkpoint: it has no state_dict"):
+    with pytest.raises(ValueError, match=rf"{saved} is not a Lightning checkpoint, because it has no state_dict"):
         read_checkpoint(saved)
 
 
-def test_a_missing_file_is_named_with_those_that_are_there(saved: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=rf"no checkpoint {saved.parent}/lost.ckpt: there is {saved}"):
+def test_a_missing_file_is_named_with_the_checkpoints_in_its_folder(saved: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=rf"{saved.parent}/lost.ckpt does not exist: this folder has {saved}"):
         read_checkpoint(saved.with_name("lost.ckpt"))
-    with pytest.raises(FileNotFoundError, match=r"no checkpoint /nowhere/last.ckpt$"):
+    with pytest.raises(FileNotFoundError, match=r"checkpoint /nowhere/last.ckpt does not exist$"):
         read_checkpoint("/nowhere/last.ckpt")
 
 
-def test_the_latest_checkpoint_is_the_one_that_has_come_furthest(tmp_path: Path) -> None:
-    """By its steps: a copied folder's dates say nothing."""
+def test_the_latest_checkpoint_has_the_most_steps(tmp_path: Path) -> None:
+    """Steps decide, because copying a folder changes the dates of its files."""
     folder = tmp_path / "checkpoints"
     folder.mkdir()
     for name, step, time in [("best.ckpt", 5, 40), ("step=9.ckpt", 9, 10), ("step=10.ckpt", 10, 20), ("last.ckpt", 7, 30)]:
@@ -175,16 +175,14 @@ def test_the_latest_checkpoint_is_the_one_that_has_come_furthest(tmp_path: Path)
     assert latest_checkpoint(tmp_path).name == "best.ckpt"
 
 
-def test_a_run_without_checkpoints_says_how_to_start_anew(tmp_path: Path) -> None:
-    with pytest.raises(
-        FileNotFoundError, match=rf"{tmp_path} holds no checkpoint under checkpoints/: start it anew with zoo fit"
-    ):
+def test_a_run_without_checkpoints_says_how_to_start_again(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=rf"{tmp_path} has no checkpoint in checkpoints/: start a new run with zoo fit"):
         latest_checkpoint(tmp_path)
 
 
 @pytest.fixture
 def trained(tmp_path: Path, fit: Callable[..., Trainer], blobs: Callable[..., Any]) -> Path:
-    """A real checkpoint, written by a real trainer."""
+    """Checkpoint of a trained system, written by a trainer."""
     model = MLPClassifier((4,), 3, hidden_dims=(8,), dropout=0.3, optim={"name": "lion"})
     fit(model, blobs(), max_steps=2, plugins=[AtomicCheckpointIO()]).save_checkpoint(tmp_path / "mlp.ckpt")
     return tmp_path / "mlp.ckpt"
@@ -194,7 +192,7 @@ def edit(path: Path, **changes: Any) -> None:
     torch.save({**read_checkpoint(path), **changes}, path)
 
 
-def test_a_system_comes_back_in_evaluation_mode_with_its_arguments_and_weights(trained: Path) -> None:
+def test_a_loaded_system_has_its_arguments_and_weights_and_is_in_evaluation_mode(trained: Path) -> None:
     system = load_system(trained)
     assert type(system) is MLPClassifier
     assert not system.training
@@ -204,7 +202,7 @@ def test_a_system_comes_back_in_evaluation_mode_with_its_arguments_and_weights(t
 
 
 @pytest.mark.parametrize("class_path", ["subprocess.Popen", "builtins.exec", "zoology.Cat", ""])
-def test_a_class_that_is_not_ours_is_not_imported(trained: Path, class_path: str) -> None:
+def test_a_class_outside_the_zoo_is_not_imported(trained: Path, class_path: str) -> None:
     edit(trained, class_path=class_path)
     with pytest.raises(
         ValueError, match=rf"{trained} holds a {class_path or 'model of unknown class'}: name its package in ZOO"
@@ -220,12 +218,12 @@ def test_only_systems_are_called(
     trained: Path, class_path: str, arguments: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     edit(trained, class_path=class_path, hyper_parameters=arguments)
-    with pytest.raises(ValueError, match=rf"{trained} holds {class_path}, which is no System"):
+    with pytest.raises(ValueError, match=rf"{trained} holds {class_path}, which is not a System"):
         load_system(trained)
     assert capsys.readouterr().out == ""
 
 
-def test_a_class_of_ones_own_loads_once_its_package_is_allowed(
+def test_a_class_of_the_user_loads_if_its_package_is_allowed(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "my_models.py").write_text("from zoo import MLPClassifier\nclass Mine(MLPClassifier):\n    pass\n")
@@ -244,25 +242,25 @@ def exported(trained: Path) -> Path:
 
 
 def rewrite(path: Path, **changes: str | None) -> None:
-    """The same tensors with other metadata; None leaves an entry out."""
+    """Write the same tensors with other metadata. None removes an entry."""
     with safe_open(path, "pt") as file:
-        about = {name: value for name, value in {**file.metadata(), **changes}.items() if value is not None}
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # safe_open is no mapping
-    save_file(tensors, path, metadata=about)
+        metadata = {name: value for name, value in {**file.metadata(), **changes}.items() if value is not None}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # safe_open is not a mapping
+    save_file(tensors, path, metadata=metadata)
 
 
-def test_an_exported_file_holds_the_checkpoints_model(trained: Path, exported: Path) -> None:
-    of_run, of_file = read_checkpoint(trained), read_checkpoint(exported)
-    assert of_file["class_path"] == of_run["class_path"] == "zoo.MLPClassifier"
-    assert of_file["data"] == of_run["data"] == {"class_names": ["ant", "bee", "cat"]}
-    assert of_file["run"] == {}  # this checkpoint lies in no run's directory
-    assert of_file["state_dict"].keys() == of_run["state_dict"].keys()
-    assert not of_file.keys() & {"optimizer_states", "loops", "callbacks", "epoch", "global_step"}
-    for name, weight in of_run["state_dict"].items():
-        assert torch.equal(of_file["state_dict"][name], weight)
+def test_an_exported_file_holds_the_model_of_the_checkpoint(trained: Path, exported: Path) -> None:
+    checkpointed, from_file = read_checkpoint(trained), read_checkpoint(exported)
+    assert from_file["class_path"] == checkpointed["class_path"] == "zoo.MLPClassifier"
+    assert from_file["data"] == checkpointed["data"] == {"class_names": ["ant", "bee", "cat"]}
+    assert from_file["run"] == {}  # the checkpoint does not lie in a run directory
+    assert from_file["state_dict"].keys() == checkpointed["state_dict"].keys()
+    assert not from_file.keys() & {"optimizer_states", "loops", "callbacks", "epoch", "global_step"}
+    for name, weight in checkpointed["state_dict"].items():
+        assert torch.equal(from_file["state_dict"][name], weight)
 
 
-def test_a_system_comes_back_from_an_exported_file(trained: Path, exported: Path) -> None:
+def test_a_system_is_loaded_from_an_exported_file(trained: Path, exported: Path) -> None:
     system, same = load_system(exported), load_system(trained)
     assert type(system) is MLPClassifier
     assert not system.training
@@ -271,7 +269,7 @@ def test_a_system_comes_back_from_an_exported_file(trained: Path, exported: Path
     assert torch.equal(system(x), same(x))
 
 
-def test_an_exported_file_is_tested_by_a_trainer(
+def test_a_trainer_tests_an_exported_file(
     trained: Path, exported: Path, fit: Callable[..., Trainer], blobs: Callable[..., Any]
 ) -> None:
     fresh, data = MLPClassifier((4,), 3, hidden_dims=(8,), dropout=0.3, optim={"name": "lion"}), blobs()
@@ -284,9 +282,11 @@ def test_an_exported_file_is_tested_by_a_trainer(
 
 
 @pytest.mark.parametrize("missing", ["class_path", "hyper_parameters", "data"])
-def test_tensors_of_somebody_elses_are_no_exported_file(exported: Path, missing: str) -> None:
+def test_a_safetensors_file_of_another_program_is_refused(exported: Path, missing: str) -> None:
     rewrite(exported, **{missing: None})
-    with pytest.raises(ValueError, match=rf"cannot read {exported}: no file of zoo export --format safetensors \(KeyError\)"):
+    with pytest.raises(
+        ValueError, match=rf"cannot read {exported}: expected a file written by zoo export --format safetensors \(KeyError\)"
+    ):
         read_checkpoint(exported)
 
 
@@ -294,37 +294,39 @@ def test_tensors_of_somebody_elses_are_no_exported_file(exported: Path, missing:
 def test_an_exported_file_cut_short_is_named(exported: Path, share: float) -> None:
     content = exported.read_bytes()
     exported.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(ValueError, match=rf"cannot read {exported}: no file of zoo export --format safetensors"):
+    with pytest.raises(
+        ValueError, match=rf"cannot read {exported}: expected a file written by zoo export --format safetensors"
+    ):
         read_checkpoint(exported)
 
 
-def test_metadata_that_is_no_json_is_named(exported: Path) -> None:
+def test_metadata_that_is_not_json_is_refused(exported: Path) -> None:
     rewrite(exported, hyper_parameters="{'dropout': 0.3}")
-    with pytest.raises(ValueError, match=rf"cannot read {exported}: no file of zoo export"):
+    with pytest.raises(ValueError, match=rf"cannot read {exported}: expected a file written by zoo export"):
         read_checkpoint(exported)
 
 
-def test_an_exported_file_names_no_class_but_ours(exported: Path) -> None:
+def test_an_exported_file_with_a_class_outside_the_zoo_is_refused(exported: Path) -> None:
     rewrite(exported, class_path="subprocess.Popen")
     with pytest.raises(ValueError, match=rf"{exported} holds a subprocess.Popen: name its package in ZOO_IMPORTS"):
         load_system(exported)
     rewrite(exported, class_path="zoo.cli.main.main", hyper_parameters='{"argv": ["list"]}')
-    with pytest.raises(ValueError, match=rf"{exported} holds zoo.cli.main.main, which is no System"):
+    with pytest.raises(ValueError, match=rf"{exported} holds zoo.cli.main.main, which is not a System"):
         load_system(exported)
 
 
-def test_an_older_exported_file_knows_nothing_of_its_run(exported: Path) -> None:
+def test_an_older_exported_file_has_no_facts_about_its_run(exported: Path) -> None:
     rewrite(exported, run=None)
     assert read_checkpoint(exported)["run"] == {}
 
 
-def test_a_missing_exported_file_is_named_with_the_checkpoints_that_are_there(trained: Path) -> None:
+def test_a_missing_exported_file_is_named_with_the_checkpoints_in_its_folder(trained: Path) -> None:
     lost = trained.with_name("lost.safetensors")
-    with pytest.raises(FileNotFoundError, match=rf"no checkpoint {lost}: there is {trained}"):
+    with pytest.raises(FileNotFoundError, match=rf"checkpoint {lost} does not exist: this folder has {trained}"):
         read_checkpoint(lost)
 
 
-def test_a_wrong_byte_in_an_exported_files_head_never_ends_in_another_error(exported: Path) -> None:
+def test_a_wrong_byte_in_the_head_of_an_exported_file_raises_no_other_exception(exported: Path) -> None:
     content, generator = exported.read_bytes(), torch.Generator().manual_seed(0)
     head = 8 + int.from_bytes(content[:8], "little")
     told = []
@@ -332,12 +334,12 @@ def test_a_wrong_byte_in_an_exported_files_head_never_ends_in_another_error(expo
         at = place % head
         exported.write_bytes(content[:at] + bytes([byte % 256]) + content[at + 1 :])
         told.append(refusal(exported))
-    told = list(filter(None, told))  # within a number or a name a wrong byte leaves a file
+    told = list(filter(None, told))  # a wrong byte in a number or a name leaves a valid file
     assert len(told) > 10
     assert all(str(exported) in reason for reason in told)
 
 
-def test_facts_of_a_run_that_are_no_json_are_named(exported: Path) -> None:
+def test_facts_about_a_run_that_are_not_json_are_refused(exported: Path) -> None:
     rewrite(exported, run="{'recipe': 'mine'}")
-    with pytest.raises(ValueError, match=rf"cannot read {exported}: no file of zoo export"):
+    with pytest.raises(ValueError, match=rf"cannot read {exported}: expected a file written by zoo export"):
         read_checkpoint(exported)

@@ -1,4 +1,4 @@
-"""The steps that are counted are those that a fit takes."""
+"""The computed number of steps equals the number that a fit takes."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,7 +21,7 @@ def small() -> MLPClassifier:
     return MLPClassifier((4,), 3, hidden_dims=(8,))
 
 
-# 102 samples are left to train on: 10 batches of 10, 3 of 30, 1 of 200
+# 102 training samples, the short last batch dropped: 10 batches of 10, 3 of 30, 1 of 200
 @pytest.mark.parametrize(
     ("batch_size", "arguments", "steps"),
     [
@@ -56,15 +56,15 @@ def test_counts_the_steps_that_a_fit_takes(
 @pytest.mark.parametrize(
     ("arguments", "steps"),
     [
-        ({"max_epochs": 2}, 8),  # the short last batch is one too
+        ({"max_epochs": 2}, 8),  # a short last batch counts as a step
         ({"max_epochs": 2, "accumulate_grad_batches": 3}, 4),
         ({"max_epochs": 1, "max_steps": 3}, 3),
         ({"max_epochs": 1, "max_steps": 30}, 4),
     ],
 )
-def test_counts_the_steps_on_a_loader_of_ones_own(fit: Fit, arguments: dict[str, Any], steps: int) -> None:
+def test_counts_the_steps_of_a_plain_loader(fit: Fit, arguments: dict[str, Any], steps: int) -> None:
     samples = [Batch(torch.randn(4), torch.tensor(i % 3), torch.tensor(i)) for i in range(35)]
-    model, loader = small(), DataLoader(samples, batch_size=10)  # type: ignore[arg-type]  # a list will do
+    model, loader = small(), DataLoader(samples, batch_size=10)  # type: ignore[arg-type]  # a list works as a data set
     trainer = fit(model, None, loader, loader, **arguments)
     assert total_steps(trainer) == trainer.global_step == steps
 

@@ -1,4 +1,4 @@
-"""What a datamodule states is read, and what it does not state has a default."""
+"""Facts are read from the datamodule. Those that it does not state have defaults."""
 
 import torch
 from lightning import LightningDataModule
@@ -7,7 +7,7 @@ from datamodules import Digits, GaussianMixture, Series
 from zoo.training.facts import Facts, facts_of
 
 
-def test_what_states_nothing_has_defaults() -> None:
+def test_data_without_facts_has_the_defaults() -> None:
     assert facts_of(None) == facts_of(LightningDataModule()) == Facts()
 
 

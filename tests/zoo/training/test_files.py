@@ -1,4 +1,4 @@
-"""Files are written whole or not at all."""
+"""Files are written completely or not at all."""
 
 import csv
 from pathlib import Path
@@ -9,12 +9,12 @@ import pytest
 from zoo.training.files import atomic, write_csv, write_text
 
 
-def test_a_file_appears_when_it_is_complete(tmp_path: Path) -> None:
+def test_a_file_appears_only_when_it_is_complete(tmp_path: Path) -> None:
     path = tmp_path / "new" / "file.txt"
     with atomic(path) as partial:
         partial.write_text("half")
         assert not path.exists()
-        assert partial.parent == path.parent  # else renaming would copy
+        assert partial.parent == path.parent  # on the same file system, so that renaming is atomic
     assert [(found.name, found.read_text()) for found in path.parent.iterdir()] == [("file.txt", "half")]
 
 
@@ -40,7 +40,7 @@ def test_text_is_utf_8(tmp_path: Path) -> None:
 def test_a_table_that_cannot_be_written_leaves_the_older_one(tmp_path: Path) -> None:
     path = tmp_path / "predictions" / "test.csv"
     write_csv(path, ["a"], [[1]])
-    unwritable: Any = [[2], 3]  # a row that is none
+    unwritable: Any = [[2], 3]  # the second row is not a sequence
     with pytest.raises(csv.Error):
         write_csv(path, ["a"], unwritable)
     assert path.read_text().split() == ["a", "1"]

@@ -1,4 +1,4 @@
-"""Weights from a file: found, read, refused where they are another's, and left alone where a checkpoint follows."""
+"""Initial weights: where files are found, which files are refused, and when nothing is read."""
 
 import os
 from collections.abc import Callable
@@ -32,7 +32,7 @@ class Payload:
 
 
 def small_net() -> nn.Module:
-    """With weights, and with a norm's statistics and counter."""
+    """Build a network with weights, and with a BatchNorm layer's statistics and counter."""
     net = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
     net(torch.randn(8, 3))
     return net
@@ -65,7 +65,7 @@ def test_reads_files_of_torch_and_of_safetensors(
     assert same(net.state_dict(), source.state_dict())
 
 
-def test_a_file_that_is_here_wins_over_one_under_zoo_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_working_directory_takes_precedence_over_zoo_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZOO_DATA", str(tmp_path))
     mine, other, net = small_net(), small_net(), small_net()
     torch.save(mine.state_dict(), "weights.pth")
@@ -74,7 +74,7 @@ def test_a_file_that_is_here_wins_over_one_under_zoo_data(tmp_path: Path, monkey
     assert same(net.state_dict(), mine.state_dict())
 
 
-def test_a_missing_file_is_named_with_the_places_it_was_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_file_is_named_with_the_searched_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
         FileNotFoundError, match=r"no weights file nowhere.pth in this directory or under ZOO_DATA \(not set\): give the path"
     ):
@@ -84,7 +84,7 @@ def test_a_missing_file_is_named_with_the_places_it_was_looked_for(tmp_path: Pat
         FileNotFoundError, match=rf"no weights file nowhere.pth in this directory or under ZOO_DATA \({tmp_path}\)"
     ):
         load_weights(small_net(), "nowhere.pth")
-    with pytest.raises(FileNotFoundError, match=r"no weights file \."):  # a folder is no file
+    with pytest.raises(FileNotFoundError, match=r"no weights file \."):  # a folder is not a file
         load_weights(small_net(), ".")
 
 
@@ -92,7 +92,7 @@ def test_a_missing_file_is_named_with_the_places_it_was_looked_for(tmp_path: Pat
 @pytest.mark.parametrize(
     "content", [b"", b"hello", b"a.", b".", b"0", b"R", b"\x80\x02.", b"PK\x03\x04", b"version https://x", b"\xff" * 99]
 )
-def test_a_file_of_something_else_is_refused(filename: str, content: bytes) -> None:
+def test_a_file_of_another_kind_is_refused(filename: str, content: bytes) -> None:
     Path(filename).write_bytes(content)
     with pytest.raises(ValueError, match=rf"cannot read weights {filename} \(\w+\): expected a file of named tensors"):
         load_weights(small_net(), filename)
@@ -129,7 +129,7 @@ def test_a_file_with_code_is_refused_and_the_code_does_not_run(tmp_path: Path) -
         (lambda state: state.update({"0.bias": torch.ones(1)}), r"it has a different shape for 0\.bias"),  # would broadcast
     ],
 )
-def test_another_networks_weights_are_refused_naming_what_differs_first(
+def test_weights_of_another_network_are_refused_with_the_first_difference(
     change: Callable[[dict[str, Tensor]], Any], problem: str
 ) -> None:
     state, net = dict(small_net().state_dict()), small_net()
@@ -141,11 +141,11 @@ def test_another_networks_weights_are_refused_naming_what_differs_first(
     assert same(net.state_dict(), before)
 
 
-def test_a_file_from_before_norms_counted_their_batches_will_do() -> None:
+def test_an_older_file_without_batch_counters_is_accepted() -> None:
     source, net = small_net(), small_net()
     torch.save({name: value for name, value in source.state_dict().items() if "num_batches" not in name}, "weights.pth")
     load_weights(net, "weights.pth")
-    assert same(net.state_dict(), source.state_dict())  # both had counted one batch
+    assert same(net.state_dict(), source.state_dict())  # both counters are 1
 
 
 @pytest.mark.parametrize("content", [[torch.ones(1)], torch.ones(1), {"0.weight": 1.0}, {"model": {"0.weight": torch.ones(1)}}])
@@ -155,7 +155,7 @@ def test_tensors_without_names_are_refused(content: Any) -> None:
         load_weights(small_net(), "weights.pth")
 
 
-def test_without_initial_weights_nothing_is_read_not_even_looked_for() -> None:
+def test_without_initial_weights_no_file_is_searched_or_read() -> None:
     net = small_net()
     before = {name: value.clone() for name, value in net.state_dict().items()}
     torch.save(small_net().state_dict(), "weights.pth")
@@ -165,7 +165,7 @@ def test_without_initial_weights_nothing_is_read_not_even_looked_for() -> None:
     assert same(net.state_dict(), before)
 
 
-def test_weights_are_wanted_again_afterwards_also_nested_and_after_an_exception() -> None:
+def test_the_context_restores_the_state_also_if_nested_or_after_an_exception() -> None:
     assert initial_weights_wanted()
     with without_initial_weights():
         with without_initial_weights():
@@ -186,7 +186,7 @@ def resnet(**arguments: Any) -> CIFARResNetClassifier:
 
 @pytest.fixture
 def trained_checkpoint(fit: Callable[..., Trainer], tmp_path: Path) -> tuple[CIFARResNetClassifier, Path]:
-    """One step on from weights in start.pth."""
+    """A system after one training step from the weights in start.pth, and its checkpoint."""
     torch.save(resnet().net.state_dict(), tmp_path / "start.pth")
     system = resnet(weights=str(tmp_path / "start.pth"))
     loader = DataLoader([Batch(torch.randn(4, 1, 8, 8), torch.arange(4), torch.arange(4))], batch_size=None)  # type: ignore[arg-type]
@@ -194,7 +194,7 @@ def trained_checkpoint(fit: Callable[..., Trainer], tmp_path: Path) -> tuple[CIF
     return system, tmp_path / "last.ckpt"
 
 
-def test_a_checkpoint_does_without_the_file_that_its_training_started_from(
+def test_a_checkpoint_loads_without_the_file_of_initial_weights(
     trained_checkpoint: tuple[CIFARResNetClassifier, Path], tmp_path: Path
 ) -> None:
     system, checkpoint = trained_checkpoint
@@ -203,12 +203,12 @@ def test_a_checkpoint_does_without_the_file_that_its_training_started_from(
     loaded = load_system(checkpoint)
     assert loaded.hparams["weights"] == str(tmp_path / "start.pth")
     assert same(loaded.state_dict(), system.state_dict())
-    assert not torch.equal(loaded.net.state_dict()["linear.weight"], start["linear.weight"])  # it was trained since
+    assert not torch.equal(loaded.net.state_dict()["linear.weight"], start["linear.weight"])  # the training changed it
     with pytest.raises(FileNotFoundError, match="no weights"):
         resnet(weights=str(tmp_path / "start.pth"))
 
 
-def test_a_checkpoint_in_place_of_weights_is_refused_with_the_way_out(
+def test_a_checkpoint_in_place_of_weights_is_refused_with_advice(
     trained_checkpoint: tuple[CIFARResNetClassifier, Path],
 ) -> None:
     with pytest.raises(ValueError, match=r"last.ckpt holds no weights: .* \(for a checkpoint, use --ckpt_path instead\)"):

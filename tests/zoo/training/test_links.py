@@ -1,4 +1,4 @@
-"""The data fills in what was left open; a contradiction is refused."""
+"""The data fills in missing model arguments. Contradictions are refused."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from zoo.training.links import import_class, resolve_links
 
 
 @pytest.mark.parametrize("given", [{}, {"input_shape": None, "num_classes": None}, {"lr": 0.1}])
-def test_fills_in_what_was_left_open(given: dict[str, Any]) -> None:
+def test_missing_arguments_are_filled_in(given: dict[str, Any]) -> None:
     assert resolve_links(MLPClassifier, given, Digits()) == {"input_shape": [1, 8, 8], "num_classes": 10}
 
 
@@ -21,7 +21,7 @@ def test_a_resolved_model_can_be_built() -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), [1, 8, 8]])
-def test_equal_values_given_by_hand_are_left_alone(shape: Any) -> None:
+def test_given_values_that_equal_the_facts_are_kept(shape: Any) -> None:
     assert resolve_links(MLPClassifier, {"input_shape": shape, "num_classes": 10}, Digits()) == {}
 
 
@@ -37,17 +37,15 @@ def test_a_contradiction_is_refused(given: dict[str, Any], message: str) -> None
         resolve_links(MLPClassifier, given, Digits())
 
 
-def test_only_what_the_model_asks_for_is_filled_in() -> None:
+def test_only_arguments_of_the_model_are_filled_in() -> None:
     assert resolve_links(MLPRegressor, {}, Tabular("diabetes")) == {"input_shape": [10], "num_targets": 1}
-    assert resolve_links(MLPRegressor, {}, Digits()) == {
-        "input_shape": [1, 8, 8]
-    }  # it has no targets, and classes do not count
+    assert resolve_links(MLPRegressor, {}, Digits()) == {"input_shape": [1, 8, 8]}  # Digits states no num_targets
 
 
-def test_what_the_data_does_not_know_is_left_to_the_user() -> None:
+def test_arguments_that_the_data_does_not_state_are_left_to_the_user() -> None:
     assert resolve_links(MLPClassifier, {"num_classes": 3}, Tabular("diabetes")) == {"input_shape": [10]}
 
 
-def test_classes_are_found_by_their_path() -> None:
+def test_classes_are_imported_by_their_path() -> None:
     assert import_class("zoo.MLPClassifier") is import_class("zoo.mlp.mlp.MLPClassifier") is MLPClassifier
     assert import_class("pathlib.Path") is Path

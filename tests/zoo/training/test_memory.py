@@ -1,4 +1,4 @@
-"""What a process keeps of its memory: fewer page faults, the same answers."""
+"""Keeping freed memory avoids page faults and does not change results."""
 
 import platform
 import subprocess
@@ -8,7 +8,7 @@ import pytest
 
 from zoo.training import memory
 
-# 64 MiB at a time, as the states of a long sequence are; what counts is what it comes to, once the heap has grown
+# Allocates blocks of 64 MiB, like the states of a long sequence, and counts page faults after the heap has grown.
 PROGRAM = """
 import resource, sys
 import torch
@@ -31,32 +31,32 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before, total == 10 *
 
 
 def faults(how: str) -> int:
-    """Minor page faults of ten steps that allocate 128 MiB each."""
+    """Count the minor page faults of ten steps that allocate 128 MiB each."""
     found = subprocess.run([sys.executable, "-c", PROGRAM, how], capture_output=True, text=True, check=True)
     count, right = found.stdout.split()
     assert right == "True"
     return int(count)
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="speaks to glibc's allocator")
-def test_memory_that_was_freed_is_used_again_without_a_fault() -> None:
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc's allocator")
+def test_freed_memory_is_reused_without_page_faults() -> None:
     left, kept = faults("leave"), faults("keep")
-    assert left > 500  # at least one per huge page of 2 MiB: 640, or 327,680 of 4 KiB
+    assert left > 500  # one per page: 640 with huge pages of 2 MiB, 327,680 with pages of 4 KiB
     assert kept < left / 10
 
 
-def test_elsewhere_nothing_is_asked_of_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_systems_than_linux_do_not_load_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_library(name: object) -> None:
         raise AssertionError("no such library here")
 
     monkeypatch.setattr("ctypes.CDLL", no_library)
     with pytest.raises(AssertionError, match="no such library"):
-        memory.keep_memory()  # else the rest would say nothing
+        memory.keep_memory()  # on Linux the library is loaded, so the patch has an effect
     monkeypatch.setattr("sys.platform", "darwin")
     memory.keep_memory()
 
 
-def test_a_library_without_the_call_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As musl's."""
+def test_a_library_without_mallopt_is_left_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """musl has no mallopt."""
     monkeypatch.setattr("ctypes.CDLL", lambda name: object())
     memory.keep_memory()

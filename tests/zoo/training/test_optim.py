@@ -1,4 +1,4 @@
-"""Schedules against torch's own, and what an optimizer is given."""
+"""Schedules equal those of torch, settings reach the optimizer, and invalid settings are refused."""
 
 import warnings
 from collections.abc import Callable
@@ -13,22 +13,22 @@ from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, ReduceLROnPlateau, StepLR
 
 from zoo.mlp.mlp import MLPClassifier
-from zoo.training.optim import Schedule, check, configure, learning_rate_factor
+from zoo.training.optim import Schedule, check_optim, configure, learning_rate_factor
 
 LR = 0.1
-# names that timm lists, but builds only beside bitsandbytes or NVIDIA's Apex, on CUDA
+# prefixes of optimizers that timm can build only with bitsandbytes or NVIDIA's Apex, on CUDA
 NEEDS_CUDA = ("bnb", "fused")
 
 
 def build(optim: dict[str, Any], total_steps: int = 10, lr: float = LR, **arguments: Any) -> dict[str, Any]:
-    """What `configure` gives for a small MLP: the system, its optimizer and its schedule."""
+    """Return a small MLP with the optimizer and the schedule that `configure` builds for it."""
     system = MLPClassifier((4,), 3, hidden_dims=(8,), lr=lr, optim=optim, **arguments)  # type: ignore[arg-type]  # a plain dict
     configured: Any = configure(system, lr, system.optim, total_steps, monitor="val/loss")
     return {"system": system, "optimizer": configured["optimizer"], **configured["lr_scheduler"]}
 
 
 def rates(scheduler: LRScheduler, optimizer: Optimizer, steps: int) -> list[float]:
-    """The rate of every optimizer step, and the one left after the last."""
+    """Return the learning rate at each optimizer step, and the one after the last step."""
     seen = [optimizer.param_groups[0]["lr"]]
     for _ in range(steps):
         optimizer.step()
@@ -37,56 +37,56 @@ def rates(scheduler: LRScheduler, optimizer: Optimizer, steps: int) -> list[floa
     return seen
 
 
-def torchs_own(make: Callable[[Optimizer], LRScheduler], steps: int) -> list[float]:
+def torch_rates(make: Callable[[Optimizer], LRScheduler], steps: int) -> list[float]:
     optimizer = SGD([nn.Parameter(torch.zeros(1))], lr=LR)
     return rates(make(optimizer), optimizer, steps)
 
 
-def ours(steps: int, total_steps: int, schedule: Schedule, **arguments: Any) -> list[float]:
+def our_rates(steps: int, total_steps: int, schedule: Schedule, **arguments: Any) -> list[float]:
     return [LR * learning_rate_factor(step, total_steps, schedule, **arguments) for step in range(steps + 1)]
 
 
 @pytest.mark.parametrize("total_steps", [1, 2, 7, 100])
 @pytest.mark.parametrize("final", [0.0, 0.05])
-def test_cosine_is_torchs(total_steps: int, final: float) -> None:
-    oracle = torchs_own(lambda optimizer: CosineAnnealingLR(optimizer, T_max=total_steps, eta_min=final * LR), total_steps)
-    assert ours(total_steps, total_steps, "cosine", final=final) == pytest.approx(oracle, abs=1e-9)
+def test_cosine_equals_torch(total_steps: int, final: float) -> None:
+    oracle = torch_rates(lambda optimizer: CosineAnnealingLR(optimizer, T_max=total_steps, eta_min=final * LR), total_steps)
+    assert our_rates(total_steps, total_steps, "cosine", final=final) == pytest.approx(oracle, abs=1e-9)
     assert oracle[-1] == pytest.approx(final * LR, abs=1e-9)
 
 
 @pytest.mark.parametrize(("step_every", "factor"), [(3, 0.1), (4, 0.5), (10, 0.1)])
-def test_step_is_torchs(step_every: int, factor: float) -> None:
-    oracle = torchs_own(lambda optimizer: StepLR(optimizer, step_every, gamma=factor), 10)
-    assert ours(10, 10, "step", step_every=step_every, factor=factor) == pytest.approx(oracle)
+def test_step_equals_torch(step_every: int, factor: float) -> None:
+    oracle = torch_rates(lambda optimizer: StepLR(optimizer, step_every, gamma=factor), 10)
+    assert our_rates(10, 10, "step", step_every=step_every, factor=factor) == pytest.approx(oracle)
 
 
-def test_step_drops_twice_within_the_training_unless_told_otherwise() -> None:
-    assert ours(29, 30, "step") == pytest.approx([LR] * 10 + [0.1 * LR] * 10 + [0.01 * LR] * 10)
+def test_step_decays_twice_within_the_training_by_default() -> None:
+    assert our_rates(29, 30, "step") == pytest.approx([LR] * 10 + [0.1 * LR] * 10 + [0.01 * LR] * 10)
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "step"])
-def test_warmup_is_torchs_linear_one_then_the_schedule_takes_over(schedule: Schedule) -> None:
-    oracle = torchs_own(lambda optimizer: LinearLR(optimizer, start_factor=1 / 8, total_iters=7), 7)
-    assert ours(7, 100, schedule, warmup_steps=8, step_every=50) == pytest.approx(oracle)
+def test_warmup_equals_torchs_linear_schedule(schedule: Schedule) -> None:
+    oracle = torch_rates(lambda optimizer: LinearLR(optimizer, start_factor=1 / 8, total_iters=7), 7)
+    assert our_rates(7, 100, schedule, warmup_steps=8, step_every=50) == pytest.approx(oracle)
     assert oracle[-1] == pytest.approx(LR)
 
 
-def test_cosine_after_warmup_fills_what_is_left() -> None:
-    oracle = torchs_own(lambda optimizer: CosineAnnealingLR(optimizer, T_max=92, eta_min=0.01 * LR), 92)
-    assert ours(100, 100, "cosine", warmup_steps=8, final=0.01)[8:] == pytest.approx(oracle, abs=1e-9)
+def test_cosine_after_warmup_spans_the_remaining_steps() -> None:
+    oracle = torch_rates(lambda optimizer: CosineAnnealingLR(optimizer, T_max=92, eta_min=0.01 * LR), 92)
+    assert our_rates(100, 100, "cosine", warmup_steps=8, final=0.01)[8:] == pytest.approx(oracle, abs=1e-9)
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "step"])
 @pytest.mark.parametrize("warmup_steps", [0, 5, 20, 30])
-def test_never_rises_after_warmup_and_stays_where_it_ended(schedule: Schedule, warmup_steps: int) -> None:
-    seen = ours(60, 20, schedule, warmup_steps=warmup_steps)
+def test_never_rises_after_warmup_and_keeps_its_last_value(schedule: Schedule, warmup_steps: int) -> None:
+    seen = our_rates(60, 20, schedule, warmup_steps=warmup_steps)
     after = seen[warmup_steps:]
     assert after == sorted(after, reverse=True)
-    assert seen[20:] == [seen[20]] * 41  # torch's cosine would be back at the top after 40
+    assert seen[20:] == [seen[20]] * 41  # torch's cosine would rise to its maximum again at step 40
 
 
 @pytest.mark.parametrize("schedule", ["one_cycle", "plateau"])
-def test_what_is_no_function_of_the_step_says_so(schedule: Schedule) -> None:
+def test_schedules_that_are_not_a_function_of_the_step_raise(schedule: Schedule) -> None:
     with pytest.raises(ValueError, match=f"schedule '{schedule}' is not a function of the step alone"):
         learning_rate_factor(0, 10, schedule)
 
@@ -94,26 +94,27 @@ def test_what_is_no_function_of_the_step_says_so(schedule: Schedule) -> None:
 def test_the_optimizer_follows_the_factor() -> None:
     built = build({"name": "momentum", "schedule": "cosine", "warmup_steps": 2, "final": 0.1}, total_steps=9)
     assert built["interval"] == "step"
-    assert rates(built["scheduler"], built["optimizer"], 9) == pytest.approx(ours(9, 9, "cosine", warmup_steps=2, final=0.1))
+    expected = our_rates(9, 9, "cosine", warmup_steps=2, final=0.1)
+    assert rates(built["scheduler"], built["optimizer"], 9) == pytest.approx(expected)
 
 
 def test_one_cycle_starts_low_peaks_at_lr_and_ends_at_final() -> None:
     built = build({"schedule": "one_cycle", "final": 0.02}, total_steps=99)
     seen = rates(built["scheduler"], built["optimizer"], 99)
     assert seen[0] == pytest.approx(LR / 25)
-    assert max(seen) == seen[29] == pytest.approx(LR)  # 30 % up
+    assert max(seen) == seen[29] == pytest.approx(LR)  # the first 30 % are warm-up
     assert seen[-1] == pytest.approx(0.02 * LR)
 
 
 @pytest.mark.parametrize("total_steps", [1, 2, 3, 10])
-def test_one_cycle_takes_exactly_the_steps_there_are(total_steps: int) -> None:
+def test_one_cycle_spans_exactly_the_steps_of_the_training(total_steps: int) -> None:
     built = build({"schedule": "one_cycle"}, total_steps=total_steps)
     seen = rates(built["scheduler"], built["optimizer"], total_steps)
     assert max(seen) <= LR * (1 + 1e-6)
     assert seen[-1] < 0.01 * LR
 
 
-def test_one_cycle_moves_the_momentum_against_the_rate() -> None:
+def test_one_cycle_cycles_momentum_inversely_to_the_rate() -> None:
     built = build({"schedule": "one_cycle", "name": "adamw"}, total_steps=99)
     betas = []
     for _ in range(99):
@@ -131,30 +132,30 @@ def test_one_cycle_moves_the_momentum_against_the_rate() -> None:
         ({"name": "adamw", "betas": [0.8, 0.99]}, "betas", (0.8, 0.99)),
     ],
 )
-def test_one_cycle_leaves_a_momentum_that_was_given(optim: dict[str, Any], field: str, value: Any) -> None:
+def test_one_cycle_keeps_a_given_momentum(optim: dict[str, Any], field: str, value: Any) -> None:
     built = build({**optim, "schedule": "one_cycle"}, total_steps=9)
     rates(built["scheduler"], built["optimizer"], 9)
     assert built["optimizer"].param_groups[0][field] == value
 
 
-def test_one_cycle_does_without_momentum_where_there_is_none() -> None:
+def test_one_cycle_works_for_optimizers_without_momentum() -> None:
     built = build({"name": "adagrad", "schedule": "one_cycle"}, total_steps=9)
     assert max(rates(built["scheduler"], built["optimizer"], 9)) == pytest.approx(LR, rel=0.05)
 
 
-def test_plateau_is_torchs_with_the_settings_given() -> None:
+def test_plateau_is_torchs_with_the_given_settings() -> None:
     built = build({"schedule": "plateau", "factor": 0.3, "patience": 2})
     scheduler, optimizer = built["scheduler"], built["optimizer"]
     assert isinstance(scheduler, ReduceLROnPlateau)
     assert built["monitor"] == "val/loss"
     seen = []
-    for loss in [1.0, 0.5, 0.5, 0.5, 0.5, 0.4]:  # three validations without progress: one more than its patience
+    for loss in [1.0, 0.5, 0.5, 0.5, 0.5, 0.4]:  # three validations without progress, one more than `patience`
         scheduler.step(loss)
         seen.append(optimizer.param_groups[0]["lr"])
     assert seen == pytest.approx([LR, LR, LR, LR, 0.3 * LR, 0.3 * LR])
 
 
-def test_warmup_that_outlasts_the_training_is_said() -> None:
+def test_warmup_that_outlasts_the_training_warns() -> None:
     with pytest.warns(UserWarning, match=r"warm-up of 20 steps outlasts the training of 10: lr never reaches 0\.1"):
         build({"warmup_steps": 20}, total_steps=10)
 
@@ -165,12 +166,12 @@ def test_weights_decay_but_biases_and_norms_do_not(name: str, norm: str) -> None
     built = build({"name": name, "weight_decay": 0.3}, norm=norm)
     decay = {id(p): group["weight_decay"] for group in built["optimizer"].param_groups for p in group["params"]}
     names = dict(built["system"].named_parameters())
-    assert len(decay) == len(names)  # each parameter in one group
+    assert len(decay) == len(names)  # each parameter is in exactly one group
     matrices = {"net.hidden.0.weight", "net.output.weight"}
     assert {name: decay[id(p)] for name, p in names.items()} == {name: 0.3 if name in matrices else 0.0 for name in names}
 
 
-def test_decay_shrinks_weights_that_get_no_gradient_and_leaves_biases() -> None:
+def test_decay_shrinks_weights_with_zero_gradient_but_not_biases() -> None:
     built = build({"name": "adamw", "weight_decay": 0.5, "schedule": "constant"})
     net = built["system"].net
     for parameter in net.parameters():
@@ -185,14 +186,14 @@ def test_decay_shrinks_weights_that_get_no_gradient_and_leaves_biases() -> None:
     "name", [name for name in list_optimizers() if not name.startswith(NEEDS_CUDA) and name != "adahessian"]
 )
 def test_any_optimizer_of_timm_builds_and_steps(name: str) -> None:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="It is highly recommended to have 'opt_einsum'")  # of kron and its kin
+    with warnings.catch_warnings():  # kron and similar optimizers warn
+        warnings.filterwarnings("ignore", message="It is highly recommended to have 'opt_einsum'")
         built = build({"name": name, "schedule": "constant", "weight_decay": 0.01}, lr=1e-3)
     system, optimizer = built["system"], built["optimizer"]
     assert isinstance(optimizer, get_optimizer_class(name, bind_defaults=False))
     before = [parameter.detach().clone() for parameter in system.parameters()]
-    with torch.compiler.set_stance("force_eager"):  # kron compiles its update: half a minute
-        for _ in range(2):  # ADOPT only looks at the first gradient
+    with torch.compiler.set_stance("force_eager"):  # compiling kron's update would take half a minute
+        for _ in range(2):  # ADOPT updates nothing in its first step
             optimizer.zero_grad()
             system.net(torch.randn(16, 4)).square().sum().backward()
             optimizer.step()
@@ -217,7 +218,7 @@ def test_settings_reach_the_optimizer(optim: dict[str, Any], field: str, value: 
 
 
 @pytest.mark.parametrize(("name", "fused"), [("adamw", True), ("sgd", True), ("lion", None), ("lamb", None)])
-def test_one_kernel_updates_all_where_there_is_one(name: str, fused: bool | None) -> None:
+def test_a_fused_kernel_is_used_if_there_is_one(name: str, fused: bool | None) -> None:
     assert build({"name": name})["optimizer"].defaults.get("fused") is fused
 
 
@@ -229,7 +230,7 @@ def test_gradients_can_be_clipped_in_any_precision(
     model = MLPClassifier((4,), 3, hidden_dims=(8,), lr=1.0, optim=optim)
     before = weights(model)
     fit(model, blobs(), max_steps=1, precision=precision, gradient_clip_val=0.01)
-    assert (weights(model) - before).norm().item() == pytest.approx(0.01, rel=1e-3)  # with lr 1 the step is the gradient
+    assert (weights(model) - before).norm().item() == pytest.approx(0.01, rel=1e-3)  # with lr 1 the update equals the gradient
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="fp16 needs a GPU")
@@ -240,17 +241,17 @@ def test_in_fp16_gradients_are_clipped_after_unscaling(fit: Callable[..., Traine
     trainer = fit(model, blobs(), max_steps=20, accelerator="gpu", precision="16-mixed", gradient_clip_val=0.01)
     assert not trainer.optimizers[0].defaults.get("fused")
     moved = (weights(model).cpu() - before).norm().item()
-    assert 0 < moved <= 20 * 0.01 * 1.01  # at most 0.01 a step; the first ones are skipped while the scale settles
+    assert 0 < moved <= 20 * 0.01 * 1.01  # at most 0.01 per step; the first steps are skipped while the gradient scale adapts
 
 
 def weights(model: nn.Module) -> Tensor:
     return nn.utils.parameters_to_vector(model.parameters()).detach().clone()
 
 
-def test_what_can_be_built_comes_back_as_given() -> None:
+def test_valid_settings_are_returned_unchanged() -> None:
     optim: Any = {"name": "sgd", "momentum": 0.5, "schedule": "step", "step_every": 3}
-    assert check(optim) == optim
-    assert check(None) == {}
+    assert check_optim(optim) == optim
+    assert check_optim(None) == {}
 
 
 @pytest.mark.parametrize(
@@ -281,6 +282,6 @@ def test_what_can_be_built_comes_back_as_given() -> None:
         ({"schedule": "plateau", "factor": 0.0}, "optim.factor must lie between 0 and 1, got 0.0"),
     ],
 )
-def test_refuses_what_cannot_work(optim: Any, message: str) -> None:
+def test_invalid_settings_are_refused(optim: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        check(optim)
+        check_optim(optim)

@@ -1,4 +1,4 @@
-"""Two processes train as one does: the overlays trainer/ddp and trainer/fsdp, for real, on the CPU with gloo."""
+"""Two processes train like one: the overlays trainer/ddp and trainer/fsdp, run on the CPU with gloo."""
 
 import csv
 import json
@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 
 
 def zoo(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """`python -m zoo`, with the callbacks beside this file at hand; it has to succeed."""
+    """Run `python -m zoo` with the callbacks in this folder on the path, and check that it succeeds."""
     path = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {**os.environ, "PYTHONPATH": path, "ZOO_IMPORTS": "recorder"}
     command = [sys.executable, "-m", "zoo", *arguments]
@@ -30,10 +30,10 @@ def zoo(*arguments: str) -> subprocess.CompletedProcess[str]:
 def fit(folder: Path, *more: str, records: bool = True) -> Path:
     folder.mkdir()
     recorder = f"{{class_path: recorder.Recorder, init_args: {{folder: '{folder}'}}}}"
-    same_work = ["--model.norm", "none", "--model.dropout", "0", "--model.optim.name", "sgd", "--model.lr", "0.1"]
+    deterministic = ["--model.norm", "none", "--model.dropout", "0", "--model.optim.name", "sgd", "--model.lr", "0.1"]
     short = ["--trainer.max_epochs", "2", "--trainer.accelerator", "cpu"]
     callbacks = ["--trainer.callbacks+", recorder] if records else []
-    zoo("fit", "-c", "mlp_digits", *more, "--run_dir", str(folder / "run"), *same_work, *short, *callbacks)
+    zoo("fit", "-c", "mlp_digits", *more, "--run_dir", str(folder / "run"), *deterministic, *short, *callbacks)
     return folder
 
 
@@ -47,14 +47,15 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("overlay", ["trainer/ddp", "trainer/fsdp"])
-def test_two_processes_do_the_work_of_one(tmp_path: Path, alone: Path, overlay: str) -> None:
+def test_two_processes_train_like_one(tmp_path: Path, alone: Path, overlay: str) -> None:
     both = fit(tmp_path / "two", "-c", overlay)
     one, ranks = record(alone, 0, 1), [record(both, rank, 2) for rank in (0, 1)]
 
-    assert len(one["positions"]) == len(ranks[0]["positions"]) == 40  # as many steps, so the learning rate stays right
-    for batch, share0, share1 in zip(one["positions"], ranks[0]["positions"], ranks[1]["positions"], strict=True):
-        assert not set(share0) & set(share1)
-        assert share0 + share1 == batch
+    # The number of steps is the same, so the learning rate is too.
+    assert len(one["positions"]) == len(ranks[0]["positions"]) == 40
+    for batch, half0, half1 in zip(one["positions"], ranks[0]["positions"], ranks[1]["positions"], strict=True):
+        assert not set(half0) & set(half1)
+        assert half0 + half1 == batch
 
     for rank in ranks:
         for name, gradient in one["gradients"].items():
@@ -72,11 +73,11 @@ def test_two_processes_do_the_work_of_one(tmp_path: Path, alone: Path, overlay: 
     assert len({row["position"] for row in rows}) == len(rows) == 359  # every test sample once, none padded
     results = json.loads((both / "run" / "run.json").read_text())["results"]
     right = sum(row["target"] == row["prediction"] for row in rows)
-    assert results["test/acc"] == pytest.approx(right / 359)  # over both processes, not one's share
+    assert results["test/acc"] == pytest.approx(right / 359)  # over both processes, not one half
 
 
 def test_a_sharded_run_resumes_in_one_process(tmp_path: Path) -> None:
-    """Its single-file checkpoint is nobody's shard: weights and optimizer state go on elsewhere."""
+    """The checkpoint is a single file with all weights and the whole optimizer state."""
     run = fit(tmp_path / "two", "-c", "trainer/fsdp", records=False) / "run"
     arguments = ["--trainer.strategy", "auto", "--trainer.devices", "1", "--trainer.max_epochs", "3"]
     zoo("fit", "--resume", str(run), *arguments)
@@ -86,7 +87,7 @@ def test_a_sharded_run_resumes_in_one_process(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("overlay", ["trainer/ddp", "trainer/fsdp"])
 def test_a_network_with_convolutions_trains_and_is_tested_on_two_processes(tmp_path: Path, overlay: str) -> None:
-    """FSDP takes contiguous weights only, and every process has to help to gather the filters that one draws."""
+    """FSDP requires contiguous weights, and all processes must gather the filters that one of them draws."""
     recipe = tmp_path / "cnn.yaml"
     model = {"class_path": "zoo.SimpleCNNClassifier", "init_args": {"widths": [8, 16]}}
     trainer = {"max_epochs": 2, "precision": "32-true", "accelerator": "cpu"}
@@ -98,8 +99,8 @@ def test_a_network_with_convolutions_trains_and_is_tested_on_two_processes(tmp_p
     assert load_system(run / "checkpoints" / "best.ckpt")(torch.zeros(1, 1, 8, 8)).shape == (1, 10)
 
 
-def test_a_network_entered_by_other_methods_is_evaluated_alike_by_two_processes_and_one(tmp_path: Path) -> None:
-    """A VAE's parameters are gathered for `infer`, `nll` and `decode` too, and what callbacks find is of all test images."""
+def test_a_vae_has_the_same_scores_on_two_processes_as_on_one(tmp_path: Path) -> None:
+    """FSDP gathers parameters for `infer`, `nll` and `decode` too, and reports cover the test images of all processes."""
     run = tmp_path / "run"
 
     def scores(*arguments: str) -> dict[str, float]:
@@ -114,9 +115,9 @@ def test_a_network_entered_by_other_methods_is_evaluated_alike_by_two_processes_
     one = scores("test", "-c", str(run / "config.yaml"), *alone, "--run_dir", str(tmp_path / "again"))
     for name in ("mse", "psnr", "ssim", "active_units", "probe_acc", "probe_acc_pca"):
         assert two[f"test/{name}"] == pytest.approx(one[f"test/{name}"], abs=2e-3)
-    # Lightning averages the number of samples over processes as an integer: 359 of them count for 358 (result.py, compute)
+    # Lightning averages the number of samples over processes as an integer, so 359 count as 358 (result.py, compute).
     assert two["test/kl"] == pytest.approx(one["test/kl"], rel=0.004)
-    assert two["test/nll_iwae_50"] == pytest.approx(one["test/nll_iwae_50"], abs=1.0)  # of other draws
+    assert two["test/nll_iwae_50"] == pytest.approx(one["test/nll_iwae_50"], abs=1.0)  # other random samples
 
 
 POINTS = {"class_path": "datamodules.GaussianMixture", "init_args": {"num_samples": 1000, "batch_size": 100}}
@@ -124,8 +125,8 @@ DIGITS = {"class_path": "datamodules.Digits", "init_args": {"normalize": False}}
 MODES = {"class_path": "zoo.tasks.generation.sample_scores.PointModes", "init_args": {"num_samples": 100}}
 
 
-def play(folder: Path, overlay: str, model: dict[str, Any], data: dict[str, Any], *callbacks: dict[str, Any]) -> Path:
-    """A game of two epochs on two processes; the run's directory."""
+def fit_gan(folder: Path, overlay: str, model: dict[str, Any], data: dict[str, Any], *callbacks: dict[str, Any]) -> Path:
+    """Train a GAN for two epochs on two processes, and return the run directory."""
     recipe, run = folder / "gan.yaml", folder / "run"
     trainer = {"max_epochs": 2, "precision": "32-true", "accelerator": "cpu", "callbacks": list(callbacks)}
     recipe.write_text(yaml.safe_dump({"model": model, "data": data, "trainer": trainer}))
@@ -133,9 +134,9 @@ def play(folder: Path, overlay: str, model: dict[str, Any], data: dict[str, Any]
     return run
 
 
-def test_two_players_play_sharded(tmp_path: Path) -> None:
+def test_a_gan_trains_sharded(tmp_path: Path) -> None:
     model = {"class_path": "zoo.GAN", "init_args": {"latent_dim": 4, "widths": [16, 16], "n_critic": 2, "ema": 0.9}}
-    run = play(tmp_path, "trainer/fsdp", model, POINTS, MODES)
+    run = fit_gan(tmp_path, "trainer/fsdp", model, POINTS, MODES)
     assert read_checkpoint(run / "checkpoints" / "last.ckpt")["global_step"] == 14  # iterations
     system: Any = load_system(run / "checkpoints" / "last.ckpt")
     for a, b in zip(system.average.parameters(), system.generator.parameters(), strict=True):
@@ -143,22 +144,22 @@ def test_two_players_play_sharded(tmp_path: Path) -> None:
     assert system.sample(3).shape == (3, 2)
 
 
-def test_the_average_of_a_sharded_generator_has_statistics_of_its_own(tmp_path: Path) -> None:
+def test_the_average_of_a_sharded_generator_has_its_own_statistics(tmp_path: Path) -> None:
     model = {"class_path": "zoo.DCGAN", "init_args": {"latent_dim": 4, "widths": [8, 16], "ema": 0.9}}
-    run = play(tmp_path, "trainer/fsdp", model, DIGITS)
+    run = fit_gan(tmp_path, "trainer/fsdp", model, DIGITS)
     system: Any = load_system(run / "checkpoints" / "last.ckpt")
-    kept = {name: value.clone() for name, value in system.average.named_buffers()}
+    saved = {name: value.clone() for name, value in system.average.named_buffers()}
     (z,) = system.example_inputs(2560)
     system.average.refresh_statistics((part,) for part in z.split(128))
     for name, value in system.average.named_buffers():
-        torch.testing.assert_close(value, kept[name])
+        torch.testing.assert_close(value, saved[name])
 
 
-def test_two_processes_draw_their_own_noise_and_evaluate_one_network(tmp_path: Path) -> None:
-    """The one of the checkpoint: BatchNorm's averages, which each process took of its own samples, are rank 0's."""
+def test_processes_draw_different_noise_but_evaluate_the_same_network(tmp_path: Path) -> None:
+    """Each process has BatchNorm statistics of its own samples. All evaluate with those of rank 0, as in the checkpoint."""
     model = {"class_path": "zoo.WGANGP", "init_args": {"latent_dim": 4, "widths": [8, 16], "n_critic": 2, "ema": 0.9}}
     recorder = {"class_path": "recorder.BufferRecorder", "init_args": {"folder": str(tmp_path)}}
-    run = play(tmp_path, "trainer/ddp", model, DIGITS, recorder)
+    run = fit_gan(tmp_path, "trainer/ddp", model, DIGITS, recorder)
     checkpoint = read_checkpoint(run / "checkpoints" / "last.ckpt")
     first, second = (states["torch"] for states in checkpoint["random_states"])
     assert not torch.equal(first, second)

@@ -1,4 +1,4 @@
-"""The plateau schedule counts validations, and its step is in the checkpoint written there."""
+"""The plateau schedule steps once per validation, before the checkpoint of the validation is written."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +21,7 @@ LR = 1e-3
 
 
 class Stalled(MLPClassifier):
-    """Learns, but validates as badly every time."""
+    """Has the same validation loss at every validation, although it trains."""
 
     def validation_step(self, batch: Batch, batch_idx: int) -> Outputs:
         self.log("val/loss", 1.0, batch_size=len(batch.x))
@@ -44,20 +44,20 @@ def build(system: type[MLPClassifier], patience: int) -> MLPClassifier:
         (0, {"num_sanity_val_steps": 2, "max_epochs": 2}, 2),
     ],
 )
-def test_drops_once_more_than_patience_validations_went_by_in_vain(
+def test_decays_after_more_than_patience_validations_without_improvement(
     fit: Fit, blobs: Blobs, patience: int, arguments: dict[str, Any], validations: int
 ) -> None:
     trainer = fit(build(Stalled, patience), blobs(), **arguments)
-    drops = (validations - 1) // (patience + 1)  # the first one sets the mark
+    drops = (validations - 1) // (patience + 1)  # the first validation sets the best loss
     assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(LR * 0.5**drops)
 
 
-def test_does_not_drop_while_the_loss_falls(fit: Fit, blobs: Blobs) -> None:
+def test_does_not_decay_while_the_loss_falls(fit: Fit, blobs: Blobs) -> None:
     trainer = fit(build(MLPClassifier, patience=0), blobs(), val_check_interval=5)
     assert trainer.optimizers[0].param_groups[0]["lr"] == LR
 
 
-def test_validating_a_trained_model_again_is_no_validation_of_the_training(fit: Fit, blobs: Blobs) -> None:
+def test_validation_outside_of_training_does_not_step_the_schedule(fit: Fit, blobs: Blobs) -> None:
     trainer = fit(build(Stalled, patience=0), data := blobs())
     scheduler: Any = trainer.lr_scheduler_configs[0].scheduler
     before = scheduler.state_dict()
@@ -65,7 +65,7 @@ def test_validating_a_trained_model_again_is_no_validation_of_the_training(fit: 
     assert scheduler.state_dict() == before
 
 
-def test_the_checkpoint_of_a_validation_holds_its_drop(fit: Fit, blobs: Blobs, tmp_path: Path) -> None:
+def test_the_checkpoint_of_a_validation_holds_the_decayed_rate(fit: Fit, blobs: Blobs, tmp_path: Path) -> None:
     trainer = fit(
         build(Stalled, patience=0), blobs(), max_epochs=2, callbacks=[RegularCheckpoint(tmp_path)], enable_checkpointing=True
     )

@@ -1,4 +1,4 @@
-"""bf16 where this machine computes in it, else fp32."""
+"""The default precision is bf16 if the hardware supports it, else fp32."""
 
 import pytest
 import torch
@@ -6,9 +6,9 @@ import torch
 from zoo.training.precision import default_precision
 
 
-def test_on_the_cpu_it_is_bf16_if_and_only_if_the_processor_has_an_instruction_for_it() -> None:
+def test_bf16_is_the_default_on_cpus_with_instructions_for_it_only() -> None:
     precision, reason = default_precision("cpu")
-    if torch.cpu._is_amx_tile_supported():  # asks the processor itself, not /proc
+    if torch.cpu._is_amx_tile_supported():  # asks the processor, independently of /proc
         assert (precision, reason) == ("bf16-mixed", "this processor has AMX")
     elif torch.cpu._is_avx512_bf16_supported():
         assert (precision, reason) == ("bf16-mixed", "this processor has AVX-512 BF16")
@@ -17,11 +17,11 @@ def test_on_the_cpu_it_is_bf16_if_and_only_if_the_processor_has_an_instruction_f
 
 
 @pytest.mark.skipif(torch.cuda.is_available() or torch.backends.mps.is_available(), reason="this machine has an accelerator")
-def test_without_an_accelerator_auto_is_the_cpu() -> None:
+def test_auto_means_the_cpu_without_an_accelerator() -> None:
     assert default_precision("auto") == default_precision("cpu")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no GPU")
 @pytest.mark.parametrize("accelerator", ["auto", "gpu", "cuda"])
-def test_on_a_gpu_since_ampere_it_is_bf16(accelerator: str) -> None:
+def test_bf16_is_the_default_on_gpus_since_ampere(accelerator: str) -> None:
     assert (default_precision(accelerator)[0] == "bf16-mixed") == (torch.cuda.get_device_capability() >= (8, 0))

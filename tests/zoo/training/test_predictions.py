@@ -1,4 +1,4 @@
-"""What stands in the table is what the model said of each sample."""
+"""The table of predictions holds the model's prediction for each sample."""
 
 import csv
 from collections.abc import Callable
@@ -26,7 +26,7 @@ def read(path: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(path.read_text().splitlines()))
 
 
-def test_classes_stand_by_name_with_the_probability_of_the_one_predicted() -> None:
+def test_classes_are_named_with_the_probability_of_the_prediction() -> None:
     logits = torch.tensor([[0.0, 0.0, 3.0], [1.0, 0.0, 0.0]])
     columns = {"position": torch.tensor([4, 7]), "target": torch.tensor([2, 1]), "preds": logits}
     header, rows = table(columns, ("ant", "bee", "cat"))
@@ -35,14 +35,14 @@ def test_classes_stand_by_name_with_the_probability_of_the_one_predicted() -> No
     assert rows == [[4, "cat", "cat", round(e**3 / (e**3 + 2), 4)], [7, "bee", "ant", round(e / (e + 2), 4)]]
 
 
-def test_binary_probabilities_decide_at_a_half() -> None:
+def test_binary_probabilities_are_thresholded_at_a_half() -> None:
     columns = {"position": torch.tensor([0, 1]), "preds": torch.tensor([0.9, 0.2])}
     header, rows = table(columns, ("no", "yes"))
     assert header == ["position", "prediction", "confidence"]
     assert rows == [[0, "yes", 0.9], [1, "no", 0.8]]
 
 
-def test_regression_gives_numbers_a_column_per_target() -> None:
+def test_regression_has_a_column_for_each_target() -> None:
     columns = {"position": torch.tensor([3]), "target": torch.tensor([[1.0, 2.0]]), "preds": torch.tensor([[1.5, 2.5]])}
     assert table(columns, ()) == (
         ["position", "target_0", "target_1", "prediction_0", "prediction_1"],
@@ -52,13 +52,13 @@ def test_regression_gives_numbers_a_column_per_target() -> None:
     assert table(single, ()) == (["position", "target", "prediction"], [[3, 1.0, 1.5]])
 
 
-def test_half_precision_is_no_obstacle() -> None:
+def test_half_precision_predictions_are_written() -> None:
     preds = torch.tensor([[0.0, 9.0]], dtype=torch.bfloat16)
     _, rows = table({"position": torch.tensor([0]), "preds": preds}, ("a", "b"))
     assert rows == [[0, "b", pytest.approx(0.9999)]]
 
 
-def test_after_a_test_every_sample_stands_in_its_place(fit: Fit, blobs: Blobs, tmp_path: Path) -> None:
+def test_every_test_sample_is_listed_by_position(fit: Fit, blobs: Blobs, tmp_path: Path) -> None:
     model, data = MLPClassifier((4,), 3), blobs()
     trainer = fit(model, data, callbacks=[Predictions(tmp_path)])
     assert not (tmp_path / "predictions").exists()  # only test and predict write
@@ -79,19 +79,19 @@ def test_after_a_test_every_sample_stands_in_its_place(fit: Fit, blobs: Blobs, t
     assert read(tmp_path / "predictions" / "predict.csv") == untargeted
 
 
-def test_batches_in_any_order_are_brought_into_the_datasets(fit: Fit, blobs: Blobs, tmp_path: Path) -> None:
+def test_rows_are_sorted_by_position(fit: Fit, blobs: Blobs, tmp_path: Path) -> None:
     model, data = MLPClassifier((4,), 3), blobs()
     trainer = fit(model, data, callbacks=[Predictions(tmp_path)])
     x = torch.randn(6, 4)
-    parts = [[5, 1], [0, 3, 4], [2]]  # as two processes would hand them in
+    parts = [[5, 1], [0, 3, 4], [2]]  # in the order in which two processes would provide them
     batches = [Batch(x[part], torch.zeros(len(part)), torch.tensor(part)) for part in parts]
-    trainer.predict(model, DataLoader(batches, batch_size=None), return_predictions=False)  # type: ignore[arg-type]  # a list will do
+    trainer.predict(model, DataLoader(batches, batch_size=None), return_predictions=False)  # type: ignore[arg-type]  # a list works as a data set
     rows = read(tmp_path / "predictions" / "predict.csv")
     assert [row["position"] for row in rows] == list("012345")
     assert [row["prediction"] for row in rows] == [data.class_names[k] for k in model(x).argmax(1).tolist()]
 
 
-def test_a_regression_is_written_in_the_targets_units(fit: Fit, tmp_path: Path) -> None:
+def test_regression_is_written_in_the_units_of_the_targets(fit: Fit, tmp_path: Path) -> None:
     model, data = MLPRegressor((10,), 1, hidden_dims=(8,)), Tabular("diabetes")
     trainer = fit(model, data, callbacks=[Predictions(tmp_path)])
     trainer.test(model, datamodule=data, verbose=False)
@@ -103,8 +103,8 @@ def test_a_regression_is_written_in_the_targets_units(fit: Fit, tmp_path: Path) 
     assert 50 < np.mean([float(row["prediction"]) for row in rows]) < 250
 
 
-def test_pictures_stand_by_the_names_of_their_files(fit: Fit, tmp_path: Path) -> None:
-    """Each file is one grey of its own, so that its row can be told."""
+def test_images_are_listed_by_file_name(fit: Fit, tmp_path: Path) -> None:
+    """Each image has its own shade of grey, which identifies its row."""
     for i in range(40):
         path = tmp_path / "greys" / ("dark", "light")[i // 20] / f"{i}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -124,12 +124,12 @@ def test_pictures_stand_by_the_names_of_their_files(fit: Fit, tmp_path: Path) ->
         with Image.open(path) as picture:
             x = torch.full((1, 1, 8, 8), picture.getpixel((0, 0)), dtype=torch.uint8)
         batch = data.transform(Batch(x, torch.zeros(1), torch.zeros(1)), 0, False)
-        confidence, says = model.eval()(batch.x).softmax(1).max(1)
-        assert row["prediction"] == data.class_names[int(says)]
+        confidence, predicted_class = model.eval()(batch.x).softmax(1).max(1)
+        assert row["prediction"] == data.class_names[int(predicted_class)]
         assert float(row["confidence"]) == pytest.approx(confidence.item(), abs=1e-4)
 
 
-def test_a_trial_run_writes_nothing(fit: Fit, blobs: Blobs, tmp_path: Path) -> None:
+def test_a_fast_dev_run_writes_nothing(fit: Fit, blobs: Blobs, tmp_path: Path) -> None:
     trainer = fit(model := MLPClassifier((4,), 3), data := blobs(), callbacks=[Predictions(tmp_path)], fast_dev_run=True)
     trainer.test(model, datamodule=data, verbose=False)
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Plain lines that a log file can hold."""
+"""Progress is printed as plain lines."""
 
 import re
 from collections.abc import Callable
@@ -25,36 +25,37 @@ def lines(fit: Fit, blobs: Blobs, capsys: Captured) -> Callable[..., tuple[list[
     return run
 
 
-def test_a_line_per_validation_with_its_scores(lines: Callable[..., Any]) -> None:
+def test_one_line_per_validation_shows_its_scores(lines: Callable[..., Any]) -> None:
     shown, trainer = lines(LineProgress(), max_epochs=2, num_sanity_val_steps=2)
     assert len(shown) == 2
     number = r"\d[\d.e-]*"
     for epoch, line in enumerate(shown, start=1):
         names = "  ".join(f"{name} {number}" for name in ("train/acc", "train/loss", "val/acc", "val/loss"))
         assert re.fullmatch(rf"epoch {epoch}/2  {names}  \d+\.\d s", line)
-    assert f"val/loss {float(trainer.callback_metrics['val/loss']):.4g}  " in shown[-1]  # this validation's, not the one before
+    # The last line shows this validation, not the previous one.
+    assert f"val/loss {float(trainer.callback_metrics['val/loss']):.4g}  " in shown[-1]
 
 
-def test_no_line_moves_the_cursor_or_changes_colours(fit: Fit, blobs: Blobs, capsys: Captured) -> None:
+def test_lines_contain_no_control_characters(fit: Fit, blobs: Blobs, capsys: Captured) -> None:
     fit(MLPClassifier((4,), 3), blobs(), callbacks=[LineProgress()], enable_progress_bar=True)
     assert not set("\r\x1b\b\t") & set(capsys.readouterr().out)
 
 
-def test_long_epochs_say_where_they_are(lines: Callable[..., Any]) -> None:
+def test_long_epochs_print_the_batch(lines: Callable[..., Any]) -> None:
     shown, _ = lines(LineProgress(seconds_between_lines=0), limit_val_batches=0)
     assert [line.split("  ")[0] for line in shown] == [f"epoch 1/1 {batch}/10" for batch in range(1, 11)]
 
 
-def test_short_ones_do_not(lines: Callable[..., Any]) -> None:
+def test_short_epochs_do_not_print_the_batch(lines: Callable[..., Any]) -> None:
     assert lines(LineProgress(), limit_val_batches=0)[0] == []
 
 
-def test_a_run_that_ends_by_steps_has_no_last_epoch(lines: Callable[..., Any]) -> None:
+def test_a_run_limited_by_steps_shows_no_last_epoch(lines: Callable[..., Any]) -> None:
     shown, _ = lines(LineProgress(), max_epochs=-1, max_steps=20)
     assert [line.split("  ")[0] for line in shown] == ["epoch 1", "epoch 2"]
 
 
-def test_it_can_be_switched_off_and_on(lines: Callable[..., Any]) -> None:
+def test_progress_can_be_disabled_and_enabled(lines: Callable[..., Any]) -> None:
     progress = LineProgress()
     progress.disable()
     assert lines(progress)[0] == []

@@ -1,4 +1,4 @@
-"""Hardware and commit are named as they are."""
+"""The names of hardware and commit are correct."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ def test_the_processor_is_named_with_its_cores() -> None:
     assert name
 
 
-def test_a_commit_is_that_of_the_checkout_and_marked_where_the_code_differs(tmp_path: Path) -> None:
+def test_the_commit_is_marked_if_the_code_differs_from_it(tmp_path: Path) -> None:
     def git(*words: str) -> str:
         command = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b", *words]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()

@@ -1,4 +1,4 @@
-"""Random states come back exactly, and evaluation draws none of training's numbers."""
+"""Random states are restored exactly, and validation does not affect the random numbers of training."""
 
 import random
 from collections.abc import Callable
@@ -22,7 +22,7 @@ Blobs = Callable[..., DataModule]
 
 
 def draw() -> list[float]:
-    """From every generator; normal ones too, of which python and numpy draw two and keep one."""
+    """Draw from every global generator, including normal numbers, which Python and NumPy draw in pairs and cache."""
     return [
         *torch.rand(3).tolist(),
         *torch.randn(17).tolist(),
@@ -34,7 +34,7 @@ def draw() -> list[float]:
 
 
 class Drawing(MLPClassifier):
-    """Draws while it validates, as a sampling model would; training draws dropout masks."""
+    """Draws random numbers during validation if `draws`, like a sampling model. Training draws dropout masks."""
 
     def __init__(self, draws: bool) -> None:
         super().__init__((4,), 3, dropout=0.5)
@@ -48,7 +48,7 @@ class Drawing(MLPClassifier):
 
 @pytest.mark.parametrize("before", [0, 1, 2])
 def test_a_restored_state_draws_the_same_numbers_again(before: int) -> None:
-    for _ in range(before):  # one leaves a normal number in store
+    for _ in range(before):  # one draw leaves a cached normal number
         random.gauss(0, 1)
         np.random.standard_normal()
     state = random_state()
@@ -68,7 +68,7 @@ def test_a_state_survives_a_checkpoint_that_holds_plain_values_only(tmp_path: Pa
 
 
 def train(fit: Fit, blobs: Blobs, draws: bool, callbacks: list[Callback], **arguments: Any) -> tuple[torch.Tensor, list[float]]:
-    """The weights after a fit, and what the generators give next."""
+    """Train, and return the weights and the next random numbers."""
     torch.manual_seed(1)
     random.seed(1)
     np.random.seed(1)
@@ -77,20 +77,20 @@ def train(fit: Fit, blobs: Blobs, draws: bool, callbacks: list[Callback], **argu
     return torch.nn.utils.parameters_to_vector(model.parameters()), draw()
 
 
-def test_what_validation_draws_changes_nothing(fit: Fit, blobs: Blobs) -> None:
+def test_random_draws_in_validation_do_not_affect_training(fit: Fit, blobs: Blobs) -> None:
     weights, after = train(fit, blobs, draws=False, callbacks=[Randomness()])
     drawing_weights, drawing_after = train(fit, blobs, draws=True, callbacks=[Randomness()])
     assert torch.equal(weights, drawing_weights)
     assert after == drawing_after
 
 
-def test_without_the_callback_it_does(fit: Fit, blobs: Blobs) -> None:
+def test_without_the_callback_random_draws_in_validation_affect_training(fit: Fit, blobs: Blobs) -> None:
     weights, _ = train(fit, blobs, draws=False, callbacks=[])
     assert not torch.equal(weights, train(fit, blobs, draws=True, callbacks=[])[0])
 
 
 class Saver(Callback):
-    """Writes within a validation, when it has drawn already."""
+    """Writes a checkpoint during validation, after random draws."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -103,7 +103,7 @@ class Saver(Callback):
 def test_a_checkpoint_written_within_a_validation_holds_the_state_before_it(fit: Fit, blobs: Blobs, tmp_path: Path) -> None:
     train(fit, blobs, draws=True, callbacks=[Randomness(), Saver(tmp_path / "last.ckpt")], limit_train_batches=3)
     _, after = train(fit, blobs, draws=False, callbacks=[Randomness()], limit_train_batches=3)
-    (state,) = read_checkpoint(tmp_path / "last.ckpt")["random_states"]  # of the validation that ended the training
+    (state,) = read_checkpoint(tmp_path / "last.ckpt")["random_states"]  # written by the validation at the end of training
     set_random_state(state)
     assert draw() == after
 

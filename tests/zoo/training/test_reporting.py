@@ -1,4 +1,4 @@
-"""Reports on texts reach W&B, two processes report what one does, and sheets are drawn ever more rarely."""
+"""Reports reach W&B, are the same on two processes as on one, and draw pictures at increasing intervals."""
 
 import json
 import subprocess
@@ -37,7 +37,7 @@ def small(data: Any) -> RNNClassifier:
     return RNNClassifier(data.input_shape, 2, vocab_size=data.vocab_size, embed_dim=8, hidden_dim=8, lr=0.02)
 
 
-def test_two_processes_report_what_one_does(fit: Fit, texts: Callable[..., Any], tmp_path: Path) -> None:
+def test_two_processes_report_the_same_as_one(fit: Fit, texts: Callable[..., Any], tmp_path: Path) -> None:
     if torch.cuda.is_initialized():
         pytest.skip("a process that has used a GPU cannot be forked")
     data = texts()
@@ -77,7 +77,7 @@ def test_tables_curves_and_pictures_reach_wandb(
 
 
 class Numbers(ValidationPictures):
-    """Draws which validation it is."""
+    """Writes the number of the validation as its picture."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -94,7 +94,7 @@ class Numbers(ValidationPictures):
 
 
 @pytest.mark.parametrize(("validations", "drawn"), [(1, [1]), (3, [1, 2, 3]), (20, [1, 2, 4, 8, 16, 20]), (8, [1, 2, 4, 8])])
-def test_pictures_of_validations_are_drawn_ever_more_rarely_and_at_the_end(
+def test_pictures_are_drawn_at_increasing_intervals_and_at_the_end(
     fit: Fit, blobs: Callable[..., Any], tmp_path: Path, validations: int, drawn: list[int]
 ) -> None:
     numbers = Numbers(tmp_path / "pictures")
@@ -103,7 +103,7 @@ def test_pictures_of_validations_are_drawn_ever_more_rarely_and_at_the_end(
     assert (tmp_path / "pictures" / "number.txt").read_text() == str(validations)
 
 
-def test_a_run_that_is_stopped_keeps_its_last_pictures(fit: Fit, blobs: Callable[..., Any], tmp_path: Path) -> None:
+def test_an_interrupted_run_draws_its_last_pictures(fit: Fit, blobs: Callable[..., Any], tmp_path: Path) -> None:
     class Stop(Callback):
         def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
             if trainer.current_epoch == 3:
@@ -115,6 +115,6 @@ def test_a_run_that_is_stopped_keeps_its_last_pictures(fit: Fit, blobs: Callable
     assert numbers.drawn == [1, 2, 3]
 
 
-def test_a_trial_run_draws_nothing(fit: Fit, blobs: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_fast_dev_run_draws_nothing(fit: Fit, blobs: Callable[..., Any], tmp_path: Path) -> None:
     fit(MLPClassifier((4,), 3), blobs(), callbacks=[Numbers(tmp_path)], fast_dev_run=True)
     assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""A run that was stopped and resumed ends where the uninterrupted one does, to the bit."""
+"""A run that was stopped and resumed ends with bit-identical weights to an uninterrupted one."""
 
 import functools
 import signal
@@ -15,7 +15,7 @@ from zoo.cli.main import main
 from zoo.training import randomness
 from zoo.training.checkpoint import read_checkpoint
 
-# 20 batches an epoch: 12 lies within the first, 20 at its end, 33 within the second
+# 20 batches per epoch: step 12 lies within the first epoch, step 20 at its end, step 33 within the second
 FIT = ["fit", "-c", "mlp_digits", "--trainer.max_epochs", "3", "--trainer.log_every_n_steps", "7", "--data.shift", "1"]
 
 EVERY_EPOCH = (
@@ -37,7 +37,7 @@ def fit(run: Path, *more: str) -> Path:
 
 
 def resume_from(checkpoint: Path) -> None:
-    """Resume, after hiding what the uninterrupted run wrote later."""
+    """Resume a run from a checkpoint."""
     assert main(["fit", "--resume", str(checkpoint)]) == 0
 
 
@@ -50,20 +50,20 @@ VARIANTS = {
 
 @pytest.mark.parametrize("more", VARIANTS.values(), ids=VARIANTS)
 def test_resumed_weights_are_bit_equal(tmp_path: Path, more: tuple[str, ...]) -> None:
-    """From every kind of place, each time also over the checkpoints that the resumed run itself wrote."""
+    """Resumes within an epoch and at its end. Later resumptions start from checkpoints that a resumed run has written."""
     run = fit(tmp_path / "run", "--checkpoint_every_n_steps", "4", *more)
     uninterrupted = weights(run)
     steps = sorted(int(path.stem.split("=")[1]) for path in (run / "checkpoints").glob("step=*.ckpt"))
     per_epoch = 7 if "--trainer.accumulate_grad_batches" in more else 20
     within = [step for step in steps if step % per_epoch]
-    at_its_end = [step for step in steps if step % per_epoch == 0 and step < 3 * per_epoch]
-    for step in (within[0], at_its_end[-1], within[-1]) if at_its_end else (within[0], within[-1]):
+    at_end = [step for step in steps if step % per_epoch == 0 and step < 3 * per_epoch]
+    for step in (within[0], at_end[-1], within[-1]) if at_end else (within[0], within[-1]):
         (run / "checkpoints" / "last.ckpt").unlink()
         resume_from(run / "checkpoints" / f"step={step}.ckpt")
         assert same(weights(run), uninterrupted), f"resumed at step {step}"
 
 
-def test_resumes_from_the_validation_of_an_earlier_epoch(tmp_path: Path) -> None:
+def test_resumes_from_a_checkpoint_of_an_earlier_validation(tmp_path: Path) -> None:
     checkpoints = tmp_path / "run" / "checkpoints"
     run = fit(tmp_path / "run", "--trainer.callbacks+", EVERY_EPOCH.replace("DIR", str(checkpoints)))
     uninterrupted = weights(run)
@@ -73,12 +73,12 @@ def test_resumes_from_the_validation_of_an_earlier_epoch(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
-def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path, end: signal.Signals) -> None:
+def test_a_stopped_run_continues(tmp_path: Path, end: signal.Signals) -> None:
     long = ("--trainer.max_epochs", "15", "--checkpoint_every_n_steps", "9")
     uninterrupted = weights(fit(tmp_path / "whole", *long))
     run = tmp_path / "stopped"
     command = [sys.executable, "-m", "zoo", *FIT, *long, "--run_dir", str(run)]
-    # a shell's background job, as a test run may be one, ignores interrupts, and so would its children
+    # If the tests run as a background job of a shell, they and their children ignore interrupts.
     heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=heed)
     deadline = time.monotonic() + 120
@@ -89,12 +89,12 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path, end: signal.Signals)
     if end == signal.SIGINT:
         assert process.returncode == 130
         assert out.splitlines()[-1] == f"stopped: go on with zoo fit --resume {run}"
-    assert not (run / "predictions").exists()  # it had not come to its test
+    assert not (run / "predictions").exists()  # it was stopped before its test
     assert main(["fit", "--resume", str(run)]) == 0
     assert same(weights(run), uninterrupted)
 
 
-def test_the_last_step_is_kept_when_training_ends_within_an_epoch(tmp_path: Path) -> None:
+def test_the_last_step_is_saved_when_training_ends_within_an_epoch(tmp_path: Path) -> None:
     run = fit(tmp_path / "run", "--trainer.max_steps", "47")
     assert read_checkpoint(run / "checkpoints" / "last.ckpt")["global_step"] == 47
 
@@ -104,17 +104,17 @@ def test_without_the_random_state_the_weights_differ(tmp_path: Path, monkeypatch
     uninterrupted = weights(run)
     monkeypatch.setattr(randomness.Randomness, "on_load_checkpoint", lambda *args: None)
     resume_from(run / "checkpoints" / "step=12.ckpt")
-    assert not same(weights(run), uninterrupted)  # dropout drew other masks
+    assert not same(weights(run), uninterrupted)  # dropout masks differ
 
 
-def test_validating_more_often_changes_nothing(tmp_path: Path) -> None:
+def test_validating_more_often_does_not_change_the_weights(tmp_path: Path) -> None:
     once = weights(fit(tmp_path / "once"))
     often = weights(fit(tmp_path / "often", "--trainer.val_check_interval", "5", "--trainer.num_sanity_val_steps", "0"))
     assert same(once, often)
 
 
 def test_a_moved_run_keeps_its_best_checkpoint(tmp_path: Path) -> None:
-    """Lightning compares paths, and forgets the best score where they differ."""
+    """Lightning forgets the best score if the path of the folder differs."""
     run = fit(tmp_path / "before")
     before = state_of_best(run / "checkpoints" / "last.ckpt")
     assert before["best_model_score"] == state_of_best(run / "checkpoints" / "best.ckpt")["best_model_score"]
@@ -132,7 +132,7 @@ def state_of_best(checkpoint: Path) -> dict[str, Any]:
     return state
 
 
-def test_going_on_with_another_order_of_samples_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_resuming_with_another_order_of_samples_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = fit(tmp_path / "run", "--checkpoint_every_n_steps", "12")
     checkpoint = str(run / "checkpoints" / "step=12.ckpt")
     assert main(["fit", "--resume", checkpoint, "--data.batch_size", "32"]) == 1

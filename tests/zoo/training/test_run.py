@@ -1,4 +1,4 @@
-"""What a run adds to a trainer: what every run gets, and the system's own reports."""
+"""A run adds the callbacks of every run and the reports of the system to a trainer."""
 
 from pathlib import Path
 
@@ -19,20 +19,20 @@ def callbacks(system: LightningModule, folder: Path, own: list[ModelCheckpoint] 
 
 
 @pytest.mark.parametrize("system", [MLPClassifier((1, 8, 8), 10), MLPClassifier((4,), 3)], ids=["images", "a table"])
-def test_a_system_brings_its_reports(system: MLPClassifier, tmp_path: Path) -> None:
+def test_the_reports_of_the_system_are_added(system: MLPClassifier, tmp_path: Path) -> None:
     reports = [type(report).__name__ for report in system.reports(tmp_path)]
     assert "PerClass" in reports
     assert callbacks(system, tmp_path) == [*BEFORE, *reports, "BestCheckpoint", "RegularCheckpoint", "LineProgress"]
 
 
-def test_a_module_that_is_no_system_has_none(tmp_path: Path) -> None:
+def test_a_module_that_is_not_a_system_has_no_reports(tmp_path: Path) -> None:
     assert callbacks(LightningModule(), tmp_path) == [*BEFORE, "BestCheckpoint", "RegularCheckpoint", "LineProgress"]
 
 
-def test_a_system_without_a_monitor_keeps_the_last_checkpoint_only(tmp_path: Path) -> None:
-    assert callbacks(DCGAN((1, 8, 8), 4, (4, 4)), tmp_path) == [*BEFORE, "GamePictures", "RegularCheckpoint", "LineProgress"]
+def test_a_system_without_a_monitor_has_no_best_checkpoint(tmp_path: Path) -> None:
+    assert callbacks(DCGAN((1, 8, 8), 4, (4, 4)), tmp_path) == [*BEFORE, "GANPictures", "RegularCheckpoint", "LineProgress"]
 
 
-def test_a_checkpoint_of_the_users_own_replaces_the_best(tmp_path: Path) -> None:
+def test_a_checkpoint_callback_of_the_user_replaces_the_best_checkpoint(tmp_path: Path) -> None:
     own = ModelCheckpoint(tmp_path)
     assert callbacks(LightningModule(), tmp_path, [own]) == ["ModelCheckpoint", *BEFORE, "RegularCheckpoint", "LineProgress"]

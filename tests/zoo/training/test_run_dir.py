@@ -1,4 +1,4 @@
-"""A run directory belongs to one run, and a run that did not start leaves none."""
+"""Each run has its own directory, and a run that cannot start leaves none behind."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -10,14 +10,14 @@ from zoo.errors import FileError, ZooError
 from zoo.training.run_dir import RunDirectory, is_first_process, new_run_dir, read_facts, run_of
 
 
-def test_runs_that_start_at_once_get_directories_of_their_own(tmp_path: Path) -> None:
+def test_runs_that_start_at_the_same_time_get_different_directories(tmp_path: Path) -> None:
     with ThreadPoolExecutor(16) as pool:
         folders = list(pool.map(lambda _: new_run_dir("recipe", tmp_path), range(64)))
     assert len(set(folders)) == 64
     assert all(folder.is_dir() and folder.parent == tmp_path / "recipe" for folder in folders)
 
 
-def test_a_new_directory_is_discarded_with_the_folders_made_for_it(tmp_path: Path) -> None:
+def test_a_new_directory_is_discarded_with_its_new_parents(tmp_path: Path) -> None:
     directory = RunDirectory.new("recipe", tmp_path / "runs")
     (directory.path / "logs").mkdir()
     (directory.path / "logs" / "metrics.csv").touch()
@@ -25,7 +25,7 @@ def test_a_new_directory_is_discarded_with_the_folders_made_for_it(tmp_path: Pat
     assert not list(tmp_path.iterdir())
 
 
-def test_another_runs_directory_stays(tmp_path: Path) -> None:
+def test_the_directory_of_another_run_is_kept(tmp_path: Path) -> None:
     other = RunDirectory.new("recipe", tmp_path / "runs")
     directory = RunDirectory.new("recipe", tmp_path / "runs")
     directory.discard()
@@ -33,14 +33,14 @@ def test_another_runs_directory_stays(tmp_path: Path) -> None:
     assert other.path.is_dir()
 
 
-def test_a_directory_that_was_there_is_emptied_but_not_removed(tmp_path: Path) -> None:
+def test_a_directory_that_existed_is_emptied_but_not_removed(tmp_path: Path) -> None:
     directory = RunDirectory(tmp_path)
     (tmp_path / "config.yaml").touch()
     directory.discard()
     assert not list(tmp_path.iterdir())
 
 
-def test_what_was_there_before_is_never_removed(tmp_path: Path) -> None:
+def test_a_directory_that_was_not_empty_is_left_unchanged(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").touch()
     directory = RunDirectory(tmp_path)
     (tmp_path / "config.yaml").touch()
@@ -48,13 +48,13 @@ def test_what_was_there_before_is_never_removed(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"mine.txt", "config.yaml"}
 
 
-def test_what_cannot_be_written_to_is_refused(tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_written_to_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(FileError, match="choose another with --run_dir"):
         RunDirectory(tmp_path / "file" / "run")
 
 
-def test_facts_of_a_run(tmp_path: Path) -> None:
+def test_facts_of_a_run_are_read(tmp_path: Path) -> None:
     assert read_facts(tmp_path) == {}
     (tmp_path / "run.json").write_text(json.dumps({"recipe": "mlp"}))
     assert read_facts(tmp_path) == {"recipe": "mlp"}
@@ -67,7 +67,7 @@ def test_damaged_facts_are_named(tmp_path: Path, text: str) -> None:
         read_facts(tmp_path)
 
 
-def test_the_run_of_a_checkpoint(tmp_path: Path) -> None:
+def test_the_run_of_a_checkpoint_is_found(tmp_path: Path) -> None:
     checkpoint = tmp_path / "checkpoints" / "best.ckpt"
     assert run_of(checkpoint) is None
     (tmp_path / "config.yaml").touch()
@@ -75,7 +75,7 @@ def test_the_run_of_a_checkpoint(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["RANK", "LOCAL_RANK", "SLURM_PROCID"])
-def test_ranks_are_known_before_there_is_a_trainer(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_process_is_recognised_without_a_trainer(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "0")
     assert is_first_process()
     monkeypatch.setenv(name, "1")

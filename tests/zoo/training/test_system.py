@@ -1,4 +1,4 @@
-"""What every system does around its step: counts, progress, logs, metrics, checks."""
+"""What every system does around its step: progress, logging, metrics, checks, memory layout."""
 
 import csv
 from collections.abc import Callable
@@ -24,7 +24,7 @@ Blobs = Callable[..., DataModule]
 
 
 class Recorder(MLPClassifier):
-    """Remembers what its step was told; a step of the zoo itself keeps no such state."""
+    """Records the arguments and losses of its steps. Real steps keep no state."""
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__((4,), 3, hidden_dims=(8,), **arguments)
@@ -38,36 +38,36 @@ class Recorder(MLPClassifier):
         self.losses.append(loss.item())
         return loss, {**outputs, "twice": 2 * loss.detach()}
 
-    def told(self, training: bool) -> list[float]:
+    def progress_values(self, training: bool) -> list[float]:
         return [progress for during, progress in self.seen if during is training]
 
 
-def test_the_rate_has_come_to_its_end_when_the_training_has(fit: Fit, blobs: Blobs) -> None:
+def test_the_learning_rate_reaches_its_final_value(fit: Fit, blobs: Blobs) -> None:
     model = Recorder(lr=0.1, optim={"final": 0.25})
     trainer = fit(model, blobs(), max_epochs=2, accumulate_grad_batches=3)
     assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.025)
 
 
-def test_progress_runs_from_0_towards_1_and_evaluation_stands_at_1(fit: Fit, blobs: Blobs) -> None:
+def test_progress_grows_from_0_to_1_in_training_and_is_1_in_evaluation(fit: Fit, blobs: Blobs) -> None:
     model = Recorder()
     fit(model, blobs(), max_epochs=2, accumulate_grad_batches=5)
-    assert model.told(training=True) == [0.0] * 5 + [0.25] * 5 + [0.5] * 5 + [0.75] * 5
-    assert set(model.told(training=False)) == {1.0}
+    assert model.progress_values(training=True) == [0.0] * 5 + [0.25] * 5 + [0.5] * 5 + [0.75] * 5
+    assert set(model.progress_values(training=False)) == {1.0}
 
 
-def test_progress_does_not_pass_1_when_a_trained_model_is_trained_on(fit: Fit, blobs: Blobs, tmp_path: Path) -> None:
+def test_progress_does_not_exceed_1_after_resumption(fit: Fit, blobs: Blobs, tmp_path: Path) -> None:
     fit(model := Recorder(), blobs(), max_epochs=2).save_checkpoint(tmp_path / "last.ckpt")
     more = Recorder()
     trainer = Trainer(
         accelerator="cpu", max_epochs=2, max_steps=25, logger=False, enable_checkpointing=False, enable_progress_bar=False
     )
     trainer.fit(more, datamodule=blobs(), ckpt_path=tmp_path / "last.ckpt", weights_only=True)
-    assert more.seen == []  # nothing was left to do
-    assert max(model.told(training=True)) < 1
+    assert more.seen == []  # no steps were left
+    assert max(model.progress_values(training=True)) < 1
 
 
-def test_evaluation_over_uneven_batches_is_that_of_all_samples_at_once(fit: Fit, blobs: Blobs) -> None:
-    model, data = Recorder(), blobs(batch_size=10)  # 32 samples to test on: three batches of 10 and one of 2
+def test_scores_over_uneven_batches_equal_those_of_all_samples_at_once(fit: Fit, blobs: Blobs) -> None:
+    model, data = Recorder(), blobs(batch_size=10)  # 32 test samples: three batches of 10 and one of 2
     trainer = fit(model, data)
     (scores,) = trainer.test(model, datamodule=data, verbose=False)
     (x, y, _), rows = data.splits["test"]
@@ -79,7 +79,7 @@ def test_evaluation_over_uneven_batches_is_that_of_all_samples_at_once(fit: Fit,
     assert set(scores) == {"test/loss", "test/acc", "test/twice"}
 
 
-def test_training_is_logged_where_it_shows_and_nowhere_else(fit: Fit, blobs: Blobs, tmp_path: Path) -> None:
+def test_training_is_logged_every_n_steps_only(fit: Fit, blobs: Blobs, tmp_path: Path) -> None:
     model = Recorder(lr=0.1, optim={"schedule": "constant", "name": "momentum"})
     fit(model, blobs(), logger=CSVLogger(tmp_path, name="", version=""), log_every_n_steps=3, limit_val_batches=0)
     rows = list(csv.DictReader((tmp_path / "metrics.csv").read_text().splitlines()))
@@ -88,11 +88,11 @@ def test_training_is_logged_where_it_shows_and_nowhere_else(fit: Fit, blobs: Blo
         assert float(row["train/loss"]) == pytest.approx(model.losses[int(row["step"])], rel=1e-5)
         assert float(row["train/twice"]) == pytest.approx(2 * float(row["train/loss"]), rel=1e-5)
         assert float(row["train/lr"]) == pytest.approx(0.1)
-        right = 10 * float(row["train/acc"])  # of this batch of 10 alone
+        right = 10 * float(row["train/acc"])  # of this batch of 10 only
         assert right == pytest.approx(round(right), abs=1e-4)
 
 
-def test_predictions_are_those_of_forward_with_their_places(fit: Fit, blobs: Blobs) -> None:
+def test_predictions_are_those_of_forward_with_positions(fit: Fit, blobs: Blobs) -> None:
     model, data = Recorder(), blobs()
     trainer = fit(model, data)
     parts: Any = trainer.predict(model, datamodule=data)
@@ -102,21 +102,21 @@ def test_predictions_are_those_of_forward_with_their_places(fit: Fit, blobs: Blo
 
 
 @pytest.mark.parametrize("stage", ["fit", "validate", "test"])
-def test_the_first_batch_of_a_pass_is_checked(stage: str, blobs: Blobs) -> None:
+def test_the_first_batch_of_an_epoch_is_checked(stage: str, blobs: Blobs) -> None:
     data, model = blobs(), MLPClassifier((4,), 2)  # one class too few
     trainer = Trainer(accelerator="cpu", max_epochs=1, logger=False, enable_checkpointing=False, enable_progress_bar=False)
     with pytest.raises(ValueError, match=r"labels must lie in 0\.\.1, found 0\.\.2"):
         getattr(trainer, stage)(model, datamodule=data)
 
 
-def test_a_checkpoint_says_which_class_and_what_its_data_were(fit: Fit, blobs: Blobs, tmp_path: Path) -> None:
+def test_a_checkpoint_stores_the_class_and_facts_of_the_data(fit: Fit, blobs: Blobs, tmp_path: Path) -> None:
     fit(MLPClassifier((4,), 3), blobs()).save_checkpoint(tmp_path / "last.ckpt")
     checkpoint = read_checkpoint(tmp_path / "last.ckpt")
     assert checkpoint["class_path"] == "zoo.MLPClassifier"
     assert checkpoint["data"]["class_names"] == ["ant", "bee", "cat"]
 
 
-def test_the_example_input_has_the_models_shape_and_is_the_same_every_time() -> None:
+def test_example_inputs_fit_the_model_and_are_always_the_same() -> None:
     model = MLPClassifier((1, 2, 3), 4)
     x = model.example_inputs(5)[0]
     assert model(x).shape == (5, 4)
@@ -135,12 +135,12 @@ def test_logging_more_often_changes_no_weights(fit: Fit, blobs: Blobs) -> None:
 
 
 def channels_last(system: System) -> list[bool]:
-    """Of each convolution, whether its weights' channels lie side by side in memory, read from the strides."""
+    """Return for each convolution whether its weights are stored channels-last, according to the strides."""
     convolutions = [module for module in system.modules() if isinstance(module, nn.Conv2d)]
     return [module.weight.stride(1) == 1 and module.weight.stride(3) == module.in_channels for module in convolutions]
 
 
-def test_convolutions_are_trained_channels_last_and_their_checkpoint_loads(fit: Fit, digits: Digits, tmp_path: Path) -> None:
+def test_convolutions_are_trained_channels_last_and_the_checkpoint_loads(fit: Fit, digits: Digits, tmp_path: Path) -> None:
     model = SimpleCNNClassifier((1, 8, 8), 10, widths=(4, 6, 8))
     assert not any(channels_last(model))
     trainer = fit(model, digits, max_steps=2, plugins=[AtomicCheckpointIO()])
@@ -159,29 +159,29 @@ def test_a_network_without_convolutions_keeps_its_layout(fit: Fit, blobs: Blobs)
 
 
 @pytest.mark.parametrize("stage", ["fit", "validate", "test", "predict"])
-def test_every_pass_of_a_trainer_runs_channels_last(stage: str, digits: Digits) -> None:
+def test_every_stage_of_a_trainer_runs_channels_last(stage: str, digits: Digits) -> None:
     model, x = SimpleCNNClassifier((1, 8, 8), 10, widths=(4, 6, 8)).eval(), torch.randn(5, 1, 8, 8)
     before, weights = model(x), {name: value.clone() for name, value in model.state_dict().items()}
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
     trainer = Trainer(accelerator="cpu", max_epochs=1, limit_train_batches=0, limit_test_batches=1, **quiet)
     getattr(trainer, stage)(model, datamodule=digits)
     assert channels_last(model) == [True, True, True]
-    assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())  # nothing was learned
+    assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())  # weights have not changed
     torch.testing.assert_close(model.eval()(x), before)
 
 
-def test_a_run_of_convolutions_goes_on_from_its_checkpoint(fit: Fit, digits: Digits, tmp_path: Path) -> None:
+def test_a_run_with_convolutions_resumes_from_its_checkpoint(fit: Fit, digits: Digits, tmp_path: Path) -> None:
     first, more = (SimpleCNNClassifier((1, 8, 8), 10, widths=(4, 6, 8)) for _ in range(2))
-    fit(first, digits, max_steps=2).save_checkpoint(tmp_path / "last.ckpt")  # the optimizer's state is channels last, too
+    fit(first, digits, max_steps=2).save_checkpoint(tmp_path / "last.ckpt")  # the optimizer's state is also channels-last
     trainer = Trainer(accelerator="cpu", max_steps=3, logger=False, enable_checkpointing=False, enable_progress_bar=False)
     trainer.fit(more, datamodule=digits, ckpt_path=tmp_path / "last.ckpt", weights_only=True)
     assert trainer.global_step == 3
     assert channels_last(more) == [True, True, True]
 
 
-def test_what_the_data_determines_is_passed_through_or_named() -> None:
+def test_a_missing_argument_that_the_data_determines_is_named() -> None:
     assert require("num_classes", 0) == 0
-    with pytest.raises(ValueError, match=r"vocab_size is not known: .* give it by hand \(model.vocab_size\)"):
+    with pytest.raises(ValueError, match=r"vocab_size is not known, because the data does not state it: set model.vocab_size"):
         require("vocab_size", None)
 
 

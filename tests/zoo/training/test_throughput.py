@@ -1,4 +1,4 @@
-"""Samples per second of training, and of nothing else."""
+"""Throughput counts the time of training only."""
 
 import csv
 import time
@@ -23,7 +23,7 @@ NAP = 0.02
 
 
 class Slow(MLPClassifier):
-    """Takes its time over one training batch in five, and over each validation batch."""
+    """Sleeps in one of five training batches, and in each validation batch."""
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         if batch_idx % 5 == 0:
@@ -36,7 +36,7 @@ class Slow(MLPClassifier):
 
 
 def measure(fit: Fit, blobs: Blobs, folder: Path, **arguments: Any) -> tuple[list[float], float]:
-    """What a fit of ten batches of ten logged, and how long it took."""
+    """Train on ten batches of ten samples, and return the logged speeds and the duration in seconds."""
     start = time.perf_counter()
     logger = CSVLogger(folder, name="", version="")
     fit(Slow((4,), 3), blobs(), callbacks=[Throughput()], logger=logger, **arguments)
@@ -46,9 +46,7 @@ def measure(fit: Fit, blobs: Blobs, folder: Path, **arguments: Any) -> tuple[lis
 
 
 @pytest.mark.parametrize("sanity", [0, 2])
-def test_every_interval_took_part_of_the_fit_and_none_of_the_validations(
-    fit: Fit, blobs: Blobs, tmp_path: Path, sanity: int
-) -> None:
+def test_intervals_include_training_but_not_validation(fit: Fit, blobs: Blobs, tmp_path: Path, sanity: int) -> None:
     arguments = {"max_epochs": 2, "log_every_n_steps": 5, "val_check_interval": 5, "num_sanity_val_steps": sanity}
     speeds, seconds = measure(fit, blobs, tmp_path, **arguments)
     assert len(speeds) == 4

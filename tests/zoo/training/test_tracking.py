@@ -1,4 +1,4 @@
-"""Online with a key, offline without one; a CSV file always."""
+"""W&B is online with a key and offline without one. A CSV file is always written."""
 
 import csv
 import os
@@ -14,36 +14,36 @@ KEYED = "machine api.wandb.ai login user password 0123456789"
 
 @pytest.fixture
 def netrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An environment that says nothing of W&B, and a netrc file that is not there yet."""
+    """Remove W&B's variables from the environment, and return the path of a netrc file that does not exist yet."""
     for name in [name for name in os.environ if name.startswith("WANDB_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     return tmp_path / "netrc"
 
 
-def test_without_a_key_it_is_offline(netrc: Path) -> None:
+def test_offline_without_a_key(netrc: Path) -> None:
     assert not has_key()
     assert wandb_mode() == "offline"
 
 
 @pytest.mark.parametrize("name", ["WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE"])
-def test_with_a_key_in_the_environment_it_is_online(netrc: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_online_with_a_key_in_the_environment(netrc: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "0123456789")
     assert wandb_mode() == "online"
 
 
-def test_with_a_key_in_the_netrc_file_it_is_online(netrc: Path) -> None:
+def test_online_with_a_key_in_the_netrc_file(netrc: Path) -> None:
     netrc.write_text(KEYED)
     assert wandb_mode() == "online"
 
 
 @pytest.mark.parametrize("text", ["machine example.org login user password x", "", "no netrc file at all"])
-def test_a_netrc_file_without_this_servers_key_does_not_count(netrc: Path, text: str) -> None:
+def test_offline_with_a_netrc_file_without_a_key_for_the_server(netrc: Path, text: str) -> None:
     netrc.write_text(text)
     assert wandb_mode() == "offline"
 
 
-def test_a_server_of_ones_own_needs_its_own_key(netrc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_custom_server_needs_its_own_key(netrc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.example.org:8080")
     netrc.write_text(KEYED)
     assert wandb_mode() == "offline"
@@ -52,7 +52,7 @@ def test_a_server_of_ones_own_needs_its_own_key(netrc: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize(
-    ("asked", "meant"),
+    ("value", "mode"),
     [
         ("offline", "offline"),
         ("online", "online"),
@@ -63,10 +63,12 @@ def test_a_server_of_ones_own_needs_its_own_key(netrc: Path, monkeypatch: pytest
     ],
 )
 @pytest.mark.parametrize("key", ["", KEYED])
-def test_wandb_mode_wins_over_any_key(netrc: Path, monkeypatch: pytest.MonkeyPatch, key: str, asked: str, meant: str) -> None:
+def test_wandb_mode_takes_precedence_over_a_key(
+    netrc: Path, monkeypatch: pytest.MonkeyPatch, key: str, value: str, mode: str
+) -> None:
     netrc.write_text(key)
-    monkeypatch.setenv("WANDB_MODE", asked)
-    assert wandb_mode() == meant
+    monkeypatch.setenv("WANDB_MODE", value)
+    assert wandb_mode() == mode
 
 
 def test_an_unknown_mode_is_refused(netrc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,9 +77,7 @@ def test_an_unknown_mode_is_refused(netrc: Path, monkeypatch: pytest.MonkeyPatch
         wandb_mode()
 
 
-def test_a_csv_file_stands_beside_wandb_even_where_that_is_disabled(
-    netrc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_csv_file_is_written_even_if_wandb_is_disabled(netrc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "disabled")
     wandb, table = make_loggers(tmp_path / "run", "recipe", "resume-1")
     assert isinstance(wandb, WandbLogger)

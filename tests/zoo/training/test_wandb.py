@@ -1,4 +1,4 @@
-"""What a run writes for Weights & Biases, read back with W&B's own `wandb leet inspect`."""
+"""Records of a run for Weights & Biases, read with W&B's own `wandb leet inspect`."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from zoo.cli.names import ROOT
 
 
 def run(arguments: list[str], folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """A command as a user without a W&B account runs it, without a terminal."""
+    """Run a command like a user without a W&B account and without a terminal."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
     environment = {**clean, "NETRC": str(folder / "no-netrc"), **environment}
     return subprocess.run(arguments, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False)
@@ -36,7 +36,7 @@ def inspect(folder: Path, *options: str) -> str:
 
 @pytest.fixture(scope="module")
 def offline(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A run with no key and no WANDB_MODE, and what it printed."""
+    """Folder and output of a run with neither a key nor WANDB_MODE."""
     folder = tmp_path_factory.mktemp("offline")
     return folder, fit(folder, "--wandb.log_model", "true", "--wandb.tags", "[first, second]").stdout
 
@@ -56,7 +56,7 @@ def history(records: list[dict[str, Any]], name: str) -> list[Any]:
     return [item[name] for item in items if name in item]
 
 
-def test_without_a_key_it_is_offline_and_says_how_to_look_and_sync(offline: tuple[Path, str]) -> None:
+def test_an_offline_run_prints_how_to_view_and_sync_it(offline: tuple[Path, str]) -> None:
     lines = [line for line in offline[1].splitlines() if "W&B" in line]
     assert len(lines) == 2
     assert "wandb leet run/wandb/offline-run-" in lines[0]
@@ -74,7 +74,7 @@ def test_the_whole_configuration_is_logged_nested_and_once(offline: tuple[Path, 
     assert saved["model"]["init_args"]["num_classes"] == 10
 
 
-def test_scalars_rate_and_throughput(records: list[dict[str, Any]]) -> None:
+def test_scalars_learning_rate_and_throughput_are_logged(records: list[dict[str, Any]]) -> None:
     for name in ("train/loss", "train/acc", "train/lr", "train/samples_per_second"):
         assert len(history(records, name)) == 3, name  # 60 steps, logged every 20
     assert history(records, "train/lr") == sorted(history(records, "train/lr"), reverse=True)
@@ -83,26 +83,26 @@ def test_scalars_rate_and_throughput(records: list[dict[str, Any]]) -> None:
     assert history(records, "trainer/global_step")[-1] == 60
 
 
-def test_one_sheet_of_the_same_images_at_the_first_second_fourth_and_last_validation(
+def test_images_are_logged_at_the_first_second_and_last_validation(
     records: list[dict[str, Any]], offline: tuple[Path, str]
 ) -> None:
-    """Of three validations all: the first and second at once, the last when training ends."""
+    """The first two pictures are logged at once, the third when training ends."""
     assert history(records, "val/samples.count") == [1, 1, 1]
     sheets = sorted((offline[0] / "run" / "wandb").glob("offline-run-*/files/media/images/val/samples_*.png"))
     assert len(sheets) == 3
     assert (offline[0] / "run" / "pictures" / "val_samples.png").read_bytes() in [sheet.read_bytes() for sheet in sheets]
 
 
-def test_a_games_samples_and_their_film(tmp_path: Path) -> None:
+def test_samples_of_a_gan_are_logged_as_images_and_as_a_gif(tmp_path: Path) -> None:
     fit(tmp_path, "--trainer.max_epochs", "2", "--data.num_samples", "2000", recipe="gan_ring")
     records = [json.loads(line) for line in inspect(tmp_path).splitlines()]
     assert len(history(records, "val/samples.filenames")) == 2
     assert history(records, "val/film.count") == [1]
-    (film,) = (tmp_path / "run" / "wandb").glob("offline-run-*/files/media/videos/val/*.gif")
-    assert film.read_bytes() == (tmp_path / "run" / "pictures" / "training.gif").read_bytes()
+    (gif,) = (tmp_path / "run" / "wandb").glob("offline-run-*/files/media/videos/val/*.gif")
+    assert gif.read_bytes() == (tmp_path / "run" / "pictures" / "training.gif").read_bytes()
 
 
-def test_after_the_test_a_table_and_a_confusion_matrix(offline: tuple[Path, str], summary: dict[str, Any]) -> None:
+def test_the_test_logs_a_table_and_a_confusion_matrix(offline: tuple[Path, str], summary: dict[str, Any]) -> None:
     assert summary["summary"]["test/predictions"]["nrows"] == 359
     assert summary["summary"]["test/confusion_matrix"]["count"] == 1
     assert (offline[0] / "run" / "pictures" / "confusion_matrix.png").stat().st_size > 10_000
@@ -115,30 +115,30 @@ def test_the_summary_keeps_the_best_value(records: list[dict[str, Any]], summary
     assert summary["exit_code"] == 0
 
 
-def test_checkpoints_are_artifacts_by_flag(records: list[dict[str, Any]], tmp_path: Path) -> None:
-    def of_models(records: list[dict[str, Any]]) -> list[Any]:
+def test_checkpoints_are_artifacts_only_with_log_model(records: list[dict[str, Any]], tmp_path: Path) -> None:
+    def model_artifacts(records: list[dict[str, Any]]) -> list[Any]:
         return [record for record in records if record["type"] == "artifact" and '"model"' in json.dumps(record)]
 
-    assert of_models(records)
+    assert model_artifacts(records)
     fit(tmp_path, "--trainer.fast_dev_run", "false", "--trainer.max_epochs", "1")
-    assert not of_models([json.loads(line) for line in inspect(tmp_path).splitlines()])
+    assert not model_artifacts([json.loads(line) for line in inspect(tmp_path).splitlines()])
 
 
-def test_disabled_leaves_nothing_but_the_csv_file(tmp_path: Path) -> None:
+def test_only_the_csv_file_is_written_if_wandb_is_disabled(tmp_path: Path) -> None:
     done = fit(tmp_path, WANDB_MODE="disabled")
     assert "W&B" not in done.stdout
     assert not list(tmp_path.rglob("*.wandb"))
     assert "val/acc" in (tmp_path / "run" / "logs" / "fit" / "metrics.csv").read_text()
 
 
-def test_a_server_that_does_not_answer_does_not_stop_a_run(tmp_path: Path) -> None:
+def test_a_run_continues_offline_if_the_server_does_not_answer(tmp_path: Path) -> None:
     done = fit(tmp_path, WANDB_API_KEY="a" * 40, WANDB_BASE_URL="http://127.0.0.1:9", WANDB_INIT_TIMEOUT="2")
     assert "W&B cannot be reached" in done.stdout
     assert "wandb sync run/wandb/offline-run-" in done.stdout
     assert (tmp_path / "run" / "checkpoints" / "best.ckpt").is_file()
 
 
-def test_a_resumed_run_is_the_same_run(offline: tuple[Path, str], tmp_path: Path) -> None:
+def test_a_resumed_run_keeps_its_wandb_id(offline: tuple[Path, str], tmp_path: Path) -> None:
     first = json.loads((offline[0] / "run" / "run.json").read_text())["wandb_id"]
     command = [sys.executable, "-m", "zoo", "fit", "--resume", "run", "--trainer.max_epochs", "4"]
     assert run(command, offline[0]).returncode == 0
@@ -147,7 +147,7 @@ def test_a_resumed_run_is_the_same_run(offline: tuple[Path, str], tmp_path: Path
 
 
 def test_the_sweeps_agent_command_runs(tmp_path: Path) -> None:
-    """The command as `wandb agent` builds it from a sweep's parameters; starting an agent itself needs a server."""
+    """Builds the command like `wandb agent`, because the agent itself needs a server."""
     from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
     sweep = yaml.safe_load((ROOT / "sweeps" / "mlp_digits.yaml").read_text())
@@ -156,7 +156,7 @@ def test_the_sweeps_agent_command_runs(tmp_path: Path) -> None:
         for name, setting in sweep["parameters"].items()
     }
     arguments = create_sweep_command_args({"args": chosen})
-    macros = {"${env}": ["/usr/bin/env"], "${args}": arguments["args"]}  # as wandb/wandb_agent.py fills them in
+    macros = {"${env}": ["/usr/bin/env"], "${args}": arguments["args"]}  # as in wandb/wandb_agent.py
     command = [word for part in create_sweep_command(sweep["command"]) for word in macros.get(part, [part])]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = run([*command, "--trainer.max_epochs=1", "--run_dir=run"], tmp_path, PATH=path)

@@ -1,1 +1,1 @@
-"""Generative adversarial networks: the rhythm of two networks, and what a run of them shows."""
+"""Generative adversarial networks: the base system with its rhythm of updates, and pictures of the training."""

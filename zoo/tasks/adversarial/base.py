@@ -1,4 +1,4 @@
-"""The rhythm that every GAN shares: two networks, updated in turns, and an average of the generator's weights."""
+"""Base class of GANs: two networks that are updated in turns, and an EMA of the generator's weights."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -21,20 +21,20 @@ Step = Callable[[Any, Tensor], Result]  # of batch and progress
 class Adversarial(System):
     """Base class of GANs. A new GAN is one file: copy `zoo/gans/wgan_gp.py`, build two networks, write `d_step` and `g_step`.
 
-    Both steps are pure: `(batch, progress) -> (loss, outputs)`. Read samples with `self.real(batch)` and `self.fake(batch)`.
-    Penalties belong in the steps, under `if self.training`. Images are in [-1, 1] between the networks, else in [0, 1].
+    Both steps are pure: `(batch, progress) -> (loss, outputs)`. Get samples from `self.real(batch)` and `self.fake(batch)`.
+    Penalties belong in the steps, under `if self.training`. Images are in [-1, 1] between the networks and in [0, 1] elsewhere.
 
-    One batch is one iteration: `n_critic` discriminator updates on equal parts of it, then one generator update on the last
-    part. `max_steps`, schedules, logs and checkpoints count iterations. No score selects a checkpoint: the last is tested.
+    One batch is one iteration: `n_critic` discriminator updates on equal parts of the batch, then one generator update on the
+    last part. `max_steps`, schedules, logs and checkpoints count iterations. No score selects a checkpoint: the last is tested.
 
     Args:
         generator: maps noise or images to samples.
         discriminator: maps samples, followed by `condition(batch)`, to logits: (B,), or (B, 1, H, W) for patches.
         n_critic: discriminator updates per generator update.
-        accumulate: number of parts in which an update is computed, to save memory.
-        d_lr: learning rate of the discriminator; None for `lr`.
-        ema: decay of the averaged generator, which draws all samples; 0 turns averaging off.
-        clip: largest gradient norm of each network.
+        accumulate: number of parts over which the gradients of an update are accumulated, to save memory.
+        d_lr: learning rate of the discriminator. None: `lr`.
+        ema: decay of the averaged generator, which draws all samples in evaluation. 0 turns averaging off.
+        clip: largest gradient norm of each network. None: no clipping.
     """
 
     automatic_optimization = False
@@ -63,7 +63,7 @@ class Adversarial(System):
 
     @property
     def net(self) -> nn.Module:  # type: ignore[override]  # one of the two networks
-        """The generator to sample from: the average, if there is one."""
+        """The generator that draws samples: the average if there is one."""
         return self.generator if self.average is None else self.average
 
     def condition(self, batch: Any) -> tuple[Tensor, ...]:
@@ -71,11 +71,11 @@ class Adversarial(System):
         return ()
 
     def real(self, batch: Any) -> Tensor:
-        """Real samples as the discriminator sees them: images in [-1, 1]."""
+        """Return the real samples of a batch as the discriminator sees them: images in [-1, 1]."""
         return as_signed(batch.x)
 
     def fake(self, batch: Any) -> Tensor:
-        """Generate as many samples as a batch has: images in [-1, 1]. The average does it in evaluation."""
+        """Generate as many samples as the batch has: images in [-1, 1]. In evaluation the average generates them."""
         raise NotImplementedError(f"{type(self).__name__} has to define fake(batch), or derive from FromNoise or Translator")
 
     def d_step(self, batch: Any, progress: Tensor) -> Result:
@@ -91,13 +91,13 @@ class Adversarial(System):
         return [self.d_step] * len(parts), self.g_step
 
     def after_backward(self, outputs: Outputs) -> None:
-        """Update state that a pure step must not change, from the outputs of a training step. Called after its gradients."""
+        """Update state from a training step's outputs, which the pure step must not do. Called after each backward pass."""
 
     def after_d_update(self) -> None:
-        """Constrain the discriminator. Called after each of its updates."""
+        """Constrain the discriminator's weights. Called after each of its updates."""
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        progress, (d_optimizer, g_optimizer) = self.progress(), self.optimizers()  # type: ignore[attr-defined]  # two
+        progress, (d_optimizer, g_optimizer) = self.progress(), self.optimizers()  # type: ignore[attr-defined]  # a list of two
         parts = split(batch, self.n_critic)
         d_steps, g_step = self.steps(parts, self.global_step)
         for part, d_step in zip(parts, d_steps, strict=True):
@@ -119,7 +119,7 @@ class Adversarial(System):
         return loss
 
     def compute_gradients(self, optimizer: Any, step: Step, batch: Any, progress: Tensor) -> tuple[Tensor, Outputs]:
-        """Compute one network's gradients, accumulated over parts of a batch; return loss and outputs of the last part."""
+        """Compute one network's gradients, accumulated over parts of a batch. Return loss and outputs of the last part."""
         self.toggle_optimizer(optimizer)  # no gradients for the other network
         optimizer.zero_grad()
         for part in split(batch, self.accumulate):
@@ -130,7 +130,7 @@ class Adversarial(System):
         return loss.detach(), outputs
 
     def on_before_optimizer_step(self, optimizer: Any) -> None:
-        if self.clip is not None:  # mixed precision has unscaled the gradients by now
+        if self.clip is not None:  # gradients are already unscaled in mixed precision
             nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], self.clip)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
@@ -163,7 +163,7 @@ class Adversarial(System):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
         self.refresh_once()
-        if state := checkpoint["state_dict"]:  # a copy, if it was gathered from shards
+        if state := checkpoint["state_dict"]:  # buffers gathered from shards are copies made before the refresh
             state |= {name: value for name, value in self.named_buffers() if name in state}
 
     def refresh_once(self) -> None:

@@ -1,4 +1,4 @@
-"""What GANs that draw samples from noise share: the generator's input, samples, and the pictures of a run."""
+"""Mixin for GANs that draw samples from noise: the generator's input, sampling, and the pictures of a run."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from zoo.training.system import System
 class FromNoise(System):
     """The generator of a GAN maps noise (B, Z), followed by `condition(batch)`, to samples. Stands before `Adversarial`.
 
-    Samples are images in [-1, 1] between the networks and in [0, 1] for users, or points of any range.
+    Samples are images, in [-1, 1] between the networks and in [0, 1] for users, or points of any range.
     """
 
     conditional = False
@@ -31,7 +31,7 @@ class FromNoise(System):
         return self(*inputs)
 
     def sample(self, num: int, *condition: Tensor) -> Tensor:
-        """Draw samples (num, ...): images in [0, 1]."""
+        """Draw samples (num, ...): images in [0, 1]. A conditional GAN takes their classes (num,)."""
         return self(self.noise(num), *condition)
 
     def noise(self, num: int) -> Tensor:
@@ -43,7 +43,7 @@ class FromNoise(System):
         return ()
 
     def fake(self, batch: Any) -> Tensor:
-        """Generate as many samples as a batch has: images in [-1, 1]. The average does it in evaluation."""
+        """Generate as many samples as the batch has: images in [-1, 1]. In evaluation the average generates them."""
         generator = self.generator if self.training else self.net
         return generator(self.noise(len(batch.x)), *self.condition(batch))
 
@@ -57,4 +57,4 @@ class FromNoise(System):
             self.average.refresh_statistics(zip(*inputs, strict=True))
 
     def reports(self, folder: Path) -> list[Callback]:
-        return [*super().reports(folder), GamePictures(folder / "pictures")]
+        return [*super().reports(folder), GANPictures(folder / "pictures")]

@@ -1,4 +1,4 @@
-"""How the training of a GAN goes, in pictures: samples from the same noise, and the discriminator's logits."""
+"""Pictures of a GAN's training: samples from fixed noise, and the discriminator's logits."""
 
 import shutil
 from functools import partial
@@ -14,24 +14,24 @@ from torch import Tensor, nn
 from zoo.tasks.abilities import Generates
 from zoo.tasks.drawing import save_tiles
 from zoo.tasks.reconstruction.pictures import interpolations
-from zoo.training.reporting import Draw, ValidationPictures, log_film, log_picture, writes
+from zoo.training.reporting import Draw, ValidationPictures, log_gif, log_picture, writes
 
 _ROWS, _COLUMNS = 4, 10
 _POINTS = 1000
-_MILLISECONDS = 150  # of a frame
+_MILLISECONDS = 150  # for each frame of the GIF
 
 
-class Game(Protocol):
-    """What the pictures ask of a GAN that draws from noise, beside what `Generates` declares."""
+class NoiseGAN(Protocol):
+    """The attributes of a GAN that the pictures use, in addition to those of `Generates`."""
 
     discriminator: nn.Module
 
     def real(self, batch: Any) -> Tensor:
-        """Return a batch's samples as the discriminator sees them."""
+        """Return the real samples of a batch as the discriminator sees them."""
         ...
 
     def fake(self, batch: Any) -> Tensor:
-        """Generate as many samples as a batch has, as the discriminator sees them."""
+        """Generate as many samples as the batch has, as the discriminator sees them."""
         ...
 
     def condition(self, batch: Any) -> tuple[Tensor, ...]:
@@ -39,17 +39,17 @@ class Game(Protocol):
         ...
 
 
-class GamePictures(ValidationPictures):
-    """Draws the training of a GAN into `folder`, and sends it to W&B.
+class GANPictures(ValidationPictures):
+    """Draws pictures of a GAN's training into `folder`, and sends them to W&B.
 
-    At validations: `samples.png` from the same noise (points in the plane as a scatter over real ones), and `logits.png`,
-    histograms of the discriminator's logits for real and for generated samples. `training.gif` shows the samples of all
-    validations, those of a resumed run's earlier sessions included. After test, for images: `interpolation.png`, between codes
-    on a straight line and on the sphere.
+    - `samples.png`, at validations: samples from fixed noise. Points in the plane are drawn over real ones.
+    - `logits.png`, at validations: histograms of the discriminator's logits for real and for generated samples.
+    - `training.gif`, after training: the samples of all validations, including those before the run was resumed.
+    - `interpolation.png`, after test, for images: interpolations between codes on a straight line and on the sphere.
 
     Args:
-        folder: for the pictures.
-        most_frames: of the film; if there are more validations, evenly spaced ones are shown.
+        folder: folder of the pictures.
+        most_frames: largest number of frames in the GIF. If there are more validations, evenly spaced ones are shown.
     """
 
     def __init__(self, folder: Path, most_frames: int = 60) -> None:
@@ -61,23 +61,23 @@ class GamePictures(ValidationPictures):
     ) -> None:
         if batch_idx or trainer.sanity_checking:
             return
-        model, game = cast(Generates, pl_module), cast(Game, pl_module)
+        model, gan = cast(Generates, pl_module), cast(NoiseGAN, pl_module)
         shape = model.hparams["input_shape"]
-        of_images, of_points = len(shape) == 3, tuple(shape) == (2,)
-        inputs = (value.to(model.device) for value in model.example_inputs(_ROWS * _COLUMNS if of_images else _POINTS))
-        x = model(*inputs)  # in every process: a sharded network needs them all
-        condition = game.condition(batch)
-        real, fake = (game.discriminator(seen, *condition).float().flatten() for seen in (game.real(batch), game.fake(batch)))
+        are_images, are_points = len(shape) == 3, tuple(shape) == (2,)
+        inputs = (value.to(model.device) for value in model.example_inputs(_ROWS * _COLUMNS if are_images else _POINTS))
+        samples = model(*inputs)  # in every process, because a sharded network needs all of them
+        condition = gan.condition(batch)
+        real, fake = (gan.discriminator(x, *condition).float().flatten() for x in (gan.real(batch), gan.fake(batch)))
         if not writes(trainer):
             return
         pictures: dict[str, tuple[str, Draw]] = {"val/logits": ("logits.png", partial(save_logits, real.cpu(), fake.cpu()))}
-        if of_images or of_points:  # points in other spaces have no picture
+        if are_images or are_points:  # points of other dimensions cannot be drawn
             frame = self.folder / "frames" / f"{trainer.global_step:08d}.png"
             frame.parent.mkdir(parents=True, exist_ok=True)
             if of_images:
                 save_tiles(x.view(_ROWS, _COLUMNS, *x.shape[1:]), frame)
             else:
-                points_figure(x.cpu(), batch.x.cpu()).savefig(frame, dpi=80)
+                points_figure(samples.cpu(), batch.x.cpu()).savefig(frame, dpi=80)
             pictures["val/samples"] = ("samples.png", partial(shutil.copyfile, frame))
         self.offer(trainer, pictures)
 
@@ -86,8 +86,8 @@ class GamePictures(ValidationPictures):
         frames = sorted((self.folder / "frames").glob("*.png"))
         if frames and writes(trainer):
             path = self.folder / "training.gif"
-            film(frames, path, self.most_frames)
-            log_film(trainer, "val/film", path)
+            save_gif(frames, path, self.most_frames)
+            log_gif(trainer, "val/film", path)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         model = cast(Generates, pl_module)
@@ -103,7 +103,7 @@ class GamePictures(ValidationPictures):
 
 
 def points_figure(drawn: Tensor, real: Tensor | None = None) -> Figure:
-    """Draw points (N, 2), over real ones (M, 2) if given, which then set the limits of the axes."""
+    """Draw generated points (N, 2). Real points (M, 2), if given, are drawn below them and set the limits of the axes."""
     figure = Figure(figsize=(4, 4), layout="constrained")
     axes = figure.subplots()
     if real is not None:
@@ -116,7 +116,7 @@ def points_figure(drawn: Tensor, real: Tensor | None = None) -> Figure:
 
 
 def save_logits(real: Tensor, fake: Tensor, path: Path) -> None:
-    """Draw histograms of the discriminator's logits (N,) and (M,) into a file."""
+    """Draw histograms of the discriminator's logits for real (N,) and generated samples (M,) into a file."""
     figure = Figure(figsize=(4, 2.5), layout="constrained")
     axes = figure.subplots()
     low, high = torch.cat([real, fake]).aminmax()
@@ -128,9 +128,9 @@ def save_logits(real: Tensor, fake: Tensor, path: Path) -> None:
     figure.savefig(path, dpi=100)
 
 
-def film(frames: list[Path], path: Path, most: int) -> None:
-    """Write a GIF of `most` evenly spaced pictures at most, all of one size; the last one is shown longer."""
-    places = torch.linspace(0, len(frames) - 1, min(most, len(frames))).round().long().tolist()
-    pictures = [Image.open(frames[place]).convert("P") for place in places]
+def save_gif(frames: list[Path], path: Path, most: int) -> None:
+    """Write a GIF of at most `most` evenly spaced frames of the same size. The last one is shown longer."""
+    chosen = torch.linspace(0, len(frames) - 1, min(most, len(frames))).round().long().tolist()
+    pictures = [Image.open(frames[index]).convert("P") for index in chosen]
     durations = [_MILLISECONDS] * (len(pictures) - 1) + [10 * _MILLISECONDS]
     pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=durations, loop=0)

@@ -12,13 +12,13 @@ ADAM: Optim = {"name": "adam", "betas": [0.5, 0.999], "schedule": "constant"}  #
 
 
 def check_rhythm(optim: Optim, n_critic: int, accumulate: int, d_lr: float | None, clip: float | None) -> None:
-    """Raise if a GAN cannot be trained with these settings.
+    """Check that a GAN can be trained with these settings.
 
     Raises:
-        ZooError: naming the setting, its value and what is allowed.
+        ZooError: if it cannot. The message names the setting, its value and what is allowed.
     """
     if optim.get("schedule") == "plateau":
-        raise ZooError("schedule 'plateau' waits for a loss to fall, and a GAN's losses do not: choose another")
+        raise ZooError("schedule 'plateau' waits for a loss to stop falling, but a GAN's losses do not fall: choose another")
     for name, count in (("n_critic", n_critic), ("accumulate", accumulate)):
         if count < 1:
             raise ZooError(f"{name} must be at least 1, got {count}")
@@ -39,10 +39,10 @@ def build_average(generator: nn.Module, ema: float) -> Average | None:
 
 
 def prepare_strategy(strategy: Strategy, second_order: bool) -> None:
-    """Set up DDP for two losses, each of which leaves the other network without gradients.
+    """Configure DDP for two losses, each of which leaves the parameters of the other network without gradients.
 
     Raises:
-        ZooError: for FSDP, if a step differentiates a gradient.
+        ZooError: if the strategy is FSDP and a step differentiates a gradient.
     """
     if isinstance(strategy, ModelParallelStrategy) and second_order:
         raise ZooError("FSDP cannot compute gradients of gradients, which this GAN's loss needs: use trainer/ddp")
@@ -51,7 +51,10 @@ def prepare_strategy(strategy: Strategy, second_order: bool) -> None:
 
 
 def share_statistics(strategy: Strategy, *networks: nn.Module | None) -> None:
-    """Give every process the BatchNorm statistics of rank 0, which checkpoints hold: DDP does not in manual optimization."""
+    """Copy the BatchNorm statistics of rank 0, which are in checkpoints, to all ranks.
+
+    In manual optimization DDP does not do this itself.
+    """
     if isinstance(strategy, DDPStrategy):
         for network in networks:
             if network is not None:

@@ -1,1 +1,1 @@
-"""Classification: the base system, its pictures and its tables."""
+"""Classification: base system, pictures and tables."""

@@ -1,4 +1,4 @@
-"""Base class for classifiers: cross-entropy on K classes, and what a run of one reports."""
+"""Base class of classifiers: cross-entropy over K classes, and the reports of a run."""
 
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,15 @@ from zoo.training.system import Batch, Outputs, System
 
 
 class Classifier(System):
-    """A system whose `net` maps inputs (B, ...) to logits (B, K); a subclass has to build it.
+    """Base class of classifiers. A subclass builds `net`, which maps inputs (B, ...) to logits (B, K).
 
     Args:
         num_classes: K.
-        label_smoothing: share of each target spread over all classes in training (Szegedy et al., 2016, arXiv:1512.00567).
+        label_smoothing: probability that is spread evenly over all classes in each training target, in [0, 1) (Szegedy et al.,
+            2016, arXiv:1512.00567).
+
+    Raises:
+        ZooError: if `label_smoothing` is out of range.
     """
 
     monitor = ("val/acc", "max")
@@ -41,7 +45,7 @@ class Classifier(System):
         return self.loss(logits, batch.y), {"preds": logits, "target": batch.y}
 
     def loss(self, logits: Tensor, y: Tensor) -> Tensor:
-        """Mean cross-entropy of logits (B, K) and classes (B,), 0-d; smoothed in training only."""
+        """Compute the mean cross-entropy (0-d) of logits (B, K) and classes (B,). Labels are smoothed in training only."""
         return F.cross_entropy(logits, y, label_smoothing=self.label_smoothing if self.training else 0.0)
 
     def check_batch(self, batch: Any) -> None:
@@ -59,5 +63,5 @@ class Classifier(System):
 
 
 def class_reports(folder: Path) -> list[Callback]:
-    """Return what every classifier reports about its classes into a run directory."""
+    """Return the reports about classes that every classifier has. `folder` is the run directory."""
     return [PerClass(folder / "predictions"), ConfusionMatrix(folder / "pictures")]

@@ -1,4 +1,4 @@
-"""Which classes are taken for which others in the test."""
+"""Confusion matrix of the test samples."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,20 +12,20 @@ from zoo.training.reporting import facts, gathered, log_picture, writes
 
 
 class Confusion(Callback):
-    """Base of reports on a confusion matrix, counted over the test samples of all ranks.
+    """Base class of reports on the confusion matrix of the test samples of all ranks.
 
-    For classifiers whose classes have names: "preds" are logits (B, K), or the probability of class 1 (B,).
+    For classifiers whose classes have names. The output "preds" holds logits (B, K), or the probability of class 1 (B,).
 
     Args:
-        folder: for the files.
+        folder: folder of the files.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._counts: list[np.ndarray] = []  # (K, K) of each batch
+        self._counts: list[np.ndarray] = []  # (K, K) for each batch
 
     def report(self, trainer: Trainer, counts: np.ndarray, names: Sequence[str]) -> None:
-        """Write the report on counts (K, K), in one process only."""
+        """Write the report on a confusion matrix (K, K). Called in one process only."""
         raise NotImplementedError
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -56,14 +56,14 @@ class ConfusionMatrix(Confusion):
 
 
 def confusion_matrix(truth: Sequence[int], predicted: Sequence[int], num_classes: int) -> np.ndarray:
-    """Count (K, K): rows are true classes, columns predicted ones."""
+    """Count samples by true class (rows) and predicted class (columns): (K, K)."""
     counts = np.zeros((num_classes, num_classes), dtype=np.int64)
     np.add.at(counts, (np.asarray(truth, dtype=np.int64), np.asarray(predicted, dtype=np.int64)), 1)
     return counts
 
 
 def confusion_figure(counts: np.ndarray, names: Sequence[str]) -> Figure:
-    """Draw a confusion matrix: the shade is the share of the true class, the number is the count."""
+    """Draw a confusion matrix. Shades show the fraction of the true class, numbers show counts."""
     share = counts / np.maximum(1, counts.sum(1, keepdims=True))
     size = max(4.0, 0.55 * len(names) + 1.5)
     figure = Figure(figsize=(size, size), layout="constrained")

@@ -1,4 +1,4 @@
-"""The test texts that a classifier found hardest."""
+"""Report of the test texts with the highest loss."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from zoo.training.reporting import facts, gathered, log_table, writes
 
 
 class Hard(NamedTuple):
-    """A text's position in the data set, and its prediction."""
+    """A test text, by its position in the data set, with its prediction."""
 
     loss: float
     position: int
@@ -23,8 +23,12 @@ class Hard(NamedTuple):
 class HardestTexts(Callback):
     """Writes the test texts with the highest loss, hardest first, to `folder`/hardest.csv, and to W&B as test/hardest.
 
-    For classifiers of data that states the text of each position and the names of its classes. Correct predictions with low
-    confidence are listed as well. `WorstErrors` does this for images.
+    For classifiers of data that states its texts and class names. Correct predictions with a high loss are included.
+    `WorstErrors` is the similar report for images.
+
+    Args:
+        folder: folder of the table.
+        num: number of texts.
     """
 
     def __init__(self, folder: Path, num: int = 20) -> None:
@@ -42,11 +46,11 @@ class HardestTexts(Callback):
         confidence, predicted = logits.softmax(1).max(1)
         rows = losses.topk(min(self.num, len(losses))).indices
         columns = losses, batch.position, target, predicted, confidence
-        hard = [Hard(*row) for row in zip(*(column[rows].tolist() for column in columns), strict=True)]
-        self._hardest = self._first([*self._hardest, *hard])
+        candidates = [Hard(*row) for row in zip(*(column[rows].tolist() for column in columns), strict=True)]
+        self._hardest = self._select([*self._hardest, *candidates])
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        hardest, self._hardest = self._first(gathered(trainer, self._hardest)), []
+        hardest, self._hardest = self._select(gathered(trainer, self._hardest)), []
         names, texts = facts(trainer).class_names, facts(trainer).texts
         if not names or not texts or not writes(trainer):
             return
@@ -65,5 +69,5 @@ class HardestTexts(Callback):
         write_csv(self.folder / "hardest.csv", header, rows)
         log_table(trainer, "test/hardest", header, rows)
 
-    def _first(self, texts: list[Hard]) -> list[Hard]:
+    def _select(self, texts: list[Hard]) -> list[Hard]:
         return sorted(texts, key=lambda hard: (-hard.loss, hard.position))[: self.num]

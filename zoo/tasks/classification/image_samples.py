@@ -1,4 +1,4 @@
-"""The same few images with their predictions, at validations."""
+"""Report of the predictions for a few validation images."""
 
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,14 @@ from zoo.training.reporting import ValidationPictures, facts
 
 
 class ImageSamples(ValidationPictures):
-    """Shows the first validation images with the predicted classes, in `folder`/val_samples.png and W&B.
+    """Draws the first validation images with their predicted classes into `folder`/val_samples.png, and sends them to W&B.
 
-    For classifiers of images (B, C, H, W) whose classes have names. The images are the same at every validation, since
+    For classifiers of images (B, C, H, W) whose classes have names. The images are the same at every validation, because
     evaluation does not shuffle. Captions of wrong predictions are red.
+
+    Args:
+        folder: folder of the picture.
+        num_images: number of images.
     """
 
     def __init__(self, folder: Path, num_images: int = 16) -> None:

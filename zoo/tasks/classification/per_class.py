@@ -1,4 +1,4 @@
-"""Precision, recall and F1 of each class after test."""
+"""Table of precision, recall and F1 of each class in the test."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from zoo.training.reporting import log_table
 
 
 class PerClass(Confusion):
-    """Writes `folder`/per_class.csv, a row per class, and sends it to W&B as test/per_class."""
+    """Writes `folder`/per_class.csv with a row for each class, and sends the table to W&B as test/per_class."""
 
     def report(self, trainer: Trainer, counts: np.ndarray, names: Sequence[str]) -> None:
         header = ["class", "precision", "recall", "f1", "support"]
@@ -21,10 +21,11 @@ class PerClass(Confusion):
 
 
 def per_class(counts: np.ndarray) -> list[tuple[float, float, float, int]]:
-    """Compute precision, recall, F1 (to four places) and the number of samples of each class from a confusion matrix (K, K).
+    """Compute precision, recall, F1 (rounded to four decimals) and number of samples for each class of a confusion matrix.
 
-    Rows are the true classes. A score whose denominator is 0 is 0.
+    The rows of the matrix (K, K) are the true classes. A score is 0 if its denominator is 0.
     """
-    right, support, predicted = counts.diagonal(), counts.sum(1), counts.sum(0)
-    scores = right / np.maximum(1, predicted), right / np.maximum(1, support), 2 * right / np.maximum(1, support + predicted)
+    correct, support, predicted = counts.diagonal(), counts.sum(1), counts.sum(0)
+    precision, recall = correct / np.maximum(1, predicted), correct / np.maximum(1, support)
+    scores = precision, recall, 2 * correct / np.maximum(1, support + predicted)
     return list(zip(*(score.round(4).tolist() for score in scores), support.tolist(), strict=True))

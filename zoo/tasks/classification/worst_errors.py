@@ -1,4 +1,4 @@
-"""The test images that a classifier got most wrong."""
+"""Report of the test images with the most confident wrong predictions."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from zoo.training.reporting import facts, gathered, log_picture, writes
 
 
 class Error(NamedTuple):
-    """A wrong prediction; the more confident, the higher its loss."""
+    """A wrong prediction. Its loss is higher the less probable the true class was."""
 
     loss: float
     position: int
@@ -23,8 +23,12 @@ class Error(NamedTuple):
 class WorstErrors(Callback):
     """Draws the wrong predictions with the highest loss into `folder`/worst_errors.png, and sends them to W&B.
 
-    For classifiers of images (B, C, H, W) whose classes have names. These errors show wrong labels, and images that are
-    hard for people too, which a score hides.
+    For classifiers of images (B, C, H, W) whose classes have names. The errors show what a score hides: wrong labels, and
+    images that are hard for people too.
+
+    Args:
+        folder: folder of the picture.
+        num_images: number of images.
     """
 
     def __init__(self, folder: Path, num_images: int = 16) -> None:
@@ -42,17 +46,17 @@ class WorstErrors(Callback):
             return
         losses = F.cross_entropy(logits, target, reduction="none")
         confidence, predicted = logits.softmax(1).max(1)
-        losses = losses.where(predicted != target, -1.0)  # correct predictions are no errors
-        for place in losses.topk(min(self.num_images, len(losses))).indices.tolist():
-            loss = losses[place].item()
+        losses = losses.where(predicted != target, -1.0)  # leaves out correct predictions
+        for row in losses.topk(min(self.num_images, len(losses))).indices.tolist():
+            loss = losses[row].item()
             if loss < 0 or (len(self._worst) == self.num_images and loss <= self._worst[-1].loss):
                 break
-            caption = f"{names[int(predicted[place])]} {confidence[place].item():.0%} (is {names[int(target[place])]})"
-            self._worst.append(Error(loss, int(batch.position[place]), displayable(batch.x[place].float().cpu()), caption))
-            self._worst = self._first(self._worst)
+            caption = f"{names[int(predicted[row])]} {confidence[row].item():.0%} (is {names[int(target[row])]})"
+            self._worst.append(Error(loss, int(batch.position[row]), displayable(batch.x[row].float().cpu()), caption))
+            self._worst = self._select(self._worst)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        worst, self._worst = self._first(gathered(trainer, self._worst)), []
+        worst, self._worst = self._select(gathered(trainer, self._worst)), []
         if not worst or not writes(trainer):
             return
         path = self.folder / "worst_errors.png"
@@ -60,5 +64,5 @@ class WorstErrors(Callback):
         grid([error.image for error in worst], [error.caption for error in worst], [True] * len(worst)).savefig(path)
         log_picture(trainer, "test/worst_errors", path)
 
-    def _first(self, errors: list[Error]) -> list[Error]:
+    def _select(self, errors: list[Error]) -> list[Error]:
         return sorted(errors, key=lambda error: (-error.loss, error.position))[: self.num_images]

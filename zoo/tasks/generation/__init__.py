@@ -1,1 +1,1 @@
-"""Scores of generated samples."""
+"""Generation: scores of generated samples."""

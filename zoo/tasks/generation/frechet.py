@@ -1,4 +1,4 @@
-"""Frechet distances of samples and reconstructions from the test images, in the features of a named network."""
+"""Frechet distances of samples and reconstructions from the test images."""
 
 from typing import Any, cast
 
@@ -12,15 +12,16 @@ from zoo.training.reporting import facts
 
 
 class FrechetDistance(Callback):
-    """Logs Frechet distances from the test images after test: of samples, of reconstructions, and of training images.
+    """Logs the Frechet distances of samples, reconstructions and training images from the test images, after test.
 
-    `test/<distance>_samples` is for systems that generate, `test/<distance>_reconstructions` for those that reconstruct.
-    `test/<distance>_real` is the floor: only a model that copies training images gets below it. <distance> is "fid" for
-    Inception, else "fd_" with the network's name.
+    `test/<distance>_samples` is logged for systems that generate, `test/<distance>_reconstructions` for systems that
+    reconstruct. `test/<distance>_real` is the distance of training images. Only a model that copies training images can be
+    expected to get below it. <distance> is "fid" for Inception, else "fd_" and the name of the weights.
 
     Args:
         extractor: "inception", or the name of published weights of a classifier.
-        num_images: of each kind and over all processes, but no more than were tested. It biases the distance.
+        num_images: number of images of each kind over all processes, at most the number of test images. It biases the
+            distance, so compare only at the same number.
     """
 
     def __init__(self, extractor: str, num_images: int = 10_000) -> None:
@@ -33,8 +34,8 @@ class FrechetDistance(Callback):
             return
         require_ability(self, pl_module, Decodes, "generate or reconstruct images")
         if facts(trainer).binarize:
-            raise ZooError("binary pixels and the grey means of samples differ in all features: leave FrechetDistance out")
-        self._metric = frechet_distance(self.extractor)  # before training, so that an unknown name costs no run
+            raise ZooError("the data has binary pixels but samples are grey, so all features differ: leave FrechetDistance out")
+        self._metric = frechet_distance(self.extractor)  # raises for an unknown name before training starts
         self._metric.reset_real_features = False
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

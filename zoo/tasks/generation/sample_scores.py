@@ -1,4 +1,4 @@
-"""Quality and diversity of samples, and the training images nearest to them."""
+"""Scores of the quality and diversity of samples, and a picture of the training images nearest to them."""
 
 from pathlib import Path
 from typing import Any, cast
@@ -19,7 +19,7 @@ from zoo.metrics.generation import (
     precision_recall,
     shares,
 )
-from zoo.pretrained.features import INCEPTION, extractor_of
+from zoo.pretrained.features import INCEPTION, build_extractor
 from zoo.tasks.abilities import Generates, require_ability
 from zoo.tasks.drawing import save_tiles
 from zoo.tasks.evaluation import batches, check_counts, samples
@@ -30,23 +30,25 @@ _NEIGHBOURS = 3
 
 
 class SampleScores(Callback):
-    """Logs scores of a generating system's samples after test, in the features of a named network.
+    """Logs scores of a system's samples after test, computed from the features and classes of a named network.
 
-    Precision, recall, the kernel distance `kd` and the classifier score `cs` are logged as `test/<score>_<network>_samples`,
-    and for training images as `..._real`, the reference. With Inception the last two are called `kid` and `is`, and the
-    network's name is left out.
+    Scores of features, see `zoo.metrics.generation`: precision, recall, kernel distance `kd` and classifier score `cs`. They
+    are logged as `test/<score>_<network>_samples`, and as `test/<score>_<network>_real` for training images, the reference.
+    With Inception the last two are called `kid` and `is`, and the name of the network is left out.
 
-    `test/modes` counts the classes that have at least 40 % of an even share of the samples, `test/least_share` is the share of
-    the rarest class, and `test/class_kl` is the KL divergence from the samples' classes to those of the test images, in nats.
-    `test/modes_real` and so on are the same for training images. Stacked images have a class for each channel: their
-    classifier score is that of the channels, and their `class_kl` compares with the product of the channels' shares, since
-    the test images do not contain every combination.
+    Scores of classes, except with Inception: `test/modes` is the number of classes with at least 40 % of an equal share of the
+    samples. `test/least_share` is the share of the rarest class. `test/class_kl` is the KL divergence of the classes of samples
+    from those of test images, in nats. `test/modes_real`, `test/least_share_real` and `test/class_kl_real` are the same for
+    training images.
 
-    `neighbours.png` shows samples, each above the training images with the nearest features.
+    Stacked images combine the classes of their channels. Their classifier score is computed on single channels. Their
+    `class_kl` compares with the product of the channels' shares, because the test images do not contain every combination.
+
+    `neighbours.png` shows samples in the first row, and below each the training images with the nearest features.
 
     Args:
         extractor: "inception", or the name of published weights of a classifier.
-        num_images: of each kind and over all processes, but no more than were tested.
+        num_images: number of images of each kind over all processes, at most the number of test images.
     """
 
     def __init__(self, extractor: str, num_images: int = 10_000) -> None:
@@ -59,8 +61,8 @@ class SampleScores(Callback):
             return
         require_ability(self, pl_module, Generates, "draw samples")
         if facts(trainer).binarize:
-            raise ZooError("binary pixels and the grey means of samples differ in all features: leave SampleScores out")
-        self._network = extractor_of(self.extractor)
+            raise ZooError("the data has binary pixels but samples are grey, so all features differ: leave SampleScores out")
+        self._network = build_extractor(self.extractor)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._tested = 0
@@ -81,24 +83,28 @@ class SampleScores(Callback):
         stacked = facts(trainer).stacked
         features, labels, logits, pictures = {}, {}, {}, {}
         for kind, given in images.items():
-            seen = [self._see(x, stacked) for x in given]
+            seen = [self._extract(x, stacked) for x in given]
             features[kind], logits[kind], labels[kind], pictures[kind] = (
                 torch.cat(gathered(trainer, list(parts))) for parts in zip(*seen, strict=True)
             )
         inception = self.extractor == INCEPTION
         names = ("precision", "recall", *(("kid", "is") if inception else ("kd", "cs")))
         scores: dict[str, float] = {}
-        for kind, of in (("samples", "samples"), ("real", "train")):
-            distance, varied = kernel_distance(features["test"], features[of]), classifier_score(logits[of].flatten(0, -2))
-            for name, value in zip(names, (*precision_recall(features["test"], features[of]), distance, varied), strict=True):
-                scores[f"{name}_{kind}" if inception else f"{name}_{self.extractor}_{kind}"] = value
+        for suffix, kind in (("samples", "samples"), ("real", "train")):
+            values = (
+                *precision_recall(features["test"], features[kind]),
+                kernel_distance(features["test"], features[kind]),
+                classifier_score(logits[kind].flatten(0, -2)),
+            )
+            for name, value in zip(names, values, strict=True):
+                scores[f"{name}_{suffix}" if inception else f"{name}_{self.extractor}_{suffix}"] = value
         if not inception:  # Inception's classes are not those of the data
-            parts = logits["test"].argmax(-1).reshape(len(labels["test"]), -1).T  # a class for each channel, if stacked
-            of_test = combined(torch.stack([shares(part, logits["test"].shape[-1]) for part in parts]))
-            for end, of in (("", "samples"), ("_real", "train")):
-                share = shares(labels[of], len(of_test))
-                scores |= {f"modes{end}": float(count_modes(share)), f"least_share{end}": share.min().item()}
-                scores[f"class_kl{end}"] = divergence(share, of_test)
+            classes = logits["test"].argmax(-1).reshape(len(labels["test"]), -1).T  # a row for each channel, if stacked
+            test_share = combined(torch.stack([shares(row, logits["test"].shape[-1]) for row in classes]))
+            for suffix, kind in (("", "samples"), ("_real", "train")):
+                share = shares(labels[kind], len(test_share))
+                scores |= {f"modes{suffix}": float(count_modes(share)), f"least_share{suffix}": share.min().item()}
+                scores[f"class_kl{suffix}"] = divergence(share, test_share)
         pl_module.log_dict({f"test/{key}": value for key, value in scores.items()}, sync_dist=True)
         if writes(trainer):
             path = Path(trainer.default_root_dir) / "pictures" / "neighbours.png"
@@ -107,8 +113,8 @@ class SampleScores(Callback):
             save_tiles(torch.stack(rows) / 255, path)
             log_picture(trainer, "test/neighbours", path)
 
-    def _see(self, x: Tensor, stacked: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Compute features, logits and classes of images; return them and the images on the CPU."""
+    def _extract(self, x: Tensor, stacked: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Compute features, logits and classes of images, and return them with the images (uint8) on the CPU."""
         if not stacked:
             features = self._network(x)
             logits = self._network.last(features)
@@ -125,13 +131,14 @@ def _as_bytes(x: Tensor) -> Tensor:
 
 
 class PointModes(Callback):
-    """Logs how many Gaussians of a mixture a generating system draws from, at every validation and after test.
+    """Logs how many Gaussians of a mixture the samples of a system cover, at every validation and after test.
 
-    `high_quality` is the share of samples within three standard deviations of any Gaussian. Among these samples, `least_share`
-    is the share of the rarest Gaussian, and `modes` counts the Gaussians with at least 40 % of an even share.
+    `high_quality` is the share of samples within three standard deviations of a Gaussian's centre. Among these samples,
+    `least_share` is the share of the rarest Gaussian, and `modes` is the number of Gaussians with at least 40 % of an equal
+    share.
 
     Args:
-        num_samples: to draw, over all processes.
+        num_samples: number of samples to draw over all processes.
     """
 
     def __init__(self, num_samples: int = 10_000) -> None:
@@ -142,7 +149,9 @@ class PointModes(Callback):
         require_ability(self, pl_module, Generates, "draw samples")
         if facts(trainer).centres is None:
             data = type(trainer.datamodule).__name__  # type: ignore[attr-defined]
-            raise ZooError(f"PointModes is for data with known centres, as GaussianMixture has, {data} has none: leave it out")
+            raise ZooError(
+                f"PointModes needs data with known centres, such as GaussianMixture, but {data} has none: leave the report out"
+            )
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._log(trainer, pl_module, "val")

@@ -1,1 +1,1 @@
-"""Autoencoders: the base system, its pictures and its scores."""
+"""Reconstruction: base system of autoencoders, pictures and scores."""

@@ -1,4 +1,4 @@
-"""Base class for autoencoders: images in [0, 1] to a code and back, scored by the reconstruction error."""
+"""Base class of autoencoders: images in [0, 1] to codes and back, scored by the reconstruction error."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from zoo.training.system import Outputs, System
 class Reconstructor(System):
     """A system whose `net` has `encode(x)`, images (B, C, H, W) in [0, 1] to codes (B, Z), and `decode(z)` back.
 
-    A subclass defines `step`; "preds" are its reconstructions, "target" the original images. Predicting gives codes.
+    `net` has the methods `encode`, images (B, C, H, W) in [0, 1] to codes (B, Z), and `decode`, codes to images. `step` returns
+    reconstructions as "preds" and the original images as "target". `predict_step` returns codes.
     """
 
     monitor = ("val/mse", "min")
@@ -29,7 +30,7 @@ class Reconstructor(System):
 
     def encode(self, *inputs: Tensor) -> Tensor:
         """Encode images: codes (B, Z)."""
-        return self.net.encode(*inputs)  # type: ignore[operator]  # a subclass builds a net that has it
+        return self.net.encode(*inputs)  # type: ignore[operator]  # every subclass builds a net with this method
 
     def decode(self, *inputs: Tensor) -> Tensor:
         """Decode codes: images (B, C, H, W) in [0, 1]."""
@@ -40,7 +41,7 @@ class Reconstructor(System):
         return x
 
     def anomaly_scores(self, *inputs: Tensor) -> dict[str, Tensor]:
-        """Score how unusual each image is, by its reconstruction error: scores (B,) by name."""
+        """Compute the mean squared reconstruction error of each image, (B,), as the anomaly score "mse"."""
         x = inputs[0]
         return {"mse": (self(*inputs) - x).square().flatten(1).mean(1)}
 

@@ -1,4 +1,4 @@
-"""A bound on the likelihood of test images, and which latent dimensions a model uses."""
+"""Bound on the likelihood of test images, and the latent dimensions that a model uses."""
 
 from pathlib import Path
 from typing import Any, cast
@@ -16,15 +16,16 @@ from zoo.training.reporting import gathered, log_picture, log_table, writes
 
 
 class LikelihoodBound(Callback):
-    """Reports the importance-weighted bound on the likelihood of test images, active units, and the KL of every dimension.
+    """Reports the importance-weighted bound on the likelihood of test images, active units, and the KL of each dimension.
 
-    For latent variable models (`BoundsLikelihood`). Logged after test: `test/nll_iwae_<K>`, in nats per image and averaged
-    over `num_images`, and `test/active_units`. Written: predictions/kl_per_dim.csv and pictures/kl_per_dim.png.
+    For latent variable models (`BoundsLikelihood`). After test it logs `test/nll_iwae_<K>`, the bound on the negative
+    log-likelihood in nats per image, and `test/active_units`. It writes predictions/kl_per_dim.csv and pictures/kl_per_dim.png.
 
     Args:
-        num_samples: K, one or more values; the larger, the tighter the bound.
-        num_images: at least this many, spread evenly over the test split, since its first images may be easier than the rest.
-        at_once: samples of an image that are decoded together.
+        num_samples: values of K. The bound is tighter for larger K.
+        num_images: least number of images to average over, taken evenly from all test batches, because the first images of the
+            split may be easier than the rest.
+        at_once: number of samples of an image that are decoded at once.
     """
 
     def __init__(self, num_samples: tuple[int, ...] = (1, 50), num_images: int = 1000, at_once: int = 100) -> None:
@@ -38,8 +39,8 @@ class LikelihoodBound(Callback):
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._means, self._kl = [], []
-        batches_of_all = trainer.num_test_batches[0] * trainer.world_size
-        self._of_each_batch = -(-self.num_images // batches_of_all)
+        num_batches = trainer.num_test_batches[0] * trainer.world_size
+        self._images_per_batch = -(-self.num_images // num_batches)
 
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
@@ -49,9 +50,9 @@ class LikelihoodBound(Callback):
         posterior = model.infer(*inputs)
         self._means.append(posterior.mu.float().cpu())
         self._kl.append(posterior.kl().float().cpu())
-        some = [value[: self._of_each_batch] for value in inputs]
+        first = [value[: self._images_per_batch] for value in inputs]
         for k in self.num_samples:
-            bound = importance_weighted_bound(lambda k: model.log_weights(k, *some), k, self.at_once)
+            bound = importance_weighted_bound(lambda k: model.log_weights(k, *first), k, self.at_once)
             pl_module.log(f"test/nll_iwae_{k}", -bound.mean(), batch_size=len(bound), on_epoch=True, sync_dist=True)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -73,7 +74,7 @@ class LikelihoodBound(Callback):
 
 
 def kl_figure(kl: list[float]) -> Figure:
-    """Draw the KL of each latent dimension in nats, the largest first."""
+    """Draw the KL divergence of each latent dimension in nats, in descending order."""
     figure = Figure(figsize=(6, 2.5), layout="constrained")
     axes = figure.subplots()
     axes.bar(range(len(kl)), sorted(kl, reverse=True), color="steelblue")

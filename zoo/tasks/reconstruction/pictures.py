@@ -1,4 +1,4 @@
-"""An autoencoder's reconstructions, samples and codes in pictures."""
+"""Pictures of an autoencoder's reconstructions, samples and codes."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -21,19 +21,24 @@ _STEPS = 10
 
 
 class LatentPictures(ValidationPictures):
-    """Draws what an autoencoder has learned into `folder`, and sends it to W&B.
+    """Draws pictures of an autoencoder into `folder`, and sends them to W&B.
 
-    At validations: `reconstructions.png` of the same images, and `samples.png` from the same codes if the system generates.
-    After test: `interpolation.png`, between codes of pairs of test images on a straight line and on the sphere;
-    `traversal.png`, a code changed in one dimension at a time, starting with the dimension that varies most; `manifold.png`
-    for two-dimensional codes; `embedding.png`, codes coloured by class, by their first two principal components if they have
-    more.
+    At validations:
 
-    The rows of `reconstructions.png` are images, the corrupted images if the system corrupts them, and their reconstructions.
+    - `reconstructions.png`: rows of images, of corrupted images if the system corrupts them, and of reconstructions. The images
+      are the same every time.
+    - `samples.png`, if the system generates: samples decoded from fixed codes.
+
+    After test:
+
+    - `interpolation.png`: interpolations between codes of test images, on a straight line and on the sphere.
+    - `traversal.png`: a code that is changed in one dimension per row, starting with the dimension that varies most.
+    - `manifold.png`, for two-dimensional codes: images decoded from a grid of codes.
+    - `embedding.png`: codes of test images coloured by class, reduced to two principal components.
 
     Args:
-        folder: for the pictures.
-        num_codes: test images in the embedding.
+        folder: folder of the pictures.
+        num_codes: number of test images in the embedding.
     """
 
     def __init__(self, folder: Path, num_codes: int = 2000) -> None:
@@ -47,7 +52,7 @@ class LatentPictures(ValidationPictures):
         if batch_idx or trainer.sanity_checking:
             return
         model = cast(Reconstructs, pl_module)
-        # computed at every validation: a corruption draws random numbers, and later batches go on from there
+        # Compute this at every validation, even if it is not drawn. A corruption advances the random state of later batches.
         sheets = {"reconstructions": reconstructions(model, model.inputs(batch)).float().cpu()}
         if isinstance(model, Generates):
             generator = torch.Generator().manual_seed(0)
@@ -72,7 +77,7 @@ class LatentPictures(ValidationPictures):
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         model = cast(Reconstructs, pl_module)
         parts, self._codes = gathered(trainer, self._codes), []
-        if sum(len(z) for z, _ in parts) < 2:  # a single image has nothing to interpolate to
+        if sum(len(z) for z, _ in parts) < 2:  # interpolation needs two images
             return
         z, y = (torch.cat(values)[: self.num_codes] for values in zip(*parts, strict=True))
         sheets = {"interpolation": interpolations(model, z, y), "traversal": traversals(model, z, y)}
@@ -88,17 +93,17 @@ class LatentPictures(ValidationPictures):
 
 
 def reconstructions(model: Reconstructs, inputs: tuple[Tensor, ...]) -> Tensor:
-    """Reconstruct images: rows of images, of corrupted images if they differ, and of reconstructions (2 or 3, N, C, H, W)."""
+    """Reconstruct images: rows of images, of corrupted images if they differ, and of reconstructions, (2 or 3, N, C, H, W)."""
     x, *others = (value[:_COLUMNS] for value in inputs)
-    seen = model.corrupt(x)
-    answers = model(seen, *others).clamp(0, 1)
-    return torch.stack([x, answers] if seen is x else [x, seen, answers])
+    corrupted = model.corrupt(x)
+    reconstructed = model(corrupted, *others).clamp(0, 1)
+    return torch.stack([x, reconstructed] if corrupted is x else [x, corrupted, reconstructed])
 
 
 def interpolations(model: Decodes, z: Tensor, y: Tensor, num_pairs: int = 4) -> Tensor:
-    """Interpolate between pairs of codes: a straight and a spherical row for each (2 num_pairs, S, C, H, W).
+    """Decode S steps between pairs of codes, a linear and a spherical row for each pair: (2 num_pairs, S, C, H, W).
 
-    A conditional model decodes both rows for the class of the pair's first code.
+    z (N, Z) holds codes and y (N,) their classes. A conditional model decodes both rows for the class of the first code.
     """
     num = 2 * min(num_pairs, len(z) // 2)
     rows = zip(both_ways(z[:num], _STEPS), y[0:num:2].repeat_interleave(2), strict=True)
@@ -107,7 +112,7 @@ def interpolations(model: Decodes, z: Tensor, y: Tensor, num_pairs: int = 4) -> 
 
 
 def traversals(model: Decodes, z: Tensor, y: Tensor, num_dims: int = 10) -> Tensor:
-    """Move the first code along each of the dimensions that vary most: a row per dimension (D, S, C, H, W)."""
+    """Move the first of codes z (N, Z) along each of the D dimensions that vary most, a row for each: (D, S, C, H, W)."""
     mean, std = z.mean(0), z.std(0)
     rows = []
     for dim in std.argsort(descending=True)[:num_dims].tolist():
@@ -118,7 +123,10 @@ def traversals(model: Decodes, z: Tensor, y: Tensor, num_dims: int = 10) -> Tens
 
 
 def manifold(model: Decodes, num: int = 15) -> Tensor:
-    """Decode 2-d codes at evenly spaced quantiles of N(0, I): (num, num, C, H, W) (Kingma & Welling, 2014, figure 4)."""
+    """Decode two-dimensional codes at evenly spaced quantiles of N(0, I): (num, num, C, H, W).
+
+    Kingma & Welling, 2014, arXiv:1312.6114, figure 4.
+    """
     steps = torch.special.ndtri(torch.linspace(0.02, 0.98, num))
     codes = torch.cartesian_prod(-steps, steps).flip(1).to(model.device)
     images = model.decode(codes, *classes_for(model, len(codes))).clamp(0, 1)
@@ -126,7 +134,7 @@ def manifold(model: Decodes, num: int = 15) -> Tensor:
 
 
 def embedding_figure(z: Tensor, y: Tensor, class_names: Sequence[str]) -> Figure:
-    """Draw codes (N, Z) in the plane, coloured by class."""
+    """Draw codes (N, Z) in the plane, coloured by class. More than two dimensions are reduced to two principal components."""
     if z.shape[1] > 2:
         mean, directions = principal_components(z, 2)
         z = (z - mean) @ directions.T
@@ -136,7 +144,7 @@ def embedding_figure(z: Tensor, y: Tensor, class_names: Sequence[str]) -> Figure
     axes = figure.subplots()
     names = class_names or tuple(map(str, range(int(y.max()) + 1)))
     for label, name in enumerate(names):
-        of_class = z[y == label]
-        axes.scatter(of_class[:, 0], of_class[:, 1], s=6, label=name, color=f"C{label % 10}")
+        codes = z[y == label]
+        axes.scatter(codes[:, 0], codes[:, 1], s=6, label=name, color=f"C{label % 10}")
     axes.legend(fontsize=7, markerscale=2)
     return figure

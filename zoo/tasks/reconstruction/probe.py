@@ -1,4 +1,4 @@
-"""A linear classifier on codes, beside one on as many principal components."""
+"""Linear probe: a linear classifier on codes, compared with one on principal components."""
 
 from typing import cast
 
@@ -13,13 +13,13 @@ from zoo.training.reporting import gathered
 
 
 class LinearProbe(Callback):
-    """Logs after test the accuracy of logistic regression on the frozen codes of a system that encodes.
+    """Logs the accuracy of logistic regression on the codes of a system, after test.
 
-    `test/probe_acc` is fitted on codes of training images and scored on codes of test images. `test/probe_acc_pca` is its
-    baseline: the same on as many principal components of the images.
+    `test/probe_acc` is fitted to codes of training images and scored on codes of test images. `test/probe_acc_pca` is the
+    baseline: the same with as many principal components of the images as a code has dimensions.
 
     Args:
-        num_images: training images to fit on, over all processes.
+        num_images: number of training images over all processes.
     """
 
     def __init__(self, num_images: int = 20_000) -> None:
@@ -38,7 +38,7 @@ class LinearProbe(Callback):
         pl_module.log("test/probe_acc_pca", pca, sync_dist=True)
 
     def _read(self, trainer: Trainer, pl_module: LightningModule, split: str) -> tuple[Tensor, Tensor, Tensor]:
-        """Read a split on all ranks: codes (N, Z), pixels (N, C H W) and classes (N,)."""
+        """Gather a split from all ranks: codes (N, Z), pixels (N, C H W) and classes (N,)."""
         model = cast(Encodes, pl_module)
         num = self.num_images // trainer.world_size if split == "train" else None
         found = [

@@ -1,1 +1,1 @@
-"""Regression and forecasting: the base system and its pictures."""
+"""Regression and forecasting: base system and pictures."""

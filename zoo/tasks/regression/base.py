@@ -1,4 +1,4 @@
-"""Base class for regressors: squared error on standardised targets, predictions in the targets' own units."""
+"""Base class of regressors: squared error on standardised targets, predictions in the units of the targets."""
 
 from typing import Any
 
@@ -14,10 +14,10 @@ from zoo.training.system import Outputs, System
 
 
 class Regressor(System):
-    """A system whose `net` maps inputs (B, ...) to standardised predictions (B, T); a subclass has to build it.
+    """Base class of regressors. A subclass builds `net`, which maps inputs (B, ...) to standardised predictions (B, T).
 
-    Mean and standard deviation of the targets come from the datamodule (`target_mean`, `target_std`, (T,) each) when fitting
-    starts, and are saved with the weights. The loss is in squared standard deviations.
+    The mean and standard deviation of the targets, (T,) each, are read from the datamodule when fitting starts and are saved
+    with the weights. The loss is in squared standard deviations.
 
     Args:
         num_targets: T.
@@ -33,7 +33,7 @@ class Regressor(System):
         self.register_buffer("target_std", torch.ones(num_targets))
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """Predict in the targets' own units: (B, T)."""
+        """Predict in the units of the targets: (B, T)."""
         return self.net(*inputs) * self.target_std + self.target_mean
 
     def step(self, batch: Any, progress: Tensor) -> tuple[Tensor, Outputs]:

@@ -1,4 +1,4 @@
-"""Forecasts of a few test windows beside the true values."""
+"""Picture of forecasts and true values for a few test windows."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from zoo.training.reporting import facts, gathered, log_picture, writes
 
 
 class Forecast(NamedTuple):
-    """The first channel of one window, in its own units."""
+    """The first channel of a window, in the units of the series: T steps of context and H steps of forecast."""
 
     position: int
     context: np.ndarray  # (T,)
@@ -23,7 +23,11 @@ class Forecast(NamedTuple):
 class Forecasts(Callback):
     """Draws `num_windows` evenly spaced test windows into `folder`/forecasts.png, and sends them to W&B.
 
-    For forecasters of data that states its `horizon`. If there are several channels, the first is shown.
+    For forecasters of data that states its `horizon`. Only the first channel is shown.
+
+    Args:
+        folder: folder of the picture.
+        num_windows: number of windows.
     """
 
     def __init__(self, folder: Path, num_windows: int = 6) -> None:
@@ -41,12 +45,10 @@ class Forecasts(Callback):
             return
         rows = data.splits["test"].rows
         wanted = rows[torch.linspace(0, len(rows) - 1, min(self.num_windows, len(rows))).long()]
-        for place in torch.isin(batch.position.cpu(), wanted).nonzero()[:, 0].tolist():
-            context = batch.x[place, :, 0].float().cpu() * data.std[0] + data.mean[0]
-            truth, forecast = (
-                values[place].float().cpu().view(data.horizon, -1)[:, 0] for values in (batch.y, outputs["preds"])
-            )
-            self._windows.append(Forecast(int(batch.position[place]), context.numpy(), truth.numpy(), forecast.numpy()))
+        for row in torch.isin(batch.position.cpu(), wanted).nonzero()[:, 0].tolist():
+            context = batch.x[row, :, 0].float().cpu() * data.std[0] + data.mean[0]
+            truth, forecast = (values[row].float().cpu().view(data.horizon, -1)[:, 0] for values in (batch.y, outputs["preds"]))
+            self._windows.append(Forecast(int(batch.position[row]), context.numpy(), truth.numpy(), forecast.numpy()))
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         windows, self._windows = sorted(gathered(trainer, self._windows), key=lambda window: window.position), []
@@ -59,7 +61,7 @@ class Forecasts(Callback):
 
 
 def forecast_figure(windows: list[Forecast]) -> Figure:
-    """Draw context, truth and forecast of each window, three to a row; step 0 is the last one that the model saw."""
+    """Draw context, true values and forecast of each window, three to a row. Step 0 is the last step of the context."""
     columns = min(3, len(windows))
     rows = -(-len(windows) // columns)
     figure = Figure(figsize=(4 * columns, 2.2 * rows), layout="constrained")

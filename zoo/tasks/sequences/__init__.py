@@ -1,1 +1,1 @@
-"""Reports about sequences: hidden states, lengths, generated text."""
+"""Sequences: reports of hidden states, of scores by length, and of generated text."""

@@ -1,4 +1,4 @@
-"""The states of a recurrent network while it reads one sequence."""
+"""Picture of a recurrent network's states over one sequence."""
 
 import warnings
 from collections.abc import Iterator, Sequence
@@ -16,14 +16,14 @@ from zoo.training.facts import Facts
 from zoo.training.reporting import facts, log_picture, writes
 
 MAX_STEPS, MAX_UNITS = 60, 64
-GOOD_STEPS = 30  # enough to see a state build up, few enough to read the words
+TARGET_STEPS = 30  # enough to see a state build up, few enough to read the words
 
 
 class ReadsSequences(Protocol):
-    """The network of a system whose states can be drawn."""
+    """A network whose states can be drawn."""
 
     def states(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the state at every step (B, T, H), and the final ones."""
+        """Return the states at every step (B, T, H) and the final ones, for inputs x and their lengths (B,)."""
         ...
 
     def __call__(self, x: Tensor, lengths: Tensor) -> Tensor:
@@ -34,8 +34,8 @@ class ReadsSequences(Protocol):
 class HiddenStates(Callback):
     """Draws the states over one validation sequence into `folder`/hidden_states.png when training ends, and sends it to W&B.
 
-    For systems whose net is a `ReadsSequences`. The sequence is the first of about 30 steps: evaluation sorts by length, so
-    the very first one is the shortest, often a single word.
+    For systems whose net is a `ReadsSequences`. The sequence is the one whose length is closest to 30 steps. The first one of
+    the split would be the shortest, often a single word, because evaluation sorts by length.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -47,18 +47,18 @@ class HiddenStates(Callback):
     ) -> None:
         if trainer.sanity_checking:
             return
-        distance = (batch.lengths - GOOD_STEPS).abs()  # on the CPU: nothing waits for a device
+        distance = (batch.lengths - TARGET_STEPS).abs()  # lengths are on the CPU, so nothing waits for a device
         row = int(distance.argmin())
-        if self._example is None or distance[row] < (self._example.lengths - GOOD_STEPS).abs():
-            one = {name: value[row : row + 1] for name, value in batch._asdict().items()}
-            self._example = batch._replace(**{**one, "x": one["x"][:, : int(one["lengths"])].clone()})
+        if self._example is None or distance[row] < (self._example.lengths - TARGET_STEPS).abs():
+            fields = {name: value[row : row + 1] for name, value in batch._asdict().items()}
+            self._example = batch._replace(**{**fields, "x": fields["x"][:, : int(fields["lengths"])].clone()})
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         example, self._example = self._example, None
         if example is None:
             return
         module = cast(nn.Module, pl_module.net)
-        if isinstance(module, FSDPModule):  # its weights are gathered for `forward` only, unless told
+        if isinstance(module, FSDPModule):  # FSDP gathers weights for `forward` and registered methods only
             register_fsdp_forward_method(module, "states")
         net = cast(ReadsSequences, module)
         with evaluating(pl_module), torch.no_grad():
@@ -70,7 +70,7 @@ class HiddenStates(Callback):
         path = self.folder / "hidden_states.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         with warnings.catch_warnings():
-            # the font lacks rarer characters and draws boxes: matplotlib/_text_helpers.py
+            # The font draws boxes for rare characters and warns: matplotlib/_text_helpers.py
             warnings.filterwarnings("ignore", "Glyph")
             states_figure(states[0].float().cpu(), words, title).savefig(path, dpi=120)
         log_picture(trainer, "val/hidden_states", path)
@@ -78,7 +78,7 @@ class HiddenStates(Callback):
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Switch to evaluation mode for a while; every submodule gets its own mode back, frozen ones included."""
+    """Switch to evaluation mode within a block, then restore the mode of each submodule, including frozen ones."""
     training = [part for part in module.modules() if part.training]
     module.eval()
     try:
@@ -89,7 +89,7 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 
 def describe(data: Facts, example: Any, preds: Tensor) -> tuple[list[str] | None, str]:
-    """Return the words of a batch of one, if it has words, and a title: the start of the text, its class, the prediction."""
+    """Return the words of a batch with one sequence, or None, and a title with text, class and prediction."""
     position, names = int(example.position), data.class_names
     words = data.tokens_of(position) if data.tokens_of is not None else None
     text = data.texts[position] if data.texts else " ".join(words or [])
@@ -101,7 +101,7 @@ def describe(data: Facts, example: Any, preds: Tensor) -> tuple[list[str] | None
 
 
 def states_figure(states: Tensor, words: Sequence[str] | None = None, title: str = "") -> Figure:
-    """Draw states (T, H) as a heat map with a column per step: at most 60 steps, and the 64 units that vary most."""
+    """Draw states (T, H) as a heat map with one column per step: at most 60 steps, and the 64 units that vary most."""
     shown = states[:MAX_STEPS]
     units = shown.var(0, correction=0).argsort(descending=True)[:MAX_UNITS].sort().values
     num_steps, num_units = len(shown), len(units)
@@ -114,18 +114,18 @@ def states_figure(states: Tensor, words: Sequence[str] | None = None, title: str
     )
     figure.colorbar(image, ax=axes, label="state", pad=0.01)
     if words is not None:
-        labels = [cut(word, 16) for word in words[:num_steps]]
+        labels = [shorten(word, 16) for word in words[:num_steps]]
         axes.set_xticks(range(num_steps), labels, rotation=90, fontsize=7, parse_math=False)
-    most = "" if num_steps == len(states) else f", the first {num_steps} of {len(states)}"
-    axes.set_xlabel(f"step{most}")
+    truncated = "" if num_steps == len(states) else f", the first {num_steps} of {len(states)}"
+    axes.set_xlabel(f"step{truncated}")
     axes.set_ylabel("unit" if num_units == states.shape[1] else f"the {num_units} of {states.shape[1]} units that vary most")
     axes.set_yticks(range(0, num_units, 8), [str(unit) for unit in units[::8].tolist()])
     axes.set_title(
-        "\n".join(cut(line, int(11 * width)) for line in title.splitlines()), fontsize=9, loc="left", parse_math=False
+        "\n".join(shorten(line, int(11 * width)) for line in title.splitlines()), fontsize=9, loc="left", parse_math=False
     )
     return figure
 
 
-def cut(text: str, most: int) -> str:
-    """Cut a text to `most` characters, the last of them an ellipsis if something is missing."""
+def shorten(text: str, most: int) -> str:
+    """Shorten a text to at most `most` characters. The last one is an ellipsis if the text was shortened."""
     return text if len(text) <= most else text[: most - 1] + "…"

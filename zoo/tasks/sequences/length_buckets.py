@@ -1,4 +1,4 @@
-"""Validation scores of short and of long sequences over the course of training."""
+"""Validation scores by sequence length."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -17,22 +17,22 @@ from torch import Tensor
 from zoo.errors import ZooError
 from zoo.training.reporting import gathered, log_picture, writes
 
-Bucket = tuple[int, int]  # the shortest and the longest length in it
+Bucket = tuple[int, int]  # shortest and longest length
 
 
 class LengthBuckets(Callback):
-    """Logs `val/acc_len_A-B` and `val/loss_len_A-B` at every validation: scores of the sequences of A to B steps.
+    """Logs `val/acc_len_A-B` and `val/loss_len_A-B` at every validation: scores of the sequences with A to B steps.
 
-    There are at most four buckets. The first validation sets them, and a resumed run keeps them. The curves are drawn into
-    `folder`/length_buckets.png when training ends, and sent to W&B. For classifiers of sequences; if all sequences have the
-    same length, nothing is reported.
+    For classifiers of sequences. There are at most four buckets of lengths. The first validation sets them, and a resumed run
+    keeps them. Curves of the scores are drawn into `folder`/length_buckets.png when training ends, and sent to W&B. If all
+    sequences have the same length, nothing is reported.
 
     Args:
-        folder: for the picture.
-        edges: the longest length of each bucket but the last; None: the quartiles of the validation lengths.
+        folder: folder of the picture.
+        edges: one to three lengths, the longest of each bucket except the last. None: quartiles of the validation lengths.
 
     Raises:
-        ZooError: if the edges do not increase, or are too many.
+        ZooError: if the edges do not increase, or if there are too many.
     """
 
     def __init__(self, folder: Path, edges: Sequence[int] | None = None) -> None:
@@ -40,9 +40,9 @@ class LengthBuckets(Callback):
             raise ZooError(f"edges must be one to three lengths, each above the one before it, got {list(edges)}")
         self.folder, self.edges = folder, edges
         self._buckets: list[Bucket] = []
-        self._epochs: list[float] = []  # at each validation; a part of an epoch counts as such
+        self._epochs: list[float] = []  # at each validation, with fractions of an epoch
         self._scores: list[list[list[float]]] = []  # at each validation: accuracy and loss of each bucket
-        self._parts: list[tuple[Tensor, Tensor, Tensor]] = []  # per batch, each (B,): length, right or not, loss
+        self._parts: list[tuple[Tensor, Tensor, Tensor]] = []  # for each batch: lengths, whether correct, losses, each (B,)
 
     def state_dict(self) -> dict[str, Any]:
         return {"buckets": self._buckets, "epochs": self._epochs, "scores": self._scores}
@@ -66,17 +66,17 @@ class LengthBuckets(Callback):
         parts, self._parts = self._parts, []
         if not parts:
             return
-        lengths, right, losses = (torch.cat(column).cpu() for column in zip(*parts, strict=True))
+        lengths, correct, losses = (torch.cat(column).cpu() for column in zip(*parts, strict=True))
         self._buckets = self._buckets or buckets(torch.cat(gathered(trainer, [lengths])).numpy(), self.edges)
         if len(self._buckets) == 1:
             return
         place = torch.bucketize(lengths, torch.tensor([longest for _, longest in self._buckets[:-1]]))
-        columns = torch.stack([torch.ones(len(lengths)), right, losses], dim=1).double()
+        columns = torch.stack([torch.ones(len(lengths)), correct, losses], dim=1).double()
         sums = F.one_hot(place, len(self._buckets)).double().T @ columns
-        count, num_right, loss = torch.stack(gathered(trainer, [sums])).sum(0).unbind(1)
-        scores = [(num_right / count).tolist(), (loss / count).tolist()]  # nan where a bucket is empty
-        for (low, high), full, accuracy, mean_loss in zip(self._buckets, count > 0, *scores, strict=True):
-            if full:  # the values are the same on every process; without sync_dist Lightning would warn
+        count, num_correct, loss = torch.stack(gathered(trainer, [sums])).sum(0).unbind(1)
+        scores = [(num_correct / count).tolist(), (loss / count).tolist()]  # NaN if a bucket is empty
+        for (low, high), occupied, accuracy, mean_loss in zip(self._buckets, count > 0, *scores, strict=True):
+            if occupied:  # values are equal on all processes, but without sync_dist Lightning warns
                 values = {f"val/acc_len_{low}-{high}": accuracy, f"val/loss_len_{low}-{high}": mean_loss}
                 pl_module.log_dict(values, sync_dist=True)
         if trainer.state.fn == "fit":
@@ -94,7 +94,7 @@ class LengthBuckets(Callback):
 
 
 def buckets(lengths: np.ndarray, edges: Sequence[int] | None = None) -> list[Bucket]:
-    """Divide lengths (N,) at `edges`, or into quarters; into fewer buckets if many lengths are the same."""
+    """Divide lengths (N,) into buckets at `edges`, or at the quartiles. Equal edges give fewer buckets."""
     if edges is None:
         edges = np.quantile(lengths, [0.25, 0.5, 0.75], method="inverted_cdf").tolist()
     low, high = int(lengths.min()), int(lengths.max())
@@ -102,13 +102,13 @@ def buckets(lengths: np.ndarray, edges: Sequence[int] | None = None) -> list[Buc
     return list(zip([low, *(edge + 1 for edge in longest[:-1])], longest, strict=True))
 
 
-def curves_figure(epochs: Sequence[float], scores: np.ndarray, of: Sequence[Bucket]) -> Figure:
-    """Draw accuracy and loss of each bucket over the epochs; `scores` (V, 2, buckets) are those of V validations."""
+def curves_figure(epochs: Sequence[float], scores: np.ndarray, bounds: Sequence[Bucket]) -> Figure:
+    """Draw accuracy and loss of each bucket over the epochs, from scores (V, 2, num_buckets) of V validations."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     panels = figure.subplots(1, 2)
-    colours = colormaps["viridis_r"](np.linspace(0.15, 1, len(of)))
+    colours = colormaps["viridis_r"](np.linspace(0.15, 1, len(bounds)))
     for axes, curves, name in zip(panels, scores.transpose(1, 2, 0), ("accuracy", "mean loss"), strict=True):
-        for curve, (low, high), colour in zip(curves, of, colours, strict=True):
+        for curve, (low, high), colour in zip(curves, bounds, colours, strict=True):
             axes.plot(epochs, curve, marker="o", markersize=3, color=colour, label=f"{low} to {high}")
         axes.set_xlabel("epoch")
         axes.set_title(f"validation {name}")

@@ -1,4 +1,4 @@
-"""Text that a language model generates at every validation."""
+"""Report of text that a language model generates at every validation."""
 
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -11,7 +11,7 @@ from zoo.training.files import write_text
 from zoo.training.reporting import facts, log_table, writes
 
 
-class Writes(Protocol):
+class GeneratesText(Protocol):
     """A language model that generates text."""
 
     def generate(self, prompt: Tensor, num: int, temperature: float, *, generator: torch.Generator) -> Tensor:
@@ -20,16 +20,17 @@ class Writes(Protocol):
 
 
 class TextSamples(Callback):
-    """Continues the start of the validation text at every validation: in W&B each time, in `folder`/samples.txt at the end.
+    """Generates a continuation of the start of the validation text at every validation.
 
-    For systems that are a `Writes`, and data that states how to `decode` tokens. Prompt and seed are the same at every
-    validation, and no global generator is used, so that training is not affected.
+    The texts are sent to W&B at every validation, and written to `folder`/samples.txt when training ends. For systems that are
+    a `GeneratesText`, and data that states how to `decode` tokens. Prompt and seed are the same at every validation. No global
+    random generator is used, so training is not affected.
 
     Args:
-        folder: for samples.txt.
-        num: tokens to generate.
-        prompt_length: tokens to start from.
-        temperature: divides the logits; below 1 it favours likely tokens.
+        folder: folder of samples.txt.
+        num: number of tokens to generate.
+        prompt_length: number of tokens of the prompt.
+        temperature: divisor of the logits. Below 1 it favours likely tokens.
     """
 
     def __init__(self, folder: Path, num: int = 400, prompt_length: int = 80, temperature: float = 0.8) -> None:
@@ -42,12 +43,12 @@ class TextSamples(Callback):
         decode = facts(trainer).decode
         if batch_idx or trainer.state.fn != "fit" or trainer.sanity_checking or decode is None:
             return
-        # every process generates, since parameters may be sharded over all of them; one of them reports the text
+        # Every process generates, because parameters may be sharded. One of them reports the text.
         prompt: Tensor = batch.x[:1, : self.prompt_length]
         generator = torch.Generator().manual_seed(0)
-        written = cast(Writes, pl_module).generate(prompt, self.num, self.temperature, generator=generator)
+        generated = cast(GeneratesText, pl_module).generate(prompt, self.num, self.temperature, generator=generator)
         if writes(trainer):
-            self.rows.append((trainer.global_step, decode(prompt[0]), decode(written[0])))
+            self.rows.append((trainer.global_step, decode(prompt[0]), decode(generated[0])))
             log_table(trainer, "val/samples", ["step", "prompt", "text"], [list(row) for row in self.rows])
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -1,1 +1,1 @@
-"""Image-to-image translation: the base system, its pictures and its scores."""
+"""Image-to-image translation: base system, pictures and scores."""

@@ -1,4 +1,4 @@
-"""What image-to-image systems share."""
+"""Base class of image-to-image systems."""
 
 from pathlib import Path
 from typing import Any
@@ -16,20 +16,23 @@ from zoo.training.system import Outputs, System
 
 
 class Translator(System):
-    """A system that translates images: x of a batch are images of one domain, y of another, both (B, C, H, W) in [0, 1].
+    """A system that translates images. The fields x and y of a batch are images of two domains, (B, C, H, W) in [0, 1].
 
-    Pixel scores are computed on images in [0, 1]. The weights of losses refer to images in [-1, 1], as in the papers.
+    Pixel scores are computed on images in [0, 1]. Losses are computed on images in [-1, 1], as in the papers.
     """
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """Translate images (B, C, H, W) in [0, 1]."""
+        """Translate images (B, C, H, W) in [0, 1] from the first domain to the second."""
         return as_images(self.net(*map(as_signed, inputs)))
 
     def predict_step(self, batch: Any, batch_idx: int) -> Outputs:
         return {"preds": self(batch.x), "position": batch.position}
 
     def strips(self, batch: Any) -> dict[str, Tensor]:
-        """Rows of pictures to look at, by name: (B, N, C, H, W) in [0, 1]; by default input, translation and target."""
+        """Return strips of N images for each sample, by name: (B, N, C, H, W) in [0, 1].
+
+        By default a strip is input, translation and target.
+        """
         return {"translations": torch.stack([batch.x, self(batch.x), batch.y], dim=1)}
 
     def check_batch(self, batch: Any) -> None:

@@ -1,4 +1,4 @@
-"""Images beside their translations."""
+"""Pictures of images and their translations."""
 
 from functools import partial
 from pathlib import Path
@@ -13,22 +13,22 @@ from zoo.training.reporting import ValidationPictures, log_picture, writes
 
 
 class Strips(Protocol):
-    """What the pictures ask of a translator."""
+    """The method of a translator that the pictures use."""
 
     def strips(self, batch: Any) -> dict[str, Tensor]:
-        """Return what to look at, by name: rows of images (B, N, C, H, W) in [0, 1]."""
+        """Return strips of N images for each sample, by name: (B, N, C, H, W) in [0, 1]."""
         ...
 
 
 class Translations(ValidationPictures):
-    """Draws the strips of the first images of a split into `run_dir`/pictures, and sends them to W&B.
+    """Draws the strips of the first validation and test images into `run_dir`/pictures, and sends them to W&B.
 
-    At validations, and again in the test as `test_*.png`. After predict, every translation lies in
-    `run_dir`/predictions/translations, named by its image's position.
+    The pictures of the test are called `test_*.png`. Predict writes every translation into
+    `run_dir`/predictions/translations, under the position of its image.
 
     Args:
-        run_dir: of the run.
-        num_images: rows of a sheet.
+        run_dir: the run directory.
+        num_images: number of strips in a picture.
     """
 
     def __init__(self, run_dir: Path, num_images: int = 8) -> None:
@@ -63,10 +63,10 @@ class Translations(ValidationPictures):
     ) -> None:
         for image, position in zip(outputs["preds"], outputs["position"].tolist(), strict=True):
             path = self.run_dir / "predictions" / "translations" / f"{position:06d}.png"
-            save_tiles(image[None, None], path, least_width=1)
+            save_tiles(image[None, None], path, width=1)
 
     def _collect(self, model: Strips, batch: Any) -> None:
-        """Keep a batch's strips, as long as more are wanted; in every process, since a sharded network needs them all."""
+        """Keep a batch's strips until there are enough. Every process does, because a sharded network needs all of them."""
         wanted = self.num_images - sum(map(len, next(iter(self._rows.values()), [])))
         if wanted > 0:
             first = batch._replace(**{name: value[:wanted] for name, value in batch._asdict().items()})

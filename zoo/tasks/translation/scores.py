@@ -1,4 +1,4 @@
-"""Scores of translations: of pairs against their targets, and of unpaired images by classifiers."""
+"""Scores of translations: distances from the targets of pairs, and classifications of unpaired images."""
 
 from typing import Any, cast
 
@@ -7,24 +7,24 @@ from lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
 from zoo.metrics.generation import kernel_distance
-from zoo.metrics.image_probe import image_probe, share_called
-from zoo.pretrained.features import distance_name, extractor_of, frechet_distance
+from zoo.metrics.image_probe import image_probe, share_classified_as
+from zoo.pretrained.features import build_extractor, distance_name, frechet_distance
 from zoo.tasks.abilities import TranslatesBack, require_ability
 from zoo.tasks.evaluation import batches, check_counts
 from zoo.tasks.translation.base import Translator
 
 
 class PairScores(Callback):
-    """Logs distances between translations of pairs and their targets after test.
+    """Logs distances between translations of pairs and their targets, after test.
 
-    `test/<distance>_translations` is the Frechet distance of translations from the targets in the features of a named network;
-    with `kd_` instead of `fd_` (`kid` for Inception) it is the kernel distance, which the number of images does not bias.
-    `..._real` is the same for training targets, the floor. `test/l1_mean_image` is a baseline: the mean absolute difference of
-    the targets from the mean training target.
+    `test/fd_<network>_translations` is the Frechet distance of translations from targets, in the features of a named network.
+    `test/kd_<network>_translations` is the kernel distance, which the number of images does not bias. With Inception they are
+    called `fid` and `kid`. The same scores with `_real` are those of training targets, the reference. `test/l1_mean_image` is a
+    baseline: the mean absolute difference between the targets and the mean training target.
 
     Args:
         extractor: "inception", or the name of published weights of a classifier.
-        num_images: of each kind, at most. The Frechet distance is biased in it: compare at the same number only.
+        num_images: largest number of images of each kind. It biases the Frechet distance, so compare only at the same number.
     """
 
     def __init__(self, extractor: str, num_images: int = 10_000) -> None:
@@ -34,7 +34,7 @@ class PairScores(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage in ("fit", "test"):
             require_ability(self, pl_module, Translator, "translate images")
-            self._metric = frechet_distance(self.extractor)  # before training, so that an unknown name costs no run
+            self._metric = frechet_distance(self.extractor)  # raises for an unknown name before training starts
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         model, num = pl_module, self.num_images // trainer.world_size
@@ -42,12 +42,12 @@ class PairScores(Callback):
         test = list(batches(trainer, "test", num=num))
         targets, translations = torch.cat([batch.y for batch in test]), torch.cat([model(batch.x) for batch in test])
         scores = {"l1_mean_image": (targets - train.mean(0)).abs().mean().item()}
-        if min(len(targets), len(train)) == 1:  # in a `fast_dev_run`: one image has no distribution
+        if min(len(targets), len(train)) == 1:  # one image, as in a `fast_dev_run`, has no distribution
             model.log_dict({f"test/{key}": value for key, value in scores.items()}, sync_dist=True)
             return
         metric = self._metric.to(model.device)
         network = metric.inception
-        seen = in_parts(network, targets)
+        seen = apply_in_parts(network, targets)
         name = distance_name(self.extractor)
         kernel_name = "kid" if name == "fid" else name.replace("fd_", "kd_", 1)
         for kind, images in (("translations", translations), ("real", train)):
@@ -56,27 +56,29 @@ class PairScores(Callback):
                 for row in range(0, len(x), 500):
                     metric.update(x[row : row + 500], real=real)
             scores[f"{name}_{kind}"] = metric.compute().item()
-            scores[f"{kernel_name}_{kind}"] = kernel_distance(seen.cpu(), in_parts(network, images).cpu())
+            scores[f"{kernel_name}_{kind}"] = kernel_distance(seen.cpu(), apply_in_parts(network, images).cpu())
         model.log_dict({f"test/{key}": value for key, value in scores.items()}, sync_dist=True)
 
 
 class CycleScores(Callback):
-    """Logs how classifiers see translations between unpaired domains A and B after test.
+    """Logs how classifiers rate translations between unpaired domains A and B, after test.
 
-    The probes are small networks, trained when the test ends on training images of both domains. `test/called_b` is the share
-    of A's test images that a probe of domains classifies as B after translation, `called_a` the same for the other direction,
-    and `probe_acc` its accuracy on real test images. If the domains have classes, `kept_b` is the share of A's images whose
-    class a probe of B's classes finds in the translation, and `class_probe_acc` its accuracy on real images of B.
-    `kept_a_<classifier>` and `kept_b_<classifier>` are the same by published weights.
+    The classifiers are small networks, called probes, that are trained on training images when the test ends.
 
-    Each score with the suffix `_identity` is the same for untranslated images, the baseline: a good translation is classified
-    as the other domain and keeps its class, while an untranslated image does one of the two only.
+    - `test/called_b`: share of A's test images that a probe of the two domains classifies as B after translation.
+      `test/called_a` is the same for the other direction. `test/probe_acc` is the probe's accuracy on real test images.
+    - `test/kept_b`, if the domains have classes: share of A's test images whose class a probe of B's classes finds in the
+      translation. `test/class_probe_acc` is this probe's accuracy on real test images of B.
+    - `test/kept_a_<classifier>` and `test/kept_b_<classifier>`: the same as judged by published weights.
+
+    Scores with the suffix `_identity` are the same for untranslated images, the baseline. A good translation is classified as
+    the other domain and keeps its class. An untranslated image achieves only one of these.
 
     Args:
-        classifier: the name of published weights with the domains' classes; None leaves these scores out.
-        num_images: test images of each domain, at most as many as the smaller domain has.
-        num_train: training images of each domain for the probes, at most as many as the smaller domain has.
-        epochs: of training the probes.
+        classifier: name of published weights for the domains' classes. None: leave these scores out.
+        num_images: number of test images of each domain, at most the size of the smaller domain.
+        num_train: number of training images of each domain for the probes, at most the size of the smaller domain.
+        epochs: training epochs of the probes.
     """
 
     def __init__(
@@ -88,23 +90,27 @@ class CycleScores(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage in ("fit", "test"):
             require_ability(self, pl_module, TranslatesBack, "translate in both directions")
-            self._named = _Classes(self.classifier) if self.classifier else None
+            self._published = _PublishedClassifier(self.classifier) if self.classifier else None
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         model = cast(TranslatesBack, pl_module)
         x, y, label, y_label = self._read(trainer, "train", self.num_train)
-        domain = image_probe(torch.cat([x, y]), torch.cat([torch.zeros_like(label), torch.ones_like(y_label)]), 2, self.epochs)
+        domain_probe = image_probe(
+            torch.cat([x, y]), torch.cat([torch.zeros_like(label), torch.ones_like(y_label)]), 2, self.epochs
+        )
         num_classes = int(y_label.max()) + 1
-        classes = image_probe(y, y_label, num_classes, self.epochs) if num_classes else None
+        class_probe = image_probe(y, y_label, num_classes, self.epochs) if num_classes else None
         x, y, label, y_label = self._read(trainer, "test", self.num_images)
-        to_b, to_a = in_parts(model, x), in_parts(model.back, y)
-        right = share_called(domain, torch.cat([x, y]), torch.cat([torch.zeros_like(label), torch.ones_like(y_label)]))
+        to_b, to_a = apply_in_parts(model, x), apply_in_parts(model.back, y)
+        probe_acc = share_classified_as(
+            domain_probe, torch.cat([x, y]), torch.cat([torch.zeros_like(label), torch.ones_like(y_label)])
+        )
         scores = {
-            "probe_acc": right,
-            "called_b": share_called(domain, to_b, 1),
-            "called_b_identity": share_called(domain, x, 1),
-            "called_a": share_called(domain, to_a, 0),
-            "called_a_identity": share_called(domain, y, 0),
+            "probe_acc": probe_acc,
+            "called_b": share_classified_as(domain_probe, to_b, 1),
+            "called_b_identity": share_classified_as(domain_probe, x, 1),
+            "called_a": share_classified_as(domain_probe, to_a, 0),
+            "called_a_identity": share_classified_as(domain_probe, y, 0),
         }
         if classes is not None:
             scores["class_probe_acc"] = share_called(classes, y, y_label)
@@ -117,10 +123,10 @@ class CycleScores(Callback):
         pl_module.log_dict({f"test/{key}": value for key, value in scores.items()}, sync_dist=True)
 
     def _read(self, trainer: Trainer, split: str, num: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Read images of A, as many of B, and the classes of each.
+        """Read images of A and B, and the classes of both.
 
-        Every image is read once, although the smaller domain is served repeatedly. Both domains have the same number of images,
-        because a probe prefers the domain that it has seen more of.
+        Each image is read once, although the smaller domain is served repeatedly. The same number is read from both domains,
+        because a probe prefers the domain with more training images.
         """
         found = list(batches(trainer, split, num=num // trainer.world_size))
         x, y, position, y_position, label, y_label = (torch.cat(parts) for parts in zip(*found, strict=True))
@@ -130,18 +136,18 @@ class CycleScores(Callback):
         return x[first_x], y[first_y], label[first_x], y_label[first_y]
 
 
-class _Classes(nn.Module):
+class _PublishedClassifier(nn.Module):
     """Published weights as a classifier of images in [0, 1]."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        self.features = extractor_of(name)
+        self.features = build_extractor(name)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.features.last(self.features(x))
 
 
-def in_parts(network: Any, x: Tensor, at_once: int = 50) -> Tensor:
+def apply_in_parts(network: Any, x: Tensor, at_once: int = 50) -> Tensor:
     """Apply a network to many images, `at_once` at a time."""
     with torch.no_grad():
         return torch.cat([network(x[row : row + at_once]) for row in range(0, len(x), at_once)])

@@ -1,4 +1,4 @@
-"""The rhythm of a GAN: which network is updated when, what counts as an iteration, and that a resumed run continues exactly."""
+"""The rhythm of a GAN: the order of updates, the counting of iterations, accumulation, averaging and exact resumption."""
 
 import shutil
 from collections.abc import Callable
@@ -29,7 +29,7 @@ Fit = Callable[..., Trainer]
 
 
 def points(batch_size: int = 50) -> GaussianMixture:
-    return GaussianMixture(num_samples=400, batch_size=batch_size, seed=0)  # 280 to train on
+    return GaussianMixture(num_samples=400, batch_size=batch_size, seed=0)  # 280 training samples
 
 
 def small(**arguments: Any) -> GAN:
@@ -46,7 +46,7 @@ def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
 
 
 class Watch(Callback):
-    """Keeps both networks as they are before every optimizer step, and the gradients at that time."""
+    """Records both networks and their gradients before every optimizer step."""
 
     def __init__(self) -> None:
         self.moments: list[tuple[str, dict[str, Tensor], dict[str, Tensor], bool]] = []
@@ -54,26 +54,26 @@ class Watch(Callback):
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Any) -> None:
         model: Any = pl_module
         mine = {id(p) for group in optimizer.param_groups for p in group["params"]}
-        whose = "d" if id(next(model.discriminator.parameters())) in mine else "g"
-        other = model.generator if whose == "d" else model.discriminator
+        network = "d" if id(next(model.discriminator.parameters())) in mine else "g"
+        other = model.generator if network == "d" else model.discriminator
         clean = all(p.grad is None or not p.grad.any() for p in other.parameters()) or self._unchanged(other)
-        self.moments.append((whose, state(model.discriminator), state(model.generator), clean))
+        self.moments.append((network, state(model.discriminator), state(model.generator), clean))
         self._gradients = {id(p): None if p.grad is None else p.grad.clone() for p in model.parameters()}
 
     def _unchanged(self, network: nn.Module) -> bool:
-        """The gradients of the other network's own update are still there, to the bit."""
+        """Return whether a network still has exactly the gradients of its own last update."""
         return all(p.grad is None or torch.equal(p.grad, self._gradients[id(p)]) for p in network.parameters())
 
 
-def test_networks_take_turns_and_leave_each_other_alone(fit: Fit) -> None:
+def test_networks_are_updated_in_turns_without_affecting_each_other(fit: Fit) -> None:
     watch, system = Watch(), small(n_critic=2)
     fit(system, points(), callbacks=[watch], max_steps=3)
-    assert [whose for whose, *_ in watch.moments] == ["d", "d", "g"] * 3
+    assert [network for network, *_ in watch.moments] == ["d", "d", "g"] * 3
     moments = [*watch.moments, ("end", state(system.discriminator), state(system.generator), True)]
-    for (whose, d, g, clean), (_, d_after, g_after, _) in pairwise(moments):
-        assert clean  # no gradient of this update reached the other network
-        assert same(g, g_after) == (whose == "d")
-        assert same(d, d_after) == (whose == "g")
+    for (network, d, g, clean), (_, d_after, g_after, _) in pairwise(moments):
+        assert clean  # the update left the other network's gradients unchanged
+        assert same(g, g_after) == (network == "d")
+        assert same(d, d_after) == (network == "g")
 
 
 RING = {"input_shape": (2,), "latent_dim": 3, "widths": [8, 8], "lr": 0.01}
@@ -102,7 +102,7 @@ R1 = {"loss": "non_saturating", "penalty": "r1", "penalty_weight": 1.0, "penalty
 def test_seeds_give_the_weights_of_the_older_version(
     fit: Fit, name: str, arguments: dict[str, Any], total: float, squares: float
 ) -> None:
-    """The sum of all weights, and the sum of their squares, after four iterations on the ring or on Digits."""
+    """Compares the sum of all weights and the sum of their squares after four iterations on the ring or on Digits."""
     torch.manual_seed(0)
     system = getattr(zoo, name)(**arguments)
     data = points() if arguments["input_shape"] == (2,) else Digits(normalize=False, batch_size=130)
@@ -112,7 +112,7 @@ def test_seeds_give_the_weights_of_the_older_version(
 
 
 @pytest.mark.parametrize("n_critic", [1, 3])
-def test_budgets_and_checkpoints_count_iterations(fit: Fit, tmp_path: Path, n_critic: int) -> None:
+def test_max_steps_and_checkpoints_count_iterations(fit: Fit, tmp_path: Path, n_critic: int) -> None:
     system = small(n_critic=n_critic)
     keep = RegularCheckpoint(tmp_path, every_n_steps=2)
     kept = {"callbacks": [keep], "enable_checkpointing": True, "plugins": [AtomicCheckpointIO()]}
@@ -132,23 +132,23 @@ def test_a_schedule_ends_with_the_last_iteration(fit: Fit) -> None:
     assert [optimizer.param_groups[0]["initial_lr"] for optimizer in trainer.optimizers] == [0.04, 0.01]
 
 
-def test_a_short_last_batch_is_trained_on_too(fit: Fit) -> None:
+def test_a_short_last_batch_is_used_for_training(fit: Fit) -> None:
     x = torch.randn(10, 2)
     batches = [Batch(x, torch.zeros(10), torch.arange(10)), Batch(x[:1], torch.zeros(1), torch.arange(1))]
-    loader = DataLoader(batches, batch_size=None)  # type: ignore[arg-type]  # a list will do
+    loader = DataLoader(batches, batch_size=None)  # type: ignore[arg-type]  # a list works as a data set
     trainer = fit(small(n_critic=3), None, loader, loader)
     assert trainer.global_step == 2
 
 
-class OfItsBatch(GAN):
-    """Its samples are a function of the batch, so that they do not depend on how the batch is split."""
+class BatchGAN(GAN):
+    """GAN whose samples are a function of the batch, so they do not depend on how the batch is split."""
 
     def fake(self, batch: Any) -> Tensor:
         return self.generator(torch.cat([batch.x, batch.x[:, :1]], dim=1))
 
 
-def test_accumulation_takes_one_step_with_the_gradient_of_the_whole(fit: Fit) -> None:
-    """Also for uneven parts: both losses are means."""
+def test_accumulated_gradients_equal_those_of_the_whole_batch(fit: Fit) -> None:
+    """The parts are uneven, and both losses are means."""
 
     class Gradients(Callback):
         def __init__(self) -> None:
@@ -164,7 +164,7 @@ def test_accumulation_takes_one_step_with_the_gradient_of_the_whole(fit: Fit) ->
     found = []
     for accumulate in (1, 3):
         torch.manual_seed(0)
-        system = OfItsBatch((2,), latent_dim=3, widths=[8], lr=0.01, accumulate=accumulate)
+        system = BatchGAN((2,), latent_dim=3, widths=[8], lr=0.01, accumulate=accumulate)
         gradients = Gradients()
         trainer = fit(system, points(), max_steps=2, callbacks=[gradients])  # batches of 50: 17, 17, 16
         assert gradients.backward == 2 * 2 * accumulate
@@ -176,8 +176,8 @@ def test_accumulation_takes_one_step_with_the_gradient_of_the_whole(fit: Fit) ->
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-7)
 
 
-def test_the_average_is_an_exponential_one(fit: Fit) -> None:
-    class Keeps(Callback):
+def test_the_average_is_an_exponential_moving_average(fit: Fit) -> None:
+    class Record(Callback):
         seen: list[dict[str, Tensor]]
 
         def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
@@ -186,11 +186,11 @@ def test_the_average_is_an_exponential_one(fit: Fit) -> None:
         def on_train_batch_end(self, trainer: Trainer, pl_module: Any, *_: Any) -> None:
             self.seen.append(state(pl_module.generator))
 
-    keeps, system = Keeps(), small(ema=0.7)
-    fit(system, points(), max_steps=4, callbacks=[keeps])
-    for name in keeps.seen[0]:
-        by_hand = keeps.seen[0][name]
-        for later in keeps.seen[1:]:
+    record, system = Record(), small(ema=0.7)
+    fit(system, points(), max_steps=4, callbacks=[record])
+    for name in record.seen[0]:
+        by_hand = record.seen[0][name]
+        for later in record.seen[1:]:
             by_hand = 0.7 * by_hand + 0.3 * later[name]
         torch.testing.assert_close(system.net.state_dict()[f"module.{name}"], by_hand)
     z = torch.randn(5, 3)
@@ -198,8 +198,8 @@ def test_the_average_is_an_exponential_one(fit: Fit) -> None:
     assert not torch.equal(system(z), system.generator(z))
 
 
-def test_a_checkpoint_holds_statistics_of_the_average_itself(fit: Fit, tmp_path: Path) -> None:
-    """Also in the middle of an epoch: BatchNorm outputs maps of unit variance, as it does in training."""
+def test_a_checkpoint_holds_batch_norm_statistics_of_the_average(fit: Fit, tmp_path: Path) -> None:
+    """BatchNorm outputs maps of unit variance, as in training, also from a checkpoint within an epoch."""
     torch.manual_seed(0)
     system = DCGAN((1, 8, 8), latent_dim=4, widths=(8, 16), lr=0.01, ema=0.99)
     kept = {"enable_checkpointing": True, "plugins": [AtomicCheckpointIO()], "limit_val_batches": 0}
@@ -227,7 +227,7 @@ def test_gradients_are_clipped_for_each_network(fit: Fit) -> None:
                 sum(p.grad.square().sum().item() for group in optimizer.param_groups for p in group["params"]) ** 0.5
             )
 
-    class Takes(Callback):
+    class NormsAfter(Callback):
         norms: list[float]
 
         def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
@@ -236,19 +236,19 @@ def test_gradients_are_clipped_for_each_network(fit: Fit) -> None:
                 for optimizer in trainer.optimizers
             ]
 
-    before, after = Norms(), Takes()
+    before, after = Norms(), NormsAfter()
     fit(small(clip=1e-3), points(), max_steps=1, callbacks=[before, after])
-    assert min(before.norms) > 1e-3  # callbacks come before the module's own hook
+    assert min(before.norms) > 1e-3  # callbacks run before the module's hook, which clips
     assert after.norms == pytest.approx([1e-3, 1e-3], rel=1e-3)
 
 
-def test_a_resumed_run_ends_as_the_uninterrupted_one(fit: Fit, tmp_path: Path) -> None:
-    """Both networks, both optimizers and the average, from a checkpoint in the middle of an epoch."""
+def test_a_resumed_run_ends_with_the_same_state(fit: Fit, tmp_path: Path) -> None:
+    """Compares both networks, both optimizers and the average. The checkpoint was written within an epoch."""
     system = WGANGP((2,), "mlp", 3, [8], lr=0.01, n_critic=2, ema=0.9)
     kept = {"enable_checkpointing": True, "plugins": [AtomicCheckpointIO()], "max_epochs": 2}
     whole = fit(system, points(), callbacks=[Randomness(), RegularCheckpoint(tmp_path, every_n_steps=3)], **kept)
     twin = WGANGP(**system.hparams)
-    torch.manual_seed(123)  # must not matter
+    torch.manual_seed(123)  # must have no effect
     resumed = fit(
         twin, points(), callbacks=[Randomness(), RegularCheckpoint(tmp_path)], ckpt_path=tmp_path / "step=3.ckpt", **kept
     )
@@ -269,7 +269,7 @@ def test_a_resumed_run_ends_as_the_uninterrupted_one(fit: Fit, tmp_path: Path) -
     ids=["DCGAN", "StyleGAN", "ProgressiveGAN"],
 )
 def test_a_gan_of_images_resumes_from_the_end_of_an_epoch(fit: Fit, tmp_path: Path, make: Callable[[], Adversarial]) -> None:
-    """From `last.ckpt`, which is written after the epoch's validation."""
+    """The run resumes from `last.ckpt`, which is written after the validation of the epoch."""
 
     class Copy(Callback):
         def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -285,13 +285,13 @@ def test_a_gan_of_images_resumes_from_the_end_of_an_epoch(fit: Fit, tmp_path: Pa
     system, twin = make(), make()
     train(system, Copy())
     assert same(system.state_dict(), load_system(tmp_path / "last.ckpt").state_dict())
-    torch.manual_seed(123)  # must not matter
+    torch.manual_seed(123)  # must have no effect
     train(twin, ckpt_path=tmp_path / "first.ckpt")
     assert same(system.state_dict(), twin.state_dict())
 
 
-def test_the_averages_statistics_are_refreshed_when_training_ends(fit: Fit) -> None:
-    """Also where nobody validates or saves, and when the same system is trained again for as many steps."""
+def test_statistics_of_the_average_are_refreshed_when_training_ends(fit: Fit) -> None:
+    """This holds without validation and checkpoints, and if the same system is trained again."""
     system = DCGAN((1, 8, 8), 4, (4, 4), ema=0.9)
     for _ in range(2):
         fit(system, Digits(normalize=False, batch_size=130), max_steps=3, limit_val_batches=0)
@@ -300,21 +300,21 @@ def test_the_averages_statistics_are_refreshed_when_training_ends(fit: Fit) -> N
         assert same(system.state_dict(), kept)
 
 
-def test_what_is_left_out_of_optim_is_as_the_class_says() -> None:
+def test_missing_optimizer_settings_come_from_the_class() -> None:
     assert small(optim={"schedule": "cosine"}).optim == {"name": "adam", "betas": [0.5, 0.999], "schedule": "cosine"}
     assert small(optim={}).optim == small().optim
     assert WGANGP((2,), "mlp", optim={"warmup_steps": 3}).optim["betas"] == [0.0, 0.9]
     assert small(optim={"name": "sgd"}).optim == {"name": "sgd", "schedule": "constant"}
 
 
-def test_both_rates_are_logged(fit: Fit) -> None:
+def test_both_learning_rates_are_logged(fit: Fit) -> None:
     trainer = fit(small(d_lr=0.03), points(), max_steps=2, limit_val_batches=0, log_every_n_steps=1)
     assert trainer.logged_metrics["train/lr"].item() == pytest.approx(0.01)
     assert trainer.logged_metrics["train/d_lr"].item() == pytest.approx(0.03)
 
 
-def test_a_plateau_is_refused() -> None:
-    with pytest.raises(ValueError, match="schedule 'plateau' waits for a loss to fall"):
+def test_the_plateau_schedule_is_refused() -> None:
+    with pytest.raises(ValueError, match="schedule 'plateau' waits for a loss to stop falling, but"):
         small(optim={"name": "adam", "schedule": "plateau"})
 
 

@@ -1,4 +1,4 @@
-"""Pictures of a GAN's training, on real data."""
+"""Pictures of a GAN's training."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +17,7 @@ from zoo.gans.conditional_gan import ConditionalGAN
 from zoo.gans.dcgan import DCGAN
 from zoo.gans.gan import GAN
 from zoo.tasks.adversarial.base import Adversarial
-from zoo.tasks.adversarial.pictures import GamePictures, film
+from zoo.tasks.adversarial.pictures import GANPictures, save_gif
 
 Fit = Callable[..., Trainer]
 Scores = Callable[..., dict[str, Any]]
@@ -30,7 +30,7 @@ def digits() -> Digits:
 
 @pytest.mark.parametrize("system", [lambda: DCGAN(SHAPE, 4, (4, 4)), lambda: ConditionalGAN(SHAPE, 10, "conv", 4, (4, 4))])
 def test_pictures_of_images_are_drawn(scores: Scores, tmp_path: Path, system: Callable[[], Adversarial]) -> None:
-    pictures = GamePictures(tmp_path)
+    pictures = GANPictures(tmp_path)
     scores(system(), digits(), pictures, max_epochs=3)
     assert {path.name for path in tmp_path.glob("*.*")} == {"samples.png", "logits.png", "training.gif", "interpolation.png"}
     for name in ("samples", "logits", "interpolation"):
@@ -42,32 +42,32 @@ def test_pictures_of_images_are_drawn(scores: Scores, tmp_path: Path, system: Ca
 
 
 def test_pictures_of_points_are_drawn(scores: Scores, tmp_path: Path) -> None:
-    scores(GAN((2,), 4, [8]), GaussianMixture(num_samples=800), GamePictures(tmp_path), max_epochs=1)
+    scores(GAN((2,), 4, [8]), GaussianMixture(num_samples=800), GANPictures(tmp_path), max_epochs=1)
     assert {path.name for path in tmp_path.glob("*.*")} == {"samples.png", "logits.png", "training.gif"}
 
 
-def test_points_of_space_have_no_picture_but_logits(fit: Fit, tmp_path: Path) -> None:
+def test_only_logits_are_drawn_for_points_in_three_dimensions(fit: Fit, tmp_path: Path) -> None:
     loader = DataLoader([Batch(torch.randn(3), torch.tensor(0), torch.tensor(0)) for _ in range(40)], batch_size=20)
     system = GAN((3,), 4, [8])
-    fit(system, None, loader, loader, callbacks=[GamePictures(tmp_path)])
+    fit(system, None, loader, loader, callbacks=[GANPictures(tmp_path)])
     assert [path.name for path in tmp_path.glob("*.*")] == ["logits.png"]
 
 
-def test_the_same_noise_is_drawn_from_every_time(fit: Fit, tmp_path: Path) -> None:
-    """At rate 0 nothing changes, and no frame does."""
+def test_samples_are_drawn_from_the_same_noise_every_time(fit: Fit, tmp_path: Path) -> None:
+    """With a learning rate near 0 the frames are equal."""
     system = GAN(SHAPE, 4, [8], lr=1e-30)
-    fit(system, digits(), callbacks=[GamePictures(tmp_path)], max_epochs=2)
+    fit(system, digits(), callbacks=[GANPictures(tmp_path)], max_epochs=2)
     first, last = sorted((tmp_path / "frames").glob("*.png"))
     assert first.read_bytes() == last.read_bytes()
 
 
-def test_a_film_shows_an_even_choice_of_frames(tmp_path: Path) -> None:
+def test_a_gif_shows_evenly_spaced_frames(tmp_path: Path) -> None:
     frames = []
     for shade in range(100):
         frames.append(tmp_path / f"{shade:03d}.png")
         Image.new("L", (4, 4), shade * 2).save(frames[-1])
-    film(frames, tmp_path / "film.gif", most=5)
-    with Image.open(tmp_path / "film.gif") as gif:
+    save_gif(frames, tmp_path / "training.gif", most=5)
+    with Image.open(tmp_path / "training.gif") as gif:
         shades = []
         for frame in range(gif.n_frames):
             gif.seek(frame)

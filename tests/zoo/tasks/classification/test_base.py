@@ -1,4 +1,4 @@
-"""Cross-entropy, smoothed only where the network learns; labels that there is an output for."""
+"""Classifiers use cross-entropy, smoothed in training only, and refuse labels out of range."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ PROGRESS = torch.zeros(())
 
 
 class Linear(Classifier):
-    """The smallest classifier there is."""
+    """Classifier with a single linear layer."""
 
     def __init__(self, num_classes: int = 3, label_smoothing: float = 0.0) -> None:
         super().__init__(num_classes, label_smoothing, 0.1, None)
@@ -24,7 +24,7 @@ def batch_of(y: list[int]) -> Batch:
 
 
 def smoothed(logits: Tensor, y: Tensor, share: float) -> Tensor:
-    """Cross-entropy with targets of which `share` is spread evenly over all classes (Szegedy et al., 2016)."""
+    """Cross-entropy with the probability `share` of each target spread over all classes (Szegedy et al., 2016)."""
     target = (1 - share) * F.one_hot(y, logits.shape[1]) + share / logits.shape[1]
     return -(target * logits.log_softmax(1)).sum(1).mean()
 
@@ -41,13 +41,13 @@ def test_loss_is_smoothed_in_training_and_plain_in_evaluation(share: float) -> N
     torch.testing.assert_close(system.eval().step(batch, PROGRESS)[0], smoothed(logits, batch.y, 0.0))
 
 
-def test_smoothing_makes_certainty_cost_something() -> None:
+def test_smoothing_penalises_overconfidence() -> None:
     system, sure = Linear(label_smoothing=0.1), torch.tensor([[100.0, 0.0, 0.0]])
     assert system.loss(sure, torch.tensor([0])).item() == pytest.approx(0.1 * 2 / 3 * 100)
     assert system.eval().loss(sure, torch.tensor([0])).item() == pytest.approx(0)
 
 
-def test_accuracy_is_the_share_of_right_answers_and_chooses_the_checkpoint() -> None:
+def test_accuracy_is_the_fraction_of_correct_predictions_and_selects_the_checkpoint() -> None:
     system = Linear()
     logits, y = torch.eye(3)[[0, 1, 2, 2]], torch.tensor([0, 1, 1, 0])
     assert {name: float(value) for name, value in system.metrics["val_metrics"](logits, y).items()} == {"val/acc": 0.5}
@@ -56,12 +56,12 @@ def test_accuracy_is_the_share_of_right_answers_and_chooses_the_checkpoint() -> 
 
 @pytest.mark.parametrize("hook", ["on_train_batch_start", "on_validation_batch_start", "on_test_batch_start"])
 @pytest.mark.parametrize(("labels", "found"), [([0, 3], r"0\.\.3"), ([-1, 2], r"-1\.\.2")])
-def test_refuses_labels_it_has_no_output_for(hook: str, labels: list[int], found: str) -> None:
+def test_labels_out_of_range_are_refused(hook: str, labels: list[int], found: str) -> None:
     with pytest.raises(ValueError, match=rf"labels must lie in 0\.\.2, found {found}"):
         getattr(Linear(), hook)(batch_of(labels), 0)
 
 
 @pytest.mark.parametrize("share", [1.0, -0.1, float("nan")])
-def test_refuses_a_smoothing_that_is_no_share(share: float) -> None:
+def test_a_label_smoothing_out_of_range_is_refused(share: float) -> None:
     with pytest.raises(ValueError, match=rf"label_smoothing must lie in \[0, 1\), got {share}"):
         Linear(label_smoothing=share)

@@ -1,4 +1,4 @@
-"""The texts that are listed are the hardest there are, by brute force over the whole test split."""
+"""The listed texts have the highest loss, compared with brute force over the whole test split."""
 
 import csv
 from collections.abc import Callable
@@ -20,7 +20,9 @@ def small(data: Any) -> RNNClassifier:
 
 
 @pytest.mark.parametrize("num", [1, 7, 1000], ids=["one", "some", "more than there are"])
-def test_the_texts_of_highest_loss_stand_hardest_first(fit: Fit, texts: Callable[..., Any], tmp_path: Path, num: int) -> None:
+def test_texts_with_the_highest_loss_are_listed_hardest_first(
+    fit: Fit, texts: Callable[..., Any], tmp_path: Path, num: int
+) -> None:
     data = texts()
     trainer = fit(model := small(data), data, callbacks=[HardestTexts(tmp_path, num)], max_epochs=4)
     assert not list(tmp_path.iterdir())
@@ -33,8 +35,8 @@ def test_the_texts_of_highest_loss_stand_hardest_first(fit: Fit, texts: Callable
         chosen, truth, position = int(p[place].argmax()), int(y[place]), int(positions[place])
         loss, confidence = -float(p[place, truth].log()), float(p[place, chosen])
         expected.append((loss, position, data.class_names[truth], data.class_names[chosen], confidence, data.texts[position]))
-    assert len({row[2] == row[3] for row in expected}) == (2 if num == 1000 else 1)  # the right answers come as well
-    for _ in range(2):  # a second test starts anew
+    assert len({row[2] == row[3] for row in expected}) == (2 if num == 1000 else 1)  # correct predictions are listed too
+    for _ in range(2):  # a second test starts from scratch
         with (tmp_path / "hardest.csv").open(newline="") as file:
             rows = list(csv.DictReader(file))
         assert [(int(r["position"]), r["target"], r["prediction"], r["text"]) for r in rows] == [
@@ -45,7 +47,7 @@ def test_the_texts_of_highest_loss_stand_hardest_first(fit: Fit, texts: Callable
         trainer.test(model, datamodule=data, verbose=False)
 
 
-def test_no_more_than_asked_for_is_held(fit: Fit, texts: Callable[..., Any], tmp_path: Path) -> None:
+def test_no_more_texts_than_needed_are_kept(fit: Fit, texts: Callable[..., Any], tmp_path: Path) -> None:
     held: list[int] = []
 
     class Watched(HardestTexts):
@@ -58,7 +60,7 @@ def test_no_more_than_asked_for_is_held(fit: Fit, texts: Callable[..., Any], tmp
     assert held == [4, *[6] * 7]
 
 
-def test_a_trial_run_writes_nothing(fit: Fit, texts: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_fast_dev_run_writes_nothing(fit: Fit, texts: Callable[..., Any], tmp_path: Path) -> None:
     data = texts()
     trainer = fit(model := small(data), data, callbacks=[HardestTexts(tmp_path)], fast_dev_run=True)
     trainer.test(model, datamodule=data, verbose=False)

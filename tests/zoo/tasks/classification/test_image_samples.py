@@ -1,4 +1,4 @@
-"""The same few images at every validation, each with what the model said."""
+"""The first validation images are drawn with their predictions."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +15,7 @@ from zoo.tasks.classification.image_samples import ImageSamples
 Fit = Callable[..., Trainer]
 
 
-def test_a_fit_leaves_a_picture_that_marks_what_is_wrong(fit: Fit, digits: Digits, tmp_path: Path) -> None:
+def test_captions_of_wrong_predictions_are_red(fit: Fit, digits: Digits, tmp_path: Path) -> None:
     folder, always_five = tmp_path / "pictures", MLPClassifier((1, 8, 8), 10)
     torch.nn.init.constant_(always_five.net.output.bias[5:6], 1000)
     fit(always_five, digits, callbacks=[ImageSamples(folder, num_images=16)], num_sanity_val_steps=1, limit_train_batches=1)
@@ -29,6 +29,6 @@ def test_a_fit_leaves_a_picture_that_marks_what_is_wrong(fit: Fit, digits: Digit
     assert len(set(red)) == 2  # there are fives among them
 
 
-def test_a_trial_run_writes_nothing(fit: Fit, digits: Digits, tmp_path: Path) -> None:
+def test_a_fast_dev_run_writes_nothing(fit: Fit, digits: Digits, tmp_path: Path) -> None:
     fit(MLPClassifier((1, 8, 8), 10), digits, callbacks=[ImageSamples(tmp_path / "pictures")], fast_dev_run=True)
     assert not (tmp_path / "pictures").exists()

@@ -1,4 +1,4 @@
-"""A class's scores are scikit-learn's, of all test samples."""
+"""Scores of each class equal scikit-learn's on all test samples."""
 
 import csv
 from collections.abc import Callable
@@ -27,7 +27,7 @@ def read(path: Path) -> list[list[Any]]:
     return [[name, *map(float, scores)] for name, *scores in rows]
 
 
-def scikit_learns(truth: Any, predicted: Any, names: tuple[str, ...]) -> list[list[Any]]:
+def expected_scores(truth: Any, predicted: Any, names: tuple[str, ...]) -> list[list[Any]]:
     scores = precision_recall_fscore_support(truth, predicted, labels=range(len(names)), zero_division=0)
     return [[name, *(float(score[k].round(4)) for score in scores)] for k, name in enumerate(names)]
 
@@ -37,36 +37,38 @@ def test_scores_by_hand() -> None:
     assert per_class(counts) == [(0.6, 0.75, 0.6667, 4), (0.0, 0.0, 0.0, 2), (0.0, 0.0, 0.0, 0)]
 
 
-def test_scores_are_scikit_learns() -> None:
+def test_scores_equal_scikit_learns() -> None:
     truth, predicted = np.random.default_rng(0).integers(0, 7, (2, 300))
     truth = truth.clip(max=5)  # class 6 is never true
     predicted = predicted.clip(min=1)  # class 0 never predicted
     ours = per_class(confusion_matrix(truth.tolist(), predicted.tolist(), 7))
-    assert [["", *row] for row in ours] == scikit_learns(truth, predicted, ("",) * 7)
+    assert [["", *row] for row in ours] == expected_scores(truth, predicted, ("",) * 7)
 
 
-def test_of_logits_the_largest_decides(fit: Fit, blobs: Blobs, tmp_path: Path) -> None:
+def test_the_largest_logit_decides(fit: Fit, blobs: Blobs, tmp_path: Path) -> None:
     model, data = MLPClassifier((4,), 3), blobs()
     trainer = fit(model, data, callbacks=[PerClass(tmp_path)])
-    assert not list(tmp_path.iterdir())  # nothing of training or validation
-    for _ in range(2):  # a second test counts anew
+    assert not list(tmp_path.iterdir())  # training and validation write nothing
+    for _ in range(2):  # a second test starts from scratch
         trainer.test(model, datamodule=data, verbose=False)
         (x, y, _), rows = data.splits["test"]
-        assert read(tmp_path / "per_class.csv") == scikit_learns(y[rows], model(x[rows]).argmax(1), data.class_names)
+        assert read(tmp_path / "per_class.csv") == expected_scores(y[rows], model(x[rows]).argmax(1), data.class_names)
 
 
-def test_of_probabilities_a_half_decides(fit: Fit, tmp_path: Path) -> None:
+def test_probabilities_are_thresholded_at_a_half(fit: Fit, tmp_path: Path) -> None:
     model, data = MLPBinaryClassifier((30,), 2, hidden_dims=(8,)), Tabular("breast_cancer")
     trainer = fit(model, data, callbacks=[PerClass(tmp_path)])
     trainer.test(model, datamodule=data, verbose=False)
     batches = [data.transform(batch, 0, False) for batch in data.test_dataloader()]
     probability = torch.cat([model(batch.x) for batch in batches])
     assert 0.3 < (probability > 0.5).float().mean() < 0.9
-    expected = scikit_learns(torch.cat([batch.y for batch in batches]), probability > 0.5, data.class_names)
+    expected = expected_scores(torch.cat([batch.y for batch in batches]), probability > 0.5, data.class_names)
     assert read(tmp_path / "per_class.csv") == expected
 
 
-def test_pictures_and_texts_have_classes_too(fit: Fit, digits: DataModule, texts: Callable[..., Any], tmp_path: Path) -> None:
+def test_images_and_texts_have_scores_per_class(
+    fit: Fit, digits: DataModule, texts: Callable[..., Any], tmp_path: Path
+) -> None:
     model = MLPClassifier((1, 8, 8), 10)
     fit(model, digits, callbacks=[PerClass(tmp_path / "pictures")]).test(model, datamodule=digits, verbose=False)
     assert [(row[0], row[-1]) for row in read(tmp_path / "pictures" / "per_class.csv")] == [
@@ -75,11 +77,11 @@ def test_pictures_and_texts_have_classes_too(fit: Fit, digits: DataModule, texts
     reader, data = RNNClassifier((30,), 2, vocab_size=texts.vocab_size, embed_dim=8, hidden_dim=8), texts()
     fit(reader, data, callbacks=[PerClass(tmp_path / "texts")]).test(reader, datamodule=data, verbose=False)
     x, lengths, y, _ = data.split("test")
-    expected = scikit_learns(y, reader(x, lengths).argmax(1), data.class_names)
+    expected = expected_scores(y, reader(x, lengths).argmax(1), data.class_names)
     assert read(tmp_path / "texts" / "per_class.csv") == expected
 
 
-def test_a_trial_run_writes_nothing(fit: Fit, blobs: Blobs, tmp_path: Path) -> None:
+def test_a_fast_dev_run_writes_nothing(fit: Fit, blobs: Blobs, tmp_path: Path) -> None:
     trainer = fit(model := MLPClassifier((4,), 3), data := blobs(), callbacks=[PerClass(tmp_path)], fast_dev_run=True)
     trainer.test(model, datamodule=data, verbose=False)
     assert not list(tmp_path.iterdir())

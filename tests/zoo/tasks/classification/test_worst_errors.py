@@ -1,4 +1,4 @@
-"""The errors that are drawn are the worst there are, by brute force over the whole test split."""
+"""The drawn errors have the highest loss, compared with brute force over the whole test split."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -42,7 +42,7 @@ def run_test(model: MLPClassifier, data: DataModule, callback: WorstErrors) -> T
 
 
 @pytest.mark.parametrize("num_images", [1, 7, 1000], ids=["one", "some", "more than there are"])
-def test_the_wrong_answers_of_highest_loss_are_drawn_worst_first(fit: Fit, tmp_path: Path, num_images: int) -> None:
+def test_errors_with_the_highest_loss_are_drawn_worst_first(fit: Fit, tmp_path: Path, num_images: int) -> None:
     model, data = MLPClassifier((1, 8, 8), 10, hidden_dims=(16,), lr=0.01), Digits(batch_size=50)
     fit(model, data, max_epochs=3)
     worst = WorstErrors(tmp_path / "pictures", num_images)
@@ -65,12 +65,12 @@ def test_the_wrong_answers_of_highest_loss_are_drawn_worst_first(fit: Fit, tmp_p
     images = [displayable(x[place]) for _, place in errors]
     grid(images, captions, [True] * len(errors)).savefig(tmp_path / "expected.png")
     expected = pixels(tmp_path / "expected.png")
-    assert np.abs(pixels(tmp_path / "pictures" / "worst_errors.png") - expected).max() <= 2  # a level's rounding
-    trainer.test(model, datamodule=data, verbose=False)  # the first test's errors do not stay
+    assert np.abs(pixels(tmp_path / "pictures" / "worst_errors.png") - expected).max() <= 2  # rounding of grey levels
+    trainer.test(model, datamodule=data, verbose=False)  # errors of the first test are discarded
     assert np.abs(pixels(tmp_path / "pictures" / "worst_errors.png") - expected).max() <= 2
 
 
-def test_no_error_is_no_picture(tmp_path: Path) -> None:
+def test_without_errors_no_picture_is_drawn(tmp_path: Path) -> None:
     always_five = MLPClassifier((1, 8, 8), 10)
     nn.init.constant_(always_five.net.output.bias[5:6], 1000)
     run_test(always_five, Fives(batch_size=20), WorstErrors(tmp_path / "right"))
@@ -80,7 +80,7 @@ def test_no_error_is_no_picture(tmp_path: Path) -> None:
     assert (tmp_path / "wrong" / "worst_errors.png").exists()
 
 
-def test_a_trial_run_draws_nothing(fit: Fit, digits: Digits, tmp_path: Path) -> None:
+def test_a_fast_dev_run_draws_nothing(fit: Fit, digits: Digits, tmp_path: Path) -> None:
     model = MLPClassifier((1, 8, 8), 10)
     trainer = fit(model, digits, callbacks=[WorstErrors(tmp_path / "pictures")], fast_dev_run=True)
     trainer.test(model, datamodule=digits, verbose=False)

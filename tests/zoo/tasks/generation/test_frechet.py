@@ -1,4 +1,4 @@
-"""Frechet distances of samples and reconstructions, above the floor of real images."""
+"""Frechet distances of samples and reconstructions are above that of real images."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,7 +21,7 @@ def digits() -> Digits:
     return Digits(normalize=False, batch_size=32, seed=0)
 
 
-def test_distances_of_samples_reconstructions_and_the_floor(scores: Scores) -> None:
+def test_distances_of_samples_and_reconstructions_exceed_that_of_real_images(scores: Scores) -> None:
     torch.manual_seed(0)
     found = scores(VAE(SHAPE, latent_dim=4), digits(), FrechetDistance("simple_cnn_mnist"), max_epochs=5)
     distances = {name.removeprefix("test/fd_simple_cnn_mnist_"): value for name, value in found.items() if "fd_" in name}
@@ -30,12 +30,12 @@ def test_distances_of_samples_reconstructions_and_the_floor(scores: Scores) -> N
     assert 0 < distances["real"] < distances["samples"]
 
 
-def test_binary_pixels_have_no_distance_from_grey_samples(fit: Fit) -> None:
+def test_data_with_binary_pixels_is_refused(fit: Fit) -> None:
     data = Digits(normalize=False, binarize="stochastic")
-    with pytest.raises(ValueError, match="binary pixels and the grey means of samples differ in all features"):
+    with pytest.raises(ValueError, match="the data has binary pixels but samples are grey, so all features differ"):
         fit(VAE(SHAPE), data, callbacks=[FrechetDistance("simple_cnn_mnist")], max_epochs=1)
 
 
-def test_the_distance_of_samples_has_no_reconstructions_beside_it(scores: Scores) -> None:
+def test_a_gan_has_no_distance_of_reconstructions(scores: Scores) -> None:
     found = scores(DCGAN(SHAPE, 4, (4, 4)), digits(), FrechetDistance("simple_cnn_mnist", num_images=100))
     assert {name for name in found if "fd_" in name} == {"test/fd_simple_cnn_mnist_samples", "test/fd_simple_cnn_mnist_real"}

@@ -1,4 +1,4 @@
-"""Scores of samples tell memory, one image and missing modes apart, on real data."""
+"""Scores distinguish samples that are copies of training images, a single image, or lack modes."""
 
 import math
 from collections.abc import Callable
@@ -27,20 +27,20 @@ def digits() -> Digits:
 
 
 class Memory(DCGAN):
-    """Samples are given images, again and again."""
+    """GAN whose samples are the remembered images, repeated in order."""
 
     def remember(self, x: Tensor) -> "Memory":
-        self.images, self.place = x, 0
+        self.images, self.next = x, 0
         return self
 
     def sample(self, num: int, *given: Tensor) -> Tensor:
-        places = (torch.arange(num) + self.place) % len(self.images)
-        self.place += num
-        return self.images[places]
+        rows = (torch.arange(num) + self.next) % len(self.images)
+        self.next += num
+        return self.images[rows]
 
 
 def clothes() -> tuple[FashionMNIST, Tensor]:
-    """Fashion-MNIST, and images of its training part."""
+    """Return Fashion-MNIST and 1,000 of its training images."""
     data = FashionMNIST(normalize=False, batch_size=100, seed=0)
     data.setup()
     images, rows = data.splits["train"].arrays.x, data.splits["train"].rows
@@ -48,7 +48,7 @@ def clothes() -> tuple[FashionMNIST, Tensor]:
 
 
 @pytest.mark.usefixtures("mirror")
-def test_memory_has_the_scores_of_real_images_and_one_image_has_none(scores: Scores) -> None:
+def test_copied_images_score_like_real_ones_and_a_single_image_does_not(scores: Scores) -> None:
     data, real = clothes()
     callback = SampleScores(CLOTHES, num_images=1000)
     memory = scores(Memory((1, 28, 28), 4, (4, 4)).remember(real), data, callback)
@@ -67,25 +67,25 @@ def test_memory_has_the_scores_of_real_images_and_one_image_has_none(scores: Sco
 
 
 @pytest.mark.usefixtures("mirror")
-def test_stacked_images_have_three_classes_in_one_and_the_score_of_their_channels(scores: Scores) -> None:
+def test_stacked_images_combine_the_classes_of_their_channels(scores: Scores) -> None:
     data = StackedFashionMNIST(normalize=False, batch_size=100, seed=0)
     data.setup()
     images, rows = data.splits["train"].arrays.x, data.splits["train"].rows
     real, callback = images[rows[:600]].float() / 255, SampleScores(CLOTHES, num_images=600)
     found = scores(Memory((3, 28, 28), 4, (4, 4)).remember(real), data, callback)
-    expected = 1000 * (1 - 0.999**600)  # classes met by so many draws
+    expected = 1000 * (1 - 0.999**600)  # expected number of classes among 600 samples
     assert found["test/modes_real"] == pytest.approx(expected, rel=0.05)
     assert found["test/modes"] == pytest.approx(found["test/modes_real"], rel=0.1)
     assert found["test/class_kl"] == pytest.approx(found["test/class_kl_real"], rel=0.1)  # finite, though modes are missing
-    assert found[f"test/cs_{CLOTHES}_real"] == pytest.approx(5.4, abs=0.3)  # as of single pictures
+    assert found[f"test/cs_{CLOTHES}_real"] == pytest.approx(5.4, abs=0.3)  # as for single images
     alone = scores(Memory((3, 28, 28), 4, (4, 4)).remember(real[:1]), data, callback)
     assert alone["test/modes"] == 1
-    assert 1 < alone[f"test/cs_{CLOTHES}_samples"] <= 3.1  # of three channels
+    assert 1 < alone[f"test/cs_{CLOTHES}_samples"] <= 3.1  # three classes at most
 
 
 @pytest.mark.usefixtures("mirror")
-def test_neighbours_of_remembered_images_are_themselves(scores: Scores, tmp_path: Path) -> None:
-    """Of the training images that were looked at, which are as many as were tested."""
+def test_the_nearest_neighbours_of_copied_images_are_the_images_themselves(scores: Scores, tmp_path: Path) -> None:
+    """The copies are training images that the report reads, the first 300."""
     data, _ = clothes()
     first = [batch.x.float() / 255 for batch, _ in zip(data.loader("train"), range(3), strict=False)]
     memory = Memory((1, 28, 28), 4, (4, 4)).remember(torch.cat(first))
@@ -97,7 +97,7 @@ def test_neighbours_of_remembered_images_are_themselves(scores: Scores, tmp_path
     assert not np.array_equal(samples, second)
 
 
-def test_points_are_counted_by_their_gaussians(scores: Scores) -> None:
+def test_points_are_assigned_to_their_gaussians(scores: Scores) -> None:
     data = GaussianMixture("ring", 8, num_samples=800)
 
     class Ring(GAN):
@@ -105,13 +105,13 @@ def test_points_are_counted_by_their_gaussians(scores: Scores) -> None:
             return data.centres[torch.arange(num) % 6] + (torch.arange(num) % 2)[:, None] * 0.5
 
     found = scores(Ring((2,), widths=[4]), data, PointModes(num_samples=1200))
-    assert found["test/modes"] == 3  # of six centres the even ones, the others are 0.5 off
+    assert found["test/modes"] == 3  # samples at every other of six centres are 0.5 off
     assert found["test/high_quality"] == pytest.approx(0.5)
     assert found["test/least_share"] == 0
 
 
-def test_what_cannot_be_scored_is_refused_before_training(fit: Fit) -> None:
-    with pytest.raises(ValueError, match="PointModes is for data with known centres, as GaussianMixture has, Digits has none"):
+def test_invalid_data_and_settings_are_refused_before_training(fit: Fit) -> None:
+    with pytest.raises(ValueError, match="needs data with known centres, such as GaussianMixture, but Digits has none"):
         fit(GAN(SHAPE), digits(), callbacks=[PointModes()])
     with pytest.raises(ValueError, match="num_images must be at least 1, got 0"):
         SampleScores(NETWORK, num_images=0)

@@ -22,7 +22,7 @@ def digits() -> Digits:
 
 
 @pytest.mark.usefixtures("mirror")
-def test_another_set_is_odder(fit: Fit, tmp_path: Path) -> None:
+def test_images_of_another_set_have_higher_scores(fit: Fit, tmp_path: Path) -> None:
     from datamodules import FashionMNIST
 
     torch.manual_seed(0)
@@ -40,6 +40,6 @@ def test_ranks_keep_the_order_of_any_scores() -> None:
     assert 0 < ranks.min() < ranks.max() < 1
 
 
-def test_a_set_of_other_images_is_refused(scores: Scores) -> None:
-    with pytest.raises(ValueError, match=r"MNIST has images of shape \(1, 28, 28\), the model \(1, 8, 8\)"):
+def test_a_set_with_images_of_another_shape_is_refused(scores: Scores) -> None:
+    with pytest.raises(ValueError, match=r"MNIST has images of shape \(1, 28, 28\), but the model takes \(1, 8, 8\)"):
         scores(Autoencoder(SHAPE), digits(), AnomalyDetection())

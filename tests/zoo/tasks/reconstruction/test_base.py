@@ -24,7 +24,7 @@ def test_predicting_writes_codes(fit: Fit, tmp_path: Path) -> None:
     data, system = digits(), Autoencoder(SHAPE, latent_dim=3)
     trainer = fit(system, data, callbacks=[Predictions(tmp_path)], max_epochs=1)
     trainer.test(system, datamodule=data, verbose=False)
-    assert not (tmp_path / "predictions" / "test.csv").exists()  # images are shown, not listed
+    assert not (tmp_path / "predictions" / "test.csv").exists()  # images are not listed in tables
     trainer.predict(system, datamodule=data, return_predictions=False)
     header, *rows = (tmp_path / "predictions" / "predict.csv").read_text().splitlines()
     assert header == "position,code_0,code_1,code_2"

@@ -1,4 +1,4 @@
-"""The bound on the likelihood is one, for every number of samples and images from all over the split."""
+"""The bound is tighter for more samples, and is computed on images from the whole split."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -30,11 +30,11 @@ def test_the_bound_is_reported_for_every_number_of_samples(scores: Scores, tmp_p
     assert 0 <= found["test/active_units"] <= 4
 
 
-def test_the_bound_is_of_images_from_all_over_the_split(scores: Scores) -> None:
-    """Of every batch the first few: Digits' 360 test images are twelve batches."""
+def test_the_bound_is_averaged_over_images_from_the_whole_split(scores: Scores) -> None:
+    """The first images of every batch are used. The test images of Digits form twelve batches."""
     system = VAE(SHAPE, latent_dim=2)
-    asked: list[int] = []
-    weigh = system.log_weights
-    system.log_weights = lambda k, x: (asked.append(len(x)), weigh(k, x))[1]  # type: ignore[assignment, method-assign, func-returns-value]
+    batch_sizes: list[int] = []
+    log_weights = system.log_weights
+    system.log_weights = lambda k, x: (batch_sizes.append(len(x)), log_weights(k, x))[1]  # type: ignore[assignment, method-assign, func-returns-value]
     scores(system, digits(), LikelihoodBound(num_samples=(1,), num_images=24))
-    assert asked == [2] * 12
+    assert batch_sizes == [2] * 12

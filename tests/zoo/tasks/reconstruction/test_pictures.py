@@ -1,4 +1,4 @@
-"""Pictures of reconstructions, samples and codes, on a real data set."""
+"""Pictures of reconstructions, samples and codes."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -34,7 +34,7 @@ def test_pictures_of_a_vae_are_drawn(scores: Scores, tmp_path: Path) -> None:
         assert np.asarray(Image.open(path).convert("L")).std() > 5
 
 
-def test_rows_are_images_what_was_seen_and_answers() -> None:
+def test_rows_are_images_corrupted_images_and_reconstructions() -> None:
     x = torch.rand(12, *SHAPE)
     plain, denoising = Autoencoder(SHAPE).eval(), DenoisingAutoencoder(SHAPE).eval()
     rows = reconstructions(plain, (x,))
@@ -46,7 +46,7 @@ def test_rows_are_images_what_was_seen_and_answers() -> None:
     torch.testing.assert_close(rows[2], denoising(rows[1]))
 
 
-def test_a_way_starts_and_ends_at_the_images_own_codes() -> None:
+def test_interpolations_start_and_end_at_the_codes_of_the_images() -> None:
     model, z = Autoencoder(SHAPE, latent_dim=5).eval(), torch.randn(4, 5)
     sheet = interpolations(model, z, torch.zeros(4).long())
     assert sheet.shape == (4, 10, *SHAPE)
@@ -54,7 +54,7 @@ def test_a_way_starts_and_ends_at_the_images_own_codes() -> None:
         torch.testing.assert_close(sheet[row, [0, -1]], model.decode(z[[first, last]]), atol=1e-5, rtol=1e-4)
 
 
-def test_a_traversal_moves_one_dimension_the_widest_first() -> None:
+def test_each_row_of_a_traversal_changes_one_dimension_the_most_varying_first() -> None:
     model = Autoencoder(SHAPE, latent_dim=3, widths=[], squash=False).eval()
     z = torch.randn(200, 3) * torch.tensor([0.1, 5.0, 1.0])
     sheet = traversals(model, z, torch.zeros(200).long())
@@ -66,8 +66,8 @@ def test_a_traversal_moves_one_dimension_the_widest_first() -> None:
         torch.testing.assert_close(change[inside], (5 * z.std(0)[dim] * moved)[inside], atol=1e-4, rtol=1e-3)
 
 
-def test_a_manifold_lies_as_a_map_does() -> None:
-    """Left to right the first number grows, bottom to top the second."""
+def test_a_manifold_is_oriented_like_a_map() -> None:
+    """The first dimension grows from left to right, the second from bottom to top."""
 
     class Shows(System):
         conditional = False
@@ -75,13 +75,13 @@ def test_a_manifold_lies_as_a_map_does() -> None:
         def decode(self, *inputs: torch.Tensor) -> torch.Tensor:
             return (inputs[0].view(-1, 2, 1, 1) + 3) / 6
 
-    sheet = manifold(Shows(1e-3, None), num=5)
+    sheet = manifold(ShowsCodes(1e-3, None), num=5)
     across, up = sheet[:, :, 0, 0, 0], sheet[:, :, 1, 0, 0]
     assert (across.diff(dim=1) > 0).all()
     assert (up.diff(dim=0) < 0).all()
 
 
-def test_one_image_is_not_drawn_a_way_from(fit: Fit, tmp_path: Path) -> None:
+def test_a_single_image_is_not_interpolated(fit: Fit, tmp_path: Path) -> None:
     data, system = Digits(normalize=False, batch_size=1), VAE(SHAPE)
     trainer = fit(system, data, callbacks=[LatentPictures(tmp_path)], max_epochs=0, limit_test_batches=1)
     trainer.test(system, datamodule=data, verbose=False)

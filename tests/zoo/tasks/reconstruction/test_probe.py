@@ -1,4 +1,4 @@
-"""What a linear classifier reads from codes, and from principal components."""
+"""Accuracy of linear classifiers on codes and on principal components."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,8 +20,8 @@ def digits() -> Digits:
     return Digits(normalize=False, batch_size=32, seed=0)
 
 
-def test_the_probe_reads_codes_and_components_alike(scores: Scores) -> None:
-    """An identity as a code: all 64 pixels, and all 64 components of them, tell the same."""
+def test_codes_and_components_with_the_same_information_have_the_same_accuracy(scores: Scores) -> None:
+    """The code is the image itself, so its 64 pixels and all 64 components hold the same information."""
     system = Autoencoder(SHAPE, widths=[], squash=False, latent_dim=64)
     with torch.no_grad():
         system.net.encoder[-2].weight.copy_(torch.eye(64))  # type: ignore[union-attr, operator]

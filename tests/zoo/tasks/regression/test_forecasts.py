@@ -1,4 +1,4 @@
-"""The windows that are drawn are those of the test split, in the series' own units."""
+"""The drawn windows are from the test split, in the units of the series."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,16 +15,16 @@ from zoo.tasks.regression.forecasts import Forecast, Forecasts, forecast_figure
 Fit = Callable[..., Trainer]
 
 
-class Kept(Forecasts):
+class RecordedForecasts(Forecasts):
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.kept = list(self._windows)
         super().on_test_end(trainer, pl_module)
 
 
 @pytest.mark.parametrize("num_windows", [1, 6])
-def test_windows_of_the_test_split_spread_evenly(fit: Fit, tmp_path: Path, num_windows: int) -> None:
+def test_windows_are_spread_evenly_over_the_test_split(fit: Fit, tmp_path: Path, num_windows: int) -> None:
     data = Series(context=16, horizon=4, batch_size=64, seed=0)
-    model, drawn = RNNForecaster(data.input_shape, 4, hidden_dim=4), Kept(tmp_path / "pictures", num_windows)
+    model, drawn = RNNForecaster(data.input_shape, 4, hidden_dim=4), RecordedForecasts(tmp_path / "pictures", num_windows)
     trainer = fit(model, data, max_steps=3, limit_val_batches=0, callbacks=[drawn])
     trainer.test(model, datamodule=data, verbose=False)
     (arrays, rows) = data.splits["test"]
@@ -37,12 +37,12 @@ def test_windows_of_the_test_split_spread_evenly(fit: Fit, tmp_path: Path, num_w
         np.testing.assert_allclose(window.context, x[:, 0], rtol=1e-4)
         np.testing.assert_allclose(window.truth, arrays.y[window.position], rtol=1e-6)
         with torch.no_grad():
-            says = model((x[None] - data.mean[0]) / data.std[0])[0]
-        np.testing.assert_allclose(window.forecast, says, rtol=1e-3)
+            forecast = model((x[None] - data.mean[0]) / data.std[0])[0]
+        np.testing.assert_allclose(window.forecast, forecast, rtol=1e-3)
     assert (tmp_path / "pictures" / "forecasts.png").stat().st_size > 1000
 
 
-def test_the_picture_joins_past_truth_and_forecast_at_the_last_value_seen() -> None:
+def test_truth_and_forecast_start_at_the_last_value_of_the_context() -> None:
     window = Forecast(7, np.array([1.0, 2, 3]), np.array([4.0, 5]), np.array([3.5, 3]))
     (axes,) = forecast_figure([window]).axes
     lines = {line.get_label(): line.get_xydata().tolist() for line in axes.lines}

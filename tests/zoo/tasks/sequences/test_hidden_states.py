@@ -1,4 +1,4 @@
-"""What is drawn are the network's states over one text, and drawing them leaves no trace in the training."""
+"""The picture shows the network's states over one sequence, and drawing it does not affect the training."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -35,7 +35,7 @@ def test_the_states_of_a_text_of_about_thirty_words_are_drawn(
     model = small(data, embed_dropout=0.5, bidirectional=True)
     fit(model, data, callbacks=[HiddenStates(tmp_path / "pictures")], max_epochs=2, num_sanity_val_steps=2)
     x, lengths, y, positions = data.split("val")
-    order = lengths.argsort(stable=True)  # as evaluation serves them
+    order = lengths.argsort(stable=True)  # the order of evaluation
     place = int(order[(lengths[order] - 30).abs().argmin()])
     position, length = int(positions[place]), int(lengths[place])
     assert abs(length - drawn) <= 3
@@ -43,15 +43,15 @@ def test_the_states_of_a_text_of_about_thirty_words_are_drawn(
     with torch.no_grad():
         states, _ = model.net.states(x[place : place + 1, :length], lengths[place : place + 1])
         p = model(x[place : place + 1, :length]).softmax(1)[0]
-    says = f"{data.class_names[int(y[place])]}, predicted {data.class_names[int(p.argmax())]} ({float(p.max()):.0%})"
-    figure = states_figure(states[0], data.tokens_of(position), f"{data.texts[position]}\n{says}")
+    prediction = f"{data.class_names[int(y[place])]}, predicted {data.class_names[int(p.argmax())]} ({float(p.max()):.0%})"
+    figure = states_figure(states[0], data.tokens_of(position), f"{data.texts[position]}\n{prediction}")
     figure.savefig(tmp_path / "expected.png", dpi=120)
     shown = pixels(tmp_path / "pictures" / "hidden_states.png")
-    assert np.abs(shown - pixels(tmp_path / "expected.png")).max() <= 2  # a level's rounding
+    assert np.abs(shown - pixels(tmp_path / "expected.png")).max() <= 2  # rounding of grey levels
 
 
 class Trace(Callback):
-    """Notes, when training ends, what must not change."""
+    """Records, when training ends, everything that must not change."""
 
     def __init__(self, notes: list[Any]) -> None:
         self.notes = notes
@@ -67,7 +67,7 @@ class Frozen(RNNClassifier):
         self.net.embedding.eval()
 
 
-def test_nothing_is_changed_by_it(fit: Fit, texts: Callable[..., Any], tmp_path: Path) -> None:
+def test_drawing_does_not_change_the_model_or_the_random_state(fit: Fit, texts: Callable[..., Any], tmp_path: Path) -> None:
     data, notes = texts(), []
     model = Frozen((30,), 2, vocab_size=data.vocab_size, embed_dim=8, hidden_dim=8, embed_dropout=0.5, word_dropout=0.2)
     fit(model, data, callbacks=[Trace(notes), HiddenStates(tmp_path), Trace(notes)])
@@ -95,26 +95,28 @@ class Waves(DataModule):
         return batch
 
 
-def test_series_are_drawn_by_steps(fit: Fit, tmp_path: Path) -> None:
+def test_series_without_words_are_drawn(fit: Fit, tmp_path: Path) -> None:
     model, data = RNNRegressor((70, 2), 3, hidden_dim=8), Waves(batch_size=10, test_fraction=0.2)
     fit(model, data, callbacks=[HiddenStates(tmp_path / "pictures")])
     (x, _, lengths), rows = data.splits["val"]
     assert lengths is not None
     with torch.no_grad():
-        states, _ = model.eval().net.states(x[rows[:1]], lengths[rows[:1]])  # all are as long: the first
+        states, _ = model.eval().net.states(x[rows[:1]], lengths[rows[:1]])  # all have the same length, so the first is drawn
     states_figure(states[0]).savefig(tmp_path / "expected.png", dpi=120)
     shown = pixels(tmp_path / "pictures" / "hidden_states.png")
     assert np.abs(shown - pixels(tmp_path / "expected.png")).max() <= 2
 
 
-@pytest.mark.parametrize("setting", [{"fast_dev_run": True}, {"limit_val_batches": 0}], ids=["a trial", "no validation"])
-def test_nothing_is_drawn_of(fit: Fit, texts: Callable[..., Any], tmp_path: Path, setting: dict[str, Any]) -> None:
+@pytest.mark.parametrize("setting", [{"fast_dev_run": True}, {"limit_val_batches": 0}], ids=["fast_dev_run", "no validation"])
+def test_nothing_is_drawn_without_a_validation(
+    fit: Fit, texts: Callable[..., Any], tmp_path: Path, setting: dict[str, Any]
+) -> None:
     data = texts()
     fit(small(data), data, callbacks=[HiddenStates(tmp_path)], **setting)
     assert not list(tmp_path.iterdir())
 
 
-def test_signs_that_the_font_lacks_are_no_obstacle(fit: Fit, texts: Any, tmp_path: Path) -> None:
+def test_characters_missing_from_the_font_do_not_warn(fit: Fit, texts: Any, tmp_path: Path) -> None:
     class Signs(texts):
         def tokens_of(self, position: int) -> list[str]:
             return ["電影$x^$", *super().tokens_of(position)[1:]]
@@ -124,7 +126,7 @@ def test_signs_that_the_font_lacks_are_no_obstacle(fit: Fit, texts: Any, tmp_pat
     assert (tmp_path / "hidden_states.png").exists()
 
 
-def test_the_map_has_a_row_per_unit_and_a_column_per_step_around_white() -> None:
+def test_the_heat_map_has_a_row_per_unit_and_a_column_per_step_centred_at_0() -> None:
     states = torch.tensor([[0.5, -0.25], [0.0, 0.75], [-0.5, 0.125]])
     axes = states_figure(states, ["a", "b" * 20, "c"], "a title").axes[0]
     (image,) = axes.images
@@ -134,19 +136,19 @@ def test_the_map_has_a_row_per_unit_and_a_column_per_step_around_white() -> None
     assert axes.get_title(loc="left") == "a title"
 
 
-def test_of_many_units_those_that_vary_most_are_shown_in_their_order() -> None:
+def test_the_units_that_vary_most_are_shown_in_their_order() -> None:
     generator = torch.Generator().manual_seed(0)
     states = torch.randn(5, 100, generator=generator) * 0.01 + 3 * torch.randn(100, generator=generator)
-    lively = torch.randperm(100, generator=generator)[:64].sort().values
-    states[:, lively] += torch.randn(5, 64, generator=generator)
+    varying = torch.randperm(100, generator=generator)[:64].sort().values
+    states[:, varying] += torch.randn(5, 64, generator=generator)
     axes = states_figure(states).axes[0]
-    assert np.array_equal(axes.images[0].get_array(), states[:, lively].T)
-    assert [label.get_text() for label in axes.get_yticklabels()] == [str(unit) for unit in lively[::8].tolist()]
+    assert np.array_equal(axes.images[0].get_array(), states[:, varying].T)
+    assert [label.get_text() for label in axes.get_yticklabels()] == [str(unit) for unit in varying[::8].tolist()]
     assert axes.get_ylabel() == "the 64 of 100 units that vary most"
 
 
-def test_of_a_long_sequence_the_first_sixty_steps_are_shown() -> None:
-    states = torch.cat([torch.randn(60, 4), 100 * torch.randn(40, 4)])  # what is not shown sets no scale
+def test_the_first_sixty_steps_of_a_long_sequence_are_shown() -> None:
+    states = torch.cat([torch.randn(60, 4), 100 * torch.randn(40, 4)])  # hidden steps do not affect the scale
     axes = states_figure(states, [str(step) for step in range(100)]).axes[0]
     assert np.array_equal(axes.images[0].get_array(), states[:60].T)
     assert axes.images[0].get_clim()[1] < 10
@@ -154,6 +156,6 @@ def test_of_a_long_sequence_the_first_sixty_steps_are_shown() -> None:
     assert axes.get_xlabel() == "step, the first 60 of 100"
 
 
-def test_one_step_of_nothing_is_no_division_by_zero() -> None:
+def test_states_of_zero_do_not_divide_by_zero() -> None:
     axes = states_figure(torch.zeros(1, 3)).axes[0]
     assert np.array_equal(axes.images[0].get_array(), np.zeros((3, 1)))

@@ -1,4 +1,4 @@
-"""Scores by length are those of the sequences that are so long, and nobody else's."""
+"""Scores by length cover exactly the sequences of each length."""
 
 import csv
 from collections.abc import Callable, Sequence
@@ -31,7 +31,7 @@ def by_length(names: Any) -> set[str]:
 
 
 def expected(model: RNNClassifier, data: Any, bounds: Sequence[tuple[int, int]]) -> dict[str, float]:
-    """One sequence at a time."""
+    """Compute the scores of each bucket with one sequence at a time."""
     x, lengths, y, _ = data.split("val")
     model.eval()
     scores = {}
@@ -60,12 +60,14 @@ def expected(model: RNNClassifier, data: Any, bounds: Sequence[tuple[int, int]])
         ([3, 4], [3], [(3, 3), (4, 4)]),
     ],
 )
-def test_lengths_are_divided(lengths: Sequence[int], edges: list[int] | None, divided: list[tuple[int, int]]) -> None:
+def test_lengths_are_divided_into_buckets(
+    lengths: Sequence[int], edges: list[int] | None, divided: list[tuple[int, int]]
+) -> None:
     assert buckets(np.array(lengths), edges) == divided
 
 
 @pytest.mark.parametrize("edges", [[], [5, 5], [9, 3], [0, 4], [1, 2, 3, 4]])
-def test_edges_that_divide_nothing_are_refused(edges: list[int]) -> None:
+def test_invalid_edges_are_refused(edges: list[int]) -> None:
     with pytest.raises(ValueError, match=r"edges must be one to three lengths, each above the one before it, got \["):
         LengthBuckets(Path(), edges)
 
@@ -91,7 +93,7 @@ def test_the_scores_of_each_length_are_logged(fit: Fit, texts: Data, tmp_path: P
     assert len(rows) == 2
     assert {name: float(rows[-1][name]) for name in by_hand} == pytest.approx(by_hand, abs=1e-5)
     shares = [((lengths >= low) & (lengths <= high)).float().mean().item() for low, high in bounds]
-    for score in ("acc", "loss"):  # together they are the whole
+    for score in ("acc", "loss"):  # the weighted mean over buckets is the score of all sequences
         whole = sum(share * by_hand[f"val/{score}_len_{a}-{b}"] for share, (a, b) in zip(shares, bounds, strict=True))
         assert whole == pytest.approx(float(trainer.callback_metrics[f"val/{score}"]), abs=1e-5)
     with Image.open(tmp_path / "pictures" / "length_buckets.png") as picture:
@@ -114,7 +116,7 @@ def test_an_empty_bucket_has_no_score(fit: Fit, texts: Data, tmp_path: Path) -> 
     assert by_length(trainer.callback_metrics) == set(scores)
 
 
-def test_a_resumed_run_goes_on_with_its_buckets_and_curves(fit: Fit, texts: Data, tmp_path: Path) -> None:
+def test_a_resumed_run_keeps_its_buckets_and_curves(fit: Fit, texts: Data, tmp_path: Path) -> None:
     data = texts()
     first = fit(model := small(data), data, callbacks=[LengthBuckets(tmp_path)], max_epochs=2, val_check_interval=0.5)
     first.save_checkpoint(tmp_path / "last.ckpt")
@@ -126,13 +128,14 @@ def test_a_resumed_run_goes_on_with_its_buckets_and_curves(fit: Fit, texts: Data
     assert callback.state_dict()["epochs"] == [0.5, 1, 1.5, 2, 3]
     assert np.shape(callback.state_dict()["scores"]) == (5, 2, 4)
     assert by_length(trainer.callback_metrics) == by_length(first.callback_metrics)
-    data.splits["val"] = data.splits["val"]._replace(rows=data.splits["val"].rows[:5])  # what remains is bucketed as before
+    # The buckets do not change with the data.
+    data.splits["val"] = data.splits["val"]._replace(rows=data.splits["val"].rows[:5])
     trainer.validate(model, datamodule=data, verbose=False)
     assert by_length(trainer.callback_metrics) <= by_length(first.callback_metrics)
-    assert len(callback.state_dict()["epochs"]) == 5  # it is no part of the training
+    assert len(callback.state_dict()["epochs"]) == 5  # validation outside of training adds no point to the curves
 
 
-def test_one_length_is_no_curve(fit: Fit, texts: Data, tmp_path: Path) -> None:
+def test_sequences_of_one_length_are_not_reported(fit: Fit, texts: Data, tmp_path: Path) -> None:
     class Even(texts):
         def load(self, part: Any) -> Arrays:
             x, y, _ = super().load(part)
@@ -144,13 +147,13 @@ def test_one_length_is_no_curve(fit: Fit, texts: Data, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_trial_run_draws_nothing(fit: Fit, texts: Data, tmp_path: Path) -> None:
+def test_a_fast_dev_run_draws_nothing(fit: Fit, texts: Data, tmp_path: Path) -> None:
     data = texts()
     fit(small(data), data, callbacks=[LengthBuckets(tmp_path)], fast_dev_run=True)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_curve_per_bucket_and_score() -> None:
+def test_there_is_a_curve_for_each_bucket_and_score() -> None:
     scores = np.array([[[0.5, 0.25], [1.0, 2.0]], [[0.75, 0.5], [0.5, 1.5]]])
     figure = curves_figure([0.5, 1.0], scores, [(1, 4), (5, 9)])
     for panel, axes in enumerate(figure.axes):

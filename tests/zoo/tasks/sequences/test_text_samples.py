@@ -1,4 +1,4 @@
-"""A language model's samples: one per validation, the same from the same weights, and without effect on training."""
+"""A language model generates one sample per validation, without an effect on training."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -31,14 +31,14 @@ def test_a_sample_per_validation_from_the_same_prompt(data: CharText, fit: Calla
     validation = data.splits["val"].rows[0] % 8
     prompt = ("abcdefgh" * 2)[validation : validation + 4]
     assert {prompt for _, prompt, _ in samples.rows} == {prompt}
-    assert samples.rows[-1][2] == ("abcdefgh" * 4)[validation + 4 : validation + 20]  # it has learned what there is to learn
+    assert samples.rows[-1][2] == ("abcdefgh" * 4)[validation + 4 : validation + 20]  # the model has learned the repeated text
     written = (tmp_path / "predictions" / "samples.txt").read_text()
     assert all(
         f"After {step} steps, from the prompt\n{prompt}\n---\n{text}\n" in written for step, prompt, text in samples.rows
     )
 
 
-def test_sampling_changes_nothing_in_training(data: CharText, fit: Callable[..., Trainer], tmp_path: Path) -> None:
+def test_sampling_does_not_affect_training(data: CharText, fit: Callable[..., Trainer], tmp_path: Path) -> None:
     plain, sampled = model(), model()
     torch.manual_seed(1)
     fit(plain, data, max_epochs=2)
@@ -47,14 +47,16 @@ def test_sampling_changes_nothing_in_training(data: CharText, fit: Callable[...,
     assert all(torch.equal(a, b) for a, b in zip(plain.parameters(), sampled.parameters(), strict=True))
 
 
-def test_a_resumed_run_keeps_the_samples_before_it(tmp_path: Path) -> None:
+def test_a_resumed_run_keeps_its_earlier_samples(tmp_path: Path) -> None:
     before, after = TextSamples(tmp_path), TextSamples(tmp_path)
     before.rows = [(5, "ab", "cd")]
     after.load_state_dict(before.state_dict())
     assert after.rows == before.rows
 
 
-def test_other_models_and_other_stages_write_nothing(data: CharText, fit: Callable[..., Trainer], tmp_path: Path) -> None:
+def test_nothing_is_written_outside_of_training_or_without_a_decoder(
+    data: CharText, fit: Callable[..., Trainer], tmp_path: Path
+) -> None:
     samples, system = TextSamples(tmp_path / "none"), model()
     trainer = fit(system, data, max_epochs=1, limit_val_batches=0, callbacks=[samples])
     trainer.validate(system, data, verbose=False)

@@ -1,4 +1,4 @@
-"""Pictures of translations are the images and what the translator makes of them."""
+"""Pictures show images beside their translations."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -22,14 +22,15 @@ Cycle = Callable[..., CycleGAN]
 def test_strips_are_drawn_at_validation_and_in_the_test(
     fit: Fit, negatives: Data, cycle: Cycle, tmp_path: Path, batch_size: int
 ) -> None:
-    """Of as many images as are wanted, however few a batch has."""
+    """`num_images` strips are drawn, even if a batch has fewer images."""
     system, data = cycle(), negatives(batch_size)
     trainer = fit(
         system, data, callbacks=[Translations(tmp_path, num_images=5)], limit_train_batches=1, default_root_dir=tmp_path
     )
     for name in ("a_to_b_to_a", "b_to_a_to_b"):
         sheet = np.asarray(Image.open(tmp_path / "pictures" / f"{name}.png").convert("L"))
-        cells = sheet[:: sheet.shape[0] // 44, :: sheet.shape[1] // 26][:44, :26]  # five rows of three 8x8 tiles, lines between
+        # Five rows of three 8x8 tiles, separated by lines, before the magnification.
+        cells = sheet[:: sheet.shape[0] // 44, :: sheet.shape[1] // 26][:44, :26]
         batches = [data.transform(batch, 0, False) for batch, _ in zip(data.loader("val"), range(3), strict=False)]
         first = torch.cat([batch.x if name == "a_to_b_to_a" else batch.y for batch in batches])[:5, 0]
         shown = np.stack([cells[9 * row : 9 * row + 8, :8] for row in range(5)])
@@ -38,7 +39,7 @@ def test_strips_are_drawn_at_validation_and_in_the_test(
     assert (tmp_path / "pictures" / "test_a_to_b_to_a.png").exists()
 
 
-def test_predictions_are_pictures(negatives: Data, cycle: Cycle, tmp_path: Path) -> None:
+def test_predictions_are_written_as_images(negatives: Data, cycle: Cycle, tmp_path: Path) -> None:
     system, data = cycle().eval(), negatives()
     trainer = Trainer(
         accelerator="cpu", devices=1, logger=False, enable_checkpointing=False, enable_progress_bar=False,

@@ -1,4 +1,4 @@
-"""Scores of translations: what classifiers say of perfect and of idle translators, and distances from targets."""
+"""Scores of perfect translators and of the identity, by classifiers and by distances from targets."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +19,7 @@ Cycle = Callable[..., CycleGAN]
 
 
 class Negative(nn.Module):
-    """What a perfect translator does: between the players white is 1 and black is -1."""
+    """Perfect translator of images in [-1, 1] to their negatives."""
 
     def forward(self, x: Tensor) -> Tensor:
         return -x
@@ -33,7 +33,7 @@ def scores(system: Any, data: Any, callback: Any, tmp_path: Path, **limits: int)
     return dict(trainer.test(system, data, verbose=False)[0])
 
 
-def test_a_perfect_translator_is_told_from_an_idle_one(negatives: Data, cycle: Cycle, tmp_path: Path) -> None:
+def test_a_perfect_translator_scores_better_than_the_identity(negatives: Data, cycle: Cycle, tmp_path: Path) -> None:
     system = cycle()
     system.generator.to_b, system.generator.to_a = Negative(), Negative()
     perfect = scores(system, negatives(), CycleScores(epochs=20), tmp_path)
@@ -41,32 +41,32 @@ def test_a_perfect_translator_is_told_from_an_idle_one(negatives: Data, cycle: C
     assert perfect["test/called_b"] > 0.98
     assert perfect["test/called_a"] > 0.98
     assert perfect["test/class_probe_acc"] > 0.85
-    assert perfect["test/kept_b"] == pytest.approx(perfect["test/class_probe_acc"], abs=0.07)  # other digits, as good
+    assert perfect["test/kept_b"] == pytest.approx(perfect["test/class_probe_acc"], abs=0.07)  # measured on other digits
     assert perfect["test/cycle_l1"] == pytest.approx(0, abs=1e-6)
-    # and the identity map, of which the same judges speak
+    # Scores of the identity, by the same classifiers.
     assert perfect["test/called_b_identity"] < 0.02
     assert perfect["test/called_a_identity"] < 0.02
     assert perfect["test/kept_b_identity"] < 0.5
     system.generator.to_b, system.generator.to_a = nn.Identity(), nn.Identity()
-    idle = scores(system, negatives(), CycleScores(epochs=20), tmp_path)
+    identity = scores(system, negatives(), CycleScores(epochs=20), tmp_path)
     for name in ("called_a", "called_b", "kept_b"):
-        assert idle[f"test/{name}"] == idle[f"test/{name}_identity"] == perfect[f"test/{name}_identity"]
+        assert identity[f"test/{name}"] == identity[f"test/{name}_identity"] == perfect[f"test/{name}_identity"]
 
 
 @pytest.mark.usefixtures("mirror")
-def test_published_weights_judge_by_their_name(negatives: Data, cycle: Cycle, tmp_path: Path) -> None:
-    """A classifier of MNIST is all but right about MNIST, and less so about USPS."""
+def test_published_weights_classify_translations(negatives: Data, cycle: Cycle, tmp_path: Path) -> None:
+    """A classifier of MNIST is accurate on MNIST and less accurate on USPS."""
     system = CycleGAN((1, 28, 28), width=4, num_halvings=1, num_blocks=1, d_widths=[4, 4])
     system.generator.to_b, system.generator.to_a = nn.Identity(), nn.Identity()
-    judge = CycleScores("simple_cnn_mnist", epochs=1)
-    found = scores(system, UnpairedSets(batch_size=100), judge, tmp_path, limit_test_batches=4, limit_train_batches=2)
+    report = CycleScores("simple_cnn_mnist", epochs=1)
+    found = scores(system, UnpairedSets(batch_size=100), report, tmp_path, limit_test_batches=4, limit_train_batches=2)
     assert found["test/kept_b_simple_cnn_mnist"] == found["test/kept_b_simple_cnn_mnist_identity"] > 0.97
     assert 0.4 < found["test/kept_a_simple_cnn_mnist_identity"] < 0.97
-    with pytest.raises(ValueError, match="no published weights 'nobody'"):
-        scores(cycle(), negatives(), CycleScores("nobody"), tmp_path)
+    with pytest.raises(ValueError, match="no published weights 'unknown'"):
+        scores(cycle(), negatives(), CycleScores("unknown"), tmp_path)
 
 
-def test_pairs_are_compared_with_their_targets_and_the_mean_target(negatives: Data, tmp_path: Path) -> None:
+def test_translations_of_pairs_are_compared_with_targets_and_the_mean_target(negatives: Data, tmp_path: Path) -> None:
     class Copies(negatives):  # type: ignore[valid-type, misc]
         """Pairs: y is the negative of x."""
 
@@ -93,12 +93,12 @@ def test_pairs_are_compared_with_their_targets_and_the_mean_target(negatives: Da
     test = torch.cat([data.transform(batch, 0, False).y for batch in data.loader("test")])
     assert found["test/l1_mean_image"] == pytest.approx((test - train.mean(0)).abs().mean().item(), rel=1e-4)
     system.generator = nn.Identity()
-    idle = scores(system, data, PairScores("simple_cnn_mnist"), tmp_path)
-    assert idle["test/l1"] > found["test/l1_mean_image"]
-    assert idle["test/fd_simple_cnn_mnist_translations"] > 3 * found["test/fd_simple_cnn_mnist_real"]
+    identity = scores(system, data, PairScores("simple_cnn_mnist"), tmp_path)
+    assert identity["test/l1"] > found["test/l1_mean_image"]
+    assert identity["test/fd_simple_cnn_mnist_translations"] > 3 * found["test/fd_simple_cnn_mnist_real"]
 
 
 @pytest.mark.parametrize("name", ["num_images", "num_train", "epochs"])
-def test_counts_are_at_least_one(name: Literal["num_images", "num_train", "epochs"]) -> None:
+def test_counts_below_one_are_refused(name: Literal["num_images", "num_train", "epochs"]) -> None:
     with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
         CycleScores(**{name: 0})
