@@ -354,7 +354,7 @@ DECLARED = {  # the reports of every run of a model, by its class, or below by i
     "SimpleCNNClassifier": [*OF_IMAGES, "FirstFilters", *OF_CLASSES],
 }
 DECLARED_BY_BASE: dict[type[System], list[str]] = {
-    FromNoise: ["GamePictures"],
+    FromNoise: ["GANPictures"],
     Translator: ["FirstFilters", "Translations"],
     Reconstructor: ["LatentPictures"],
 }

@@ -114,14 +114,14 @@ def _check_builds(optim: Optim) -> None:
     Raises:
         ZooError: if timm or torch rejects the settings, or a package or a GPU that the optimizer needs is missing.
     """
-    weight, arguments = nn.Parameter(torch.zeros(2, 2)), _arguments(optim)
+    weight, arguments = nn.Parameter(torch.zeros(2, 2)), _timm_arguments(optim)
     try:
         with warnings.catch_warnings():  # building the real optimizer repeats any warning
             warnings.simplefilter("ignore")
             create_optimizer_v2([weight], lr=1e-3, **arguments)
-    except Exception as error:  # timm asserts that there is a GPU, torch raises ValueError, other authors something else
-        name, said = _with_defaults(optim)["name"], " ".join(str(error).split()) or type(error).__name__
-        raise ZooError(f"optimizer {name!r} does not accept these settings of optim: {said}") from error
+    except Exception as error:  # the exception differs between optimizers: AssertionError without a GPU, ValueError in torch
+        name, reason = _with_defaults(optim)["name"], " ".join(str(error).split()) or type(error).__name__
+        raise ZooError(f"optimizer {name!r} does not accept these settings of optim: {reason}") from error
 
 
 def learning_rate_factor(

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from zoo.nn.average import Average
 from zoo.nn.image_range import as_images
-from zoo.tasks.adversarial.pictures import GamePictures
+from zoo.tasks.adversarial.pictures import GANPictures
 from zoo.training.system import System
 
 

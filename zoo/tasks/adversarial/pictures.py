@@ -74,8 +74,8 @@ class GANPictures(ValidationPictures):
         if are_images or are_points:  # points of other dimensions cannot be drawn
             frame = self.folder / "frames" / f"{trainer.global_step:08d}.png"
             frame.parent.mkdir(parents=True, exist_ok=True)
-            if of_images:
-                save_tiles(x.view(_ROWS, _COLUMNS, *x.shape[1:]), frame)
+            if are_images:
+                save_tiles(samples.view(_ROWS, _COLUMNS, *samples.shape[1:]), frame)
             else:
                 points_figure(samples.cpu(), batch.x.cpu()).savefig(frame, dpi=80)
             pictures["val/samples"] = ("samples.png", partial(shutil.copyfile, frame))

@@ -112,14 +112,17 @@ class CycleScores(Callback):
             "called_a": share_classified_as(domain_probe, to_a, 0),
             "called_a_identity": share_classified_as(domain_probe, y, 0),
         }
-        if classes is not None:
-            scores["class_probe_acc"] = share_called(classes, y, y_label)
-            scores |= {"kept_b": share_called(classes, to_b, label), "kept_b_identity": share_called(classes, x, label)}
-        if self._named is not None and num_classes:
-            named = self._named.to(model.device)
-            for way, there, stays, truth in (("a", to_a, y, y_label), ("b", to_b, x, label)):
-                scores[f"kept_{way}_{self.classifier}"] = share_called(named, there, truth)
-                scores[f"kept_{way}_{self.classifier}_identity"] = share_called(named, stays, truth)
+        if class_probe is not None:
+            scores["class_probe_acc"] = share_classified_as(class_probe, y, y_label)
+            scores |= {
+                "kept_b": share_classified_as(class_probe, to_b, label),
+                "kept_b_identity": share_classified_as(class_probe, x, label),
+            }
+        if self._published is not None and num_classes:
+            published = self._published.to(model.device)
+            for domain, translated, original, truth in (("a", to_a, y, y_label), ("b", to_b, x, label)):
+                scores[f"kept_{domain}_{self.classifier}"] = share_classified_as(published, translated, truth)
+                scores[f"kept_{domain}_{self.classifier}_identity"] = share_classified_as(published, original, truth)
         pl_module.log_dict({f"test/{key}": value for key, value in scores.items()}, sync_dist=True)
 
     def _read(self, trainer: Trainer, split: str, num: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:

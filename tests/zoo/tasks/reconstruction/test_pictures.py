@@ -69,7 +69,7 @@ def test_each_row_of_a_traversal_changes_one_dimension_the_most_varying_first() 
 def test_a_manifold_is_oriented_like_a_map() -> None:
     """The first dimension grows from left to right, the second from bottom to top."""
 
-    class Shows(System):
+    class ShowsCodes(System):
         conditional = False
 
         def decode(self, *inputs: torch.Tensor) -> torch.Tensor:
