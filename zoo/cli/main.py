@@ -55,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return _run(argv)
     except KeyboardInterrupt:
-        print("\nzoo: stopped. Go on with: zoo fit --resume RUN", file=sys.stderr)
+        print("\nzoo: stopped", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `zoo list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -45,8 +45,8 @@ _CAST = r"same dtype|should be the same|expected scalar type"  # torch, of an in
 
 
 @contextmanager
-def trainer_settings() -> Iterator[None]:
-    """Translate what a `Trainer` raises when it is constructed: none of our code runs in it.
+def building_trainer() -> Iterator[None]:
+    """Translate errors that a `Trainer` raises when it is constructed. None of our code runs in the constructor.
 
     Raises:
         ZooError: instead of any error of Lightning's about the settings.

@@ -1,4 +1,4 @@
-"""The run directory: chosen by creating it, and removed again if the run does not come to start."""
+"""Create a run directory. The directory is removed if training never starts."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from zoo.errors import FileError, ZooError
 
 
 class RunDirectory:
-    """A directory for one command, created if it does not exist yet.
+    """The directory for one command, created if it does not exist.
 
     Raises:
         FileError: if it cannot be written to.
@@ -22,7 +22,7 @@ class RunDirectory:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._created = [folder for folder in (path, *path.parents) if not folder.exists()]  # from the innermost out
+            self._created = [folder for folder in (path, *path.parents) if not folder.exists()]  # innermost first
             path.mkdir(parents=True, exist_ok=True)
             self._was_empty = not any(path.iterdir())
             tempfile.TemporaryFile(dir=path).close()
@@ -33,7 +33,7 @@ class RunDirectory:
 
     @classmethod
     def new(cls, recipe: str, root: Path = Path("runs")) -> "RunDirectory":
-        """Create runs/<recipe>/<date>_<time>; runs that start in the same second get directories of their own."""
+        """Create runs/<recipe>/<date>_<time>; runs that start in the same second get separate directories."""
         base = root / recipe / time.strftime("%Y-%m-%d_%H-%M-%S")
         parent, number, path = cls(base.parent), 1, base
         while True:
@@ -49,7 +49,7 @@ class RunDirectory:
         return directory
 
     def discard(self) -> None:
-        """Remove what this command left in a directory that was new or empty, so that the corrected command can use it."""
+        """Empty and remove the directory, if it was new or empty before, so that the corrected command can use it."""
         if not self._was_empty:
             return
         for entry in self.path.iterdir():
@@ -57,7 +57,7 @@ class RunDirectory:
                 shutil.rmtree(entry)
             else:
                 entry.unlink()
-        with suppress(OSError):  # a folder above that holds other runs stays
+        with suppress(OSError):  # parent folders with other runs are kept
             for folder in self._created:
                 folder.rmdir()
 
@@ -67,8 +67,8 @@ def new_run_dir(recipe: str, root: Path = Path("runs")) -> Path:
     return RunDirectory.new(recipe, root).path
 
 
-def read_facts(folder: Path) -> dict[str, Any]:
-    """What a run's run.json states: recipe, commands, W&B id, and the results of a finished run; empty without the file.
+def read_run(folder: Path) -> dict[str, Any]:
+    """Read run.json: recipe, commands, W&B id, and the results of a finished run; empty if the file does not exist.
 
     Raises:
         ZooError: if the file is damaged.
@@ -77,20 +77,20 @@ def read_facts(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ZooError(f"{path} is damaged ({error}): restore it, or remove it to go on without what it recorded") from error
-    if not isinstance(facts, dict):
-        raise ZooError(f"{path} is damaged: expected facts by name. Restore it, or remove it to go on without")
-    return facts
+    if not isinstance(record, dict):
+        raise ZooError(f"{path} is damaged: expected a mapping. Restore it, or remove it to go on without")
+    return record
 
 
 def run_of(checkpoint: Path) -> Path | None:
-    """The run directory that a checkpoint belongs to, if there is one."""
+    """Return the run directory that a checkpoint belongs to; None if it lies outside of a run."""
     folder = checkpoint.parent.parent
     return folder if (folder / "config.yaml").is_file() else None
 
 
 def is_first_process() -> bool:
-    """Whether this process is rank 0, before there is a trainer to ask."""
+    """Return whether this process has rank 0. Works before a trainer exists."""
     return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))

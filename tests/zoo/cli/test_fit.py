@@ -78,7 +78,7 @@ def test_the_corrected_command_can_use_the_directory(
     assert main(wrong) == 0
     capsys.readouterr()
     assert main(wrong) == 2  # now it holds a run
-    assert "mine holds a run already: go on with --resume mine" in last_line(capsys)
+    assert "mine already holds a run: continue it with --resume mine" in last_line(capsys)
 
 
 def test_runs_that_start_at_once_keep_their_scores_apart(tmp_path: Path) -> None:

@@ -17,8 +17,9 @@ from datamodules.core.base import DataModule
 from zoo.cli.compare import check_classes
 from zoo.cli.main import main
 from zoo.cli.names import ROOT, find_checkpoint, recipe_paths
-from zoo.errors import ZooError
+from zoo.errors import UsageError, ZooError
 
+STOPPING = "{class_path: lightning.pytorch.callbacks.EarlyStopping, init_args: {monitor: val/loss, patience: 3}}"
 SHORT = ["--trainer.max_epochs", "1", "--trainer.limit_train_batches", "3"]
 
 
@@ -128,7 +129,38 @@ def test_a_users_mistake_shows_its_traceback_on_demand(where: str, capsys: pytes
         (["validate"], "validate needs -c RECIPE: one of"),
         (["test", "-c", "mlp_digits"], "test needs --ckpt_path: the model of"),
         (["predict", "-c", "mlp_digits"], "has no weights of its own"),
-        (["test", "--ckpt_path", "simple_cnn_fashion"], "test needs -c RECIPE: one of"),
+        (
+            ["test", "--ckpt_path", "simple_cnn_fashion"],
+            "no checkpoint simple_cnn_fashion: did you mean 'simple_cnn_fashion_mnist'?",
+        ),
+        (["predict", "--ckpt_path", "nothing.ckpt"], "no checkpoint nothing.ckpt: "),
+        (["fit", "-c", "trainer/bf16"], "no model and no data are set: name a recipe first, such as -c mlp_digits"),
+        (["fit", "-c", "mlp_digits", "--model", "VAE"], "model is 'VAE': did you mean 'zoo.VAE'?"),
+        (["fit", "-c", "mlp_digits", "--model.class_path", "VAE"], "model is 'VAE': did you mean 'zoo.VAE'?"),
+        (
+            ["fit", "-c", "mlp_digits", "--model", "MLPClasifier"],
+            "zoo has no class 'MLPClasifier': did you mean 'MLPClassifier'?",
+        ),
+        (
+            ["fit", "-c", "mlp_digits", "--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.moniter=val/loss"],
+            "no setting trainer.callbacks.moniter: did you mean 'monitor'?",
+        ),
+        (
+            ["fit", "-c", "mlp_digits", "--trainer.callbacks+", STOPPING.replace("monitor", "moniter")],
+            "no setting trainer.callbacks.moniter: did you mean 'monitor'?",
+        ),
+        (
+            ["fit", "-c", "mlp_digits", "--trainer.callbacks+", STOPPING.replace("3", "few")],
+            "trainer.callbacks.patience is 'few': expected int",
+        ),
+        (
+            ["fit", "-c", "mlp_digits", "--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.patience=few"],
+            "trainer.callbacks.patience is 'few': expected int",
+        ),
+        (
+            ["fit", "-c", "mlp_digits", "--trainer.callbacks+", STOPPING.replace("EarlyStopping", "EarlyStoping")],
+            "lightning.pytorch.callbacks has no class 'EarlyStoping': did you mean 'EarlyStopping'?",
+        ),
         (["fit", "-c", "mlp_digits", "--model.lrr", "1"], "no setting model.lrr: did you mean 'lr'?"),
         (["fit", "-c", "mlp_digits", "--model.optim.nam", "sgd"], "no setting model.optim.nam: did you mean 'name'?"),
         (["fit", "-c", "mlp_digits", "--data.batchsize", "1"], "no setting data.batchsize: did you mean 'batch_size'?"),
@@ -148,7 +180,7 @@ def test_a_users_mistake_shows_its_traceback_on_demand(where: str, capsys: pytes
         (["fit", "-c", "mlp_digits", "--model.class_path", "subprocess.Popen"], "is not of the zoo"),
         (["fit", "-c", "mlp_digits", "--resume", "x", "--run_dir", "y"], "leave --run_dir out"),
         (["export", "a.ckpt", "--format", "onyx"], "invalid choice: 'onyx'"),
-        (["reproduce"], "takes a recipe's name, or --missing"),
+        (["reproduce"], "takes the name of a recipe, or --missing"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -357,9 +389,19 @@ def test_a_file_of_ones_own_hides_published_weights_of_its_name(
     monkeypatch.chdir(tmp_path)
     name = Path("tiny_digits")
     assert find_checkpoint(name) == small_zoo / "zoo" / "pretrained" / "weights" / "tiny_digits.safetensors"
-    assert find_checkpoint(Path("unknown")) == Path("unknown")
+    with pytest.raises(UsageError, match=r"^no checkpoint tiny: did you mean 'tiny_digits'\?"):
+        find_checkpoint(Path("tiny"))
     name.touch()
     assert find_checkpoint(name) == name
+
+
+def test_a_checkpoint_that_does_not_exist_is_named_with_those_that_do(run: Path) -> None:
+    best, last = run / "checkpoints" / "best.ckpt", run / "checkpoints" / "last.ckpt"
+    assert find_checkpoint(best) == best
+    with pytest.raises(UsageError, match=rf"^no checkpoint {run}/checkpoints/bst.ckpt: did you mean '{best}'\?"):
+        find_checkpoint(run / "checkpoints" / "bst.ckpt")
+    with pytest.raises(UsageError, match=rf"^{run} is a folder, not a checkpoint: did you mean '({best}|{last})'\?"):
+        find_checkpoint(run)
 
 
 def test_an_exported_file_is_nothing_to_go_on_from(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -368,7 +410,7 @@ def test_an_exported_file_is_nothing_to_go_on_from(run: Path, tmp_path: Path, ca
     assert main(["export", str(copy / "checkpoints" / "best.ckpt"), "--format", "safetensors"]) == 0
     exported = copy / "checkpoints" / "best.safetensors"
     assert main(["fit", "--resume", str(exported), "--trainer.max_epochs", "3"]) == 2
-    assert f"{exported} holds a model, but no optimizer to go on with: --resume {copy}" in capsys.readouterr().err
+    assert f"{exported} holds a model, but no optimizer state to continue from: use --resume {copy}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -175,7 +175,10 @@ def test_published_weights_answer_to_their_name(name: str, tmp_path: Path) -> No
     ("arguments", "hint"),
     [
         ([], "predict {} needs --ckpt_path"),
-        (["--ckpt_path", "a.ckpt", "--data.batch_size", "4"], "predict {} prepares its inputs as the checkpoint says: it does"),
+        (
+            ["--ckpt_path", "a.ckpt", "--data.batch_size", "4"],
+            "{} prepares its inputs as the checkpoint specifies: it does",
+        ),
         (["--ckpt_path", "a.ckpt", "--data.batch_size", "4"], "it does not take '--data.batch_size'"),
         (["--ckpt_path", "a.ckpt", "-c", "mlp_digits"], "it does not take '-c'"),
     ],

@@ -121,7 +121,7 @@ def test_what_cannot_be_drawn_is_refused(save: Save, tmp_path: Path, capsys: pyt
     for command in ("sample", "interpolate"):
         assert main([command, "resnet20_fashion_mnist", "-o", str(tmp_path / "x.png")]) == 1
         assert "holds a CIFARResNetClassifier, which" in capsys.readouterr().err
-        assert main([command, str(tmp_path / "lost.ckpt"), "-o", str(tmp_path / "x.png")]) == 1
+        assert main([command, str(tmp_path / "lost.ckpt"), "-o", str(tmp_path / "x.png")]) == 2
         assert "no checkpoint" in capsys.readouterr().err
     plain = save(Autoencoder((1, 8, 8)))
     assert main(["sample", plain, "-o", str(tmp_path / "x.png")]) == 1

@@ -5,7 +5,7 @@ from lightning import Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from zoo.errors import ZooError
-from zoo.training.boundary import running, trainer_settings
+from zoo.training.boundary import building_trainer, running
 
 
 def trainer(precision: str = "32-true") -> Trainer:
@@ -51,5 +51,5 @@ def test_weights_that_are_cast_alone_are_about_the_precision() -> None:
 
 @pytest.mark.parametrize("settings", [{"accelerator": "tpux"}, {"max_epochs": -5}, {"num_nodes": 0}, {"strategy": "tp"}])
 def test_a_trainer_that_cannot_be_built(settings: dict[str, object]) -> None:
-    with pytest.raises(ZooError, match="the trainer's settings do not fit this machine, or each other: "), trainer_settings():
+    with pytest.raises(ZooError, match="the trainer's settings do not fit this machine, or each other: "), building_trainer():
         Trainer(**{"logger": False, **settings})  # type: ignore[arg-type]
