@@ -33,7 +33,8 @@ def explain(message: str, classes: dict[str, str], parser: LightningArgumentPars
 def not_set(groups: list[str]) -> str:
     """Write the message for a configuration that sets no model or no data."""
     missing, verb = " and no ".join(groups), "is" if len(groups) == 1 else "are"
-    return f"no {missing} {verb} set: name a recipe first, such as -c mlp_digits, or set {' and '.join(f'{g}.class_path' for g in groups)}"
+    settings = " and ".join(f"{group}.class_path" for group in groups)
+    return f"no {missing} {verb} set: name a recipe first, such as -c mlp_digits, or set {settings}"
 
 
 def _about_a_class(text: str) -> str | None:
