@@ -48,7 +48,7 @@ def show_batch(recipe: Path, overrides: list[str], output: Path | None = None, n
         figure, values = grid(images, captions, [False] * len(images)), batch.x
     else:
         raise UsageError(
-            f"{recipe.stem} has inputs of shape {tuple(data.input_shape)}: only images, texts and series can be shown"
+            f"{recipe.stem} has inputs of shape {tuple(data.input_shape)}: only images, texts and series are shown"
         )
     output = output or Path(f"{recipe.stem}_batch.png")
     output.parent.mkdir(parents=True, exist_ok=True)

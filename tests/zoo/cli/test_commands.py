@@ -1,4 +1,4 @@
-"""The table of commands: what each refuses before a model is loaded, and which names it knows."""
+"""The table of commands, and the checks before a model is loaded."""
 
 from pathlib import Path
 
@@ -67,7 +67,7 @@ def test_an_interrupted_command_that_trains_nothing_does_not_offer_to_resume(
 def test_published_weights_are_exported_by_name(
     small_zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Into the working directory: the installed package is no place to write to."""
+    """They are written to the working directory, because the installed package may be read-only."""
     monkeypatch.chdir(tmp_path)
     capsys.readouterr()
     assert main(["export", "tiny_digits", "--format", "pt2"]) == 0

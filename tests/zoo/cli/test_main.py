@@ -1,4 +1,4 @@
-"""The `zoo` command as a user types it: quick where it only looks, one line where something is wrong."""
+"""The `zoo` command as users type it: look-ups are fast, and errors are one line."""
 
 import json
 import os
@@ -59,7 +59,7 @@ def test_looking_is_quick_and_needs_no_torch(arguments: list[str]) -> None:
 
 
 def test_a_typo_in_a_setting_is_answered_before_the_libraries_are_loaded() -> None:
-    """Processor time, because other processes of this machine do not count."""
+    """Measured in processor time, so that other processes on the machine do not matter."""
     before = os.times()
     done = zoo("fit", "-c", "mlp_digits", "--model.optim.nam", "sgd")
     after = os.times()
@@ -81,7 +81,7 @@ def test_cards_are_printed_where_the_locale_has_no_such_characters() -> None:
 
 
 def test_a_bug_of_ours_keeps_its_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A plain ValueError is a bug, wherever it is raised: in a look-up, or while a model is trained."""
+    """A plain ValueError is a bug, whether it is raised by a look-up or during training."""
 
     def broken(*arguments: object, **named: object) -> None:
         raise ValueError("zip() argument 2 is longer than argument 1")
@@ -252,11 +252,11 @@ def test_a_gpu_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 def test_a_directory_that_holds_a_run_is_left_alone(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fit", "-c", "mlp_digits", "--run_dir", str(run)]) == 2
-    assert f"go on with --resume {run}" in capsys.readouterr().err
+    assert f"continue it with --resume {run}" in capsys.readouterr().err
 
 
 def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path) -> None:
-    """Files may grow to 300 kB: a checkpoint of 1 MB cannot be saved."""
+    """Files are limited to 300 kB, so a checkpoint of 1 MB cannot be saved."""
     limited = "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
     limited += "resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000)); "
     limited += "from zoo.cli.main import main; sys.exit(main(sys.argv[1:]))"
@@ -290,7 +290,7 @@ def test_a_checkpoint_of_another_architecture(run: Path, tmp_path: Path, capsys:
 
 
 def test_resuming_with_another_model_is_refused(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Lightning takes the checkpoint's value in silence (lightning #21455)."""
+    """Lightning would silently use the value in the checkpoint (lightning #21455)."""
     assert main(["fit", "--resume", str(run), "--model.lr", "0.5"]) == 1
     assert "lr is 0.5, was 0.003" in capsys.readouterr().err
 
@@ -335,7 +335,7 @@ def test_validate_test_and_predict_use_the_runs_own_configuration(run: Path, cap
 
 
 def scores(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
-    """What a command that scores a checkpoint prints, by name."""
+    """Run a command that scores a checkpoint; return the printed scores by name."""
     capsys.readouterr()
     assert main(arguments) == 0
     return dict(line.split() for line in capsys.readouterr().out.splitlines() if line.startswith(("test/", "val/")))
@@ -345,7 +345,7 @@ def scores(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> dict[str
 def test_a_checkpoint_in_its_run_needs_no_recipe(
     command: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The run's own configuration is taken, with what was overridden in it, and can be overridden again."""
+    """The configuration of the run is used, including its overrides, and can be overridden again."""
     checkpoint = ["--ckpt_path", str(run / "checkpoints" / "best.ckpt"), "--run_dir", str(tmp_path)]
     alone = scores([command, *checkpoint], capsys)
     assert alone == scores([command, "-c", str(run / "config.yaml"), *checkpoint], capsys)
@@ -368,7 +368,7 @@ def test_a_checkpoint_outside_of_a_run_needs_a_recipe(run: Path, tmp_path: Path,
 def test_an_exported_file_scores_as_the_checkpoint(
     run: Path, small_zoo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Given by its path, and by its name where it is published."""
+    """It is given by its path, or by its name if it is published."""
     monkeypatch.chdir(tmp_path)
     recipe = ["-c", "mlp_digits", "--model.optim.warmup_steps", "0", "--trainer.max_epochs", "2"]
     of_run = scores(["test", *recipe, "--ckpt_path", str(run / "checkpoints" / "best.ckpt"), "--run_dir", "a"], capsys)
@@ -501,7 +501,7 @@ def test_the_precision_is_chosen_and_written_down_where_a_recipe_has_none(
 
 
 def test_a_checkpoint_meets_other_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Other classes are refused; the same columns on another scale are seen as the training rows were."""
+    """Other classes are refused; columns are standardised with the statistics of the training data."""
 
     def table(name: str, labels: tuple[str, str], scale: float = 1.0) -> str:
         rows = [f"{scale * (i % 10)},{i % 3},{labels[i % 10 > 4]}" for i in range(100)]

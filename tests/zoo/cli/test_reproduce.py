@@ -1,4 +1,4 @@
-"""Which scores are still to be measured."""
+"""Scores that are missing or out of date."""
 
 import json
 from pathlib import Path

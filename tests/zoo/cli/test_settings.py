@@ -1,4 +1,4 @@
-"""Configurations are read in one place, and the names in them are checked before anything is imported."""
+"""Configurations are read in one place, and the names of settings are checked before slow imports."""
 
 import subprocess
 import sys

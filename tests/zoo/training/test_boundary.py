@@ -9,7 +9,7 @@ from zoo.training.boundary import building_trainer, running
 
 
 def trainer(precision: str = "32-true") -> Trainer:
-    return Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, precision=precision)  # type: ignore[arg-type]
+    return Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, precision=precision)  # type: ignore[arg-type]  # a plain string
 
 
 @pytest.mark.parametrize(
@@ -52,4 +52,4 @@ def test_weights_that_are_cast_alone_are_about_the_precision() -> None:
 @pytest.mark.parametrize("settings", [{"accelerator": "tpux"}, {"max_epochs": -5}, {"num_nodes": 0}, {"strategy": "tp"}])
 def test_a_trainer_that_cannot_be_built(settings: dict[str, object]) -> None:
     with pytest.raises(ZooError, match="the trainer's settings do not fit this machine, or each other: "), building_trainer():
-        Trainer(**{"logger": False, **settings})  # type: ignore[arg-type]
+        Trainer(**{"logger": False, **settings})  # type: ignore[arg-type]  # wrong on purpose
