@@ -1,4 +1,4 @@
-"""What the zoo holds, read from the generated index: no torch, no YAML, no waiting."""
+"""Print models and cards from the generated index, without importing torch or YAML."""
 
 import fnmatch
 import json
@@ -14,7 +14,7 @@ INDEX = ZOO / "catalog.json"
 
 
 class Score(TypedDict):
-    """What a recipe measured, over seeds."""
+    """The score of a recipe over seeds."""
 
     recipe: str
     data: str
@@ -22,13 +22,13 @@ class Score(TypedDict):
     mean: float | None  # None: not measured
     sd: float
     num_seeds: int
-    num_params: int | None  # of the network as the recipe builds it
+    num_params: int | None  # of the network in the recipe
     seconds: float
     hardware: str
 
 
 class LayerSees(TypedDict):
-    """How much of the picture one value of a layer's output sees, in pixels."""
+    """The receptive field of a layer, in pixels."""
 
     layer: str
     maps: str  # height x width of the output
@@ -37,21 +37,21 @@ class LayerSees(TypedDict):
 
 
 class Entry(TypedDict):
-    """A model of the catalog."""
+    """A model in the catalog."""
 
     name: str
     class_path: str
     task: str
     card: str  # relative to the package
     num_params: int
-    counted_at: dict[str, Any]  # the arguments that num_params is for
-    tested_at: dict[str, Any]  # those that the contract test builds it with
-    fields: list[LayerSees]  # of networks with convolutions
+    counted_at: dict[str, Any]  # arguments that num_params was counted with
+    tested_at: dict[str, Any]  # arguments for the contract test
+    fields: list[LayerSees]  # for networks with convolutions
     scores: list[Score]
 
 
 class Weights(TypedDict):
-    """A trained model that comes with the zoo."""
+    """Published weights that come with the zoo."""
 
     name: str
     class_path: str
@@ -64,17 +64,17 @@ class Weights(TypedDict):
 
 
 def entries() -> list[Entry]:
-    """Every model, in the index's order."""
+    """Return all models in the order of the index."""
     return json.loads(INDEX.read_text(encoding="utf-8"))["models"]
 
 
 def weights() -> list[Weights]:
-    """Every trained model that `zoo.load` knows."""
+    """Return all published weights, which `zoo.load` loads by name."""
     return json.loads(INDEX.read_text(encoding="utf-8"))["weights"]
 
 
 def score_text(score: Score) -> str:
-    """A score as tables show it: mean and deviation over seeds."""
+    """Format a score for tables: mean and standard deviation over seeds."""
     if score["mean"] is None:
         return "not measured yet"
     spread = f" ± {score['sd']:.4f}" if score["num_seeds"] > 1 else ""
@@ -82,12 +82,12 @@ def score_text(score: Score) -> str:
 
 
 def params_text(score: Score) -> str:
-    """How many parameters the recipe's network has, where it was measured."""
+    """Format the number of parameters of a recipe's network; empty if it was not measured."""
     return "" if score["num_params"] is None else f"{score['num_params']:,}"
 
 
 def print_list(pattern: str) -> int:
-    """Print the models whose names match, a line per recipe, then the trained weights whose names match."""
+    """Print the models whose names match, one line per recipe, then the published weights whose names match."""
     models, published = entries(), weights()
     chosen = [entry for entry in models if fnmatch.fnmatch(entry["name"], pattern)]
     trained = [item for item in published if fnmatch.fnmatch(item["name"], pattern)]
@@ -113,15 +113,16 @@ def print_list(pattern: str) -> int:
 
 
 def results_text(item: Weights) -> str:
-    """What published weights scored in the test of their run."""
+    """Format the test scores of published weights."""
     return ", ".join(f"{name} {value:.4f}" for name, value in item["results"].items() if name.startswith("test/"))
 
 
 def print_info(name: str) -> int:
-    """Print a model's or published weights' card without its front matter, after the facts in it."""
+    """Print the card of a model or of published weights, after a line with class and number of parameters."""
     models = entries()
-    of_cards = {Path(entry["card"]).stem: entry for entry in reversed(models)}  # a card's first: resnet means resnet18
-    found = {**of_cards, **{entry["name"]: entry for entry in models}}
+    # A card with several models stands for its first: resnet means resnet18.
+    by_card = {Path(entry["card"]).stem: entry for entry in reversed(models)}
+    found = {**by_card, **{entry["name"]: entry for entry in models}}
     trained = {item["name"]: item for item in weights()}
     if name in trained:
         item = trained[name]
@@ -138,7 +139,10 @@ def print_info(name: str) -> int:
     if entry["fields"]:
         size = "x".join(map(str, entry["counted_at"]["input_shape"][1:]))
         print(f"\nReceptive field of {name} at {size} pixels, at the last layer of each resolution:\n")
-        rows = [("layer", "output", "jump", "sees"), *((r["layer"], r["maps"], r["jump"], r["field"]) for r in entry["fields"])]
+        rows = [
+            ("layer", "output", "jump", "field"),
+            *((r["layer"], r["maps"], r["jump"], r["field"]) for r in entry["fields"]),
+        ]
         print_columns(rows)
     return 0
 
@@ -149,7 +153,7 @@ def _print_card(card: str) -> None:
 
 
 def print_columns(rows: Sequence[tuple[str, ...]]) -> None:
-    """Print rows of cells, each column as wide as its widest."""
+    """Print rows of cells with aligned columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

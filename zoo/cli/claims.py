@@ -1,7 +1,8 @@
-"""`zoo claims`: what textbooks assert, measured. A script each in recipes/claims/FAMILY, beside what it measured.
+"""`zoo claims`: test textbook claims by experiment.
 
-A script states its sentence in `CLAIM`, and `measure(full)` returns a `Claim` whose rows include a control: the same
-measurement with the supposed cause removed. This file imports no torch, so that the sentences can be listed at once.
+Each claim is a script in recipes/claims/FAMILY, with its results next to it. The script states the claim in `CLAIM`, and its
+`measure(full)` returns a `Claim` whose rows include a control: the same measurement with the supposed cause removed. This file
+does not import torch, so that claims are listed quickly.
 """
 
 import argparse
@@ -22,53 +23,53 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CLAIMS = ROOT / "claims"
-Row = dict[str, Any]  # text, numbers, or None where a column does not apply
+Row = dict[str, Any]  # text, numbers, or None if a column does not apply
 
 
 class Claim(NamedTuple):
-    """What a script measured. That a claim does not hold is a result like another."""
+    """The measurement of a claim. A refuted claim is a valid result."""
 
-    claim: str  # the sentence, as it is asserted
-    measured: str  # what was found, in a line
-    holds: bool  # as the sentence stands
+    claim: str  # the claim in one sentence
+    measured: str  # the finding in one line
+    holds: bool  # whether the claim holds as stated
     seeds: list[int]
-    rows: list[Row]  # the table, all with the same keys, the controls among them
+    rows: list[Row]  # the rows of the table, including controls; all have the same keys
     figure: "Figure"
 
 
 def claim_paths() -> dict[str, Path]:
-    """Every claim's script by its stem."""
+    """Return the scripts of all claims by stem."""
     return {path.stem: path for path in sorted(CLAIMS.rglob("*.py")) if path.stem != "__init__"}
 
 
 def results_path(script: Path) -> Path:
-    """Where the last full measurement stands, beside its script."""
+    """Return the path of the last full measurement, next to the script."""
     return script.with_suffix(".results.json")
 
 
 def sentence(script: Path) -> str:
-    """What a script claims, read without running it.
+    """Read the claim of a script without running it.
 
     Raises:
-        ZooError: if it states no `CLAIM`.
+        ZooError: if the script does not define `CLAIM`.
     """
     for node in ast.parse(script.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "CLAIM":
             return str(ast.literal_eval(node.value))
-    raise ZooError(f'{script} states no claim: give it a line CLAIM = "..." with the sentence that it measures')
+    raise ZooError(f'{script} states no claim: add a line CLAIM = "..." with the sentence that it tests')
 
 
 def print_claims() -> int:
-    """Print each claim's name and sentence."""
+    """Print the names and sentences of all claims."""
     print_columns([("claim", "asserts"), *((name, sentence(path)) for name, path in claim_paths().items())])
     return 0
 
 
 def measure_claims(name: str | None, full: bool) -> int:
-    """Measure one claim, or all of them, and print for each what was found; returns 0 whatever that is.
+    """Measure one claim or all claims, and print the findings; returns 0, also if a claim is refuted.
 
     Raises:
-        UsageError: for an unknown name, with the nearest right one.
+        UsageError: for an unknown name; suggests the closest name.
     """
     paths = claim_paths()
     if name is not None and name not in paths:
@@ -85,17 +86,19 @@ def measure_claims(name: str | None, full: bool) -> int:
 
 
 def main(script: str) -> int:
-    """The command line of a claim's script run by itself: python recipes/claims/FAMILY/NAME.py [--full]."""
+    """Run the command line of a single script: python recipes/claims/FAMILY/NAME.py [--full]."""
     parser = argparse.ArgumentParser(description=sentence(Path(script)))
-    parser.add_argument("--full", action="store_true", help="more seeds and longer; keeps the results beside the script")
+    parser.add_argument(
+        "--full", action="store_true", help="more seeds and longer training; writes the results next to the script"
+    )
     measure_claim(Path(script).resolve(), parser.parse_args().full)
     return 0
 
 
 def measure_claim(script: Path, full: bool) -> Claim:
-    """Run one script, print what it found, and write it to runs/claims/<name>/<time>/: table.csv, picture.png, result.json.
+    """Run one script, print the findings, and write table.csv, picture.png and result.json to runs/claims/<name>/<time>/.
 
-    With `full` the result is kept beside the script too.
+    With `full`, the result is also written next to the script.
     """
     import torch
     from lightning import Trainer
@@ -109,9 +112,9 @@ def measure_claim(script: Path, full: bool) -> Claim:
     print(f"{script.stem}: {sentence(script)}", flush=True)
     facts: dict[str, Any] = {"command": f"zoo claims {script.stem}" + (" --full" if full else "")}
     if full:
-        facts["commit"] = commit_of(ROOT / "__init__.py")  # before the run: what is measured is the code as it is now
+        facts["commit"] = commit_of(ROOT / "__init__.py")  # Before the run, because the code may change meanwhile.
     with warnings.catch_warnings():
-        # claims are small, and run on the CPU: lightning/pytorch/trainer/setup.py
+        # Claims are small and run on the CPU on purpose. The warning is in lightning/pytorch/trainer/setup.py.
         warnings.filterwarnings("ignore", "GPU available but not used")
         trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
     start = time.perf_counter()
@@ -150,7 +153,7 @@ def measure_claim(script: Path, full: bool) -> Claim:
 
 
 def verdict(claim: Claim) -> str:
-    """Whether the claim holds, in words."""
+    """Return whether the claim holds, in words."""
     return "yes" if claim.holds else "no, not as stated"
 
 
@@ -164,12 +167,12 @@ def _load(script: Path) -> Any:
 
 
 def _track(name: str, folder: Path, result: dict[str, Any]) -> list[str]:
-    """Log a claim as a run of W&B; returns how to look at it."""
+    """Log a claim as a W&B run; returns the commands to view it."""
     from lightning.pytorch.loggers import WandbLogger
 
     from zoo.training.tracking import describe_wandb, make_loggers, start_or_go_offline
 
-    logger = make_loggers(folder, name, "claim", {"group": "claims"})[0]  # table.csv is the file beside it
+    logger = make_loggers(folder, name, "claim", {"group": "claims"})[0]  # without the CSV logger: there is table.csv already
     assert isinstance(logger, WandbLogger)
     start_or_go_offline(logger)
     logger.log_hyperparams({key: value for key, value in result.items() if key not in ("measured", "holds", "rows")})
@@ -177,7 +180,7 @@ def _track(name: str, folder: Path, result: dict[str, Any]) -> list[str]:
     logger.log_image("picture", [str(folder / "picture.png")])
     logger.experiment.summary.update({"measured": result["measured"], "holds": result["holds"]})
     lines = describe_wandb(logger)
-    logger.experiment.finish()  # the next claim is another run
+    logger.experiment.finish()  # the next claim is a new run
     return lines
 
 

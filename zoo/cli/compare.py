@@ -1,4 +1,4 @@
-"""A configuration compared with the checkpoint that it is to be used with."""
+"""Check that a configuration fits a checkpoint."""
 
 from pathlib import Path
 from typing import Any
@@ -12,25 +12,23 @@ from zoo.public import public_name
 
 
 def check_against_checkpoint(model_class: type, arguments: Namespace, checkpoint: dict[str, Any], path: Path | str) -> None:
-    """Refuse a configuration that asks for another model than the checkpoint holds.
+    """Refuse a configuration with another model than the one in the checkpoint.
 
-    Lightning would load the weights into it, or use the checkpoint's values without a word
+    Lightning would load the weights into it, or silently use the values in the checkpoint
     (https://github.com/Lightning-AI/pytorch-lightning/issues/21455).
 
     Raises:
-        ZooError: naming the class, or every argument that differs.
+        ZooError: if the class or an argument differs; lists all differences.
     """
     wanted = public_name(model_class)
     held = checkpoint.get("class_path", wanted)
     if held != wanted:
-        raise ZooError(
-            f"{path} holds a {held}, but the configuration asks for a {wanted}: use the config.yaml of the checkpoint's run"
-        )
-    given = arguments.as_dict()
+        raise ZooError(f"{path} holds a {held}, but the configuration asks for a {wanted}: use the config.yaml of its run")
+    values = arguments.as_dict()
     differing = [
-        f"{name} is {_plain(given[name])}, was {_plain(value)}"
+        f"{name} is {_plain(values[name])}, was {_plain(value)}"
         for name, value in checkpoint.get("hyper_parameters", {}).items()
-        if name in given and _plain(given[name]) != _plain(value)
+        if name in values and _plain(values[name]) != _plain(value)
     ]
     if differing:
         raise ZooError(
@@ -39,13 +37,13 @@ def check_against_checkpoint(model_class: type, arguments: Namespace, checkpoint
 
 
 def check_classes(data: LightningDataModule, checkpoint: dict[str, Any], path: Path | str) -> None:
-    """Refuse data whose classes differ from those of the checkpoint's model, also in their order.
+    """Refuse data whose classes differ in name or order from those in the checkpoint.
 
     Raises:
-        ZooError: naming the first class that differs.
+        ZooError: if they differ; names the first class that differs.
     """
     known, found = checkpoint.get("data", {}).get("class_names", []), []
-    if isinstance(data, DataModule):  # other datamodules need not name their classes
+    if isinstance(data, DataModule):  # datamodules of users need not name their classes
         found = list(data.class_names)
     if known and found and known != found:
         number = next((i for i, (a, b) in enumerate(zip(known, found, strict=False)) if a != b), min(len(known), len(found)))
@@ -59,17 +57,17 @@ def check_classes(data: LightningDataModule, checkpoint: dict[str, Any], path: P
 def check_can_continue(
     checkpoint: dict[str, Any], path: Path, trainer: Namespace, before: dict[str, Any], finished: bool
 ) -> None:
-    """Refuse to resume a run that has nothing left to train, or whose schedule cannot be extended.
+    """Refuse to resume a run that is complete, or whose schedule cannot be extended.
 
     Args:
         checkpoint: the checkpoint to resume from.
-        path: its file, for the message.
-        trainer: the trainer's settings now.
-        before: the trainer's settings that the run started with.
-        finished: whether the run was tested at its end: one that was not still can be.
+        path: the file of the checkpoint, for the message.
+        trainer: the current trainer settings.
+        before: the trainer settings that the run started with.
+        finished: whether the run was tested at the end; if not, it can be resumed to run the test.
 
     Raises:
-        ZooError: saying how to go on.
+        ZooError: if the run cannot be resumed; says what to change.
     """
     loop, end = checkpoint["loops"]["fit_loop"], trainer.max_epochs
     in_epoch = not loop["epoch_loop.batch_progress"]["is_last_batch"]
@@ -82,7 +80,7 @@ def check_can_continue(
     ):
         raise ZooError(
             "the one_cycle schedule was planned for the length that the run started with, and cannot be extended: "
-            "leave trainer.max_epochs and trainer.max_steps as they were, or start a new run"
+            "keep trainer.max_epochs and trainer.max_steps unchanged, or start a new run"
         )
 
 

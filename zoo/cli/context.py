@@ -1,19 +1,19 @@
-"""A command at work: its run directory, its tracking and its exit code."""
+"""Run a command: open its run directory, track it in W&B, and determine its exit code."""
 
 import os
 import shlex
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import wandb
-from lightning import LightningModule, Trainer
+from lightning import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import LambdaCallback
-from lightning.pytorch.utilities import rank_zero_only
 
-from zoo.cli.configuration import Configuration
+from zoo.cli.configuration import Configuration, say
 from zoo.cli.names import overlay_paths, recipe_paths
-from zoo.cli.request import Request
 from zoo.errors import UsageError
 from zoo.training.boundary import running
 from zoo.training.counting import count_parameters
@@ -23,51 +23,31 @@ from zoo.training.run import Run
 from zoo.training.run_dir import RunDirectory, is_first_process
 
 
-class Context:
-    """One command on a configuration whose data and model are built.
+@dataclass(frozen=True)
+class Request:
+    """The command line of a command that builds a trainer."""
 
-    It opens the run directory and builds the trainer. `execute` does the work in between, ends the tracking, and turns
-    the outcome into an exit code. A run that does not come to start leaves no directory behind.
+    command: Literal["fit", "validate", "test", "predict"]
+    configs: list[Path]
+    overrides: list[str] = field(default_factory=list)  # as typed: --model.lr 3e-4 ...
+    run_dir: Path | None = None
+    resume: Path | None = None  # a run directory, or one of its checkpoints
+    ckpt_path: Path | None = None
+
+
+class Context:
+    """A command with its run, data, model and trainer; opened by `open_run`.
 
     Args:
-        request: what the command line asks for.
-        configuration: data and model; the trainer is built here.
-        recipe: the name that the run is grouped under.
-        session: the name of the logs: fit, resume, test, ...
-        folder: the run directory of a run that goes on; by default `--run_dir`, or a new one.
+        request: the command line.
+        configuration: the configuration, with data and model built.
+        run: the run that the command belongs to.
     """
 
-    def __init__(
-        self, request: Request, configuration: Configuration, recipe: str, session: str, folder: Path | None = None
-    ) -> None:
-        self._request, self.configuration = request, configuration
-        self._recipe, self._session, self._folder = recipe, session, folder
-        self._started = False
-
-    def execute(self, work: Callable[["Context"], None]) -> int:
-        """Open the directory, build the trainer, do the work, and close; returns the exit code."""
-        directory = _open_directory(self._folder or self._request.run_dir, self._recipe)
-        code, before = 1, os.environ.get("ZOO_RUN_DIR")
-        try:
-            os.environ["ZOO_RUN_DIR"] = str(directory.path)  # the processes that Lightning starts on this machine read it
-            session = _numbered(directory.path, self._session)
-            self.run = Run(directory.path, self._recipe, session, self.configuration.config.get("wandb"))
-            self.configuration.build_trainer(self.run)
-            self.trainer.callbacks.append(LambdaCallback(on_train_batch_end=self._note_start))  # type: ignore[attr-defined]  # set late
-            with running(self.trainer):
-                work(self)
-            code = 0
-        except (KeyboardInterrupt, SystemExit):  # Lightning turns Ctrl-C into an exit
-            code = 130
-            resumable = self._started and self._request.command == "fit"
-            say(f"stopped: go on with zoo fit --resume {directory.path}" if resumable else "stopped")
-        finally:
-            wandb.finish(exit_code=min(code, 1))
-            if before is None:
-                os.environ.pop("ZOO_RUN_DIR", None)
-            if code != 0 and not self._started and is_first_process():
-                directory.discard()
-        return code
+    def __init__(self, request: Request, configuration: Configuration, run: Run) -> None:
+        self.request, self.configuration, self.run = request, configuration, run
+        self.has_trained = False
+        self.exit_code = 1
 
     @property
     def trainer(self) -> Trainer:
@@ -77,61 +57,103 @@ class Context:
     def model(self) -> LightningModule:
         return self.configuration.model
 
-    def note_command(self) -> None:
-        """Add the command to run.json, as it can be typed again."""
-        commands = [*self.run.facts().get("commands", []), _command(self._request)]
-        self.run.note(recipe=self._recipe, commands=commands)
+    @property
+    def data(self) -> LightningDataModule:
+        return self.configuration.datamodule
+
+    def record_command(self) -> None:
+        """Add the recipe and the command line to run.json."""
+        commands = [*self.run.record().get("commands", []), _command_line(self.request)]
+        self.run.note(recipe=self.run.recipe, commands=commands)
 
     def describe(self) -> None:
-        """Print in a line what is about to be trained, and where the run directory is."""
-        model, data = type(self.model).__name__, type(self.configuration.datamodule).__name__
-        num_params = count_parameters(self.model)
-        say(f"{model} with {num_params:,} parameters on {data}; everything goes to {self.run.folder}")
+        """Print the model, its size, the data and the run directory in one line."""
+        model, data = type(self.model).__name__, type(self.data).__name__
+        say(f"{model} with {count_parameters(self.model):,} parameters on {data}; run directory: {self.run.folder}")
 
     def save_config(self, *_: Any) -> None:
-        """Write config.yaml; can be called as a callback too."""
+        """Write config.yaml. The arguments of a callback are ignored."""
         if writes(self.trainer):
             write_text(self.run.folder / "config.yaml", self.configuration.text())
 
     def save_config_when_training_starts(self) -> None:
-        """Write config.yaml only then: what the checkpoint or the data refuse leaves the run's settings as they are."""
-        self.trainer.callbacks.append(LambdaCallback(on_train_start=self.save_config))  # type: ignore[attr-defined]  # set late
+        """Write config.yaml at the start of training, so that a refused resume leaves the old settings unchanged."""
+        self.add_callback(LambdaCallback(on_train_start=self.save_config))
+
+    def add_callback(self, callback: Callback) -> None:
+        """Add a callback to the trainer."""
+        self.trainer.callbacks.append(callback)  # type: ignore[attr-defined]  # Lightning sets the list in a connector
 
     def start_tracking(self) -> None:
-        """Start the W&B run, with the whole configuration."""
+        """Start the W&B run and log the whole configuration."""
         self.run.start_tracking(self.trainer, self.model, self.configuration.plain())
 
-    def _note_start(self, *_: Any) -> None:
-        self._started = True
+    def note_training(self, *_: Any) -> None:
+        """Note that a batch was trained, so that an interrupted run can be resumed."""
+        self.has_trained = True
 
 
-@rank_zero_only
-def say(line: str) -> None:
-    """Print a line, in one process of all."""
-    print(line, flush=True)
+@contextmanager
+def open_run(
+    request: Request, configuration: Configuration, recipe: str, session: str, folder: Path | None = None
+) -> Iterator[Context]:
+    """Open the run directory and build the trainer; on exit, end the tracking and set the exit code.
+
+    If the command fails before training starts, the directory is removed again. Ctrl-C is handled here.
+
+    Args:
+        request: the command line.
+        configuration: the configuration, with data and model built.
+        recipe: the name of the recipe, which groups runs.
+        session: the name of the logs: fit, resume, test, ...
+        folder: the directory of an existing run; by default `--run_dir`, or a new directory.
+    """
+    directory = _open_directory(folder or request.run_dir, recipe)
+    run = Run(directory.path, recipe, _numbered(directory.path, session), configuration.config.get("wandb"))
+    context = Context(request, configuration, run)
+    before = os.environ.get("ZOO_RUN_DIR")
+    try:
+        # Processes that Lightning starts on this machine read the variable.
+        os.environ["ZOO_RUN_DIR"] = str(directory.path)
+        configuration.build_trainer(run)
+        context.add_callback(LambdaCallback(on_train_batch_end=context.note_training))
+        try:
+            with running(context.trainer):
+                yield context
+            context.exit_code = 0
+        except (KeyboardInterrupt, SystemExit):  # Lightning turns Ctrl-C into SystemExit.
+            context.exit_code = 130
+            resumable = context.has_trained and request.command == "fit"
+            say(f"stopped: go on with zoo fit --resume {directory.path}" if resumable else "stopped")
+    finally:
+        wandb.finish(exit_code=min(context.exit_code, 1))
+        if before is None:
+            os.environ.pop("ZOO_RUN_DIR", None)
+        if context.exit_code != 0 and not context.has_trained and is_first_process():
+            directory.discard()
 
 
 def _open_directory(wanted: Path | None, recipe: str) -> RunDirectory:
-    """The directory of this run; the processes that Lightning starts on this machine get it from the first one."""
+    """Open the run directory. Processes that Lightning starts on this machine use the one of the first process."""
     if wanted is not None:
         return RunDirectory(wanted)
     if "LOCAL_RANK" in os.environ or int(os.environ.get("SLURM_NTASKS", 1)) > 1:
         if "ZOO_RUN_DIR" not in os.environ:
-            raise UsageError("under torchrun or SLURM every process must know the directory: give --run_dir")
+            raise UsageError("under torchrun or SLURM all processes need the same run directory: give --run_dir")
         return RunDirectory(Path(os.environ["ZOO_RUN_DIR"]))
     return RunDirectory.new(recipe)
 
 
 def _numbered(folder: Path, name: str) -> str:
-    """The name under which this command logs in a run's directory: test, test-2, ..."""
+    """Return the name for the logs of this command: test, test-2, ..."""
     number = 1 + len([path for path in (folder / "logs").glob(f"{name}*") if path.is_dir()])
     return name if number == 1 else f"{name}-{number}"
 
 
-def _command(request: Request) -> str:
-    """The command line as it can be typed again."""
-    known = {path: name for name, path in {**recipe_paths(), **overlay_paths()}.items()}
+def _command_line(request: Request) -> str:
+    """Return the command line so that it can be typed again."""
+    names = {path: name for name, path in {**recipe_paths(), **overlay_paths()}.items()}
     words = ["zoo", request.command, *(["--resume", str(request.resume)] if request.resume else [])]
     for path in request.configs:
-        words += ["-c", str(known.get(path, path))]
+        words += ["-c", str(names.get(path, path))]
     return shlex.join([*words, *request.overrides])

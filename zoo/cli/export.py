@@ -1,4 +1,4 @@
-"""`zoo export`: a checkpoint's network for use elsewhere, reloaded and compared before it counts."""
+"""`zoo export`: export the network of a checkpoint, and verify the exported file."""
 
 import json
 from collections.abc import Callable
@@ -13,15 +13,16 @@ from zoo.training.checkpoint import read_checkpoint, system_of
 from zoo.training.files import atomic
 from zoo.training.initial_weights import without_initial_weights
 from zoo.training.quiet import keep_quiet
+from zoo.training.run_dir import read_run
 from zoo.training.system import System
 
 Format = Literal["onnx", "pt2", "safetensors"]
-_INPUT_NAMES = ["x", "lengths"]  # of a system's inputs, in their order
-_TOLERANCE = 1e-4  # relative and absolute: other runtimes add in another order
+_INPUT_NAMES = ["x", "lengths"]  # the inputs of a system, in order
+_TOLERANCE = 1e-4  # relative and absolute; other runtimes sum in another order
 
 
 class _Forward(nn.Module):
-    """A system's forward without Lightning around it."""
+    """The forward method of a system as a plain module, without Lightning."""
 
     def __init__(self, system: System) -> None:
         super().__init__()
@@ -32,10 +33,10 @@ class _Forward(nn.Module):
 
 
 def export(checkpoint: Path, format: Format, output: Path | None = None) -> int:
-    """Write the exported file, reload it, compare it on two batch sizes; a file that fails the comparison is not kept.
+    """Write the exported file, reload it and compare its outputs for two batch sizes; delete it if they differ.
 
     Raises:
-        ZooError: if the reloaded file answers differently.
+        ZooError: if the outputs differ.
     """
     keep_quiet()
     recorded = read_checkpoint(checkpoint)
@@ -45,7 +46,7 @@ def export(checkpoint: Path, format: Format, output: Path | None = None) -> int:
         "class_path": recorded["class_path"],
         "hyper_parameters": json.dumps(recorded["hyper_parameters"]),
         "data": json.dumps(recorded.get("data", {})),
-        "run": json.dumps(recorded.get("run") or _run_facts(checkpoint)),  # an exported file brings its own
+        "run": json.dumps(recorded.get("run") or _run_record(checkpoint)),  # an exported file contains its record
     }
     write, read = {
         "onnx": (_write_onnx, _read_onnx),
@@ -55,15 +56,15 @@ def export(checkpoint: Path, format: Format, output: Path | None = None) -> int:
     with atomic(output) as partial:
         write(system, partial, about)
         difference = _compare(system, read(partial, system))
-    print(f"wrote {output} ({output.stat().st_size:,} bytes); reloaded, its largest difference is {difference:.1e}")
+    print(f"wrote {output} ({output.stat().st_size:,} bytes); largest difference after reloading: {difference:.1e}")
     return 0
 
 
-def _run_facts(checkpoint: Path) -> dict[str, Any]:
-    """Where the weights come from, as their run says: what trained them, and what they scored."""
-    path = checkpoint.parent.parent / "run.json"
-    facts = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return {name: facts[name] for name in ("recipe", "commands", "results", "seconds", "hardware", "versions") if name in facts}
+def _run_record(checkpoint: Path) -> dict[str, Any]:
+    """Return how the weights were trained and what they scored, from the run.json of their run."""
+    record = read_run(checkpoint.parent.parent)
+    kept = ("recipe", "commands", "results", "seconds", "hardware", "versions")
+    return {name: record[name] for name in kept if name in record}
 
 
 def _compare(system: System, other: Callable[..., Tensor]) -> float:
@@ -84,7 +85,7 @@ def _compare(system: System, other: Callable[..., Tensor]) -> float:
 def _write_onnx(system: System, path: Path, about: dict[str, str]) -> None:
     try:
         import onnx
-        import onnxscript  # noqa: F401  # torch's exporter needs it
+        import onnxscript  # noqa: F401  # checks that it is installed, because torch's exporter needs it
     except ModuleNotFoundError as error:
         raise UsageError(f"ONNX needs {error.name}: pip install onnx onnxruntime onnxscript (the extra [export])") from error
     inputs = system.example_inputs(2)
@@ -124,7 +125,7 @@ def _read_onnx(path: Path, system: System) -> Callable[..., Tensor]:
 def _write_pt2(system: System, path: Path, about: dict[str, str]) -> None:
     inputs = system.example_inputs(2)
     program = torch.export.export(_Forward(system).eval(), inputs, dynamic_shapes=_any_batch_size(inputs))
-    with path.open("wb") as file:  # a path would have to end in .pt2
+    with path.open("wb") as file:  # torch requires paths to end in .pt2
         torch.export.save(program, file, extra_files=dict(about))
 
 

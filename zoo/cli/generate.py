@@ -1,4 +1,4 @@
-"""`zoo generate`: the index, and the score tables in cards, docs and README, from cards and results."""
+"""`zoo generate`: write the index and the score tables in cards, docs and README from cards and results."""
 
 import inspect
 import json
@@ -16,6 +16,7 @@ from zoo.cli.catalog import INDEX, ZOO, Entry, LayerSees, Score, Weights, params
 from zoo.cli.claims import claim_paths, results_path
 from zoo.cli.names import WEIGHTS, find_recipe, recipe_paths
 from zoo.cli.results import current_results, summarise
+from zoo.cli.settings import read_settings
 from zoo.errors import ZooError
 from zoo.nn.receptive_field import receptive_fields
 from zoo.tasks.adversarial.base import Adversarial
@@ -26,12 +27,12 @@ from zoo.training.initial_weights import without_initial_weights
 from zoo.training.links import import_class
 
 ROOT = ZOO.parent
-RESULTS = "results"  # the page with all models; the others have a family each
-Recipes = dict[Path, Any]  # what each sets
+RESULTS = "results"  # the page with all models; every other page covers one family
+Recipes = dict[Path, Any]  # the settings of each recipe
 
 
 def generate(check_only: bool) -> int:
-    """Write whatever is out of date, or with `check_only` name it; returns 1 if a check found something."""
+    """Write the files that are out of date; with `check_only`, list them and return 1 if there are any."""
     stale = [
         (path, text)
         for path, text in generated_files().items()
@@ -47,9 +48,9 @@ def generate(check_only: bool) -> int:
 
 
 def generated_files() -> dict[Path, str]:
-    """Every generated file with the text it ought to have."""
+    """Return all generated files with their up-to-date text."""
     cards = [card for card in sorted(ZOO.glob("*/*.md")) if card.parent != WEIGHTS]
-    recipes = {path: yaml.safe_load(path.read_text(encoding="utf-8")) for path in recipe_paths().values()}
+    recipes = {path: read_settings(path) for path in recipe_paths().values()}
     models = [entry for card in cards for entry in _entries(card, recipes)]
     if len({entry["name"] for entry in models}) < len(models):
         raise ZooError(f"two cards share a name: {sorted(entry['name'] for entry in models)}")
@@ -57,42 +58,42 @@ def generated_files() -> dict[Path, str]:
     trained = [_weights(path, checkpoint, recipes) for path, checkpoint in recorded.items()]
     files = {INDEX: json.dumps({"models": models, "weights": trained}, indent=1) + "\n"}
     for card in cards:
-        text, of_card = card.read_text(encoding="utf-8"), [entry for entry in models if ZOO / entry["card"] == card]
+        text, in_card = card.read_text(encoding="utf-8"), [entry for entry in models if ZOO / entry["card"] == card]
         if "<!-- scores -->\n" not in text or "<!-- /scores -->" not in text:
-            raise ZooError(f"{card} has no lines <!-- scores --> and <!-- /scores -->: its scores go between them")
-        files[card] = _fill(text, "scores", _table([score for entry in of_card for score in entry["scores"]]))
-        files[card] = _fill(files[card], "variants", _variants_table(of_card))
+            raise ZooError(f"{card} lacks the lines <!-- scores --> and <!-- /scores -->, between which its scores are written")
+        files[card] = _fill(text, "scores", _table([score for entry in in_card for score in entry["scores"]]))
+        files[card] = _fill(files[card], "variants", _variants_table(in_card))
     for item, checkpoint in zip(trained, recorded.values(), strict=True):
         card = ZOO / item["card"]
         files[card] = _fill(card.read_text(encoding="utf-8"), "facts", _facts_table(item, checkpoint))
     pages = sorted((ROOT / "docs").glob("*.md"))
     readme = ROOT / "README.md"
-    if readme.exists():  # in a checkout
+    if readme.exists():  # only in a checkout
         files[readme] = _fill(readme.read_text(encoding="utf-8"), "families", _families_table(pages, models))
     for page in pages:
-        of_page = [entry for entry in models if page.stem == RESULTS or Path(entry["card"]).parts[0] == page.stem]
-        text = _fill(page.read_text(encoding="utf-8"), "catalog", _catalog_table(of_page, "../zoo/"))
+        on_page = [entry for entry in models if page.stem == RESULTS or Path(entry["card"]).parts[0] == page.stem]
+        text = _fill(page.read_text(encoding="utf-8"), "catalog", _catalog_table(on_page, "../zoo/"))
         text = _fill(text, "weights", _weights_table(trained, "../zoo/"))
-        text = _fill_metrics(text, [score["recipe"] for entry in of_page for score in entry["scores"]])
+        text = _fill_metrics(text, [score["recipe"] for entry in on_page for score in entry["scores"]])
         files[page] = _fill(text, "claims", _claims_table(page.stem))
     return files
 
 
 def _entries(card: Path, recipes: Recipes) -> list[Entry]:
-    """A card's models, built without memory for their weights: one, or one for each of its `variants` of an argument.
+    """Build the models of a card on the meta device: one model, or one for each entry of `variants`.
 
     Raises:
-        ZooError: naming the card and what is wrong with it.
+        ZooError: if the card is invalid.
     """
     front = yaml.safe_load(card.read_text(encoding="utf-8").split("---\n", 2)[1])
     if missing := [name for name in ("name", "class_path", "task", "counted_at") if name not in front]:
         raise ZooError(f"{card}: its front matter has no {missing[0]!r} (see zoo/mlp/mlp.md)")
     variants, argument = front.get("variants", {front["name"]: {}}), front.get("argument")
     if "variants" in front and argument is None:
-        raise ZooError(f"{card}: its variants need an `argument` in the front matter, the one that recipes are told by")
+        raise ZooError(f"{card}: `variants` need an `argument`, which assigns recipes to them, in the front matter")
     if lacking := [name for name, arguments in variants.items() if argument and argument not in arguments]:
-        raise ZooError(f"{card}: its variant {lacking[0]} has no {argument!r}, the argument that recipes are told by")
-    return [_entry(card, front, name, {**front["counted_at"], **given}, recipes) for name, given in variants.items()]
+        raise ZooError(f"{card}: variant {lacking[0]} has no {argument!r}, the argument that assigns recipes to variants")
+    return [_entry(card, front, name, {**front["counted_at"], **own}, recipes) for name, own in variants.items()]
 
 
 def _entry(card: Path, front: dict[str, Any], name: str, arguments: dict[str, Any], recipes: Recipes) -> Entry:
@@ -104,7 +105,7 @@ def _entry(card: Path, front: dict[str, Any], name: str, arguments: dict[str, An
         raise ZooError(f"{card}: cannot import {front['class_path']} ({error}): is it in HOMES of zoo/__init__.py?") from error
     except (TypeError, ValueError) as error:
         raise ZooError(f"{card}: cannot build {front['class_path']} with its counted_at ({error})") from error
-    # of the two networks of a GAN the discriminator, if its features are layers in a row
+    # For a GAN, measure the discriminator if its `features` are sequential.
     net = dict(model.discriminator.named_children()).get("features") if isinstance(model, Adversarial) else model.net
     return Entry(
         name=name,
@@ -120,7 +121,7 @@ def _entry(card: Path, front: dict[str, Any], name: str, arguments: dict[str, An
 
 
 def _fields(net: nn.Module, input_shape: list[int]) -> list[LayerSees]:
-    """The receptive field at the last layer of each resolution."""
+    """Compute the receptive field at the last layer of each resolution."""
     last = {row.maps: row for row in receptive_fields(net, input_shape) if row.maps != (1, 1)}
 
     def text(pair: tuple[int, int]) -> str:
@@ -130,17 +131,17 @@ def _fields(net: nn.Module, input_shape: list[int]) -> list[LayerSees]:
 
 
 def _weights(path: Path, recorded: dict[str, Any], recipes: Recipes) -> Weights:
-    """What a published file says of itself.
+    """Describe a file of published weights.
 
     Raises:
         ZooError: if it has no card, or was not exported from a finished run of a recipe of the zoo.
     """
     run, card = recorded["run"], path.with_suffix(".md")
     if not card.exists() or not run.get("results"):
-        raise ZooError(f"{path}: expected a card {card.name} beside it, and an export of a finished run's checkpoint")
+        raise ZooError(f"{path}: expected a card {card.name} next to it, and an export from a finished run")
     settings = {recipe.stem: settings for recipe, settings in recipes.items()}
     if (recipe := run.get("recipe")) not in settings:
-        raise ZooError(f"{path}: the zoo has no recipe {recipe!r}, so nobody could train these weights again")
+        raise ZooError(f"{path}: the zoo has no recipe {recipe!r}, so the weights cannot be reproduced")
     with torch.device("meta"), without_initial_weights():
         model = import_class(recorded["class_path"])(**recorded["hyper_parameters"])
     return Weights(
@@ -158,7 +159,7 @@ def _weights(path: Path, recorded: dict[str, Any], recipes: Recipes) -> Weights:
 def _scores(
     class_path: str, model_class: Any, argument: str | None, arguments: dict[str, Any], recipes: Recipes
 ) -> list[Score]:
-    """The scores of a class's recipes; where a card has variants, of the recipes whose `argument` is this one's."""
+    """Return the scores of the recipes of a class; for a variant, of the recipes with its value of `argument`."""
     default = inspect.signature(model_class).parameters[argument].default if argument else None
     scores = []
     for path, settings in recipes.items():
@@ -170,7 +171,7 @@ def _scores(
 
 
 def _fill(text: str, name: str, table: str) -> str:
-    """Replace what stands between <!-- name --> and <!-- /name -->; a text without them stays as it is."""
+    """Replace the text between <!-- name --> and <!-- /name -->, if the markers exist."""
     return re.sub(
         rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", lambda match: f"{match[1]}{table}{match[2]}", text, flags=re.DOTALL
     )
@@ -197,7 +198,7 @@ def _catalog_table(models: list[Entry], to_cards: str) -> str:
 
 
 def _families_table(pages: list[Path], models: list[Entry]) -> str:
-    """A row for each page that names its best recipe: `<!-- best: RECIPE; published: FIGURE -->`.
+    """Write a row for each page with a comment `<!-- best: RECIPE; published: FIGURE -->`.
 
     Raises:
         ZooError: if a page names a recipe that does not exist.
@@ -216,7 +217,10 @@ def _families_table(pages: list[Path], models: list[Entry]) -> str:
 
 
 def _fill_metrics(text: str, recipes: list[str]) -> str:
-    """Replace what stands between <!-- metrics NAME ... --> and its end by means over seeds, of recipes that have the first."""
+    """Fill the tables between <!-- metrics NAME ... --> and <!-- /metrics --> with means over seeds.
+
+    A table has a row for each recipe that measured the first metric.
+    """
 
     def table(names: list[str]) -> str:
         lines = [f"| recipe | {' | '.join(f'`{name}`' for name in names)} |", "|---" * (len(names) + 1) + "|"]
@@ -233,7 +237,7 @@ def _fill_metrics(text: str, recipes: list[str]) -> str:
 
 
 def _claims_table(family: str) -> str:
-    """What was claimed of a family, and what the last `zoo claims --full` found."""
+    """Write the claims about a family with the results of the last `zoo claims --full`."""
     lines = ["| claim | measured | holds as stated |", "|---|---|---|"]
     for path in map(results_path, claim_paths().values()):
         if path.exists() and path.parent.name == family:
@@ -262,7 +266,7 @@ def _facts_table(item: Weights, recorded: dict[str, Any]) -> str:
 
 
 def _inputs(data: dict[str, Any]) -> str:
-    """How new inputs have to be prepared."""
+    """Describe how to prepare new inputs."""
     if "tokenizer_json" in data:
         return f"up to {data['max_length']} tokens, by the tokenizer in the file"
     return f"pixels in [0, 1], then mean {data['mean']}, deviation {data['std']} per channel"

@@ -1,4 +1,4 @@
-"""The front of the `zoo` command: it parses, runs one command, and prints what went wrong by the error's class."""
+"""Entry point of the `zoo` command: parse the command line, run the command and report errors."""
 
 import argparse
 import errno
@@ -18,7 +18,7 @@ _NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQU
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, and takes no abbreviation for an argument of the recipe's."""
+    """Parser that reports errors in one line. It allows no abbreviations, which could hide settings of the recipe."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{**kwargs, "allow_abbrev": False})
@@ -30,9 +30,9 @@ class _Parser(argparse.ArgumentParser):
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The whole command line of the front."""
+    """Build the parser for all commands."""
     parser = _Parser(
-        prog="zoo", description="Classic deep learning, ready to train: list what is there, fit a recipe, export the result."
+        prog="zoo", description="Classic deep learning models with recipes: list models, train recipes, export networks."
     )
     _add_traceback(parser)
     commands = parser.add_subparsers(dest="command", metavar="command", required=True)
@@ -50,16 +50,16 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0, or 1 for a run that failed, or 2 for a command that makes no sense.
+    """Run one command; returns 0, or 1 for a run that failed, or 2 for an invalid command.
 
-    An error that was written for a user is printed in one line. Any other is a bug, and leaves with its traceback.
+    Errors that are written for users are printed in one line. Any other error is a bug and keeps its traceback.
     """
     argv = sys.argv[1:] if argv is None else argv
     _speak_utf8()
     try:
         return _run(argv)
     except KeyboardInterrupt:
-        print("\nzoo: stopped. Go on with: zoo fit --resume RUN", file=sys.stderr)
+        print("\nzoo: stopped", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `zoo list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -87,19 +87,19 @@ def _add_traceback(parser: argparse.ArgumentParser) -> None:
         "--traceback",
         action="store_true",
         default=argparse.SUPPRESS,
-        help="after an error, print where in the code it was raised",
+        help="print the traceback of errors",
     )
 
 
 def _speaks(error: BaseException) -> bool:
-    """Whether this process prints an error: all processes of a run meet the same ones, but a loss is lost in one of them."""
+    """Return whether this process prints an error: all raise the same ones, but a loss may be non-finite in one only."""
     from zoo.training.run_dir import is_first_process
 
     return is_first_process() or isinstance(error, NonFiniteError)
 
 
 def _speak_utf8() -> None:
-    """Print names and cards in UTF-8, whatever the locale: ASCII and cp1252 lack some of their characters."""
+    """Print in UTF-8 with any locale, because cards contain characters that ASCII and cp1252 lack."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.encoding.lower().replace("-", "") != "utf8":
             stream.reconfigure(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Find recipes, overlays and published weights by name; imports nothing that takes time."""
+"""Find recipes, overlays, checkpoints and published weights by name, without slow imports."""
 
 import difflib
 from pathlib import Path
@@ -13,27 +13,27 @@ _NOT_RECIPES = (*OVERLAYS, "sweeps", "claims")
 
 
 def recipe_paths() -> dict[str, Path]:
-    """Every recipe by its stem."""
+    """Return all recipes by stem."""
     paths = sorted(ROOT.rglob("*.yaml"))
     return {path.stem: path for path in paths if path.relative_to(ROOT).parts[0] not in _NOT_RECIPES}
 
 
 def overlay_paths() -> dict[str, Path]:
-    """Every overlay by its folder and stem, as in trainer/bf16."""
+    """Return all overlays by folder and stem, such as trainer/bf16."""
     return {f"{folder}/{path.stem}": path for folder in OVERLAYS for path in sorted((ROOT / folder).glob("*.yaml"))}
 
 
 def nearest(word: str, words: list[str]) -> str:
-    """A hint for a mistyped word: the nearest correct one, or all of them."""
+    """Return a hint for a misspelt word: the closest correct word, or the list of all words."""
     near = difflib.get_close_matches(word, words, n=1, cutoff=0.5)
     return f"did you mean {near[0]!r}?" if near else f"there is {', '.join(words)}"
 
 
 def find_config(name: str) -> Path:
-    """The path of a configuration: a file, or a recipe or an overlay by name.
+    """Return the path of a configuration: a file, or a recipe or an overlay by name.
 
     Raises:
-        UsageError: with the nearest right name.
+        UsageError: if there is no such file or name; suggests the closest name.
     """
     if Path(name).is_file():
         return Path(name)
@@ -44,21 +44,38 @@ def find_config(name: str) -> Path:
 
 
 def find_checkpoint(name: Path) -> Path:
-    """The path of a checkpoint, or of published weights by their name; whether the file exists shows when it is read."""
-    published = WEIGHTS / f"{name}.safetensors"
-    return published if not name.exists() and published.is_file() else name
+    """Return the path of a checkpoint, or of published weights by name. An existing file takes precedence over a name.
+
+    Raises:
+        UsageError: if there is no such checkpoint; suggests the closest file or name.
+    """
+    if name.is_file():
+        return name
+    published = {path.stem: path for path in sorted(WEIGHTS.glob("*.safetensors"))}
+    if str(name) in published and not name.exists():
+        return published[str(name)]
+    files = [
+        str(path)
+        for folder in (name.parent, name, name / "checkpoints")
+        for pattern in ("*.ckpt", "*.safetensors")
+        for path in sorted(folder.glob(pattern))
+    ]
+    hint = nearest(str(name), [*files, *published])
+    if name.is_dir():
+        raise UsageError(f"{name} is a folder, not a checkpoint: {hint}")
+    raise UsageError(f"no checkpoint {name}: {hint}")
 
 
 def is_published(checkpoint: Path) -> bool:
-    """Whether a file is one of the published weights, which are installed with the package."""
+    """Return whether a file is one of the published weights that are installed with the package."""
     return checkpoint.parent == WEIGHTS
 
 
 def find_recipe(name: str) -> Path:
-    """A recipe's path by its stem.
+    """Return the path of a recipe by its stem.
 
     Raises:
-        UsageError: with the nearest right name.
+        UsageError: if there is no such recipe; suggests the closest name.
     """
     paths = recipe_paths()
     if name.removesuffix(".yaml") not in paths:
@@ -67,10 +84,10 @@ def find_recipe(name: str) -> Path:
 
 
 def find_shown(name: str) -> Path:
-    """The path of a recipe or an overlay by its name, or of a YAML file.
+    """Return the path of a recipe or an overlay by name, or of a YAML file.
 
     Raises:
-        UsageError: with the nearest right name.
+        UsageError: if there is no such file or name; suggests the closest name.
     """
     if name in overlay_paths():
         return overlay_paths()[name]

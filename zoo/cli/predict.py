@@ -1,4 +1,4 @@
-"""`zoo predict --images FOLDER` and `--text FILE`: what a trained model says of pictures and texts that lie about."""
+"""`zoo predict --images FOLDER` and `--text FILE`: predict your own images or texts."""
 
 import csv
 from pathlib import Path
@@ -18,13 +18,13 @@ from zoo.training.run_dir import RunDirectory, run_of
 from zoo.training.system import System
 
 _SHOWN = 10
-_OF_TEXTS = {"tokenizer_json": "tokenizer", "class_names": "classes"}  # what a classifier of texts has
+_TEXT_FACTS = {"tokenizer_json": "tokenizer", "class_names": "classes"}  # required of a text classifier
 
 
 def predict_files(checkpoint: Path, images: Path | None, text: str | None, run_dir: Path | None) -> int:
-    """Predict pictures, or the lines of a text; returns the exit code.
+    """Predict images, or the lines of a text file; returns the exit code.
 
-    Everything is written to `run_dir`, by default the checkpoint's own run directory, or a new one where it has none.
+    Files are written to `run_dir`, by default the run directory of the checkpoint, or a new one if it has none.
     """
     wanted = run_dir or run_of(checkpoint)
     directory = RunDirectory.new(checkpoint.stem) if wanted is None else RunDirectory(wanted)
@@ -39,21 +39,23 @@ def predict_files(checkpoint: Path, images: Path | None, text: str | None, run_d
 
 
 def predict_images(checkpoint: Path, images: Path, folder: Path) -> int:
-    """Write predictions/predict.csv in `folder`: the model's class and confidence for every picture.
+    """Write the predicted class and confidence for each image to predictions/predict.csv in `folder`.
 
-    Pictures are prepared as the checkpoint says its training data were for evaluation: size, colour, crop and normalisation.
+    Images are prepared as in the evaluation during training: size, colour, crop and normalisation are read from the checkpoint.
 
     Raises:
-        ZooError: if the checkpoint holds no classifier of pictures, or a picture can't be read.
+        ZooError: if the checkpoint does not hold an image classifier, or an image cannot be read.
     """
     system, facts = _loaded(checkpoint)
     shape = tuple(system.hparams.get("input_shape", ()))
     if isinstance(system, Decodes):
-        raise ZooError(f"{checkpoint} holds a {type(system).__name__}, which has no classes: for codes, zoo predict -c CONFIG")
+        raise ZooError(
+            f"{checkpoint} holds a {type(system).__name__}, which has no classes: for codes, use zoo predict -c CONFIG"
+        )
     if len(shape) != 3 or shape[1] != shape[2] or not facts.get("class_names"):
-        raise ZooError(f"{checkpoint} holds no classifier of square pictures: its inputs are of shape {shape}")
+        raise ZooError(f"{checkpoint} does not hold a classifier of square images: its inputs have the shape {shape}")
     if "mean" not in facts or "std" not in facts:
-        raise ZooError(f"{checkpoint} does not say how its pictures were normalised: train again")
+        raise ZooError(f"{checkpoint} does not record how its images were normalised: train again")
     data = import_class("datamodules.ImageFiles")(
         root=str(images),
         class_names=facts["class_names"],
@@ -67,17 +69,17 @@ def predict_images(checkpoint: Path, images: Path, folder: Path) -> int:
 
 
 def predict_texts(checkpoint: Path, source: str, folder: Path) -> int:
-    """Write predictions/predict.csv in `folder`: the model's class and confidence for every line of a file, or of stdin (-).
+    """Write the predicted class and confidence for each line of a file or stdin (-) to predictions/predict.csv in `folder`.
 
-    Texts become tokens as the checkpoint says its training texts did.
+    Texts are tokenised with the tokenizer in the checkpoint.
 
     Raises:
         MissingFileError: if there is no such file.
-        ZooError: if the checkpoint holds no classifier of texts, or a line is empty or no UTF-8.
+        ZooError: if the checkpoint does not hold a text classifier, or a line is empty or not UTF-8.
     """
     system, facts = _loaded(checkpoint)
-    if lacking := [thing for name, thing in _OF_TEXTS.items() if not facts.get(name)]:
-        raise ZooError(f"{checkpoint} holds no classifier of texts: it has no {' and no '.join(lacking)}")
+    if lacking := [part for name, part in _TEXT_FACTS.items() if not facts.get(name)]:
+        raise ZooError(f"{checkpoint} does not hold a text classifier: it has no {' and no '.join(lacking)}")
     data = import_class("datamodules.TextLines")(
         source=source,
         class_names=facts["class_names"],
@@ -107,8 +109,8 @@ def _predict(system: System, data: LightningDataModule, folder: Path, named_by: 
         prediction, confidence = f"{row['prediction']:<{class_width}}", f"{float(row['confidence']):.1%}"
         if named_by == "file":
             print(f"{row[named_by]:<{name_width}}  {prediction}  {confidence}")
-        else:  # texts are of any length, so they come last
+        else:  # Texts vary in length, so they come last.
             print(f"{prediction}  {confidence:>6}  {row[named_by]}")
-    more = f" ({len(rows)} of them)" if len(rows) > _SHOWN else ""
+    more = f" ({len(rows)} rows)" if len(rows) > _SHOWN else ""
     print(f"predictions  {path}{more}")
     return 0

@@ -1,4 +1,4 @@
-"""Measured scores: one line per seed in <recipe>.results.jsonl beside the recipe."""
+"""Measured scores: one line per seed in <recipe>.results.jsonl next to the recipe."""
 
 import fnmatch
 import hashlib
@@ -7,18 +7,17 @@ import statistics
 from pathlib import Path
 from typing import Any, TypedDict
 
-import yaml
-
 from zoo.cli.catalog import Score
+from zoo.cli.settings import read_settings
 from zoo.errors import ZooError
 
 
 class Result(TypedDict):
-    """One run of one recipe."""
+    """The result of one run of a recipe."""
 
     recipe: str
     seed: int
-    config: str  # checksum of the recipe's settings: a result of older settings does not count
+    config: str  # checksum of the settings; results of older settings are ignored
     metrics: dict[str, float]
     seconds: float
     epochs: int
@@ -32,34 +31,34 @@ class Result(TypedDict):
 
 
 def results_path(recipe: Path) -> Path:
-    """Where a recipe's results stand."""
+    """Return the path of the results of a recipe."""
     return recipe.with_suffix(".results.jsonl")
 
 
-# trainer settings that change what is shown or kept, and no number
+# trainer settings that affect logging and files, but not the score
 _NO_NUMBERS = {"logger", "profiler", "log_every_n_steps", "enable_progress_bar", "enable_model_summary", "enable_checkpointing"}
 
 
 def settings_checksum(recipe: Path) -> str:
-    """Short SHA-256 of the settings that decide a recipe's score: model, data, and the trainer's numeric settings.
+    """Return a short SHA-256 of the settings that affect the score of a recipe: model, data and trainer.
 
-    Comments, reports, the seed (each result states its own) and what the trainer only shows do not count.
+    Comments, reports, the seed (stated in each result) and the logging settings of the trainer do not count.
     """
-    text = json.dumps(scored_settings(yaml.safe_load(recipe.read_text(encoding="utf-8"))), sort_keys=True)
+    text = json.dumps(scored_settings(read_settings(recipe)), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def scored_settings(settings: dict[str, Any]) -> dict[str, Any]:
-    """The part of a recipe's settings that its score depends on."""
+    """Return the settings of a recipe that affect its score."""
     trainer = {name: value for name, value in settings["trainer"].items() if name not in _NO_NUMBERS}
     own = [callback for callback in trainer.pop("callbacks", []) if not callback["class_path"].startswith("zoo.reports.")]
     return {"model": settings["model"], "data": settings["data"], "trainer": {**trainer, "callbacks": own}}
 
 
 def current_results(recipe: Path) -> list[Result]:
-    """The latest result of each seed that the recipe as it stands has, all of the commit that was measured last.
+    """Return the latest result per seed for the current settings of a recipe, from the commit that was measured last.
 
-    The recipe's checksum cannot see that a model's code has changed: a mean over commits would mix two networks.
+    A change of the model's code does not change the checksum, so a mean over commits could mix two networks.
     """
     path = results_path(recipe)
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
@@ -70,17 +69,19 @@ def current_results(recipe: Path) -> list[Result]:
 
 
 def summarise(recipe: Path, headline: str | tuple[str, ...], settings: dict[str, Any]) -> Score:
-    """Mean and sample deviation over seeds of the headline metric, the first of several that was measured.
+    """Compute mean and sample standard deviation of the headline metric over seeds.
+
+    If a model has several headline metrics, the first one that was measured counts.
 
     Raises:
-        ZooError: if none was.
+        ZooError: if none of them was measured.
     """
     results = current_results(recipe)
     patterns = (headline,) if isinstance(headline, str) else headline
     names = results[0]["metrics"] if results else patterns
     metric = next((name for pattern in patterns for name in names if fnmatch.fnmatch(name, pattern)), None)
     if metric is None:
-        raise ZooError(f"{recipe} was measured without {' or '.join(patterns)}: name a callback there that reports it")
+        raise ZooError(f"{recipe} was measured without {' or '.join(patterns)}: add a callback that reports it")
     values = [result["metrics"][metric] for result in results]
     data = settings["data"]["class_path"].rsplit(".", 1)[-1]
     source = settings["data"].get("init_args", {}).get("source")

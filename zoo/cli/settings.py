@@ -1,6 +1,6 @@
-"""Configurations: the one function that reads them, and the names of the settings that they may hold.
+"""Read configurations, and check the names of their settings.
 
-This file imports no torch: a typo is found before the libraries are loaded.
+This file does not import torch, so that typos are found before the slow libraries are loaded.
 """
 
 import re
@@ -19,13 +19,14 @@ from zoo.cli.signatures import class_settings, trainer_settings, typed_fields
 from zoo.errors import UsageError
 from zoo.public import current_name
 
-COMMAND_SETTINGS = ("resume", "run_dir")  # arguments of the command itself, which a typo may have meant
+COMMAND_SETTINGS = ("resume", "run_dir")  # arguments of the command, suggested for typos as well
 _SETTINGS = ("seed_everything", "trainer", "model", "data", "checkpoint_every_n_steps", "wandb")
 _SPECIAL = ("config", "help", "print_config")
+_NAME_A_CLASS = ("--model", "--data", "--trainer.strategy", "--trainer.callbacks", "--trainer.callbacks+")
 
 
 class _Loader(yaml.SafeLoader):
-    """Read YAML as jsonargparse does (3e-4 is a number, a date is text), and refuse a key that stands twice."""
+    """Read YAML as jsonargparse does (3e-4 is a number, a date is text), and refuse duplicate keys."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: dict[str, yaml.Mark] = {}
@@ -58,7 +59,7 @@ _Loader.add_implicit_resolver(
 
 
 class _Dumper(yaml.SafeDumper):
-    """Write YAML in which text is quoted, so that every reader takes "3e-4" for text and 0.0003 for a number."""
+    """Write YAML with quoted text, so that every reader takes "3e-4" for text and 0.0003 for a number."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -68,39 +69,39 @@ _Dumper.add_representer(str, lambda dumper, text: dumper.represent_scalar("tag:y
 
 
 def read_settings(path: Path, note: bool = False) -> dict[str, Any]:
-    """Read a YAML configuration; class paths that earlier versions stored become the current ones.
+    """Read a YAML configuration, and replace class paths of earlier versions by the current ones.
 
-    Every configuration is read here: recipes, overlays, a user's files and a run's config.yaml.
+    All configurations are read here: recipes, overlays, files of users and the config.yaml of runs.
 
     Args:
         path: the file.
         note: print a note if the file has settings of an earlier version.
 
     Raises:
-        UsageError: if the file is not YAML, sets a key twice, or does not set anything by name.
+        UsageError: if the file is not YAML, has duplicate keys, or is not a mapping.
     """
     try:
         settings = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
+        raise UsageError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(settings, dict):
         raise UsageError(
-            f"{path} is no configuration: expected settings by name (see zoo show mlp_digits), got {type(settings).__name__}"
+            f"{path} is not a configuration: expected settings by name (see zoo show mlp_digits), got {type(settings).__name__}"
         )
     return migrate_settings(_with_current_names(settings), str(path) if note else None)
 
 
 def check_names(configurations: list[tuple[Path, dict[str, Any]]], overrides: list[str]) -> None:
-    """Refuse a setting that does not exist, as far as signatures can be read without importing them.
+    """Refuse unknown settings, as far as signatures can be read without importing them.
 
-    Classes of a user's own are left to jsonargparse, which imports them.
+    Settings of other packages' classes are checked by jsonargparse, which imports the classes.
 
     Raises:
-        UsageError: with the nearest right name.
+        UsageError: for an unknown setting; suggests the closest name.
     """
-    classes: dict[str, str] = {}  # of model and data, as they stand when a setting is read
+    classes: dict[str, str] = {}  # the classes of model and data so far
     for path, settings in configurations:
         for name, value in settings.items():
             _check(name.split("."), value, classes, f"{path}: ")
@@ -109,7 +110,7 @@ def check_names(configurations: list[tuple[Path, dict[str, Any]]], overrides: li
 
 
 def named_values(overrides: list[str]) -> Iterator[tuple[str, str | None]]:
-    """The settings of a command line by name, each with the text of its value."""
+    """Yield the settings of a command line: name and text of the value."""
     words = iter([*overrides, ""])
     word = next(words)
     for following in words:
@@ -120,7 +121,7 @@ def named_values(overrides: list[str]) -> Iterator[tuple[str, str | None]]:
 
 
 def class_paths(configurations: list[tuple[Path, dict[str, Any]]], overrides: list[str]) -> dict[str, str]:
-    """The classes that model and data end up with."""
+    """Return the final classes of model and data."""
     classes: dict[str, str] = {}
     for name, value in [
         *(item for _, settings in configurations for item in settings.items()),
@@ -131,12 +132,19 @@ def class_paths(configurations: list[tuple[Path, dict[str, Any]]], overrides: li
 
 
 def with_current_names(overrides: list[str]) -> list[str]:
-    """Overrides in which class paths that earlier versions stored are the current ones."""
-    return [re.sub(r"\b(?:zoo|datamodules)(?:\.\w+)+", lambda found: _current_class(found[0]), word) for word in overrides]
+    """Replace class paths of earlier versions in overrides by the current ones; other text stays unchanged."""
+    words, name = [], ""
+    for word in overrides:
+        if not word.startswith("--"):
+            words.append(_with_current_classes(name, word))
+            continue
+        name, equals, text = word.partition("=")
+        words.append(f"{name}={_with_current_classes(name, text)}" if equals else word)
+    return words
 
 
 def as_yaml(settings: dict[str, Any]) -> str:
-    """Settings as text that jsonargparse reads to the same values."""
+    """Write settings as YAML that jsonargparse reads back to the same values."""
     return yaml.dump(settings, Dumper=_Dumper, sort_keys=False, width=sys.maxsize, allow_unicode=True)
 
 
@@ -152,16 +160,16 @@ def _check(name: list[str], value: Any, classes: dict[str, str], where: str) -> 
     elif group in ("trainer", "wandb"):
         known = trainer_settings() if group == "trainer" else typed_fields("zoo.training.tracking.Wandb")
         if known is not None:
-            for given in rest[:1] or (list(value) if isinstance(value, dict) else []):
-                if (given := given.removesuffix("+").split(".")[0]) not in known:
-                    raise _unknown(where, [group, given], given, sorted(known))
+            for key in rest[:1] or (list(value) if isinstance(value, dict) else []):
+                if (setting := key.removesuffix("+").split(".")[0]) not in known:
+                    raise _unknown(where, [group, setting], setting, sorted(known))
 
 
 def _check_class(name: list[str], rest: list[str], value: Any, class_path: str | None, where: str) -> None:
-    """Check what is set of a model or of data: the whole group, its arguments, one of them, or a key of one."""
+    """Check a setting of the model or the data: the whole group, its arguments, one argument, or a key of one."""
     if not rest or rest == ["init_args"]:
-        for given, inner in value.items() if isinstance(value, dict) else ():
-            _check_class([*name, given], [*rest, *given.split(".")], inner, class_path, where)
+        for key, inner in value.items() if isinstance(value, dict) else ():
+            _check_class([*name, key], [*rest, *key.split(".")], inner, class_path, where)
         return
     settings = None if class_path is None else class_settings(class_path)
     if rest[0] in ("class_path", "dict_kwargs") or settings is None:
@@ -179,10 +187,10 @@ def _check_class(name: list[str], rest: list[str], value: Any, class_path: str |
 
 
 def _note_class(name: list[str], value: Any, classes: dict[str, str]) -> None:
-    """Remember the class of a model or of data, where a setting names it.
+    """Add the class of the model or the data to `classes`, if the setting names it.
 
     Raises:
-        UsageError: if it is a class of ours that does not exist.
+        UsageError: if the class should be in the zoo, but does not exist.
     """
     if name[0] not in ("model", "data"):
         return
@@ -202,14 +210,24 @@ def _unknown(where: str, name: list[str], word: str, known: list[str]) -> UsageE
 
 
 def _value(text: str | None) -> Any:
-    """A value of the command line; text that is no YAML stays what it is, for jsonargparse to judge."""
+    """Parse a value of the command line; text that is not valid YAML stays unchanged, for jsonargparse to judge."""
     try:
         return yaml.load(text or "", _Loader)
     except yaml.YAMLError:
         return text
 
 
+def _with_current_classes(name: str, text: str) -> str:
+    """Replace class paths of earlier versions in the value of one override."""
+    if name in _NAME_A_CLASS or name.endswith("class_path"):
+        text = _current_class(text)
+    value = _value(text)
+    current = _with_current_names(value)
+    return text if current == value else yaml.dump(current, Dumper=_Dumper, default_flow_style=True, width=sys.maxsize).strip()
+
+
 def _with_current_names(value: Any) -> Any:
+    """Replace the `class_path` values in nested settings by the current ones."""
     if isinstance(value, list):
         return [_with_current_names(item) for item in value]
     if not isinstance(value, dict):
@@ -221,6 +239,6 @@ def _with_current_names(value: Any) -> Any:
 
 
 def _current_class(path: str) -> str:
-    """The public name of a class of ours, where an earlier version stored the path of its file."""
+    """Return the public name for a class path of an earlier version; other text stays unchanged."""
     name = path.rpartition(".")[2]
     return f"datamodules.{name}" if path.startswith("datamodules.") and name in datamodules.HOMES else current_name(path)

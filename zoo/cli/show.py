@@ -1,4 +1,4 @@
-"""`zoo show RECIPE --batch`: what the model really sees."""
+"""`zoo show RECIPE --batch`: show a training batch as the model receives it."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,36 +18,38 @@ from zoo.training.facts import facts_of
 
 
 def show_batch(recipe: Path, overrides: list[str], output: Path | None = None, num_images: int = 32) -> int:
-    """Draw the first training batch of the first epoch, transformed as in training, under the names of its classes.
+    """Draw the first training batch of the first epoch, transformed as in training, with its class names.
 
-    Series are drawn as lines; texts are printed, and nothing is drawn. `output` is RECIPE_batch.png unless given.
+    Images and series are drawn to `output` (default: RECIPE_batch.png). Texts are printed.
 
     Raises:
-        UsageError: if the recipe's data are none of these, or `output` is not to be a picture.
+        UsageError: if the data are neither images, series nor texts, or `output` is not the name of an image file.
     """
     if output is not None and output.suffix[1:].lower() not in FigureCanvasBase.get_supported_filetypes():
-        raise UsageError(f"{output} names no format of pictures: end it in .png")
+        raise UsageError(f"{output} is not the name of an image file: end it in .png")
     data: Any = Configuration([recipe], overrides).build_data()
     data.setup("fit")
     batch = data.transform(next(iter(data.train_dataloader())), 0, True)
     if isinstance(batch, SequenceBatch) and not batch.x.is_floating_point():
         if output is not None:
-            raise UsageError(f"{recipe.stem} has texts, which are printed: leave --output out")
+            raise UsageError(f"the data of {recipe.stem} are texts, which are printed: leave --output out")
         print("\n".join(token_lines(batch, data)))
         return 0
     if isinstance(batch, SequenceBatch):
         figure, values = series_figure(batch, data.class_names), batch.x[valid_steps(batch.x, batch.lengths)]
     elif len(data.input_shape) == 3:
-        pictures = batch.x[:num_images]
-        if batch.y.ndim == 4:  # images of another domain, each beside what it is served with
-            pictures = torch.stack([batch.x, batch.y], dim=1).flatten(0, 1)[:num_images]
-            captions = ["xy"[place % 2] for place in range(len(pictures))]
+        shown = batch.x[:num_images]
+        if batch.y.ndim == 4:  # Targets are images of another domain: draw each input next to its target.
+            shown = torch.stack([batch.x, batch.y], dim=1).flatten(0, 1)[:num_images]
+            captions = ["xy"[place % 2] for place in range(len(shown))]
         else:
-            captions = captions_of(batch.y[:num_images], data.class_names) if data.class_names else [""] * len(pictures)
-        images = [as_pixels(x, data.mean, data.std).numpy() for x in pictures]
+            captions = captions_of(batch.y[:num_images], data.class_names) if data.class_names else [""] * len(shown)
+        images = [as_pixels(x, data.mean, data.std).numpy() for x in shown]
         figure, values = grid(images, captions, [False] * len(images)), batch.x
     else:
-        raise UsageError(f"{recipe.stem} has inputs of shape {tuple(data.input_shape)}, which are no pictures, texts or series")
+        raise UsageError(
+            f"{recipe.stem} has inputs of shape {tuple(data.input_shape)}: only images, texts and series are shown"
+        )
     output = output or Path(f"{recipe.stem}_batch.png")
     output.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(output)
@@ -59,19 +61,19 @@ def show_batch(recipe: Path, overrides: list[str], output: Path | None = None, n
 
 
 def token_lines(batch: SequenceBatch, data: Any, most: int = 8) -> list[str]:
-    """Class, number of tokens and tokens of the first samples; the tokens' numbers where the data have no tokenizer."""
+    """Return class, number of tokens and tokens of the first samples; without a tokenizer, the token ids."""
     tokenizer = facts_of(data).tokenizer
     word: Callable[[int], str | None] = str if tokenizer is None else tokenizer.id_to_token
     lines = [f"{tuple(batch.x.shape)}, tokens {batch.x.min()} to {batch.x.max()}"]
     for x, length, caption in zip(batch.x, batch.lengths.tolist(), captions_of(batch.y[:most], data.class_names), strict=False):
-        # from the batch and not from the text, so that augmentation shows
+        # Taken from the batch instead of the text, so that augmentation is visible.
         tokens = " ".join(word(token) or "" for token in x[:length].tolist())
         lines.append(f"{caption} ({length} token{'s' * (length > 1)}): {tokens}")
     return lines
 
 
 def series_figure(batch: SequenceBatch, class_names: Sequence[str], most: int = 8) -> Figure:
-    """The first series, each under its class or target, as long as it counts and with a line per channel."""
+    """Draw the first series with class or target, one line per channel, without padding."""
     captions = captions_of(batch.y[:most], class_names)
     columns = min(2, len(captions))
     rows = -(-len(captions) // columns)
@@ -88,7 +90,7 @@ def series_figure(batch: SequenceBatch, class_names: Sequence[str], most: int = 
 
 
 def captions_of(y: Tensor, class_names: Sequence[str], most: int = 4) -> list[str]:
-    """Classes (B,) by name, targets (B, ...) as numbers."""
+    """Return captions: class names for labels (B,), numbers for targets (B, ...)."""
     if class_names:
         return [class_names[label] for label in y.tolist()]
     rows = y.reshape(len(y), -1).tolist()
@@ -96,6 +98,6 @@ def captions_of(y: Tensor, class_names: Sequence[str], most: int = 4) -> list[st
 
 
 def as_pixels(x: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
-    """A normalised image (C, H, W) back in [0, 1], as (H, W) or (H, W, 3)."""
+    """Undo the normalisation of an image (C, H, W); returns values in [0, 1] as (H, W) or (H, W, 3)."""
     pixels = (x * torch.tensor(std).view(-1, 1, 1) + torch.tensor(mean).view(-1, 1, 1)).clamp(0, 1)
     return pixels[0] if len(pixels) == 1 else pixels.movedim(0, -1)

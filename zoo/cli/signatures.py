@@ -1,7 +1,7 @@
-"""Names of settings, read from the source of the classes that take them, without importing any library.
+"""Read the names of settings from the source code of classes, without importing torch or Lightning.
 
-Importing torch and Lightning takes seconds; a typo is found in a fraction of one. Where a signature cannot be read from the
-source with certainty, the answer is `None`: then jsonargparse decides, after the import.
+The import takes seconds, but a typo should be reported at once. If the source does not state a signature completely, the
+functions return None, and jsonargparse checks the setting after the import.
 """
 
 import ast
@@ -14,7 +14,7 @@ import datamodules
 import zoo
 from zoo import reports, strategies
 
-# where the classes of a package with public names lie
+# packages with public names: the package of the files, and the file of each class
 _PUBLIC = {
     "zoo": ("zoo", zoo.HOMES),
     "zoo.reports": ("zoo.tasks", reports.HOMES),
@@ -28,7 +28,7 @@ class Setting(NamedTuple):
     """An argument of a constructor."""
 
     name: str
-    fields: frozenset[str] | None  # of a TypedDict: its keys; None for any other value
+    fields: frozenset[str] | None  # the keys of a TypedDict; None for any other type
 
 
 class _Class(NamedTuple):
@@ -37,7 +37,7 @@ class _Class(NamedTuple):
 
 
 def class_settings(path: str) -> dict[str, Setting] | None:
-    """The constructor arguments of the class at a dotted path; None if the source does not state them all."""
+    """Return the constructor arguments of the class at a dotted path; None if the source does not state all of them."""
     found = _find(path)
     constructor = None if found is None else _constructor(found)
     if constructor is None:
@@ -50,7 +50,7 @@ def class_settings(path: str) -> dict[str, Setting] | None:
 
 
 def typed_fields(path: str) -> frozenset[str]:
-    """The keys of the TypedDict at a dotted path."""
+    """Return the keys of the TypedDict at a dotted path."""
     found = _find(path)
     assert found is not None, path
     return _typed_dict(found) or frozenset()
@@ -58,8 +58,8 @@ def typed_fields(path: str) -> frozenset[str]:
 
 @cache
 def trainer_settings() -> frozenset[str] | None:
-    """The arguments of Lightning's Trainer."""
-    package = importlib.util.find_spec("lightning")  # finds the folder, and imports nothing
+    """Return the arguments of Lightning's Trainer."""
+    package = importlib.util.find_spec("lightning")  # finds the folder without importing
     if package is None or not package.submodule_search_locations:
         return None
     path = Path(package.submodule_search_locations[0]) / "pytorch" / "trainer" / "trainer.py"
@@ -71,14 +71,14 @@ def trainer_settings() -> frozenset[str] | None:
 
 
 def _constructor(found: _Class) -> tuple[str, ast.arguments] | None:
-    """The arguments of `__init__`, and the module that they are written in: its own or the first base's that has one."""
+    """Return the arguments of `__init__` of a class or its first base with one, and the module they are written in."""
     if own := _init(found.node):
         return found.module, own
     for base in found.node.bases:
         expression = base.value if isinstance(base, ast.Subscript) else base
         parent = _find(_dotted(found.module, expression))
         if parent is None:
-            return None  # a library's class could have the constructor
+            return None  # the constructor may be in a class of a library
         if inherited := _constructor(parent):
             return inherited
     return None
@@ -89,7 +89,7 @@ def _init(node: ast.ClassDef) -> ast.arguments | None:
 
 
 def _fields_of(module: str, annotation: ast.expr | None) -> frozenset[str] | None:
-    """The keys that an argument annotated as `Optim | None` takes; None if it takes something else as well."""
+    """Return the keys of an argument annotated as a TypedDict, such as `Optim | None`; None for other annotations."""
     if annotation is None:
         return None
     keys: set[str] = set()
@@ -106,7 +106,7 @@ def _fields_of(module: str, annotation: ast.expr | None) -> frozenset[str] | Non
 
 
 def _typed_dict(found: _Class) -> frozenset[str] | None:
-    """The keys of a TypedDict with those that it inherits; None for any other class."""
+    """Return the keys of a TypedDict, including inherited keys; None for any other class."""
     keys = {node.target.id for node in found.node.body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)}
     for base in found.node.bases:
         if isinstance(base, ast.Name) and base.id == "TypedDict":
@@ -121,7 +121,7 @@ def _typed_dict(found: _Class) -> frozenset[str] | None:
 
 @cache
 def _find(path: str) -> _Class | None:
-    """The class at a dotted path, public or not, also where a module only imports it from another."""
+    """Find the class at a dotted path, including public names and names that a module imports."""
     module, _, name = path.rpartition(".")
     if module in _PUBLIC and name in _PUBLIC[module][1]:
         root, homes = _PUBLIC[module]
@@ -137,7 +137,7 @@ def _find(path: str) -> _Class | None:
 
 
 def _dotted(module: str, expression: ast.expr) -> str:
-    """Where a name that a module uses comes from; empty for anything but a name."""
+    """Return the dotted path of a name used in a module; empty if the expression is not a name."""
     tree = _tree(module)
     if tree is None or not isinstance(expression, ast.Name):
         return ""
@@ -151,7 +151,7 @@ def _dotted(module: str, expression: ast.expr) -> str:
 
 @cache
 def _tree(module: str) -> ast.Module | None:
-    """The source of a module of ours."""
+    """Parse the source of a module of the zoo or of datamodules; None for other modules."""
     package, *parts = module.split(".")
     roots = {"zoo": zoo.__file__, "datamodules": datamodules.__file__}
     if package not in roots or roots[package] is None:

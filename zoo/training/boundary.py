@@ -45,8 +45,8 @@ _DTYPE_MISMATCH = r"same dtype|should be the same|expected scalar type"  # torch
 
 
 @contextmanager
-def trainer_settings() -> Iterator[None]:
-    """Translate errors raised while a `Trainer` is constructed. None of our code runs there, so all are about settings.
+def building_trainer() -> Iterator[None]:
+    """Translate errors that a `Trainer` raises when it is constructed. None of our code runs in the constructor.
 
     Raises:
         ZooError: in place of the library's error.

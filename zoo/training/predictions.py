@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from lightning import Callback, LightningModule, Trainer
@@ -11,15 +11,23 @@ from torch import Tensor
 from zoo.training.files import write_csv
 from zoo.training.reporting import facts, gathered, log_table, writes
 
-Columns = dict[str, Tensor]  # position (N,); preds or code (N, ...); after test also target (N, ...)
+Columns = dict[str, Tensor]  # (N,) or (N, K) each: position, and others such as preds, target, code
+
+
+@runtime_checkable
+class _Positioned(Protocol):
+    """A batch that knows the positions of its samples in the data set."""
+
+    position: Tensor
 
 
 class Predictions(Callback):
     """Writes `predictions/test.csv` or `predictions/predict.csv`, and sends the table to W&B.
 
-    Each row holds one sample: the "preds" that `test_step` returned for it, or the tensors that `predict_step` returned.
-    Predictions that are images are left out, because reports show them as pictures. The table holds the samples of all ranks,
-    sorted by position.
+    A row holds the "preds" and "target" that `test_step` returned for a sample, or all outputs of `predict_step`. Only numbers
+    and vectors are written: images are reported as pictures. Samples of all ranks are in one table, sorted by position.
+
+    There is no table if the outputs are not a mapping of tensors, or the positions of the samples are unknown.
     """
 
     def __init__(self, run_dir: Path) -> None:
@@ -29,13 +37,15 @@ class Predictions(Callback):
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        if isinstance(outputs, Mapping) and "preds" in outputs:  # a user's own module may return something else
-            self._keep({"position": batch.position, "target": outputs["target"], "preds": outputs["preds"]})
+        if isinstance(outputs, Mapping) and isinstance(batch, _Positioned):
+            columns = {name: outputs[name] for name in ("target", "preds") if name in outputs}
+            self._keep({"position": batch.position, **columns})
 
     def on_predict_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        self._keep(outputs)
+        if isinstance(outputs, Mapping) and "position" in outputs:
+            self._keep(outputs)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._finish(trainer, "test")
@@ -43,9 +53,10 @@ class Predictions(Callback):
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._finish(trainer, "predict")
 
-    def _keep(self, columns: Columns) -> None:
-        if all(value.ndim <= 2 for value in columns.values()):
-            self._parts.append({name: value.detach().cpu() for name, value in columns.items() if value.ndim})
+    def _keep(self, columns: Mapping[str, Tensor]) -> None:
+        kept = {name: value.detach().cpu() for name, value in columns.items() if value.ndim in (1, 2)}
+        if kept.keys() - {"position", "target"}:
+            self._parts.append(kept)
 
     def _finish(self, trainer: Trainer, stage: str) -> None:
         parts, self._parts = gathered(trainer, self._parts), []
@@ -64,17 +75,18 @@ class Predictions(Callback):
 
 
 def table(columns: Columns, class_names: Sequence[str]) -> tuple[list[str], list[list[Any]]]:
-    """Build header and rows. Classes are named, with the probability of the prediction; regressions and codes are numbers."""
-    preds = columns["code" if "code" in columns else "preds"].float()
-    if "code" in columns or not class_names:
+    """Return header and rows: for classifiers the predicted class and its probability, otherwise all outputs as numbers."""
+    if "preds" not in columns or not class_names:
+        others = {name: value.float() for name, value in columns.items() if name not in ("position", "target")}
         named = {
             "position": columns["position"],
             **({"target": columns["target"]} if "target" in columns else {}),
-            "code" if "code" in columns else "prediction": preds,
+            **{"prediction" if name == "preds" else name: value for name, value in others.items()},
         }
         flat = {name: value.reshape(len(value), -1) for name, value in named.items()}
         header = [name if value.shape[1] == 1 else f"{name}_{i}" for name, value in flat.items() for i in range(value.shape[1])]
         return header, [list(row) for row in zip(*(c.tolist() for v in flat.values() for c in v.unbind(1)), strict=True)]
+    preds = columns["preds"].float()
     probability = preds.softmax(1) if preds.ndim == 2 else torch.stack([1 - preds, preds], 1)
     confidence, predicted = probability.max(1)
     rows: list[list[Any]] = [

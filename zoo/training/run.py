@@ -28,7 +28,7 @@ from zoo.training.quiet import keep_quiet
 from zoo.training.randomness import Randomness
 from zoo.training.regular_checkpoint import RegularCheckpoint
 from zoo.training.reporting import wandb_loggers
-from zoo.training.run_dir import read_facts
+from zoo.training.run_dir import read_run
 from zoo.training.system import System
 from zoo.training.throughput import Throughput
 from zoo.training.tracking import Wandb, describe_wandb, make_loggers, start_or_go_offline
@@ -60,18 +60,18 @@ class Run:
         keep_memory()
 
     @property
-    def facts_path(self) -> Path:
+    def record_path(self) -> Path:
         return self.folder / "run.json"
 
-    def facts(self) -> dict[str, Any]:
-        """Read run.json: recipe, commands, W&B id, and the results of a finished run."""
-        return read_facts(self.folder)
+    def record(self) -> dict[str, Any]:
+        """Return the content of run.json: recipe, commands, W&B id, and the results of a finished run."""
+        return read_run(self.folder)
 
     @rank_zero_only
-    def note(self, **facts: Any) -> None:
-        """Add facts to run.json."""
+    def note(self, **entries: Any) -> None:
+        """Add entries to run.json."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_text(self.facts_path, json.dumps({**self.facts(), **facts}, indent=1) + "\n")
+        write_text(self.record_path, json.dumps({**self.record(), **entries}, indent=1) + "\n")
 
     def trainer_arguments(
         self, system: LightningModule, checkpoint_every_n_steps: int | None = None, own_callbacks: list[Callback] | None = None
@@ -81,7 +81,7 @@ class Run:
         The callbacks are those of every run and the reports of the system. A module that is not a `System` has no reports. A
         checkpoint callback or a progress bar among `own_callbacks` replaces the default one.
         """
-        loggers = make_loggers(self.folder, self.recipe, self.session, self.wandb, resume_id=self.facts().get("wandb_id"))
+        loggers = make_loggers(self.folder, self.recipe, self.session, self.wandb, resume_id=self.record().get("wandb_id"))
         callbacks: list[Callback] = [
             *(own_callbacks or []),
             Randomness(),
@@ -111,12 +111,12 @@ class Run:
         self._start = time.perf_counter()  # W&B's start-up is not training time
 
     def finish(self, trainer: Trainer, system: LightningModule) -> dict[str, float]:
-        """Test the best checkpoint (without one, the last), write run.json, print a summary, and return the scores."""
-        earlier = self.facts().get("seconds", 0.0)  # of earlier sessions, if the run was resumed
+        """Test the best checkpoint, or else the last, write run.json, print where the files are, and return the scores."""
+        earlier = self.record().get("seconds", 0.0)  # of the sessions before this one, if the run was resumed
         seconds = earlier + time.perf_counter() - self._start
         epochs, steps = trainer.current_epoch, trainer.global_step
         best = next((c for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint) and c.best_model_path), None)
-        data = trainer.datamodule  # type: ignore[attr-defined]
+        data = trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it in a connector
         scores = trainer.test(system, datamodule=data, ckpt_path=best.best_model_path if best else None, verbose=False)
         results = {name: float(value) for name, value in scores[0].items()} if scores else {}
         if best and best.best_model_score is not None:

@@ -1,4 +1,4 @@
-"""Run directories: created when a command starts, and removed again if its run cannot start."""
+"""Create a run directory. The directory is removed if training never starts."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from zoo.errors import FileError, ZooError
 
 
 class RunDirectory:
-    """The directory of a run, created if it does not exist.
+    """The directory for one command, created if it does not exist.
 
     Raises:
         FileError: if the directory cannot be written to.
@@ -33,7 +33,7 @@ class RunDirectory:
 
     @classmethod
     def new(cls, recipe: str, root: Path = Path("runs")) -> "RunDirectory":
-        """Create runs/<recipe>/<date>_<time>. A number is appended if another run started in the same second."""
+        """Create runs/<recipe>/<date>_<time>; runs that start in the same second get separate directories."""
         base = root / recipe / time.strftime("%Y-%m-%d_%H-%M-%S")
         parent, number, path = cls(base.parent), 1, base
         while True:
@@ -49,10 +49,7 @@ class RunDirectory:
         return directory
 
     def discard(self) -> None:
-        """Remove what this command wrote, so that the corrected command can use the directory.
-
-        A directory that existed and was not empty is left unchanged.
-        """
+        """Empty and remove the directory, if it was new or empty before, so that the corrected command can use it."""
         if not self._was_empty:
             return
         for entry in self.path.iterdir():
@@ -70,8 +67,8 @@ def new_run_dir(recipe: str, root: Path = Path("runs")) -> Path:
     return RunDirectory.new(recipe, root).path
 
 
-def read_facts(folder: Path) -> dict[str, Any]:
-    """Read a run's run.json: recipe, commands, W&B id, and the results of a finished run. Empty if there is no such file.
+def read_run(folder: Path) -> dict[str, Any]:
+    """Read run.json: recipe, commands, W&B id, and the results of a finished run; empty if the file does not exist.
 
     Raises:
         ZooError: if the file is damaged.
@@ -80,23 +77,20 @@ def read_facts(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ZooError(f"{path} is damaged ({error}): restore it, or delete it to continue without its records") from error
-    if not isinstance(facts, dict):
-        raise ZooError(
-            f"{path} is damaged: expected a JSON object, got a {type(facts).__name__}. Restore it, or delete it to continue "
-            "without its records"
-        )
-    return facts
+        raise ZooError(f"{path} is damaged ({error}): restore it, or remove it to go on without what it recorded") from error
+    if not isinstance(record, dict):
+        raise ZooError(f"{path} is damaged: expected a mapping. Restore it, or remove it to go on without")
+    return record
 
 
 def run_of(checkpoint: Path) -> Path | None:
-    """Return the run directory that a checkpoint belongs to, or None if it does not lie in one."""
+    """Return the run directory that a checkpoint belongs to; None if it lies outside of a run."""
     folder = checkpoint.parent.parent
     return folder if (folder / "config.yaml").is_file() else None
 
 
 def is_first_process() -> bool:
-    """Return whether this process is rank 0, according to environment variables. No trainer is needed."""
+    """Return whether this process has rank 0. Works before a trainer exists."""
     return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))

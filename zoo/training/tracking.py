@@ -45,8 +45,8 @@ def wandb_mode() -> Literal["online", "offline", "disabled", "shared"]:
     if not (mode := os.environ.get("WANDB_MODE")):
         os.environ.pop("WANDB_MODE", None)  # W&B rejects an empty value
     if mode in ("online", "offline", "disabled", "shared"):
-        return mode  # type: ignore[return-value]  # narrowed by the line above
-    if mode in ("dryrun", "run"):  # older names
+        return mode  # type: ignore[return-value]  # mypy does not narrow a str by `in`
+    if mode in ("dryrun", "run"):  # their older names
         return "offline" if mode == "dryrun" else "online"
     if mode:
         raise ZooError(f"WANDB_MODE is {mode!r}: expected online, offline, shared or disabled. Change or unset it")
@@ -90,7 +90,7 @@ def start_or_go_offline(logger: WandbLogger) -> None:
         print(f"W&B cannot be reached ({str(error).splitlines()[0]}): this run is tracked offline", flush=True)
         logger._wandb_init.update(mode="offline", settings=Settings(silent=True))
         logger._experiment = None
-        logger.experiment  # noqa: B018
+        logger.experiment  # noqa: B018  # starts the offline run
 
 
 def describe_wandb(logger: WandbLogger) -> list[str]:

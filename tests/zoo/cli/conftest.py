@@ -1,4 +1,4 @@
-"""Finished runs as the command leaves them, of numbers and of pictures, and a small zoo in place of the real one."""
+"""Fixtures: finished runs on tables and images, and a small zoo that replaces the real one."""
 
 import shutil
 from pathlib import Path
@@ -22,7 +22,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def paint(path: Path, channel: int, generator: np.random.Generator) -> None:
-    """A picture of 8 to 40 pixels a side that leans to one colour, in a white frame that a centre crop cuts off."""
+    """Write a noisy image of 8 to 40 pixels with a dominant colour and a white frame that a centre crop removes."""
     height, width = generator.integers(8, 41, 2)
     pixels = generator.integers(0, 120, (height, width, 3))
     pixels[..., channel] += generator.integers(40, 120)
@@ -36,7 +36,7 @@ def paint(path: Path, channel: int, generator: np.random.Generator) -> None:
 
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder for each of two classes, blue and red: 30 pictures each, half JPEG and half PNG."""
+    """Folders of two classes, blue and red, with 30 images each, half JPEG and half PNG."""
     folder, generator = tmp_path_factory.mktemp("painted") / "pictures", np.random.default_rng(0)
     for name, channel in {"blue": 2, "red": 0}.items():
         for i in range(30):
@@ -46,7 +46,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def colours(pictures: Path) -> Path:
-    """A recipe for them that prepares them in no default way."""
+    """A recipe for these images with non-default preparation."""
     data = {"root": str(pictures), "size": 16, "crop": 0.7, "batch_size": 8, "num_workers": 0, "min_area": 1.0, "flip": False}
     settings = {
         "seed_everything": 0,
@@ -64,7 +64,7 @@ def colours(pictures: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def painted(colours: Path) -> Path:
-    """The run of that recipe."""
+    """A run of this recipe."""
     folder = colours.with_name("run")
     assert main(["fit", "-c", str(colours), "--run_dir", str(folder)]) == 0
     return folder
@@ -72,7 +72,7 @@ def painted(colours: Path) -> Path:
 
 @pytest.fixture
 def small_zoo(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Two cards, one published file, a README and a page, where the real ones would be; the recipes stay."""
+    """A small zoo with two cards, one published file, a README and a page; the recipes are the real ones."""
     root, home = tmp_path / "small", tmp_path / "small" / "zoo"
     for card in ("mlp/perceptron.md", "cnn/cifar_resnet.md"):
         (home / card).parent.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""What is listed is what there is, models and weights alike."""
+"""The catalog lists all models and published weights."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from zoo.cli.main import main
 
 
 def listed(pattern: str, capsys: pytest.CaptureFixture[str]) -> list[list[str]]:
-    """The first words of the lines of each section."""
+    """Return the first word of each line, per section."""
     capsys.readouterr()
     assert main(["list", pattern]) == 0
     sections = capsys.readouterr().out.split("\n\n")
@@ -65,7 +65,7 @@ def test_of_weights_the_card_is_shown_with_how_to_load_them(small_zoo: Path, cap
 def test_of_a_variant_its_own_count_and_fields_are_shown(
     name: str, count: str, fields: list[int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Fields by hand: every 3x3 convolution adds twice the jump before it, the stem 6 and its pool 4."""
+    """Receptive fields computed by hand: a 3x3 convolution adds twice the jump before it, the stem 6, its pool 4."""
     assert main(["info", name]) == 0
     card, table = capsys.readouterr().out.split(
         f"\nReceptive field of {name} at 224x224 pixels, at the last layer of each resolution:\n\n"
@@ -73,7 +73,7 @@ def test_of_a_variant_its_own_count_and_fields_are_shown(
     counted_at = f"input_shape=[3, 224, 224], num_classes=1000, backbone={name}"
     assert card.startswith(f"{name}: zoo.ImageClassifier  {count} parameters ({counted_at})\n\n# ResNet\n")
     head, *lines = (line.split()[1:] for line in table.splitlines())
-    assert head == ["output", "jump", "sees"]
+    assert head == ["output", "jump", "field"]
     expected = zip((112, 56, 28, 14, 7), (2, 4, 8, 16, 32), fields, strict=True)
     assert lines == [[f"{maps}x{maps}", f"{jump}x{jump}", f"{field}x{field}"] for maps, jump, field in expected]
 

@@ -1,4 +1,4 @@
-"""`zoo claims` on two small scripts of its own: one claim holds, the other does not, and both are results."""
+"""`zoo claims` on two small scripts: one claim holds, the other is refuted."""
 
 import csv
 import json
@@ -46,7 +46,7 @@ if __name__ == "__main__":
 
 @pytest.fixture
 def scripts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a claim that holds and, deeper down, one that does not; runs go to the folder above."""
+    """A folder with a claim that holds and a nested one that is refuted; runs are written to the parent folder."""
     folder = tmp_path / "claims"
     (folder / "deeper").mkdir(parents=True)
     (folder / "more_than_one.py").write_text(SCRIPT.format(other=1))
@@ -80,7 +80,7 @@ def test_listing_needs_no_torch() -> None:
     [
         (["more_then_one"], "no claim 'more_then_one': did you mean 'more_than_one'?"),
         (["xyz"], "no claim 'xyz': there is more_than_three, more_than_one"),
-        (["--list", "--full"], "claims --list prints all claims and measures none: leave the rest out"),
+        (["--list", "--full"], "claims --list takes no other arguments: it lists all claims and measures none"),
         (["--ful"], "claims does not take '--ful': see zoo claims --help"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -149,11 +149,11 @@ def test_a_full_one_is_kept_beside_its_script(scripts: Path, tmp_path: Path) -> 
 def test_a_script_without_a_sentence_is_named(scripts: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (scripts / "silent.py").write_text("def measure(full): ...\n")
     assert main(["claims", "--list"]) == 1
-    assert 'silent.py states no claim: give it a line CLAIM = "..."' in capsys.readouterr().err
+    assert 'silent.py states no claim: add a line CLAIM = "..."' in capsys.readouterr().err
 
 
 def test_a_script_runs_by_itself_and_is_tracked_offline(scripts: Path, tmp_path: Path) -> None:
-    """Read back with W&B's own reader: the settings once and nested, the table, the picture and the verdict."""
+    """W&B's own reader finds the settings once and nested, the table, the picture and the verdict."""
     environment = {**os.environ, "WANDB_MODE": "offline"}
     command = [sys.executable, str(scripts / "more_than_one.py")]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False)

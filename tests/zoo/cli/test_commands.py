@@ -1,4 +1,4 @@
-"""The table of commands: what each refuses before a model is loaded, and which names it knows."""
+"""The table of commands, and the checks before a model is loaded."""
 
 from pathlib import Path
 
@@ -21,13 +21,53 @@ def test_every_command_is_there_once_and_documents_its_traceback(capsys: pytest.
 @pytest.mark.parametrize("output", ["name", "x.txt", "."])
 def test_a_file_that_is_no_picture_is_refused_first(command: str, output: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, "no_such_checkpoint", "-o", output]) == 2
-    assert capsys.readouterr().err == f"zoo: --output {output} is not the name of a picture: end it in .png\n"
+    assert capsys.readouterr().err == f"zoo: --output {output} is not the name of an image file: end it in .png\n"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["show", "mlp_digits", "--batch", "-o", "file/x.png"],
+        ["sample", "simple_cnn_mnist", "-o", "file/x.png"],
+        ["export", "simple_cnn_mnist", "--format", "pt2", "-o", "file/deep/x.pt2"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_an_output_inside_a_file_is_refused(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    assert main(command) == 2
+    assert capsys.readouterr().err == f"zoo: cannot write {command[-1]}: file is a file, not a folder\n"
+
+
+@pytest.mark.parametrize("command", [["show", "mlp_digits", "--batch"], ["export", "simple_cnn_mnist", "--format", "pt2"]])
+def test_an_output_that_is_a_folder_is_refused(command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*command, "-o", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == f"zoo: --output {tmp_path} is a folder: give the name of a file\n"
+
+
+def test_a_copy_into_a_missing_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["copy", "mlp_wine", str(tmp_path / "none" / "mine.yaml")]) == 2
+    assert capsys.readouterr().err == f"zoo: cannot write {tmp_path}/none/mine.yaml: there is no folder {tmp_path}/none\n"
+
+
+def test_an_interrupted_command_that_trains_nothing_does_not_offer_to_resume(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("zoo.cli.catalog.entries", interrupted)
+    assert main(["list"]) == 130
+    assert capsys.readouterr().err == "\nzoo: stopped\n"
 
 
 def test_published_weights_are_exported_by_name(
     small_zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Into the working directory: the installed package is no place to write to."""
+    """They are written to the working directory, because the installed package may be read-only."""
     monkeypatch.chdir(tmp_path)
     capsys.readouterr()
     assert main(["export", "tiny_digits", "--format", "pt2"]) == 0

@@ -1,4 +1,4 @@
-"""A checkpoint's tokenizer goes where its words keep their meaning, and nowhere else."""
+"""Evaluation uses the tokenizer of the checkpoint; resuming with another tokenizer is refused."""
 
 import random
 from pathlib import Path
@@ -21,7 +21,7 @@ trainer: {{max_epochs: 1, precision: 32-true}}
 
 
 def reviews(number: int, common: list[str]) -> dict[str, list[str]]:
-    """Texts in which `great` praises and `dull` blames, among other words that are more frequent."""
+    """Make texts whose class depends on `great` or `dull` among more frequent words."""
     generator = random.Random(0)
     classes = [("blame", "praise")[i % 2] for i in range(number)]
     verdicts = [("dull", "great")[i % 2] for i in range(number)]
@@ -30,7 +30,7 @@ def reviews(number: int, common: list[str]) -> dict[str, list[str]]:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One epoch on a file of reviews: mine.yaml, and run/."""
+    """A folder with a recipe for reviews, mine.yaml, and a run of one epoch, run/."""
     folder = tmp_path_factory.mktemp("reviews")
     table = reviews(300, ["a", "film", "of", "the", "with", "no"])
     rows = zip(table["label"], table["text"], strict=True)
@@ -43,7 +43,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_texts_of_another_kind_are_read_with_the_checkpoints_tokenizer(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Lightning restores data of the same class only; with a tokenizer of these texts' own, words would be other tokens."""
+    """Lightning restores data of the same class only. A new tokenizer would assign other ids to the words."""
     monkeypatch.setenv("ZOO_DATA", str(tmp_path))
     (tmp_path / "someone" / "animals").mkdir(parents=True)
     for part in ("train", "test"):

@@ -1,4 +1,4 @@
-"""An exported file answers as the checkpoint does, and says where it comes from."""
+"""An exported file has the outputs of the checkpoint, and records its origin."""
 
 import json
 import shutil
@@ -23,7 +23,7 @@ def export(checkpoint: Path, format: str, folder: Path) -> Path:
 
 
 def metadata(path: Path) -> dict[str, str]:
-    """What a file says of itself, read without the zoo."""
+    """Read the metadata of a file without the zoo."""
     match path.suffix:
         case ".safetensors":
             with safe_open(path, "pt") as file:
@@ -40,7 +40,7 @@ def metadata(path: Path) -> dict[str, str]:
 @each_format
 def test_reloads_equal(run: Path, format: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = export(run / "checkpoints" / "best.ckpt", format, tmp_path)
-    assert "reloaded, its largest difference is" in capsys.readouterr().out
+    assert "largest difference after reloading: " in capsys.readouterr().out
     assert output.stat().st_size > 300_000
     assert list(tmp_path.iterdir()) == [output]
 
@@ -74,7 +74,7 @@ def test_a_checkpoint_that_left_its_run_has_no_facts(run: Path, tmp_path: Path) 
 
 
 def test_an_exported_file_is_exported_again(run: Path, tmp_path: Path) -> None:
-    """Its facts are those of the run it came from."""
+    """The metadata are those of the original run."""
     first = export(run / "checkpoints" / "best.ckpt", "safetensors", tmp_path)
     (tmp_path / "again").mkdir()
     again = export(first, "safetensors", tmp_path / "again")

@@ -1,4 +1,4 @@
-"""Starting and resuming: what cannot work is refused in one line, and leaves nothing in the way of the corrected command."""
+"""Starting and resuming runs: invalid settings are refused in one line, and leave no files behind."""
 
 import contextlib
 import json
@@ -17,7 +17,7 @@ SHORT = ["--model.optim.warmup_steps", "0", "--trainer.max_epochs", "1", "--trai
 
 
 def last_line(capsys: pytest.CaptureFixture[str]) -> str:
-    """What is wrong, in the one line that says so."""
+    """Return the only line with an error message."""
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("zoo: ")]
     return line
 
@@ -78,7 +78,7 @@ def test_the_corrected_command_can_use_the_directory(
     assert main(wrong) == 0
     capsys.readouterr()
     assert main(wrong) == 2  # now it holds a run
-    assert "mine holds a run already: go on with --resume mine" in last_line(capsys)
+    assert "mine already holds a run: continue it with --resume mine" in last_line(capsys)
 
 
 def test_runs_that_start_at_once_keep_their_scores_apart(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_the_environment_stays_as_it_was(run: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("epochs", ["1", "2"])
 def test_a_run_with_nothing_left_to_train(epochs: str, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The run is two epochs long."""
+    """The run has two epochs."""
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()}
     assert main(["fit", "--resume", str(run), "--trainer.max_epochs", epochs]) == 1
     assert f"last.ckpt has trained 2 epochs, and trainer.max_epochs is {epochs}: choose more than 2" in last_line(capsys)
@@ -116,7 +116,7 @@ def test_a_schedule_of_one_cycle_is_not_extended(tmp_path: Path, capsys: pytest.
 
 
 def test_an_old_configuration_can_be_used_and_resumed(run: Path, tmp_path: Path) -> None:
-    """Its class paths are those of files that have moved since."""
+    """Its class paths name files that have moved since."""
     old = tmp_path / "run"
     shutil.copytree(run, old)
     settings = yaml.safe_load((run / "config.yaml").read_text())

@@ -1,4 +1,4 @@
-"""What is generated follows the cards, the published files and the results; what does not fit is named."""
+"""Generated files follow cards, published files and results; inconsistencies are reported."""
 
 import json
 import re
@@ -86,7 +86,7 @@ def test_what_was_changed_by_hand_is_named_and_put_right(
 
 
 def test_a_card_of_variants_gives_a_model_each(small_zoo: Path) -> None:
-    """He et al. give 0.27 M, 0.46 M and 0.85 M parameters in table 6; fields as (k - 1) * jump adds up."""
+    """Table 6 of He et al. states 0.27 M, 0.46 M and 0.85 M parameters; fields are sums of (k - 1) * jump."""
     generate(check_only=False)
     assert [entry["name"] for entry in entries()] == ["cifar_resnet20", "cifar_resnet32", "cifar_resnet56", "perceptron"]
     for depth, millions in {20: 0.27, 32: 0.46, 56: 0.85}.items():
@@ -146,10 +146,10 @@ def test_where_cards_share_a_class_each_has_the_recipes_of_its_variants(small_zo
     ("variants", "argument", "message"),
     [
         ("tiny: {bckbone: resnet18}", "argument: bckbone", r"cannot build zoo.ImageClassifier .*bckbone"),
-        ("tiny: {backbone: resnet18}", "", r"its variants need an `argument`"),
+        ("tiny: {backbone: resnet18}", "", r"`variants` need an `argument`"),
         ("tiny: {backbone: resnet17}", "argument: backbone", r"cannot build zoo.ImageClassifier .*no backbone 'resnet17'"),
         ("tiny: {backbone: resnet18, stem: big}", "argument: backbone", r"unknown stem 'big'"),
-        ("tiny: {backbone: resnet18}", "argument: bckbone", r"its variant tiny has no 'bckbone'"),
+        ("tiny: {backbone: resnet18}", "argument: bckbone", r"variant tiny has no 'bckbone'"),
         ("perceptron: {backbone: resnet18}", "argument: backbone", r"two cards share a name: .*perceptron"),
     ],
     ids=["misspelt", "untold", "unknown", "refused", "argument", "twice"],
@@ -164,7 +164,7 @@ def test_a_card_that_does_not_fit_is_named(variants: str, argument: str, message
 def test_a_card_without_a_place_for_its_scores_is_named(small_zoo: Path) -> None:
     card = nets(small_zoo, "tiny: {backbone: resnet18}")
     card.write_text(card.read_text().replace("<!-- /scores -->", ""))
-    with pytest.raises(ValueError, match=rf"{card} has no lines <!-- scores --> and <!-- /scores -->"):
+    with pytest.raises(ValueError, match=rf"{card} lacks the lines <!-- scores --> and <!-- /scores -->"):
         generated_files()
 
 
@@ -202,7 +202,7 @@ def test_published_weights_say_what_their_run_said(small_zoo: Path, run: Path) -
 def test_weights_without_a_card_are_refused(small_zoo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (small_zoo / "zoo" / "pretrained" / "weights" / "tiny_digits.md").unlink()
     assert main(["generate", "--check"]) == 1
-    message = "tiny_digits.safetensors: expected a card tiny_digits.md beside it, and an export of a finished run's checkpoint"
+    message = "tiny_digits.safetensors: expected a card tiny_digits.md next to it, and an export from a finished run"
     assert message in capsys.readouterr().err
     assert not (small_zoo / "zoo" / "catalog.json").exists()
 
@@ -211,7 +211,7 @@ def test_weights_of_no_finished_run_are_refused(small_zoo: Path, run: Path, tmp_
     alone, published = tmp_path / "alone.ckpt", small_zoo / "zoo" / "pretrained" / "weights" / "tiny_digits.safetensors"
     shutil.copy(run / "checkpoints" / "best.ckpt", alone)
     assert main(["export", str(alone), "--format", "safetensors", "-o", str(published)]) == 0
-    with pytest.raises(ValueError, match=r"tiny_digits.safetensors: expected .* an export of a finished run's checkpoint"):
+    with pytest.raises(ValueError, match=r"tiny_digits.safetensors: expected .* an export from a finished run"):
         generated_files()
 
 

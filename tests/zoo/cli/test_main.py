@@ -1,4 +1,4 @@
-"""The `zoo` command as a user types it: quick where it only looks, one line where something is wrong."""
+"""The `zoo` command as users type it: look-ups are fast, and errors are one line."""
 
 import json
 import os
@@ -17,8 +17,9 @@ from datamodules.core.base import DataModule
 from zoo.cli.compare import check_classes
 from zoo.cli.main import main
 from zoo.cli.names import ROOT, find_checkpoint, recipe_paths
-from zoo.errors import ZooError
+from zoo.errors import UsageError, ZooError
 
+STOPPING = "{class_path: lightning.pytorch.callbacks.EarlyStopping, init_args: {monitor: val/loss, patience: 3}}"
 SHORT = ["--trainer.max_epochs", "1", "--trainer.limit_train_batches", "3"]
 
 
@@ -58,7 +59,7 @@ def test_looking_is_quick_and_needs_no_torch(arguments: list[str]) -> None:
 
 
 def test_a_typo_in_a_setting_is_answered_before_the_libraries_are_loaded() -> None:
-    """Processor time, because other processes of this machine do not count."""
+    """Measured in processor time, so that other processes on the machine do not matter."""
     before = os.times()
     done = zoo("fit", "-c", "mlp_digits", "--model.optim.nam", "sgd")
     after = os.times()
@@ -80,7 +81,7 @@ def test_cards_are_printed_where_the_locale_has_no_such_characters() -> None:
 
 
 def test_a_bug_of_ours_keeps_its_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A plain ValueError is a bug, wherever it is raised: in a look-up, or while a model is trained."""
+    """A plain ValueError is a bug, whether it is raised by a look-up or during training."""
 
     def broken(*arguments: object, **named: object) -> None:
         raise ValueError("zip() argument 2 is longer than argument 1")
@@ -128,7 +129,38 @@ def test_a_users_mistake_shows_its_traceback_on_demand(where: str, capsys: pytes
         (["validate"], "validate needs -c RECIPE: one of"),
         (["test", "-c", "mlp_digits"], "test needs --ckpt_path: the model of"),
         (["predict", "-c", "mlp_digits"], "has no weights of its own"),
-        (["test", "--ckpt_path", "simple_cnn_fashion"], "test needs -c RECIPE: one of"),
+        (
+            ["test", "--ckpt_path", "simple_cnn_fashion"],
+            "no checkpoint simple_cnn_fashion: did you mean 'simple_cnn_fashion_mnist'?",
+        ),
+        (["predict", "--ckpt_path", "nothing.ckpt"], "no checkpoint nothing.ckpt: "),
+        (["fit", "-c", "trainer/bf16"], "no model and no data are set: name a recipe first, such as -c mlp_digits"),
+        (["fit", "-c", "mlp_digits", "--model", "VAE"], "model is 'VAE': did you mean 'zoo.VAE'?"),
+        (["fit", "-c", "mlp_digits", "--model.class_path", "VAE"], "model is 'VAE': did you mean 'zoo.VAE'?"),
+        (
+            ["fit", "-c", "mlp_digits", "--model", "MLPClasifier"],
+            "zoo has no class 'MLPClasifier': did you mean 'MLPClassifier'?",
+        ),
+        (
+            ["fit", "-c", "mlp_digits", "--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.moniter=val/loss"],
+            "no setting trainer.callbacks.moniter: did you mean 'monitor'?",
+        ),
+        (
+            ["fit", "-c", "mlp_digits", "--trainer.callbacks+", STOPPING.replace("monitor", "moniter")],
+            "no setting trainer.callbacks.moniter: did you mean 'monitor'?",
+        ),
+        (
+            ["fit", "-c", "mlp_digits", "--trainer.callbacks+", STOPPING.replace("3", "few")],
+            "trainer.callbacks.patience is 'few': expected int",
+        ),
+        (
+            ["fit", "-c", "mlp_digits", "--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.patience=few"],
+            "trainer.callbacks.patience is 'few': expected int",
+        ),
+        (
+            ["fit", "-c", "mlp_digits", "--trainer.callbacks+", STOPPING.replace("EarlyStopping", "EarlyStoping")],
+            "lightning.pytorch.callbacks has no class 'EarlyStoping': did you mean 'EarlyStopping'?",
+        ),
         (["fit", "-c", "mlp_digits", "--model.lrr", "1"], "no setting model.lrr: did you mean 'lr'?"),
         (["fit", "-c", "mlp_digits", "--model.optim.nam", "sgd"], "no setting model.optim.nam: did you mean 'name'?"),
         (["fit", "-c", "mlp_digits", "--data.batchsize", "1"], "no setting data.batchsize: did you mean 'batch_size'?"),
@@ -148,7 +180,7 @@ def test_a_users_mistake_shows_its_traceback_on_demand(where: str, capsys: pytes
         (["fit", "-c", "mlp_digits", "--model.class_path", "subprocess.Popen"], "is not of the zoo"),
         (["fit", "-c", "mlp_digits", "--resume", "x", "--run_dir", "y"], "leave --run_dir out"),
         (["export", "a.ckpt", "--format", "onyx"], "invalid choice: 'onyx'"),
-        (["reproduce"], "takes a recipe's name, or --missing"),
+        (["reproduce"], "takes the name of a recipe, or --missing"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -220,11 +252,11 @@ def test_a_gpu_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 def test_a_directory_that_holds_a_run_is_left_alone(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fit", "-c", "mlp_digits", "--run_dir", str(run)]) == 2
-    assert f"go on with --resume {run}" in capsys.readouterr().err
+    assert f"continue it with --resume {run}" in capsys.readouterr().err
 
 
 def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path) -> None:
-    """Files may grow to 300 kB: a checkpoint of 1 MB cannot be saved."""
+    """Files are limited to 300 kB, so a checkpoint of 1 MB cannot be saved."""
     limited = "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
     limited += "resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000)); "
     limited += "from zoo.cli.main import main; sys.exit(main(sys.argv[1:]))"
@@ -258,7 +290,7 @@ def test_a_checkpoint_of_another_architecture(run: Path, tmp_path: Path, capsys:
 
 
 def test_resuming_with_another_model_is_refused(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Lightning takes the checkpoint's value in silence (lightning #21455)."""
+    """Lightning would silently use the value in the checkpoint (lightning #21455)."""
     assert main(["fit", "--resume", str(run), "--model.lr", "0.5"]) == 1
     assert "lr is 0.5, was 0.003" in capsys.readouterr().err
 
@@ -303,7 +335,7 @@ def test_validate_test_and_predict_use_the_runs_own_configuration(run: Path, cap
 
 
 def scores(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
-    """What a command that scores a checkpoint prints, by name."""
+    """Run a command that scores a checkpoint; return the printed scores by name."""
     capsys.readouterr()
     assert main(arguments) == 0
     return dict(line.split() for line in capsys.readouterr().out.splitlines() if line.startswith(("test/", "val/")))
@@ -313,7 +345,7 @@ def scores(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> dict[str
 def test_a_checkpoint_in_its_run_needs_no_recipe(
     command: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The run's own configuration is taken, with what was overridden in it, and can be overridden again."""
+    """The configuration of the run is used, including its overrides, and can be overridden again."""
     checkpoint = ["--ckpt_path", str(run / "checkpoints" / "best.ckpt"), "--run_dir", str(tmp_path)]
     alone = scores([command, *checkpoint], capsys)
     assert alone == scores([command, "-c", str(run / "config.yaml"), *checkpoint], capsys)
@@ -336,7 +368,7 @@ def test_a_checkpoint_outside_of_a_run_needs_a_recipe(run: Path, tmp_path: Path,
 def test_an_exported_file_scores_as_the_checkpoint(
     run: Path, small_zoo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Given by its path, and by its name where it is published."""
+    """It is given by its path, or by its name if it is published."""
     monkeypatch.chdir(tmp_path)
     recipe = ["-c", "mlp_digits", "--model.optim.warmup_steps", "0", "--trainer.max_epochs", "2"]
     of_run = scores(["test", *recipe, "--ckpt_path", str(run / "checkpoints" / "best.ckpt"), "--run_dir", "a"], capsys)
@@ -357,9 +389,19 @@ def test_a_file_of_ones_own_hides_published_weights_of_its_name(
     monkeypatch.chdir(tmp_path)
     name = Path("tiny_digits")
     assert find_checkpoint(name) == small_zoo / "zoo" / "pretrained" / "weights" / "tiny_digits.safetensors"
-    assert find_checkpoint(Path("unknown")) == Path("unknown")
+    with pytest.raises(UsageError, match=r"^no checkpoint tiny: did you mean 'tiny_digits'\?"):
+        find_checkpoint(Path("tiny"))
     name.touch()
     assert find_checkpoint(name) == name
+
+
+def test_a_checkpoint_that_does_not_exist_is_named_with_those_that_do(run: Path) -> None:
+    best, last = run / "checkpoints" / "best.ckpt", run / "checkpoints" / "last.ckpt"
+    assert find_checkpoint(best) == best
+    with pytest.raises(UsageError, match=rf"^no checkpoint {run}/checkpoints/bst.ckpt: did you mean '{best}'\?"):
+        find_checkpoint(run / "checkpoints" / "bst.ckpt")
+    with pytest.raises(UsageError, match=rf"^{run} is a folder, not a checkpoint: did you mean '({best}|{last})'\?"):
+        find_checkpoint(run)
 
 
 def test_an_exported_file_is_nothing_to_go_on_from(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -368,7 +410,7 @@ def test_an_exported_file_is_nothing_to_go_on_from(run: Path, tmp_path: Path, ca
     assert main(["export", str(copy / "checkpoints" / "best.ckpt"), "--format", "safetensors"]) == 0
     exported = copy / "checkpoints" / "best.safetensors"
     assert main(["fit", "--resume", str(exported), "--trainer.max_epochs", "3"]) == 2
-    assert f"{exported} holds a model, but no optimizer to go on with: --resume {copy}" in capsys.readouterr().err
+    assert f"{exported} holds a model, but no optimizer state to continue from: use --resume {copy}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -459,7 +501,7 @@ def test_the_precision_is_chosen_and_written_down_where_a_recipe_has_none(
 
 
 def test_a_checkpoint_meets_other_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Other classes are refused; the same columns on another scale are seen as the training rows were."""
+    """Other classes are refused; columns are standardised with the statistics of the training data."""
 
     def table(name: str, labels: tuple[str, str], scale: float = 1.0) -> str:
         rows = [f"{scale * (i % 10)},{i % 3},{labels[i % 10 > 4]}" for i in range(100)]

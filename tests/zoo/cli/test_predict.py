@@ -1,4 +1,4 @@
-"""`zoo predict --images` and `--text`: loose pictures and texts meet a model just as its own test split did."""
+"""`zoo predict --images` and `--text` prepare files exactly as the test split of the model."""
 
 import csv
 import io
@@ -47,7 +47,7 @@ trainer: {{max_epochs: 1, precision: 32-true}}
 
 
 def draw(path: Path, colour: str, generator: np.random.Generator) -> None:
-    """A noisy spot of a colour in the middle of the other one, wider than high."""
+    """Draw a noisy spot of one colour on the other colour, wider than high."""
     (other,) = COLOURS.keys() - {colour}
     pixels = np.full((48, 72, 3), COLOURS[other])
     pixels[10:38, 22:50] = COLOURS[colour]
@@ -57,19 +57,19 @@ def draw(path: Path, colour: str, generator: np.random.Generator) -> None:
 
 
 def read(path: Path) -> dict[str, dict[str, str]]:
-    """A table of predictions by the pictures' names."""
+    """Read a table of predictions by file name."""
     return {Path(row["file"]).name: row for row in csv.DictReader(path.read_text().splitlines())}
 
 
 def answers(folder: Path) -> list[dict[str, str]]:
-    """A table of predictions, in its order."""
+    """Read a table of predictions in its order."""
     with (folder / "predictions" / "predict.csv").open(newline="") as file:
         return list(csv.DictReader(file))
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A run that learned red from blue, and the pictures, which no longer are where it found them."""
+    """A run that learned to tell red from blue, and its images, which were moved afterwards."""
     folder, generator = tmp_path_factory.mktemp("red-and-blue"), np.random.default_rng(0)
     for number in range(30):
         for colour in COLOURS:
@@ -101,7 +101,7 @@ def test_every_picture_of_all_folders_gets_its_class(best: str, pictures: Path, 
 
 
 def test_pictures_are_prepared_as_those_of_the_test_split_were(trained: tuple[Path, Path], best: str, tmp_path: Path) -> None:
-    """Size, crop, colour and normalisation come from the checkpoint: the same picture gets the same confidence."""
+    """Size, crop, colour and normalisation come from the checkpoint: equal images get equal confidence."""
     run, pictures = trained
     assert main(["predict", "--ckpt_path", best, "--images", str(pictures), "--run_dir", str(tmp_path)]) == 0
     tested, predicted = read(run / "predictions" / "test.csv"), read(tmp_path / "predictions" / "predict.csv")
@@ -175,7 +175,10 @@ def test_published_weights_answer_to_their_name(name: str, tmp_path: Path) -> No
     ("arguments", "hint"),
     [
         ([], "predict {} needs --ckpt_path"),
-        (["--ckpt_path", "a.ckpt", "--data.batch_size", "4"], "predict {} prepares its inputs as the checkpoint says: it does"),
+        (
+            ["--ckpt_path", "a.ckpt", "--data.batch_size", "4"],
+            "{} prepares its inputs as the checkpoint specifies: it does",
+        ),
         (["--ckpt_path", "a.ckpt", "--data.batch_size", "4"], "it does not take '--data.batch_size'"),
         (["--ckpt_path", "a.ckpt", "-c", "mlp_digits"], "it does not take '-c'"),
     ],
@@ -203,7 +206,7 @@ def test_a_model_of_tables_sees_no_pictures(
     path, run = tmp_path / "table.ckpt", str(tmp_path / "run")
     fit(MLPClassifier((4,), 3, hidden_dims=(4,)), blobs(), max_steps=1, plugins=[AtomicCheckpointIO()]).save_checkpoint(path)
     assert main(["predict", "--ckpt_path", str(path), "--images", str(pictures), "--run_dir", run]) == 1
-    assert f"{path} holds no classifier of square pictures: its inputs are of shape (4,)" in capsys.readouterr().err
+    assert f"{path} does not hold a classifier of square images: its inputs have the shape (4,)" in capsys.readouterr().err
 
 
 def test_a_checkpoint_that_does_not_say_how_pictures_were_normalised(
@@ -214,11 +217,11 @@ def test_a_checkpoint_that_does_not_say_how_pictures_were_normalised(
     torch.save(older, tmp_path / "older.ckpt")
     arguments = ["--images", str(pictures), "--run_dir", str(tmp_path / "run")]
     assert main(["predict", "--ckpt_path", str(tmp_path / "older.ckpt"), *arguments]) == 1
-    assert "does not say how its pictures were normalised" in capsys.readouterr().err
+    assert "does not record how its images were normalised" in capsys.readouterr().err
 
 
 def test_numbers_drawn_as_files_get_the_answers_of_the_test(run: Path, tmp_path: Path) -> None:
-    """Of a model that never saw a file: grey and without a crop, and in colour they are the same numbers."""
+    """For a model of arrays, images are prepared in grey and without a crop; colour copies give the same numbers."""
     data = Digits()
     data.setup("test")
     (x, _, _), places = data.splits["test"]
@@ -240,7 +243,7 @@ def test_numbers_drawn_as_files_get_the_answers_of_the_test(run: Path, tmp_path:
 
 @pytest.fixture(scope="module")
 def read_reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that read reviews, whose file is gone."""
+    """A run on a file of reviews, which was removed afterwards."""
     folder, generator = tmp_path_factory.mktemp("reviews"), np.random.default_rng(0)
     words = ["a", "film", "of", "the", "with", "no", "Great", "GREAT", "rare1", "rare2"]
     with (folder / "reviews.csv").open("w") as file:
@@ -281,7 +284,7 @@ def test_every_line_gets_its_class(reader: str, tmp_path: Path, capsys: pytest.C
 
 
 def test_texts_are_read_as_those_of_the_training_were(read_reviews: Path, reader: str, tmp_path: Path) -> None:
-    """Capitals, length and vocabulary come from the checkpoint: the same text gets the same confidence."""
+    """Case, length and vocabulary come from the checkpoint: equal texts get equal confidence."""
     known = answers(read_reviews)  # by `zoo predict -c`, of the test split
     assert len(known) == 60
     assert len({row["confidence"] for row in known}) > 10
@@ -353,17 +356,17 @@ def test_what_a_model_is_not_for_it_refuses(
     (tmp_path / "lines.txt").write_text("a great film\n")
     run = ["--run_dir", str(tmp_path / "run")]
     assert main(["predict", "--ckpt_path", best, "--text", str(tmp_path / "lines.txt"), *run]) == 1
-    assert f"{best} holds no classifier of texts: it has no tokenizer" in capsys.readouterr().err
+    assert f"{best} does not hold a text classifier: it has no tokenizer" in capsys.readouterr().err
     assert main(["predict", "--ckpt_path", reader, "--images", str(pictures), *run]) == 1
-    assert f"{reader} holds no classifier of square pictures: its inputs are of shape (7,)" in capsys.readouterr().err
+    assert f"{reader} does not hold a classifier of square images: its inputs have the shape (7,)" in capsys.readouterr().err
 
 
 def test_a_reader_without_classes_answers_no_question(reader: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """As a language model's checkpoint."""
+    """The checkpoint of a language model has no classes."""
     (tmp_path / "lines.txt").write_text("a great film\n")
     without = read_checkpoint(reader)
     del without["data"]["class_names"]
     torch.save(without, tmp_path / "without.ckpt")
     arguments = ["--text", str(tmp_path / "lines.txt"), "--run_dir", str(tmp_path / "run")]
     assert main(["predict", "--ckpt_path", str(tmp_path / "without.ckpt"), *arguments]) == 1
-    assert "without.ckpt holds no classifier of texts: it has no classes" in capsys.readouterr().err
+    assert "without.ckpt does not hold a text classifier: it has no classes" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Which scores are still to be measured."""
+"""Scores that are missing or out of date."""
 
 import json
 from pathlib import Path
@@ -35,5 +35,5 @@ def test_a_score_that_no_run_reported_is_named(tmp_path: Path) -> None:
     line = {"seed": 0, "config": settings_checksum(recipe), "commit": "abc", "metrics": {"test/d_loss": 1.0}}
     results_path(recipe).write_text(json.dumps(line) + "\n")
     settings = {"data": {"class_path": "datamodules.Digits"}}
-    with pytest.raises(ValueError, match=r"gan.yaml was measured without test/fd_\* or test/modes: name a callback there"):
+    with pytest.raises(ValueError, match=r"gan.yaml was measured without test/fd_\* or test/modes: add a callback"):
         summarise(recipe, ("test/fd_*", "test/modes"), settings)

@@ -1,4 +1,4 @@
-"""`zoo sample` and `zoo interpolate`: sheets of the right size, and clear answers where there is nothing to draw."""
+"""`zoo sample` and `zoo interpolate` draw sheets of the right size, and refuse models that have nothing to draw."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -35,7 +35,7 @@ def save(fit: Callable[..., Trainer], tmp_path: Path) -> Save:
 
 
 def sheet(path: Path, rows: int, columns: int) -> np.ndarray:
-    """The images of a sheet: (rows, columns, 8, 8) in 0..255, whatever it was magnified by."""
+    """Read the images of a sheet at their original size: (rows, columns, 8, 8) in 0..255."""
     picture = np.asarray(Image.open(path).convert("L"))
     times = picture.shape[1] // (columns * 9 - 1)
     assert picture.shape == (times * (rows * 9 - 1), times * (columns * 9 - 1))
@@ -50,7 +50,7 @@ def test_samples_are_the_models_own(save: Save, tmp_path: Path, capsys: pytest.C
     drawn = sheet(tmp_path / "new" / "s.png", 2, 10)
     system = load_system(checkpoint)
     torch.manual_seed(3)
-    expected = system.sample(12)  # type: ignore[operator]
+    expected = system.sample(12)  # type: ignore[operator]  # a module's attribute
     assert np.abs(drawn.reshape(20, 8, 8)[:12] - 255 * expected[:, 0].detach().numpy()).max() <= 1
     assert (drawn[1, 2:] == 255).all()  # a row that is not full
 
@@ -82,7 +82,7 @@ def test_pictures_have_no_class_for_an_autoencoder(run_of_a_vae: Path, capsys: p
     checkpoint = str(run_of_a_vae / "checkpoints" / "best.ckpt")
     pictures = ["--images", str(run_of_a_vae / "pictures"), "--run_dir", str(run_of_a_vae.parent / "predicted")]
     assert main(["predict", "--ckpt_path", checkpoint, *pictures]) == 1
-    assert "holds a VAE, which has no classes: for codes, zoo predict -c CONFIG" in capsys.readouterr().err
+    assert "holds a VAE, which has no classes: for codes, use zoo predict -c CONFIG" in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -96,8 +96,8 @@ def test_from_picture_to_picture(save: Save, tmp_path: Path, capsys: pytest.Capt
     system = Autoencoder((1, 8, 8), widths=[], squash=False, latent_dim=64)
     with torch.no_grad():
         for layer in (system.net.encoder[-2], system.net.decoder[0]):  # a code that says it all, pixel by pixel
-            layer.weight.copy_(torch.eye(64))  # type: ignore[union-attr, operator]
-            layer.bias.zero_()  # type: ignore[union-attr, operator]
+            layer.weight.copy_(torch.eye(64))  # type: ignore[union-attr, operator]  # a linear layer
+            layer.bias.zero_()  # type: ignore[union-attr, operator]  # a linear layer
     system.lr = 1e-12
     checkpoint = save(system)
     pictures = torch.rand(4, 8, 8)
@@ -114,20 +114,20 @@ def test_from_picture_to_picture(save: Save, tmp_path: Path, capsys: pytest.Capt
     middle = 255 * (pictures[0] + pictures[1]).numpy() / 2
     assert np.abs(drawn[0, 2] - middle).max() <= 3  # the straight way
     assert main(["interpolate", checkpoint, "--pairs", "3", *given]) == 1
-    assert "holds 4 pictures, but 3 pairs need 6" in capsys.readouterr().err
+    assert "holds 4 images, but 3 pairs need 6" in capsys.readouterr().err
 
 
 def test_what_cannot_be_drawn_is_refused(save: Save, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for command in ("sample", "interpolate"):
         assert main([command, "resnet20_fashion_mnist", "-o", str(tmp_path / "x.png")]) == 1
         assert "holds a CIFARResNetClassifier, which" in capsys.readouterr().err
-        assert main([command, str(tmp_path / "lost.ckpt"), "-o", str(tmp_path / "x.png")]) == 1
+        assert main([command, str(tmp_path / "lost.ckpt"), "-o", str(tmp_path / "x.png")]) == 2
         assert "no checkpoint" in capsys.readouterr().err
     plain = save(Autoencoder((1, 8, 8)))
     assert main(["sample", plain, "-o", str(tmp_path / "x.png")]) == 1
-    assert "holds a Autoencoder, which cannot make up images" in capsys.readouterr().err
+    assert "holds a Autoencoder, which cannot generate samples" in capsys.readouterr().err
     assert main(["interpolate", plain, "-o", str(tmp_path / "x.png")]) == 1
-    assert "Autoencoder has no distribution of codes to draw from: give pictures by --images" in capsys.readouterr().err
+    assert "Autoencoder has no prior to draw codes from: give images with --images" in capsys.readouterr().err
     assert main(["sample", plain, "-n", "0"]) == 2
     assert "--num must be at least 1, got 0" in capsys.readouterr().err
     assert not (tmp_path / "x.png").exists()
@@ -138,15 +138,15 @@ def test_a_gan_draws_and_interpolates(save: Save, tmp_path: Path, capsys: pytest
     assert main(["sample", checkpoint, "-n", "10", "--label", "4", "--seed", "3", "-o", str(out)]) == 0
     system = load_system(checkpoint)
     torch.manual_seed(3)
-    expected = system.sample(10, torch.full((10,), 4))  # type: ignore[operator]
+    expected = system.sample(10, torch.full((10,), 4))  # type: ignore[operator]  # a module's attribute
     assert np.abs(sheet(out, 1, 10)[0] - 255 * expected[:, 0].detach().numpy()).max() <= 1
     assert main(["interpolate", checkpoint, "-o", str(out)]) == 0
     assert main(["interpolate", checkpoint, "--images", str(tmp_path)]) == 1
-    assert "ConditionalGAN finds no codes of pictures: leave --images out" in capsys.readouterr().err
+    assert "ConditionalGAN cannot encode images: leave --images out" in capsys.readouterr().err
 
 
 def test_points_are_scattered(fit: Callable[..., Trainer], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The picture shows as many points as were asked for, where the model draws them."""
+    """The scatter plot shows the requested number of points at the sampled places."""
     system, path = GAN((2,), 3, (4,)), tmp_path / "model.ckpt"
     trainer = fit(system, GaussianMixture(num_samples=200), max_steps=1, limit_val_batches=0, plugins=[AtomicCheckpointIO()])
     trainer.save_checkpoint(path)
@@ -158,21 +158,22 @@ def test_points_are_scattered(fit: Callable[..., Trainer], tmp_path: Path, capsy
     )
     assert many_coloured > 5 * few_coloured > 0
     assert main(["interpolate", str(path)]) == 1
-    assert "holds a GAN of points, and a sheet is of images: see zoo sample" in capsys.readouterr().err
+    assert "holds a GAN for points, but only images are drawn: use zoo sample" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("options", [[], ["--back"]])
 def test_pictures_are_translated(
     options: list[str], fit: Callable[..., Trainer], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A row of pictures above a row of translations, there or back."""
+    """Each row of inputs is followed by a row of translations, in either direction."""
     checkpoint, out = str(tmp_path / "model.ckpt"), tmp_path / "s.png"
     system = CycleGAN((1, 8, 8), width=4, num_halvings=1, num_blocks=1, d_widths=[8, 8])
-    loader = DataLoader([Batch(torch.rand(2, 1, 8, 8), torch.rand(2, 1, 8, 8), torch.arange(2))], batch_size=None)  # type: ignore[arg-type]
+    batches = [Batch(torch.rand(2, 1, 8, 8), torch.rand(2, 1, 8, 8), torch.arange(2))]
+    loader = DataLoader(batches, batch_size=None)  # type: ignore[arg-type]  # a list will do
     trainer = fit(system, None, loader, loader, max_steps=1, limit_val_batches=0, plugins=[AtomicCheckpointIO()])
     trainer.save_checkpoint(checkpoint)
     assert main(["sample", checkpoint, *options, "-o", str(out)]) == 1
-    assert "CycleGAN translates pictures: give some by --images FOLDER" in capsys.readouterr().err
+    assert "CycleGAN translates images: give them with --images FOLDER" in capsys.readouterr().err
     assert not out.exists()
     (tmp_path / "mine").mkdir()
     pictures = torch.randint(256, (12, 8, 8), dtype=torch.uint8)
@@ -181,16 +182,16 @@ def test_pictures_are_translated(
     assert main(["sample", checkpoint, "--images", str(tmp_path / "mine"), *options, "-o", str(out)]) == 0
     drawn = sheet(out, 4, 10)
     assert (drawn[[0, 2]].reshape(20, 8, 8)[:12] == pictures.numpy()).all()
-    system = load_system(checkpoint)  # type: ignore[assignment]
+    system = load_system(checkpoint)  # type: ignore[assignment]  # the loaded copy replaces the system
     x = pictures[:, None] / 255
     expected = 255 * (system.back(x) if options else system(x)).detach().clamp(0, 1)
     assert np.abs(drawn[[1, 3]].reshape(20, 8, 8)[:12] - expected[:, 0].numpy()).max() <= 1
     assert main(["sample", checkpoint, "--label", "1", "--images", str(tmp_path / "mine")]) == 1
-    assert "this CycleGAN knows no classes" in capsys.readouterr().err
+    assert "CycleGAN is not conditional" in capsys.readouterr().err
 
 
 def test_noise_needs_no_pictures(save: Save, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     checkpoint = save(VAE((1, 8, 8), latent_dim=2))
     for option in (["--images", str(tmp_path)], ["--back"]):
         assert main(["sample", checkpoint, *option]) == 1
-        assert f"VAE makes up samples of its own: leave {option[0]} out" in capsys.readouterr().err
+        assert f"VAE generates samples without inputs: leave {option[0]} out" in capsys.readouterr().err

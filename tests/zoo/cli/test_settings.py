@@ -1,4 +1,4 @@
-"""Configurations are read in one place, and the names in them are checked before anything is imported."""
+"""Configurations are read in one place, and the names of settings are checked before slow imports."""
 
 import subprocess
 import sys
@@ -57,8 +57,8 @@ def test_reads_numbers_texts_and_old_names(text: str, settings: dict[str, Any], 
     [
         ("model:\n  lr: 1\n  lr: 2", r"mine.yaml: 'lr' is set twice, in lines 2 and 3: remove one of them"),
         ("a: 1\nb: 2\na: 3", "'a' is set twice, in lines 1 and 3"),
-        ("[1, 2]", "is no configuration: expected settings by name .* got list"),
-        ("a: [", "is no YAML"),
+        ("[1, 2]", "is not a configuration: expected settings by name .* got list"),
+        ("a: [", "is not valid YAML"),
         ("", "got NoneType"),
     ],
 )
@@ -69,7 +69,7 @@ def test_refuses_what_sets_nothing_or_twice(text: str, message: str, tmp_path: P
 
 def test_refuses_another_encoding(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_bytes("a: café".encode("latin-1"))
-    with pytest.raises(UsageError, match="is no YAML"):
+    with pytest.raises(UsageError, match="is not valid YAML"):
         read_settings(tmp_path / "mine.yaml")
 
 
@@ -134,8 +134,38 @@ def test_names_and_values_of_a_command_line() -> None:
 
 def test_old_names_on_the_command_line() -> None:
     old = ["--model.class_path=zoo.rnn.rnn.RNNClassifier", "--x", "{class_path: zoo.training.parallel.FSDP2}", "zoo.txt"]
-    new = ["--model.class_path=zoo.RNNClassifier", "--x", "{class_path: zoo.strategies.FSDP2}", "zoo.txt"]
+    new = ["--model.class_path=zoo.RNNClassifier", "--x", '{"class_path": "zoo.strategies.FSDP2"}', "zoo.txt"]
     assert with_current_names(old) == new
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (["--model", "zoo.autoencoders.vae.VAE"], ["--model", "zoo.VAE"]),
+        (["--data=datamodules.digits.Digits"], ["--data=datamodules.Digits"]),
+        (["--trainer.strategy", "zoo.training.parallel.FSDP2"], ["--trainer.strategy", "zoo.strategies.FSDP2"]),
+        (["--trainer.callbacks+=zoo.callbacks.f.FrechetDistance"], ["--trainer.callbacks+=zoo.reports.FrechetDistance"]),
+    ],
+    ids=["model", "data", "strategy", "callbacks"],
+)
+def test_a_class_is_renamed_where_a_setting_names_one(old: list[str], new: list[str]) -> None:
+    assert with_current_names(old) == new
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--wandb.name", "my-zoo.foo.VAE"],
+        ["--wandb.name", "zoo.foo.VAE"],
+        ["--wandb.tags=[zoo.foo.VAE]"],
+        ["--data.root", "/data/zoo.old.VAE"],
+        ["--data", "{class_path: datamodules.ImageFolder, init_args: {root: zoo.old.VAE, mean: [3e-4]}}"],
+        ["--trainer.callbacks+", "{class_path: mine.Note, init_args: {text: 'class_path: zoo.old.VAE'}}"],
+    ],
+    ids=" ".join,
+)
+def test_other_text_that_looks_like_an_old_name_stays(words: list[str]) -> None:
+    assert with_current_names(words) == words
 
 
 def test_neither_torch_nor_lightning_is_imported_for_it() -> None:

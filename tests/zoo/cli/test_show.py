@@ -1,4 +1,4 @@
-"""`zoo show RECIPE --batch`: what is drawn is what the network is fed."""
+"""`zoo show RECIPE --batch` draws the inputs of the network."""
 
 from pathlib import Path
 from typing import Literal
@@ -71,12 +71,12 @@ def test_augmentation_shows(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "hint"),
     [
-        (["mlp_wine", "--batch"], 2, "mlp_wine has inputs of shape (13,), which are no pictures, texts or series"),
+        (["mlp_wine", "--batch"], 2, "mlp_wine has inputs of shape (13,): only images, texts and series are shown"),
         (["mlp_digits", "--batch", "--data.shift", "-1"], 1, "shift must be 0 or more pixels"),
         (["mlp_digits", "--batch", "--data.shft", "1"], 2, "no setting data.shft: did you mean 'shift'?"),
         (["mlp_digit", "--batch"], 2, "did you mean 'mlp_digits'?"),
         (["mlp_digits", "--data.shift", "1"], 2, "show does not take '--data.shift'"),
-        (["mlp_digits"], 2, "--output is for --batch"),
+        (["mlp_digits"], 2, "--output needs --batch"),
     ],
     ids=["a table", "a bad value", "no such setting", "no such recipe", "settings without --batch", "-o without --batch"],
 )
@@ -91,12 +91,12 @@ def test_what_cannot_be_drawn_leaves_nothing(
 @pytest.mark.parametrize("name", ["batch.txt", "batch"])
 def test_a_file_of_no_picture_format_is_refused(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["show", "mlp_digits", "--batch", "-o", str(tmp_path / name)]) == 2
-    assert f"{tmp_path / name} names no format of pictures" in capsys.readouterr().err
+    assert f"{tmp_path / name} is not the name of an image file" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 
 def test_mirrored_pictures_are_seen_mirrored(colours: Path, tmp_path: Path) -> None:
-    """Pictures that are bright on their left, 16 in two rows."""
+    """Images that are bright on the left, 16 in two rows."""
     for i in range(40):
         half = np.zeros((16, 16), dtype=np.uint8)
         half[:, :8] = 255
@@ -117,7 +117,7 @@ def test_mirrored_pictures_are_seen_mirrored(colours: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize(("recipe", "num"), [("pix2pix_facades", 8), ("cyclegan_mnist_usps", 8)])
 @pytest.mark.usefixtures("mirror")
 def test_two_domains_stand_side_by_side(recipe: str, num: int, tmp_path: Path) -> None:
-    """Four of each in one row, of which x and y are no twins."""
+    """Four inputs and four targets in one row; x and y differ."""
     assert main(["show", recipe, "--batch", "-o", str(tmp_path / "batch.png"), "--data.batch_size", "4"]) == 0
     cells = np.split(pixels(tmp_path / "batch.png"), num, axis=1)
     assert cells[0].shape[1] == 160
@@ -133,7 +133,7 @@ def test_workers_decode_the_same_batch(colours: Path, tmp_path: Path, capsys: py
 
 
 class Shouts(DataModule):
-    """Texts of one to five words; in training the first is shouted."""
+    """Texts of one to five words; training puts the first word in capitals."""
 
     input_shape, num_classes, class_names, vocab_size = (5,), 2, ("calm", "angry"), 12
 
@@ -153,7 +153,7 @@ class Shouts(DataModule):
 
 
 class Waves(DataModule):
-    """Series of up to 40 steps in two channels: classes without `num_targets`, else so many numbers."""
+    """Series of up to 40 steps in two channels, with classes, or with `num_targets` numbers as targets."""
 
     input_shape = (40, 2)
 
@@ -175,7 +175,7 @@ class Waves(DataModule):
 
 
 def recipe(folder: Path, monkeypatch: pytest.MonkeyPatch, data: type[DataModule], **arguments: object) -> str:
-    """A recipe of the user's own classes, which stand in this file."""
+    """Write a recipe for the classes in this file."""
     monkeypatch.setenv("ZOO_IMPORTS", __name__)
     model = "zoo.rnn.rnn.RNNRegressor" if arguments.get("num_targets") else "zoo.rnn.rnn.RNNClassifier"
     settings = {"model": {"class_path": model}, "data": {"class_path": f"{__name__}.{data.__name__}", "init_args": arguments}}
@@ -194,7 +194,7 @@ def test_texts_are_printed_token_by_token_as_they_are_trained_on(
 ) -> None:
     shown = recipe(tmp_path, monkeypatch, Shouts, tokenizer=tokenizer)
     assert main(["show", shown, "--batch", "-o", str(tmp_path / "folder" / "b.png")]) == 2
-    assert "has texts, which are printed: leave --output out" in capsys.readouterr().err
+    assert "are texts, which are printed: leave --output out" in capsys.readouterr().err
     assert main(["show", shown, "--batch"]) == 0
     lines = capsys.readouterr().out.splitlines()
     batch = first_batch(Shouts(tokenizer))

@@ -1,4 +1,4 @@
-"""What the source says about settings is what the imported classes take."""
+"""The settings read from the source are the arguments of the imported classes."""
 
 import importlib
 import inspect

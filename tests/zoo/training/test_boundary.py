@@ -5,11 +5,11 @@ from lightning import Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from zoo.errors import ZooError
-from zoo.training.boundary import running, trainer_settings
+from zoo.training.boundary import building_trainer, running
 
 
 def trainer(precision: str = "32-true") -> Trainer:
-    return Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, precision=precision)  # type: ignore[arg-type]
+    return Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, precision=precision)  # type: ignore[arg-type]  # a plain string
 
 
 @pytest.mark.parametrize(
@@ -50,6 +50,6 @@ def test_a_dtype_mismatch_in_true_precision_is_about_the_precision() -> None:
 
 
 @pytest.mark.parametrize("settings", [{"accelerator": "tpux"}, {"max_epochs": -5}, {"num_nodes": 0}, {"strategy": "tp"}])
-def test_errors_of_the_trainers_constructor_are_translated(settings: dict[str, object]) -> None:
-    with pytest.raises(ZooError, match="the trainer's settings do not fit this machine, or each other: "), trainer_settings():
-        Trainer(**{"logger": False, **settings})  # type: ignore[arg-type]
+def test_a_trainer_that_cannot_be_built(settings: dict[str, object]) -> None:
+    with pytest.raises(ZooError, match="the trainer's settings do not fit this machine, or each other: "), building_trainer():
+        Trainer(**{"logger": False, **settings})  # type: ignore[arg-type]  # wrong on purpose

@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -129,7 +130,81 @@ def test_images_are_listed_by_file_name(fit: Fit, tmp_path: Path) -> None:
         assert float(row["confidence"]) == pytest.approx(confidence.item(), abs=1e-4)
 
 
-def test_a_fast_dev_run_writes_nothing(fit: Fit, blobs: Blobs, tmp_path: Path) -> None:
+class Own(MLPClassifier):
+    """A module of a user's own: `outputs` makes what its steps return of the predictions and the positions."""
+
+    outputs: Callable[[torch.Tensor, torch.Tensor], Any]
+
+    def test_step(self, batch: Any, batch_idx: int) -> Any:
+        return self.outputs(self(batch.x), batch.position)
+
+    predict_step = test_step
+
+
+def steps(model: Own, fit: Fit, blobs: Blobs, folder: Path) -> dict[str, list[dict[str, str]]]:
+    """The tables that its test and its predictions write."""
+    data = blobs()
+    trainer = fit(model, data, callbacks=[Predictions(folder)])
+    trainer.test(model, datamodule=data, verbose=False)
+    trainer.predict(model, datamodule=data, return_predictions=False)
+    return {path.stem: read(path) for path in (folder / "predictions").glob("*.csv")}
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        lambda preds, position: preds.sum(),
+        lambda preds, position: {"loss": preds.sum()},
+        lambda preds, position: {"preds": preds[:, None, None], "position": position},
+        lambda preds, position: {"loss": preds.sum(), "position": position},
+    ],
+    ids=["a tensor", "a loss", "images", "positions only"],
+)
+def test_outputs_that_are_no_rows_give_no_table(outputs: Callable[..., Any], fit: Fit, blobs: Blobs, tmp_path: Path) -> None:
+    model = Own((4,), 3)
+    model.outputs = outputs
+    assert steps(model, fit, blobs, tmp_path) == {}
+
+
+def test_predictions_without_targets_are_written(fit: Fit, blobs: Blobs, tmp_path: Path) -> None:
+    model = Own((4,), 3)
+    model.outputs = lambda preds, position: {"preds": preds, "position": position}
+    tables = steps(model, fit, blobs, tmp_path)
+    assert tables["test"] == tables["predict"]
+    assert list(tables["test"][0]) == ["position", "prediction", "confidence"]
+
+
+def test_an_image_beside_the_predictions_does_not_cost_the_table(fit: Fit, blobs: Blobs, tmp_path: Path) -> None:
+    model = Own((4,), 3)
+    model.outputs = lambda preds, position: {"preds": preds, "attention": preds[:, None, None], "position": position}
+    tables = steps(model, fit, blobs, tmp_path)
+    assert tables["test"] == tables["predict"]
+    assert len(tables["predict"]) > 1
+
+
+def test_other_outputs_are_written_as_numbers(fit: Fit, blobs: Blobs, tmp_path: Path) -> None:
+    model = Own((4,), 3)
+    model.outputs = lambda preds, position: {"logit": preds[:, 0], "pair": preds[:, :2], "position": position}
+    tables = steps(model, fit, blobs, tmp_path)
+    assert list(tables) == ["predict"]
+    for row in tables["predict"]:
+        assert list(row) == ["position", "logit", "pair_0", "pair_1"]
+        assert row["logit"] == row["pair_0"]
+
+
+def test_batches_without_positions_give_no_table(fit: Fit, blobs: Blobs, tmp_path: Path) -> None:
+    class Pairs(MLPClassifier):
+        def test_step(self, batch: Any, batch_idx: int) -> Any:
+            return {"preds": self(batch[0]), "target": batch[1]}
+
+    trainer = fit(model := Pairs((4,), 3), blobs(), callbacks=[Predictions(tmp_path)])
+    model.on_test_batch_start = lambda *_: None  # type: ignore[method-assign]  # these are no batches of the zoo
+    loader = DataLoader([(torch.randn(4, 4), torch.zeros(4))], batch_size=None)  # type: ignore[arg-type]  # a list will do
+    trainer.test(model, loader, verbose=False)
+    assert not (tmp_path / "predictions").exists()
+
+
+def test_a_trial_run_writes_nothing(fit: Fit, blobs: Blobs, tmp_path: Path) -> None:
     trainer = fit(model := MLPClassifier((4,), 3), data := blobs(), callbacks=[Predictions(tmp_path)], fast_dev_run=True)
     trainer.test(model, datamodule=data, verbose=False)
     assert list(tmp_path.iterdir()) == []

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from zoo.errors import FileError, ZooError
-from zoo.training.run_dir import RunDirectory, is_first_process, new_run_dir, read_facts, run_of
+from zoo.training.run_dir import RunDirectory, is_first_process, new_run_dir, read_run, run_of
 
 
 def test_runs_that_start_at_the_same_time_get_different_directories(tmp_path: Path) -> None:
@@ -54,17 +54,17 @@ def test_a_path_that_cannot_be_written_to_is_refused(tmp_path: Path) -> None:
         RunDirectory(tmp_path / "file" / "run")
 
 
-def test_facts_of_a_run_are_read(tmp_path: Path) -> None:
-    assert read_facts(tmp_path) == {}
+def test_facts_of_a_run(tmp_path: Path) -> None:
+    assert read_run(tmp_path) == {}
     (tmp_path / "run.json").write_text(json.dumps({"recipe": "mlp"}))
-    assert read_facts(tmp_path) == {"recipe": "mlp"}
+    assert read_run(tmp_path) == {"recipe": "mlp"}
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "", "\ud800"])
 def test_damaged_facts_are_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "run.json").write_bytes(text.encode("utf-8", "surrogatepass"))
     with pytest.raises(ZooError, match=r"run\.json is damaged"):
-        read_facts(tmp_path)
+        read_run(tmp_path)
 
 
 def test_the_run_of_a_checkpoint_is_found(tmp_path: Path) -> None:
