@@ -86,7 +86,13 @@ class Autoencoder(Reconstructor):
         super().__init__(lr, optim)
         self.save_hyperparameters(logger=False)
         self.net = AutoencoderNet(
-            require("input_shape", input_shape), architecture, widths, hidden, activation, latent_dim, squash
+            require("input_shape", input_shape),
+            architecture=architecture,
+            widths=widths,
+            hidden=hidden,
+            activation=activation,
+            latent_dim=latent_dim,
+            squash=squash,
         )
 
     def step(self, batch: Batch, progress: Tensor) -> tuple[Tensor, Outputs]:

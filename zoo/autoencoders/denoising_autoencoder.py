@@ -65,7 +65,14 @@ class DenoisingAutoencoder(Reconstructor):
         super().__init__(lr, optim)
         self.save_hyperparameters(logger=False)
         self.noise, self.level = noise, level
-        self.net = AutoencoderNet(require("input_shape", input_shape), architecture, widths, hidden, activation, latent_dim)
+        self.net = AutoencoderNet(
+            require("input_shape", input_shape),
+            architecture=architecture,
+            widths=widths,
+            hidden=hidden,
+            activation=activation,
+            latent_dim=latent_dim,
+        )
 
     def step(self, batch: Batch, progress: Tensor) -> tuple[Tensor, Outputs]:
         noisy = self.corrupt(batch.x)

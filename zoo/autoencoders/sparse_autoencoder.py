@@ -64,7 +64,15 @@ class SparseAutoencoder(Reconstructor):
         self.save_hyperparameters(logger=False)
         self.penalty, self.rho, self.weight = penalty, rho, weight
         shape, code = require("input_shape", input_shape), CODE_ACTIVATIONS[penalty]
-        self.net = AutoencoderNet(shape, architecture, widths, hidden, activation, latent_dim, code=code)
+        self.net = AutoencoderNet(
+            shape,
+            architecture=architecture,
+            widths=widths,
+            hidden=hidden,
+            activation=activation,
+            latent_dim=latent_dim,
+            code=code,
+        )
 
     def step(self, batch: Batch, progress: Tensor) -> tuple[Tensor, Outputs]:
         code = self.net.encode(batch.x)

@@ -172,9 +172,17 @@ class VAE(Reconstructor):
         super().__init__(lr, optim)
         self.save_hyperparameters(logger=False)
         self.beta, self.free_bits, self.warmup, self.conditional = beta, free_bits, warmup, conditional
-        classes = require("num_classes", num_classes) if conditional else None
-        shape = require("input_shape", input_shape)
-        self.net = VAENet(shape, architecture, widths, hidden, activation, latent_dim, likelihood, variance, classes)
+        self.net = VAENet(
+            require("input_shape", input_shape),
+            architecture=architecture,
+            widths=widths,
+            hidden=hidden,
+            activation=activation,
+            latent_dim=latent_dim,
+            likelihood=likelihood,
+            variance=variance,
+            num_classes=require("num_classes", num_classes) if conditional else None,
+        )
 
     def inputs(self, batch: Batch) -> tuple[Tensor, ...]:
         return (batch.x, batch.y) if self.conditional else (batch.x,)
