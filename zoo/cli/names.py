@@ -24,9 +24,10 @@ def overlay_paths() -> dict[str, Path]:
 
 
 def nearest(word: str, words: list[str]) -> str:
-    """Return a hint for a misspelt word: the closest correct word, or the list of all words."""
+    """Return a hint for a misspelt word: the closest correct word, or the first 20 words."""
     near = difflib.get_close_matches(word, words, n=1, cutoff=0.5)
-    return f"did you mean {near[0]!r}?" if near else f"there is {', '.join(words)}"
+    more = f" and {len(words) - 20} more" if len(words) > 20 else ""
+    return f"did you mean {near[0]!r}?" if near else f"there is {', '.join(words[:20])}{more}"
 
 
 def find_config(name: str) -> Path:
