@@ -75,7 +75,7 @@ def test_without_redrawing_an_iteration_is_that_of_tutorials(fit: Fit) -> None:
     ("make", "message"),
     [
         (lambda: DCGAN((1, 8, 8), widths=(4, 4, 4, 4)), "4 widths halve an image 4 times, which needs 16x16 pixels or more"),
-        (lambda: DCGAN((2,)), r"needs images \(C, H, W\), got \(2,\)"),
+        (lambda: DCGAN((2,)), r"expected images \(C, H, W\), got \(2,\)"),
         (lambda: DCDiscriminator((1, 8, 8), norm="layer"), "unknown norm 'layer': choose one of batch, spectral, none"),  # type: ignore[arg-type]
         (lambda: DCGAN((1, 8, 8), redraw=False, accumulate=2), "redraw false keeps the graph of a whole batch"),
     ],

@@ -7,6 +7,7 @@ import torch
 import yaml
 
 import zoo
+from zoo.errors import UsageError
 from zoo.cli.names import WEIGHTS, find_checkpoint, recipe_paths
 from zoo.pretrained.published import load, published
 from zoo.training.checkpoint import read_checkpoint
@@ -82,4 +83,5 @@ def test_a_file_of_the_user_takes_precedence_over_a_published_name(tmp_path: Pat
     assert find_checkpoint(name) == WEIGHTS / f"{name}.safetensors"
     name.touch()
     assert find_checkpoint(name) == name
-    assert find_checkpoint(Path("lost.ckpt")) == Path("lost.ckpt")
+    with pytest.raises(UsageError, match=r"no checkpoint lost\.ckpt: there is "):
+        find_checkpoint(Path("lost.ckpt"))
