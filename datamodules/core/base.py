@@ -76,7 +76,7 @@ class DataModule(LightningDataModule):
     texts: Sequence[str] = ()  # by position; known after `setup`
     files: NamedSamples | None = None  # by position
     centres: Tensor | None = None  # (K, 2), of a mixture of Gaussians
-    spread: float = 0.0  # standard deviation of each Gaussian
+    spread: float | None = None  # standard deviation of each Gaussian
     transform: Transform
 
     def __init__(

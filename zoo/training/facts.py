@@ -39,7 +39,7 @@ class Facts:
     stacked: bool = False  # whether each channel of an image shows an object of its own
     binarize: str | None = None  # how pixels are made 0 or 1
     centres: Tensor | None = None  # (K, 2) of a mixture of Gaussians
-    spread: float = 0.0  # standard deviation of each of these Gaussians
+    spread: float | None = None  # standard deviation of each of these Gaussians
     horizon: int | None = None  # number of steps in a forecast
     mean: Sequence[float] | None = None  # of each channel, before normalisation
     std: Sequence[float] | None = None  # likewise

@@ -28,8 +28,7 @@ from zoo.gans.minibatch_gan import MinibatchGAN
 from zoo.gans.unrolled_gan import UnrolledGAN
 from zoo.gans.wgan_gp import WGANGP
 from zoo.metrics.generation import count_modes, modes_of_points, shares
-from zoo.tasks.adversarial.base import Adversarial
-from zoo.tasks.adversarial.base import split
+from zoo.tasks.adversarial.base import Adversarial, split
 
 CLAIM = (
     "A GAN loses modes of a ring of eight Gaussians; Wasserstein loss, minibatch discrimination and unrolling each find all."

@@ -7,8 +7,8 @@ import torch
 import yaml
 
 import zoo
-from zoo.errors import UsageError
 from zoo.cli.names import WEIGHTS, find_checkpoint, recipe_paths
+from zoo.errors import UsageError
 from zoo.pretrained.published import load, published
 from zoo.training.checkpoint import read_checkpoint
 from zoo.training.links import import_class

@@ -161,6 +161,7 @@ class PointModes(Callback):
 
     def _log(self, trainer: Trainer, model: LightningModule, stage: str) -> None:
         centres, spread = facts(trainer).centres, facts(trainer).spread
+        assert spread is not None  # data with centres state it
         assert centres is not None  # checked in `setup`
         num = max(1, self.num_samples // trainer.world_size)
         x = torch.cat(gathered(trainer, [part.cpu() for part in samples(cast(Generates, model), trainer, num, at_once=num)]))
