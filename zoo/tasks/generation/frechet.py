@@ -1,17 +1,16 @@
 """Frechet distances of samples and reconstructions from the test images."""
 
-from typing import Any, cast
+from typing import cast
 
-from lightning import Callback, LightningModule, Trainer
+from lightning import LightningModule, Trainer
 
-from zoo.errors import ZooError
 from zoo.pretrained.features import distance_name, frechet_distance
-from zoo.tasks.abilities import Decodes, Generates, Reconstructs, require_ability
-from zoo.tasks.evaluation import batches, check_counts, samples
-from zoo.training.reporting import facts
+from zoo.tasks.abilities import Decodes, Generates, Reconstructs
+from zoo.tasks.evaluation import batches, samples
+from zoo.tasks.generation.base import ImageScores
 
 
-class FrechetDistance(Callback):
+class FrechetDistance(ImageScores):
     """Logs the Frechet distances of samples, reconstructions and training images from the test images, after test.
 
     `test/<distance>_samples` is logged for systems that generate, `test/<distance>_reconstructions` for systems that
@@ -24,31 +23,15 @@ class FrechetDistance(Callback):
             distance, so compare only at the same number.
     """
 
-    def __init__(self, extractor: str, num_images: int = 10_000) -> None:
-        check_counts(num_images=num_images)
-        self.extractor, self.num_images = extractor, num_images
-        self._tested = 0
+    ability = Decodes, "generate or reconstruct images"
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if stage not in ("fit", "test"):
-            return
-        require_ability(self, pl_module, Decodes, "generate or reconstruct images")
-        if facts(trainer).binarize:
-            raise ZooError("the data has binary pixels but samples are grey, so all features differ: leave FrechetDistance out")
-        self._metric = frechet_distance(self.extractor)  # raises for an unknown name before training starts
+    def load(self) -> None:
+        self._metric = frechet_distance(self.extractor)
         self._metric.reset_real_features = False
-
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._tested = 0
-
-    def on_test_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
-    ) -> None:
-        self._tested += len(batch.x)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         model = cast(Decodes, pl_module)
-        num = min(self._tested, self.num_images // trainer.world_size)
+        num = self.num_of(trainer)
         metric = self._metric.to(pl_module.device)
         kinds = {}
         if isinstance(model, Generates):

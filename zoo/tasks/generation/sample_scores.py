@@ -1,7 +1,7 @@
 """Scores of the quality and diversity of samples, and a picture of the training images nearest to them."""
 
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 from lightning import Callback, LightningModule, Trainer
@@ -23,13 +23,14 @@ from zoo.pretrained.features import INCEPTION, build_extractor
 from zoo.tasks.abilities import Generates, require_ability
 from zoo.tasks.drawing import save_tiles
 from zoo.tasks.evaluation import batches, check_counts, samples
+from zoo.tasks.generation.base import ImageScores
 from zoo.training.reporting import facts, gathered, log_picture, writes
 
 _COLUMNS = 10
 _NEIGHBOURS = 3
 
 
-class SampleScores(Callback):
+class SampleScores(ImageScores):
     """Logs scores of a system's samples after test, computed from the features and classes of a named network.
 
     Scores of features, see `zoo.metrics.generation`: precision, recall, kernel distance `kd` and classifier score `cs`. They
@@ -51,29 +52,13 @@ class SampleScores(Callback):
         num_images: number of images of each kind over all processes, at most the number of test images.
     """
 
-    def __init__(self, extractor: str, num_images: int = 10_000) -> None:
-        check_counts(num_images=num_images)
-        self.extractor, self.num_images = extractor, num_images
-        self._tested = 0
+    ability = Generates, "draw samples"
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if stage not in ("fit", "test"):
-            return
-        require_ability(self, pl_module, Generates, "draw samples")
-        if facts(trainer).binarize:
-            raise ZooError("the data has binary pixels but samples are grey, so all features differ: leave SampleScores out")
+    def load(self) -> None:
         self._network = build_extractor(self.extractor)
 
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._tested = 0
-
-    def on_test_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
-    ) -> None:
-        self._tested += len(batch.x)
-
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        num = min(self._tested, self.num_images // trainer.world_size)
+        num = self.num_of(trainer)
         self._network.to(pl_module.device)
         images = {
             "samples": samples(cast(Generates, pl_module), trainer, num),
