@@ -50,6 +50,20 @@ def find_parts(
     return without_lone_validation({part: names for part, names in same.items() if names})
 
 
+def only_column(candidates: Sequence[str], kind: str, names: Sequence[str], path: Path) -> str:
+    """Return the one column of `names` that could be the `kind` of column looked for, such as the label.
+
+    Raises:
+        ZooError: if there is no candidate, or several. The message names the setting that chooses.
+    """
+    if len(candidates) != 1:
+        raise ZooError(
+            f"{path.name} has {len(candidates)} columns that could be the {kind}: choose one by data.{kind}, "
+            f"it has {', '.join(names)}"
+        )
+    return candidates[0]
+
+
 def class_names_of(path: Path, label: str) -> list[str]:
     """Return the names that a parquet file's schema gives to numbered classes; none for other formats."""
     return list(features(path).get(label, {}).get("names", [])) if path.suffix.lower() == ".parquet" else []

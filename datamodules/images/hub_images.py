@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import torch
 
-from datamodules.core.labelled_sets import class_names_of, classes, features, find_parts
+from datamodules.core.labelled_sets import class_names_of, classes, features, find_parts, only_column
 from datamodules.core.sources import hub_file, hub_listing
 from datamodules.core.table_files import check_columns, read_table, schema
 from datamodules.images.base import PictureData
@@ -166,12 +166,7 @@ def find_columns(path: Path, image: str | None, label: str | None) -> tuple[str,
     for kind, given in {"image": image, "label": label}.items():
         if given is not None:
             check_columns(columns.names, [given], path)
-        elif len(wanted[kind]) != 1:
-            raise ZooError(
-                f"{path.name} has {len(wanted[kind])} columns that could be the {kind}: choose one by data.{kind}, "
-                f"it has {', '.join(columns.names)}"
-            )
-        chosen.append(given or wanted[kind][0])
+        chosen.append(only_column(wanted[kind], kind, columns.names, path) if given is None else given)
     return chosen[0], chosen[1]
 
 

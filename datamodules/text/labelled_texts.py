@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import torch
 
-from datamodules.core.labelled_sets import class_names_of, classes
+from datamodules.core.labelled_sets import class_names_of, classes, only_column
 from datamodules.core.table_files import check_columns, read_table, schema, texts_of
 from datamodules.text.base import Texts
 from zoo.errors import ZooError
@@ -31,12 +31,12 @@ def find_columns(path: Path, text: str | None, label: str | None) -> Columns:
     names = columns.names
     if label is None:
         usual = [name for name in ("label", "labels", "class", "target", "category") if name in names]
-        label = _only(usual, "label", names, path)
+        label = only_column(usual, "label", names, path)
     words = f"{label}_text"
     if text is None:
         kinds = {name: kind for name, kind in zip(names, columns.types, strict=True) if name not in (label, words)}
         strings = [name for name, kind in kinds.items() if pa.types.is_string(kind) or pa.types.is_large_string(kind)]
-        text = "text" if "text" in strings else _only(strings, "text", names, path)
+        text = "text" if "text" in strings else only_column(strings, "text", names, path)
     check_columns(names, (text, label), path)
     return Columns(text, label, words if words in names else None)
 
@@ -97,12 +97,3 @@ def read_texts(paths: Mapping[str, Sequence[Path]], columns: Columns, source: st
         where = places[(y == min(unseen)).nonzero()[0, 0]]
         raise ZooError(f"{label} {found[min(unseen)]!r} of {where} is in no training text: correct it, or leave the row out")
     return Texts(texts, y, parts, source)
-
-
-def _only(candidates: list[str], kind: str, names: list[str], path: Path) -> str:
-    if len(candidates) != 1:
-        raise ZooError(
-            f"{path.name} has {len(candidates)} columns that could be the {kind}: choose one by data.{kind}, "
-            f"it has {', '.join(names)}"
-        )
-    return candidates[0]
