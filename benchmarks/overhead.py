@@ -74,7 +74,7 @@ def classify(net: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def reconstruct(net: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the mean squared error twice: there is no second value to log."""
+    """Return the mean squared error as the loss, and again as the value to log."""
     loss = F.mse_loss(net(x), x)
     return loss, loss
 

@@ -1,8 +1,8 @@
 """Public names of classes, as recipes, checkpoints and exports store them.
 
 A system is `zoo.NAME`, a report `zoo.reports.NAME`, a strategy `zoo.strategies.NAME`, a callback that loads weights
-`zoo.pretrained.NAME`. Nothing that is stored names a file of
-ours, so files can move without breaking a checkpoint, a recipe or a score.
+`zoo.pretrained.NAME`. Nothing that is stored names a file of ours, so files can move without breaking a checkpoint, a recipe
+or a score.
 """
 
 import zoo

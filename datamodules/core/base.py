@@ -62,7 +62,7 @@ class DataModule(LightningDataModule):
     num_targets: int | None = None  # for regression
     target_names: tuple[str, ...] = ()
     target_mean: Tensor | None = None  # (num_targets,), of the training rows; known after `setup`
-    target_std: Tensor | None = None  # (num_targets,), likewise
+    target_std: Tensor | None = None  # (num_targets,), of the training rows; known after `setup`
     naive_mae: Tensor | None = None  # (num_targets,), of the forecast that repeats the last value; known after `setup`
     horizon: int | None = None  # forecast steps
     mean: tuple[float, ...] | None = None  # per channel or feature, subtracted from inputs
@@ -111,7 +111,7 @@ class DataModule(LightningDataModule):
 
     def load(self, part: Literal["train", "test"]) -> Arrays:
         """Read one part of the data set. If the set has no test part of its own, "train" is all of it."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has to define load(part) -> Arrays")
 
     def setup(self, stage: str | None = None) -> None:
         if self.splits:

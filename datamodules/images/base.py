@@ -166,7 +166,7 @@ class PictureData(DataModule):
         flip: mirror half of the training images.
         normalize: to mean 0 and standard deviation 1 by `mean` and `std`; otherwise pixels stay in [0, 1].
         mean: mean per channel of pixels in [0, 1]; by default that of ImageNet.
-        std: standard deviation per channel, likewise.
+        std: standard deviation per channel of pixels in [0, 1]; by default that of ImageNet.
     """
 
     mean: tuple[float, ...]

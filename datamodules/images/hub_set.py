@@ -29,7 +29,7 @@ class HubSet(DataModule):
         size: resize to this number of pixels per side.
         rgb: convert grey images to RGB, for networks that need three channels.
         mean: normalise by this mean instead of the set's own, for weights that were trained with it.
-        std: standard deviation, likewise.
+        std: normalise by this standard deviation instead of the set's own.
         revision: revision of the hub's repository.
     """
 

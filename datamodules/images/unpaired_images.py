@@ -216,7 +216,7 @@ def small_set(name: str, size: int, rgb: bool) -> HubSet:
     """Build one of the zoo's sets of small images by its name, with pixels in [0, 1].
 
     Raises:
-        ZooError: if the name is not that of such a set.
+        ZooError: if no set of small images has this name.
     """
     found = getattr(importlib.import_module("datamodules"), name, None)
     if not (isinstance(found, type) and issubclass(found, HubSet)):

@@ -42,7 +42,7 @@ class Facts:
     spread: float | None = None  # standard deviation of each of these Gaussians
     horizon: int | None = None  # number of steps in a forecast
     mean: Sequence[float] | None = None  # of each channel, before normalisation
-    std: Sequence[float] | None = None  # likewise
+    std: Sequence[float] | None = None  # of each channel, before normalisation
     target_mean: Tensor | None = None  # (T,)
     target_std: Tensor | None = None
     naive_mae: Tensor | None = None  # (T,), mean absolute error of a forecast that repeats the last value
