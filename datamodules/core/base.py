@@ -93,6 +93,7 @@ class DataModule(LightningDataModule):
         self.batch_size, self.val_fraction, self.test_fraction = batch_size, val_fraction, test_fraction
         self.seed, self.split_seed = seed or 0, split_seed
         self.splits: dict[str, Split] = {}
+        self.notes: list[str] = []  # lines of `report`: where the data come from, what is left out and why
 
     @property
     def tokenizer_json(self) -> str | None:
@@ -108,6 +109,19 @@ class DataModule(LightningDataModule):
         """Return the facts that new inputs need, as plain builtins for the checkpoint; facts that do not apply are left out."""
         facts = {name: getattr(self, name) for name in _PREPARATION}
         return {name: list(fact) if isinstance(fact, tuple) else fact for name, fact in facts.items() if fact is not None}
+
+    def report(self) -> list[str]:
+        """Describe the data in a few lines for the user: sizes of the splits, classes with their counts, and `notes`.
+
+        Known after `setup`. A run prints the lines before training. A subclass appends to `notes` what it leaves out and why.
+        """
+        sizes = ", ".join(f"{len(split.rows):,} {name}" for name, split in self.splits.items())
+        lines = [f"{type(self).__name__}: {sizes} samples"]
+        if self.class_names:
+            y = torch.cat([split.arrays.y[split.rows] for split in self.splits.values()])
+            counts = torch.bincount(y, minlength=len(self.class_names)).tolist()
+            lines.append(f"{len(counts)} classes: {_counted(dict(zip(self.class_names, counts, strict=True)))}")
+        return lines + self.notes
 
     def load(self, part: Literal["train", "test"]) -> Arrays:
         """Read one part of the data set. If the set has no test part of its own, "train" is all of it."""
@@ -226,6 +240,13 @@ class DataModule(LightningDataModule):
             if low < 0 or high >= self.num_classes:
                 raise ZooError(f"{name}: labels must lie in 0..{self.num_classes - 1}, found {low}..{high}")
         return arrays
+
+
+def _counted(counts: dict[str, int], most: int = 10) -> str:
+    """Show the number of samples of each class, or of the smallest classes if there are more than `most`."""
+    shown = counts if len(counts) <= most else dict(sorted(counts.items(), key=lambda item: item[1])[:most])
+    more = f", ...; the largest has {max(counts.values()):,}" if len(counts) > most else ""
+    return ", ".join(f"{name} ({count:,})" for name, count in shown.items()) + more
 
 
 def _first(names: Sequence[str], most: int = 5) -> str:

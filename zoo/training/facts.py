@@ -48,6 +48,7 @@ class Facts:
     naive_mae: Tensor | None = None  # (T,), mean absolute error of a forecast that repeats the last value
     splits: Mapping[str, Any] | None = None  # "train", "val" and "test" to an object with `rows`, positions (N,)
     loader: Callable[[str], Any] | None = None  # "train", "val" or "test" to batches before the transform
+    report: Callable[[], Sequence[str]] | None = None  # lines that describe the data, known after `setup`
     transform: Any = None  # (batch, epoch, train) to the batch that the system gets
 
 
