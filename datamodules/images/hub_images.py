@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import torch
 
+from datamodules.core.base import first_names
 from datamodules.core.labelled_sets import class_names_of, classes, features, find_parts, only_column
 from datamodules.core.sources import hub_file, hub_listing
 from datamodules.core.table_files import check_columns, read_table, schema
@@ -122,12 +123,18 @@ class HubImages(PictureData):
         """Read the encoded images and the classes of all parts into memory.
 
         Raises:
-            ZooError: naming a missing column, a cell without a class, or a class that no training image has.
+            ZooError: naming a missing column, a cell without a class, a class that no training image has, or a file whose
+                classes differ from those of the first training file.
         """
         tables, labels, rows, first = [], [], {}, 0
         for part, names in self.parts.items():
             for path in map(self._path, names):
                 table = read_table(path, [self.image, self.label])
+                if (stated := class_names_of(path, self.label)) != self._stated:
+                    raise ZooError(
+                        f"{path.name} numbers the classes of {self.label} otherwise than {self.parts['train'][0]}: it has "
+                        f"{first_names(stated)}, expected {first_names(self._stated)}; write it again with the same classes"
+                    )
                 tables.append((path.name, table[self.image]))
                 labels += table[self.label].to_pylist()
             rows[part], first = torch.arange(first, len(labels)), len(labels)
