@@ -207,6 +207,7 @@ class PictureData(DataModule):
     mean: tuple[float, ...]
     std: tuple[float, ...]
     crop: float
+    squeeze: bool
     files: Files
     y: Tensor
 

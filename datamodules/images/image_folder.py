@@ -102,8 +102,8 @@ class ImageFolder(PictureData):
             for label, name in enumerate(names):
                 pictures = picture_paths(path / name)
                 if not pictures:
-                    other = "; ".join(["", *other_files(path / name)])
-                    raise ZooError(f"the class folder {path / name} holds no pictures: fill or remove it{other}")
+                    reasons = "; ".join(["", *other_files(path / name)])
+                    raise ZooError(f"the class folder {path / name} holds no pictures: fill or remove it{reasons}")
                 paths += pictures
                 labels += [label] * len(pictures)
             rows[part] = torch.arange(first, len(paths))

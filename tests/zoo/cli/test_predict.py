@@ -241,6 +241,25 @@ def test_numbers_drawn_as_files_get_the_answers_of_the_test(run: Path, tmp_path:
             assert float(found["confidence"]) == pytest.approx(float(row["confidence"]), abs=2e-4)
 
 
+def test_images_are_binarized_as_those_of_the_test_were(fit: Callable[..., Trainer], tmp_path: Path) -> None:
+    system, data = MLPClassifier((1, 8, 8), 10, [16]), Digits(batch_size=64, normalize=False, binarize="threshold")
+    trainer = fit(system, data, max_epochs=2, limit_val_batches=0, plugins=[AtomicCheckpointIO()])
+    trainer.save_checkpoint(tmp_path / "model.ckpt")
+    (x, _, _), places = data.splits["test"]
+    (tmp_path / "new").mkdir()
+    for place in places[:64].tolist():
+        Image.fromarray(x[place, 0].numpy()).save(tmp_path / "new" / f"{place}.png")
+    arguments = ["--ckpt_path", str(tmp_path / "model.ckpt"), "--images", str(tmp_path / "new"), "--run_dir", str(tmp_path)]
+    assert main(["predict", *arguments]) == 0
+    predicted = read(tmp_path / "predictions" / "predict.csv")
+    with torch.no_grad():
+        batch = data.transform(next(iter(data.test_dataloader())), 0, False)
+        confidence, expected = system.eval()(batch.x).softmax(1).max(1)
+    for place, sure, number in zip(batch.position.tolist(), confidence.tolist(), expected.tolist(), strict=True):
+        assert predicted[f"{place}.png"]["prediction"] == str(number)
+        assert float(predicted[f"{place}.png"]["confidence"]) == pytest.approx(sure, abs=2e-4)
+
+
 @pytest.fixture(scope="module")
 def read_reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run on a file of reviews, which was removed afterwards."""
