@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from datamodules.images.base import PictureData
-from datamodules.images.image_folder import Paths, picture_paths
+from datamodules.images.image_folder import Paths, other_files, picture_paths
 from datamodules.images.transform import Binarize
 from zoo.errors import MissingFileError, ZooError
 
@@ -54,6 +54,7 @@ class ImageFiles(PictureData):
             raise ZooError("root is not given: name a picture or a folder of pictures")
         folder = Path(root)
         paths = [folder] if folder.is_file() else picture_paths(folder) if folder.is_dir() else []
+        self.notes += other_files(folder) if folder.is_dir() else []
         if not paths:
             raise MissingFileError(f"no pictures at {root}: name a picture, or a folder of pictures")
         self.serve(Paths(paths), torch.full((len(paths),), -1), class_names, {"test": torch.arange(len(paths))})

@@ -169,7 +169,7 @@ def other_files(folder: Path) -> list[str]:
         return []
     shown = ", ".join(f"{ending} ({num})" for ending, num in endings.most_common(_SHOWN))
     more = ", ..." if len(endings) > _SHOWN else ""
-    return [f"left out of {folder}: {endings.total()} files that Pillow does not read, by their endings: {shown}{more}"]
+    return [f"left out of {folder}: files that Pillow does not read, by their endings: {shown}{more}"]
 
 
 def left_out(folder: Path, parts: Collection[Path]) -> list[str]:

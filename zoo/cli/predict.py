@@ -3,13 +3,13 @@
 import csv
 from pathlib import Path
 
-from lightning import LightningDataModule, Trainer
+from lightning import Trainer
 
+from datamodules import ImageFiles, TextLines
 from zoo.cli.own_images import load_with_facts, own_images
 from zoo.errors import ZooError
 from zoo.tasks.abilities import Decodes
 from zoo.training.boundary import running
-from zoo.training.links import import_class
 from zoo.training.predictions import Predictions
 from zoo.training.progress import LineProgress
 from zoo.training.run_dir import RunDirectory, run_of
@@ -70,7 +70,7 @@ def predict_texts(checkpoint: Path, source: str, folder: Path) -> int:
     system, facts = load_with_facts(checkpoint)
     if lacking := [part for name, part in _TEXT_FACTS.items() if not facts.get(name)]:
         raise ZooError(f"{checkpoint} does not hold a text classifier: it has no {' and no '.join(lacking)}")
-    data = import_class("datamodules.TextLines")(
+    data = TextLines(
         source=source,
         class_names=facts["class_names"],
         tokenizer_json=facts["tokenizer_json"],
@@ -80,11 +80,13 @@ def predict_texts(checkpoint: Path, source: str, folder: Path) -> int:
     return _predict(system, data, folder, "text")
 
 
-def _predict(system: System, data: LightningDataModule, folder: Path, named_by: str) -> int:
+def _predict(system: System, data: ImageFiles | TextLines, folder: Path, named_by: str) -> int:
     callbacks = [Predictions(folder), LineProgress()]
     trainer = Trainer(devices=1, logger=False, callbacks=callbacks, enable_checkpointing=False, enable_model_summary=False)
     with running(trainer):
         trainer.predict(system, datamodule=data, return_predictions=False)
+    for note in data.notes:
+        print(note)
     path = folder / "predictions" / "predict.csv"
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))

@@ -105,7 +105,7 @@ def test_what_is_left_out_is_reported(tmp_path: Path) -> None:
         "ImageFolder: 14 train, 2 val, 4 test samples",
         "2 classes: cats (10), dogs (10)",
         f"left out of {tmp_path}: folders whose names are not those of a part: extra",
-        f"left out of {tmp_path / 'train'}: 3 files that Pillow does not read, by their endings: .heic (2), .txt (1)",
+        f"left out of {tmp_path / 'train'}: files that Pillow does not read, by their endings: .heic (2), .txt (1)",
     ]
 
 
@@ -114,7 +114,6 @@ def test_the_report_is_short_whatever_is_left_out(tmp_path: Path) -> None:
     for i in range(300):
         (tmp_path / "cats" / f"x.{i}").touch()
     (note,) = module(tmp_path).notes
-    assert "300 files" in note
     assert note.endswith(", ...")
     assert note.count("(1)") == 5
 
@@ -122,7 +121,7 @@ def test_the_report_is_short_whatever_is_left_out(tmp_path: Path) -> None:
 def test_a_class_whose_files_pillow_does_not_read_says_which(tmp_path: Path) -> None:
     fill(tmp_path, {"cats": 2, "dogs": 0})
     (tmp_path / "dogs" / "a.heic").touch()
-    with pytest.raises(ValueError, match=r"/dogs holds no pictures: .*1 files that Pillow does not read.*: \.heic \(1\)"):
+    with pytest.raises(ValueError, match=r"/dogs holds no pictures: .*files that Pillow does not read.*: \.heic \(1\)"):
         module(tmp_path)
 
 

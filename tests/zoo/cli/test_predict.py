@@ -140,6 +140,14 @@ def test_a_picture_that_cannot_be_read_is_named_and_leaves_no_table(
     assert not list(run.rglob("*.*"))
 
 
+def test_what_is_left_out_is_said(best: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    draw(tmp_path / "mine" / "a.png", "red", np.random.default_rng(0))
+    (tmp_path / "mine" / "b.heic").touch()
+    arguments = ["--images", str(tmp_path / "mine"), "--run_dir", str(tmp_path)]
+    assert main(["predict", "--ckpt_path", best, *arguments]) == 0
+    assert "files that Pillow does not read, by their endings: .heic (1)\n" in capsys.readouterr().out
+
+
 def test_a_folder_without_pictures_is_named(best: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for nowhere in (tmp_path, tmp_path / "lost"):
         assert main(["predict", "--ckpt_path", best, "--images", str(nowhere), "--run_dir", str(tmp_path / "run")]) == 1
