@@ -29,13 +29,13 @@ _SCHEDULE_SETTINGS: dict[str, tuple[str, ...]] = {  # the settings that each sch
 class Optim(TypedDict, total=False):
     """Optimizer settings except the learning rate, which is the system's argument `lr`. Comments end with the default."""
 
-    name: str  # one of OPTIMIZERS in zoo/training/optimizers.py, which states the defaults of the next five; adamw
+    name: str  # one of OPTIMIZERS in zoo/training/optimizers.py, which states the defaults of momentum to eps; adamw
+    weight_decay: float  # on weights only, not on norms, biases and what the network exempts; 0
     momentum: float  # for momentum, nesterov and rmsprop, among others; 0 for sgd and rmsprop, 0.9 for momentum and nesterov
     nesterov: bool  # for SGD and its variants; true for nesterov
     alpha: float  # for RMSprop: decay of the mean squared gradient; 0.99 for rmsprop
     betas: list[float]  # for Adam and its variants; [0.9, 0.999] for adam and adamw
     eps: float  # 1e-8 for adam, adamw and rmsprop
-    weight_decay: float  # on weights only, not on norms, biases and what the network exempts; 0
     schedule: Schedule  # cosine
     warmup_steps: int  # linear warm-up before constant, step and cosine; 0
     final: float  # learning rate at the end of cosine and one_cycle, as a share of lr; 0
