@@ -109,6 +109,7 @@ class SparseAutoencoder(Reconstructor):
 def _transpose(net: AutoencoderNet) -> None:
     """Start the encoder of a net without hidden layers as the transpose of its decoder, with biases of 0."""
     encoder, decoder = net.encoder[-2], net.decoder[0]
-    assert isinstance(encoder, nn.Linear) and isinstance(decoder, nn.Linear)
+    assert isinstance(encoder, nn.Linear)
+    assert isinstance(decoder, nn.Linear)
     encoder.weight.copy_(decoder.weight.T)
     encoder.bias.zero_()

@@ -148,7 +148,7 @@ class VAE(Reconstructor):
     """
 
     monitor = ("val/loss", "min")
-    headline = ("test/nll_iwae_5000", "test/negative_elbo", "test/conditional_negative_elbo")
+    headline = ("test/negative_elbo", "test/conditional_negative_elbo")
     net: VAENet
 
     def __init__(

@@ -15,9 +15,9 @@ from zoo.training.reporting import gathered
 class CodeSparsity(Callback):
     """Logs how sparse the codes of a system are, after test.
 
-    `test/l0` is the number of units that are on for an image, averaged over test images. `test/dead_units` is the share of units
-    that are on for none of them. `test/mse_pca` is a baseline: the squared error per pixel of test images, reconstructed from as
-    many principal components of training images as units are on, and clipped to [0, 1].
+    `test/l0` is the number of units that are on for an image, averaged over test images. `test/dead_units` is the share of
+    units that are on for none of them. `test/mse_pca` is a baseline: the squared error per pixel of test images, reconstructed
+    from as many principal components of training images as units are on, and clipped to [0, 1].
 
     Args:
         threshold: a unit is on if its activation is above this.
