@@ -19,7 +19,8 @@ from zoo.tasks.adversarial.noise import FromNoise
 from zoo.training.optim import Optim, merge_optim
 from zoo.training.system import Outputs, require
 
-RMSPROP: Optim = {"name": "rmsprop", "schedule": "constant"}  # section 3: momentum made training unstable
+# Section 3: momentum made training unstable. OPTIMIZERS gives RMSprop momentum 0 and alpha 0.99, as the authors' code has.
+RMSPROP: Optim = {"name": "rmsprop", "schedule": "constant"}
 
 
 class WGAN(FromNoise, Adversarial):

@@ -33,7 +33,8 @@ class Adversarial(System):
         n_critic: discriminator updates per generator update.
         accumulate: number of parts over which the gradients of an update are accumulated, to save memory.
         d_lr: learning rate of the discriminator. None: `lr`.
-        ema: decay of the averaged generator, which draws all samples in evaluation. 0 turns averaging off.
+        ema: decay of the averaged generator, which draws all samples in evaluation. It is lower in the first iterations (see
+            `Average`). 0 turns averaging off.
         clip: largest gradient norm of each network. None: no clipping.
     """
 
@@ -109,7 +110,7 @@ class Adversarial(System):
         g_optimizer.step()
         self._stale = True
         if self.average is not None:
-            self.average.update(self.generator)
+            self.average.update(self.generator, num_updates=self.global_step - 1)  # the generator's step is counted already
         for schedule in self.lr_schedulers():  # type: ignore[union-attr]  # there are two
             schedule.step()
         loss = d_loss + g_loss
