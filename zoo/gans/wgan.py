@@ -30,8 +30,8 @@ class WGAN(FromNoise, Adversarial):
         architecture: "conv" for DCGAN's networks, "mlp" for dense ones.
         widths: channels from the largest to the smallest feature map, or sizes of the hidden layers.
         weight_clip: bound on the magnitude of the critic's weights; None turns clipping off.
-        warmup: critic updates in each of the first 25 iterations and in every 500th, as in the authors' code. Here they use
-            the parts of one batch several times. 0 turns them off.
+        warmup: critic updates in each of the first 25 iterations and in every 500th; 100 in the authors' code. Here they use
+            the parts of one batch several times. 0 keeps `n_critic` in all iterations.
         n_critic, accumulate, d_lr, ema, clip: as in `Adversarial`.
     """
 
@@ -42,7 +42,7 @@ class WGAN(FromNoise, Adversarial):
         latent_dim: int = 64,
         widths: Sequence[int] = (64, 128),
         weight_clip: float | None = 0.01,
-        warmup: int = 100,
+        warmup: int = 0,
         lr: float = 5e-5,
         optim: Optim | None = None,
         n_critic: int = 5,

@@ -12,7 +12,7 @@ Fit = Callable[..., Trainer]
 
 
 def test_a_critics_weights_stay_within_the_clip(fit: Fit) -> None:
-    system = WGAN((1, 8, 8), widths=(8, 8), weight_clip=0.03, warmup=0)
+    system = WGAN((1, 8, 8), widths=(8, 8), weight_clip=0.03)
     fit(system, Digits(normalize=False, batch_size=100), max_steps=3)
     largest = max(p.abs().max().item() for p in system.discriminator.parameters())
     assert largest == pytest.approx(0.03)
@@ -27,7 +27,7 @@ def test_a_clip_that_is_not_positive_is_refused() -> None:
 
 @pytest.mark.parametrize(("iteration", "num_updates"), [(0, 100), (24, 100), (25, 5), (499, 5), (500, 100), (1000, 100)])
 def test_the_critic_warms_up_in_the_first_iterations_and_now_and_then(iteration: int, num_updates: int) -> None:
-    assert len(WGAN((1, 8, 8)).steps(list(range(5)), iteration)[0]) == num_updates
+    assert len(WGAN((1, 8, 8), warmup=100).steps(list(range(5)), iteration)[0]) == num_updates
 
 
 def test_warm_up_takes_the_parts_of_a_batch_in_turn(fit: Fit) -> None:
