@@ -1,6 +1,7 @@
 """Base class of GANs: two networks that are updated in turns, and an EMA of the generator's weights."""
 
 from collections.abc import Callable
+from itertools import cycle
 from typing import Any, ClassVar
 
 import torch
@@ -88,7 +89,10 @@ class Adversarial(System):
         raise NotImplementedError(f"{type(self).__name__} has to define g_step(batch, progress) -> (loss, outputs)")
 
     def steps(self, parts: list[Any], iteration: int) -> tuple[list[Step], Step]:
-        """Return a `d_step` for each part of a batch and one `g_step`. Override it to bind what depends on the iteration."""
+        """Return the discriminator's steps, which take the parts of a batch in turn, and one `g_step`.
+
+        Override it to bind what depends on the iteration.
+        """
         return [self.d_step] * len(parts), self.g_step
 
     def after_backward(self, outputs: Outputs) -> None:
@@ -101,7 +105,7 @@ class Adversarial(System):
         progress, (d_optimizer, g_optimizer) = self.progress(), self.optimizers()  # type: ignore[attr-defined]  # a list of two
         parts = split(batch, self.n_critic)
         d_steps, g_step = self.steps(parts, self.global_step)
-        for part, d_step in zip(parts, d_steps, strict=True):
+        for part, d_step in zip(cycle(parts), d_steps):
             d_loss, d_outputs = self.compute_gradients(d_optimizer, d_step, part, progress)
             # Lightning counts the steps of its own optimizer wrappers; only the generator's may advance `global_step`.
             self.trainer.strategy.optimizer_step(d_optimizer.optimizer, lambda: None)
