@@ -1,8 +1,10 @@
 """`zoo sample` and `zoo interpolate`: draw samples, translations and interpolations of a trained model."""
 
+import io
 from pathlib import Path
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from zoo.errors import ZooError
@@ -58,7 +60,9 @@ def sample(
             f"{name} generates points with {samples.shape[1]} coordinates, which cannot be drawn: use its sample(num)"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    points_figure(samples).savefig(path, dpi=150)
+    drawn = io.BytesIO()
+    points_figure(samples).savefig(drawn, dpi=150)
+    Image.open(drawn).convert("RGB").save(path)  # Pillow writes formats that matplotlib does not, such as BMP
     print(path)
     return 0
 

@@ -12,7 +12,7 @@ from zoo.metrics.latent import active_units, importance_weighted_bound
 from zoo.tasks.abilities import BoundsLikelihood, require_ability
 from zoo.tasks.evaluation import check_counts
 from zoo.training.files import write_csv
-from zoo.training.reporting import gathered, log_picture, log_table, writes
+from zoo.training.reporting import gathered, log_means, log_picture, log_table, writes
 
 
 class LikelihoodBound(Callback):
@@ -53,7 +53,7 @@ class LikelihoodBound(Callback):
         first = [value[: self._images_per_batch] for value in inputs]
         for k in self.num_samples:
             bound = importance_weighted_bound(lambda k: model.log_weights(k, *first), k, self.at_once)
-            pl_module.log(f"test/nll_iwae_{k}", -bound.mean(), batch_size=len(bound), on_epoch=True, sync_dist=True)
+            log_means(pl_module, {f"test/nll_iwae_{k}": -bound.mean()}, len(bound))
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         means = torch.cat(gathered(trainer, self._means))
