@@ -24,6 +24,8 @@ def evaluate(request: Request) -> int:
         scores = score(context.model, datamodule=context.data, ckpt_path=request.ckpt_path, weights_only=True, verbose=False)
         for name, value in [item for of_loader in scores for item in of_loader.items()]:
             say(f"{name:<12} {value:.4f}")
+        if isinstance(context.data, DataModule) and context.data.splits.keys() == {"test"}:
+            say(f"all {len(context.data.splits['test'].rows):,} samples were tested, because the model was trained on others")
         if request.command == "test":
             _print_table(context)
     return context.exit_code
@@ -73,12 +75,12 @@ def _own_run(checkpoint: Path, configuration: Configuration) -> Path | None:
     Results of other data or of another checkpoint must not replace those of the run.
     """
     run = run_of(checkpoint.resolve())
-    if run is None or (checkpoint.name != "best.ckpt" and checkpoint.with_name("best.ckpt").is_file()):
+    if run is None or (checkpoint.stem != "best" and checkpoint.with_name("best.ckpt").is_file()):
         return None
-    before, now = read_settings(run / "config.yaml")["data"], configuration.config.data
+    before, now = read_settings(run / "config.yaml").get("data", {}), configuration.config.data
     settings = {name: value for name, value in (before.get("init_args") or {}).items() if name not in _FREE}
     same = all(value == now.init_args.get(name, value) for name, value in settings.items())
-    return run if same and before["class_path"] == current_name(now.class_path) else None
+    return run if same and before.get("class_path") == current_name(now.class_path) else None
 
 
 def _print_table(context: Context) -> None:

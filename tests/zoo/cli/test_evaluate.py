@@ -115,7 +115,9 @@ def test_an_export_scores_new_data_as_its_checkpoint_does(
     shifted = write_table(tmp_path / "b.csv", shift=1.5, seed=1)
     for arguments in files_of(tabled):
         assert main(["test", *arguments, "--data.source", str(shifted)]) == 0
-        scores.append(scores_in(capsys.readouterr().out))
+        out = capsys.readouterr().out
+        assert "all 400 samples were tested, because the model was trained on others" in out
+        scores.append(scores_in(out))
     assert [len(path.read_text().splitlines()) for path in Path("runs").rglob("test.csv")] == [401, 401]
     assert scores[0] == scores[1]
     assert float(scores[0]["test/acc"]) > 0.95

@@ -233,9 +233,7 @@ def test_the_head_for_other_classes_is_replaced_and_a_note_says_so(tmp_path: Pat
 
 def test_a_network_of_another_width_is_not_taken_for_one_with_another_head() -> None:
     torch.save(CIFARResNetClassifier((1, 8, 8), 9, depth=8, width=3).net.state_dict(), "wide.pth")
-    with pytest.raises(
-        ValueError, match=r"wide.pth does not fit this CIFARResNet: it has a different shape for \S+ and \d+ more"
-    ):
+    with pytest.raises(ValueError, match=r"wide.pth does not fit this CIFARResNet: it has a different shape for \S+ and"):
         resnet(weights="wide.pth")
 
 
