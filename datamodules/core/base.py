@@ -172,10 +172,14 @@ class DataModule(LightningDataModule):
         """
         self._trained_on = state_dict.get("seen", {}).get("trained_on", [])
 
-    def is_new(self, samples: Split) -> bool:
+    def is_new(self, *samples: Split) -> bool:
         """Return whether a checkpoint was trained on other data: fewer than half of its samples are among these."""
-        found = count_common(self._trained_on, self.identify(samples)) if self._trained_on else 0
+        found = sum(map(self.num_seen, samples)) if self._trained_on else 0
         return 2 * found < len(self._trained_on)
+
+    def num_seen(self, samples: Split) -> int:
+        """Count how many of the samples that a checkpoint remembers are among these."""
+        return count_common(self._trained_on, self.identify(samples))
 
     def identify(self, samples: Split, most: int | None = None) -> list[int]:
         """Return a number for each sample, or for `most` of them. It depends on the sample's content alone."""
@@ -225,13 +229,15 @@ class DataModule(LightningDataModule):
         return Seen(trained_on=trained_on, repeated={part: count_common(trained_on, of) for part, of in held_out.items()})
 
     def _check_unseen(self, state_dict: dict[str, Any]) -> None:
-        """Refuse to score samples that the checkpoint was trained on, beyond those that its own data repeat."""
+        """Refuse to score samples that the checkpoint was trained on, except those that its own test part repeats."""
         assert self.trainer is not None
         assert self.trainer.state.fn is not None
+        self.recognise(state_dict)
         seen = state_dict["seen"]
         for part in _SCORED[self.trainer.state.fn.value]:
-            found = count_common(seen["trained_on"], self.identify(self.splits[part]))
-            if found <= seen["repeated"][part]:
+            found = self.num_seen(self.splits[part])
+            # Other data may have a few samples in common with the training.
+            if found <= seen["repeated"][part] or self.is_new(*self.splits.values()):
                 continue
             was, now = state_dict["split"], self._split_settings()
             changed = [f"{name} is {value}, was {was[name]}" for name, value in now.items() if value != was[name]]

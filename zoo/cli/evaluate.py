@@ -25,7 +25,7 @@ def evaluate(request: Request) -> int:
         for name, value in [item for of_loader in scores for item in of_loader.items()]:
             say(f"{name:<12} {value:.4f}")
         if isinstance(context.data, DataModule) and context.data.splits.keys() == {"test"}:
-            say(f"all {len(context.data.splits['test'].rows):,} samples were tested, because the model was trained on others")
+            _print_new(context.data)
         if request.command == "test":
             _print_table(context)
     return context.exit_code
@@ -81,6 +81,12 @@ def _own_run(checkpoint: Path, configuration: Configuration) -> Path | None:
     settings = {name: value for name, value in (before.get("init_args") or {}).items() if name not in _FREE}
     same = all(value == now.init_args.get(name, value) for name, value in settings.items())
     return run if same and before.get("class_path") == current_name(now.class_path) else None
+
+
+def _print_new(data: DataModule) -> None:
+    samples = data.splits["test"]
+    seen = f", but for {found} that are alike" if (found := data.num_seen(samples)) else ""
+    say(f"all {len(samples.rows):,} samples were tested, because the model was trained on others{seen}")
 
 
 def _print_table(context: Context) -> None:

@@ -104,3 +104,15 @@ def test_a_longer_series_is_split_as_before(tmp_path: Path) -> None:
     longer = Series(numbers(tmp_path / "a.csv", 0, num=230), context=4)
     data = evaluated(longer, TrainerFn.TESTING, trained.state_dict())
     assert data.splits.keys() == {"train", "val", "test"}
+
+
+def test_new_data_may_repeat_a_few_training_samples(tmp_path: Path) -> None:
+    trained = series(tmp_path)
+    trained.setup()
+    lines = Path(numbers(tmp_path / "b.csv", seed=1)).read_text().splitlines()
+    old = (tmp_path / "a.csv").read_text().splitlines()
+    lines[100:140] = old[100:140]  # 36 windows of the training
+    (tmp_path / "b.csv").write_text("\n".join(lines) + "\n")
+    data = evaluated(Series(str(tmp_path / "b.csv"), context=4), TrainerFn.TESTING, trained.state_dict())
+    assert data.splits.keys() == {"test"}
+    assert data.num_seen(data.splits["test"]) > 0
