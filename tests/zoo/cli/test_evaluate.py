@@ -1,5 +1,6 @@
 """Evaluation uses the tokenizer of the checkpoint; resuming with another tokenizer is refused."""
 
+import json
 import random
 from pathlib import Path
 
@@ -204,3 +205,18 @@ def test_new_texts_and_pictures_are_tested_whole(
     assert main(["test", "--ckpt_path", best, "--data.root", "new", "--run_dir", "images"]) == 0
     assert len(Path("images/predictions/test.csv").read_text().splitlines()) == 21
     assert main(["test", "--ckpt_path", best, "--data.split_seed", "3"]) == 1
+
+
+def test_the_average_of_a_gan_is_tested_as_it_is_saved(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The scores at the end of a run are those of its checkpoint. Losses are left out, because they depend on random noise."""
+    short = ["--trainer.max_epochs", "1", "--data.num_samples", "2000", "--trainer.accelerator", "cpu"]
+    assert main(["fit", "-c", "gan_ring", *short, "--model.ema", "0.9", "--run_dir", str(tmp_path / "run")]) == 0
+    closing = json.loads((tmp_path / "run" / "run.json").read_text())["results"]
+    capsys.readouterr()
+    last = str(tmp_path / "run" / "checkpoints" / "last.ckpt")
+    assert main(["test", "--ckpt_path", last]) == 0
+    found = {
+        name: value for name, value in scores_in(capsys.readouterr().out).items() if name[:7] not in ("test/d_", "test/g_")
+    }
+    assert len(found) >= 2
+    assert found == {name: f"{value:.4f}" for name, value in closing.items() if name in found}
