@@ -94,7 +94,7 @@ class Tabular(DataModule):
         for part, split in self.splits.items():
             if self.num_targets and len(split.rows) < 2:  # The explained variance is not defined for one row.
                 raise ZooError(f"{self.source} leaves {len(split.rows)} row for {part}, regression needs 2 or more: add rows")
-        (x, y, _), rows = self.splits["train"]
+        (x, y, _), rows = self.splits.get("train", self.splits["test"])  # New data take over the scale of the checkpoint.
         self.transform = Standardize(x[rows])
         self.mean, self.std = tuple(self.transform.mean.tolist()), tuple(self.transform.std.tolist())
         if self.num_targets:
@@ -123,7 +123,8 @@ class Tabular(DataModule):
                 f"the checkpoint knows the columns {', '.join(state_dict['feature_names'])}, "
                 f"but {self.source} has {', '.join(self.feature_names)}: bring them into this order"
             )
-        self.transform.mean, self.transform.std = state_dict["mean"], state_dict["std"]
+        # An exported file holds lists.
+        self.transform.mean, self.transform.std = (torch.as_tensor(state_dict[name]) for name in ("mean", "std"))
 
     def load(self, part: Literal["train", "test"]) -> Arrays:
         if self.source in _EMBEDDED:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from datamodules.core.base import Arrays, DataModule, Split
 from datamodules.core.batch import SequenceBatch
+from datamodules.core.seen import identities, thin
 from datamodules.core.splits import hold_out, stratified_sample
 from datamodules.text import tokenization
 from datamodules.text.back_translation import BackTranslation, MarianTranslator
@@ -100,7 +101,11 @@ class TextData(DataModule):
             return
         self.texts, self.y, parts, self.source = self.read()
         assert self.test_fraction is not None
-        parts = hold_out(self.y, parts, {"test": self.test_fraction, "val": self.val_fraction}, self.split_seed)
+        everything = torch.arange(len(self.y))
+        if "test" not in parts and self.is_new(Split(Arrays(self.y, self.y), everything)):
+            parts = {"test": everything}
+        else:
+            parts = hold_out(self.y, parts, {"test": self.test_fraction, "val": self.val_fraction}, self.split_seed)
         if self.num_train is not None and "train" in parts:
             rows = parts["train"]
             parts["train"] = rows[stratified_sample(self.y[rows], self.num_train, self.split_seed, "num_train")]
@@ -140,6 +145,10 @@ class TextData(DataModule):
         """Tokenise texts as those of a checkpoint's model, unless `tokenizer_file` is given. Called before `setup`."""
         if self.tokenizer_file is None:
             self.tokenizer = Tokenizer.from_str(tokenizer_json)
+
+    def identify(self, samples: Split, most: int | None = None) -> list[int]:
+        """Return a number for each text with its class. It does not depend on the tokenizer."""
+        return identities(f"{self.y[row]} {self.texts[row]}".encode() for row in thin(samples.rows, most).tolist())
 
     def tokens_of(self, position: int) -> list[str]:
         """Return a text as the model sees it, token by token."""
