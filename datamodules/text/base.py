@@ -16,6 +16,7 @@ from datamodules.core.splits import hold_out, stratified_sample
 from datamodules.text import tokenization
 from datamodules.text.back_translation import BackTranslation, MarianTranslator
 from datamodules.text.eda import EDA, TextAugment
+from datamodules.text.tokenization import TokenizerSettings
 from zoo.errors import ZooError, check_choice
 
 
@@ -51,12 +52,8 @@ class TextData(DataModule):
     training part, stratified by class. The tokenizer is built from the training texts alone and is stored in the checkpoint.
 
     Args:
-        tokenizer: kind of token: words, byte pairs or characters.
-        vocab_size: maximum number of tokens, and the size of the embedding.
+        tokenizer: settings of the tokenizer, such as {kind: bpe, vocab_size: 6000}.
         max_length: tokens after which a text is cut; the number of cut texts is reported.
-        lowercase: whether "The" becomes "the".
-        min_frequency: rarer tokens are unknown.
-        tokenizer_file: use this tokenizer of the `tokenizers` library instead of building one.
         augment: change training texts anew in every epoch; evaluation sees the originals.
         num_train: train on this number of texts only, with the same share of each class.
     """
@@ -70,12 +67,8 @@ class TextData(DataModule):
     def __init__(
         self,
         batch_size: int = 32,
-        tokenizer: tokenization.Kind = "word",
-        vocab_size: int = 10_000,
+        tokenizer: TokenizerSettings | None = None,
         max_length: int = 64,
-        lowercase: bool = True,
-        min_frequency: int = 2,
-        tokenizer_file: str | None = None,
         augment: Augment | None = None,
         num_train: int | None = None,
         val_fraction: float = 0.1,
@@ -86,9 +79,9 @@ class TextData(DataModule):
         super().__init__(batch_size, val_fraction=val_fraction, test_fraction=test_fraction, seed=seed, split_seed=split_seed)
         if max_length < 1:
             raise ZooError(f"max_length must be at least 1 token, got {max_length}")
-        self.input_shape, self.vocab_size, self.max_length = (max_length,), vocab_size, max_length
-        self.kind, self.lowercase, self.min_frequency = tokenizer, lowercase, min_frequency
-        self.tokenizer_file, self.num_train = tokenizer_file, num_train
+        self.tokenizer_settings = tokenization.with_defaults(tokenizer)
+        self.input_shape, self.vocab_size, self.max_length = (max_length,), self.tokenizer_settings["vocab_size"], max_length
+        self.num_train = num_train
         self.augment = make_augment(augment) if augment else None
 
     def read(self) -> Texts:
@@ -107,11 +100,10 @@ class TextData(DataModule):
         if isinstance(self.augment, BackTranslation) and "train" in parts:
             # In large batches now: a text that is not prepared is translated alone when it is needed.
             self.augment.prepare([self.texts[position] for position in parts["train"].tolist()])
-        if self.tokenizer_file is not None:
-            self.tokenizer = tokenization.load(Path(self.tokenizer_file))
+        if (file := self.tokenizer_settings["file"]) is not None:
+            self.tokenizer = tokenization.load(Path(file))
         elif self.tokenizer is None:
-            training = self._training_texts(parts["train"])
-            self.tokenizer = tokenization.train(self.kind, training, self.vocab_size, self.lowercase, self.min_frequency)
+            self.tokenizer = tokenization.train(self._training_texts(parts["train"]), self.tokenizer_settings)
         self._tokenise(parts)
 
     def transform(self, batch: SequenceBatch, epoch: int, train: bool) -> SequenceBatch:
@@ -137,8 +129,8 @@ class TextData(DataModule):
         return x, torch.tensor([min(len(ids), self.max_length) for ids in tokens]), num_cut
 
     def adopt_tokenizer(self, tokenizer_json: str) -> None:
-        """Tokenise texts as those of a checkpoint's model, unless `tokenizer_file` is given. Called before `setup`."""
-        if self.tokenizer_file is None:
+        """Tokenise texts as those of a checkpoint's model, unless a tokenizer file is given. Called before `setup`."""
+        if self.tokenizer_settings["file"] is None:
             self.tokenizer = Tokenizer.from_str(tokenizer_json)
 
     def tokens_of(self, position: int) -> list[str]:
@@ -165,15 +157,16 @@ class TextData(DataModule):
         """Take over the checkpoint's tokenizer, so that other texts are tokenised as the training texts were.
 
         Raises:
-            ZooError: if the classes differ, if training would continue with another tokenizer, or if `tokenizer_file` asks for
-                another tokenizer.
+            ZooError: if the classes differ, if training would continue with another tokenizer, or if a tokenizer file is given
+                that is not the checkpoint's.
         """
         super().load_state_dict(state_dict)
         if state_dict["tokenizer"] == self.tokenizer_json:
             return
-        if self.tokenizer_file is not None or (self.trainer is not None and self.trainer.state.fn == "fit"):
+        file = self.tokenizer_settings["file"]
+        if file is not None or (self.trainer is not None and self.trainer.state.fn == "fit"):
             raise ZooError(
-                f"the checkpoint's tokenizer is not {self.tokenizer_file or f'the one that {self.source} makes now'}: "
+                f"the checkpoint's tokenizer is not {file or f'the one that {self.source} makes now'}: "
                 "its tokens would mean other words; use the data and settings it was trained on, or train anew"
             )
         self.tokenizer = Tokenizer.from_str(state_dict["tokenizer"])
@@ -183,7 +176,7 @@ class TextData(DataModule):
         assert self.tokenizer is not None
         if (size := self.tokenizer.get_vocab_size()) > self.vocab_size:
             raise ZooError(
-                f"the tokenizer has {size} tokens, more than vocab_size {self.vocab_size}: set data.vocab_size {size}"
+                f"the tokenizer has {size} tokens, more than vocab_size {self.vocab_size}: set data.tokenizer.vocab_size {size}"
             )
         x, lengths, num_cut = self.encode(self.texts)
         if empty := (lengths == 0).nonzero()[:, 0].tolist():

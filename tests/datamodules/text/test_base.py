@@ -30,7 +30,8 @@ class Reviews(TextData):
     class_names = CLASSES
 
     def __init__(self, texts: list[str] = TEXTS, parts: dict[str, range] | None = None, **arguments: Any) -> None:
-        super().__init__(**{"batch_size": 8, "min_frequency": 1, **arguments})
+        tokenizer = {"min_frequency": 1, **arguments.pop("tokenizer", {})}
+        super().__init__(**{"batch_size": 8, "tokenizer": tokenizer, **arguments})
         self.found, self.given = texts, parts or {"train": range(len(texts))}
 
     def read(self) -> Texts:
@@ -206,7 +207,7 @@ def test_a_text_without_a_token_is_named(text: str, shown: str) -> None:
 @pytest.mark.parametrize("lowercase", [True, False])
 def test_a_text_that_writes_padding_has_none(kind: tokenization.Kind, lowercase: bool) -> None:
     """A token 0 in its midst would end it for some, and not for others."""
-    data = ready(texts=[*TEXTS, "a [PAD] b [UNK]"], tokenizer=kind, lowercase=lowercase, vocab_size=400)
+    data = ready(texts=[*TEXTS, "a [PAD] b [UNK]"], tokenizer={"kind": kind, "lowercase": lowercase, "vocab_size": 400})
     (x, _, lengths), _ = data.splits["train"]
     assert lengths is not None
     assert lengths[NUM] > 6
@@ -219,14 +220,14 @@ def test_a_text_that_writes_padding_has_none(kind: tokenization.Kind, lowercase:
     ("kind", "tokens"), [("word", ["a", "film"]), ("char", ["a", " ", "f", "i", "l", "m"]), ("bpe", ["Ġa", "Ġfilm"])]
 )
 def test_the_kind_of_token_is_chosen(kind: tokenization.Kind, tokens: list[str]) -> None:
-    data = ready(texts=["a film"] * 30, tokenizer=kind, vocab_size=300)
+    data = ready(texts=["a film"] * 30, tokenizer={"kind": kind, "vocab_size": 300})
     assert data.tokens_of(5) == tokens
 
 
 def test_a_tokenizer_file_is_taken_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "tokenizer.json"
-    tokenization.train("word", ["the film is w119 very"], vocab_size=50, min_frequency=1).save(str(path))
-    data = ready(tokenizer_file=str(path), tokenizer="char", vocab_size=7)
+    tokenization.train(["the film is w119 very"], {"vocab_size": 50, "min_frequency": 1}).save(str(path))
+    data = ready(tokenizer={"file": str(path), "kind": "char", "vocab_size": 7})
     assert data.tokens_of(119) == ["the", "film", "[UNK]", "is", "w119", "very", "very", "very", "[UNK]"]
     assert data.tokens_of(118)[4] == "[UNK]"
     assert "7 tokens known" in capsys.readouterr().out
@@ -235,11 +236,11 @@ def test_a_tokenizer_file_is_taken_as_it_is(tmp_path: Path, capsys: pytest.Captu
 def test_the_unknown_of_another_tokenizer_is_counted_as_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """BERT's is token 100, not 1."""
     path = tmp_path / "tokenizer.json"
-    found = json.loads(tokenization.train("word", ["is the film very"], vocab_size=50, min_frequency=1).to_str())
+    found = json.loads(tokenization.train(["is the film very"], {"vocab_size": 50, "min_frequency": 1}).to_str())
     found["added_tokens"] = [dict(token, id=0 if token["content"] == "[PAD]" else 5) for token in found["added_tokens"]]
     found["model"]["vocab"] = {"[PAD]": 0, "is": 1, "the": 2, "film": 3, "very": 4, "[UNK]": 5}
     path.write_text(json.dumps(found))
-    data = ready(tokenizer_file=str(path))
+    data = ready(tokenizer={"file": str(path)})
     held_out = [row for part in ("val", "test") for row in rows_of(data, part)]
     words = [word for row in held_out for word in TEXTS[row].split()]
     share = sum(word not in ("is", "the", "film", "very") for word in words) / len(words)
@@ -248,9 +249,11 @@ def test_the_unknown_of_another_tokenizer_is_counted_as_well(tmp_path: Path, cap
 
 def test_more_tokens_than_the_embedding_has_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "tokenizer.json"
-    tokenization.train("word", TEXTS, vocab_size=50).save(str(path))
-    data = Reviews(tokenizer_file=str(path), vocab_size=13)
-    with pytest.raises(ValueError, match=r"the tokenizer has 14 tokens, more than vocab_size 13: set data\.vocab_size 14"):
+    tokenization.train(TEXTS, {"vocab_size": 50}).save(str(path))
+    data = Reviews(tokenizer={"file": str(path), "vocab_size": 13})
+    with pytest.raises(
+        ValueError, match=r"the tokenizer has 14 tokens, more than vocab_size 13: set data\.tokenizer\.vocab_size 14"
+    ):
         data.setup()
 
 
@@ -284,17 +287,19 @@ def test_a_checkpoint_of_other_classes_or_of_a_larger_vocabulary_is_refused() ->
     state = ready().state_dict()
     with pytest.raises(ValueError, match=r"the checkpoint knows the classes good, fair, bad, but Reviews has bad, fair, good"):
         ready().load_state_dict({**state, "class_names": list(CLASSES[::-1])})
-    with pytest.raises(ValueError, match=r"the tokenizer has 101 tokens, more than vocab_size 90: set data\.vocab_size 101"):
-        ready(texts=["the film"] * 60, vocab_size=90).load_state_dict(state)
+    with pytest.raises(
+        ValueError, match=r"the tokenizer has 101 tokens, more than vocab_size 90: set data\.tokenizer\.vocab_size 101"
+    ):
+        ready(texts=["the film"] * 60, tokenizer={"vocab_size": 90}).load_state_dict(state)
 
 
 def test_a_file_that_is_asked_for_is_not_replaced_in_silence(tmp_path: Path) -> None:
     path = tmp_path / "tokenizer.json"
-    tokenization.train("word", TEXTS[:5], vocab_size=50).save(str(path))
-    data = ready(tokenizer_file=str(path))
+    tokenization.train(TEXTS[:5], {"vocab_size": 50}).save(str(path))
+    data = ready(tokenizer={"file": str(path)})
     with pytest.raises(ValueError, match=rf"the checkpoint's tokenizer is not {path}: its tokens would mean other words"):
         data.load_state_dict(ready().state_dict())
-    data.load_state_dict(ready(tokenizer_file=str(path)).state_dict())  # the same
+    data.load_state_dict(ready(tokenizer={"file": str(path)}).state_dict())  # the same
 
 
 def fitted(data: TextData, ckpt_path: Path | None = None, max_epochs: int = 1) -> Trainer:
@@ -311,7 +316,7 @@ def test_training_does_not_go_on_with_another_tokenizer(tmp_path: Path) -> None:
     fitted(Reviews()).save_checkpoint(path)
     assert fitted(Reviews(), path, max_epochs=2).current_epoch == 2
     with pytest.raises(ValueError, match=r"the checkpoint's tokenizer is not the one that reviews\.csv makes now: .* anew"):
-        fitted(Reviews(min_frequency=2), path, max_epochs=2)
+        fitted(Reviews(tokenizer={"min_frequency": 2}), path, max_epochs=2)
 
 
 def test_a_test_of_other_texts_uses_the_checkpoints_tokenizer(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def module(**arguments: Any) -> HubText:
-    return HubText(**{"source": REPO, "min_frequency": 1, **arguments})
+    return HubText(**{"source": REPO, "tokenizer": {"min_frequency": 1}, **arguments})
 
 
 def found(data: HubText) -> list[tuple[str, str]]:
@@ -265,7 +265,7 @@ def test_a_bad_line_is_named_by_its_number(notes: Path) -> None:
 
 
 def test_imdb_7500_out_of_the_mirror(mirror: Path) -> None:
-    data = HubText("imdb-7500", max_length=20, vocab_size=1000)
+    data = HubText("imdb-7500", max_length=20, tokenizer={"vocab_size": 1000})
     assert (data.class_names, data.num_classes) == (("neg", "pos"), 2)
     data.setup()
     assert {part: len(split.rows) for part, split in data.splits.items()} == {"train": 4500, "val": 500, "test": 2500}

@@ -11,7 +11,7 @@ import pytest
 from datamodules import TextLines
 from datamodules.text.tokenization import train
 
-TOKENIZER = train("word", ["a dull film", "the great film!"], vocab_size=50, min_frequency=1).to_str()
+TOKENIZER = train(["a dull film", "the great film!"], {"vocab_size": 50, "min_frequency": 1}).to_str()
 
 
 @pytest.fixture

@@ -72,7 +72,7 @@ def test_sms_spam_has_as_many_messages_and_as_much_spam_as_published(mirror: Pat
 
 
 def test_names_are_20050_of_18_languages(mirror: Path) -> None:
-    data = ready(Names(tokenizer="char", max_length=20))
+    data = ready(Names(tokenizer={"kind": "char"}, max_length=20))
     assert (len(data.y), len(data.class_names)) == (20_050, 18)
     position = data.texts.index("Khoury")
     assert data.class_names[data.y[position]] == "Arabic"
@@ -104,7 +104,7 @@ def test_sets_as_the_hub_has_them(hub: Path, data_class: type[TextSet]) -> None:
         texts = [f"{part} text {i}" for i in range(len(found))]
         names = {"label": list(data_class.class_names)}
         write(hub / folder / f"{part}-00000-of-00001.parquet", {"text": texts, "label": found}, names)
-    data = ready(data_class(min_frequency=1))
+    data = ready(data_class(tokenizer={"min_frequency": 1}))
     assert data.y.tolist() == labels["train"] + labels["test"]
     assert [data.texts[row] for row in data.splits["test"].rows.tolist()] == [f"test text {i}" for i in range(8)]
     num_val = num_classes * round(40 / num_classes * 0.1)
@@ -122,7 +122,7 @@ def test_trec_on_the_hub_calls_and_numbers_its_classes_otherwise(hub: Path) -> N
             "fine_label": [0] * len(labels),
         }
         write(hub / "CogComp" / "trec" / "default" / part / "0000.parquet", columns, {"coarse_label": order})
-    data = ready(TREC(min_frequency=1))
+    data = ready(TREC(tokenizer={"min_frequency": 1}))
     assert len(data.y) == 63
     assert [data.class_names[y] for y in data.y.tolist()] == [text.split()[-1] for text in data.texts]
     assert data.y[:6].tolist() == [0, 2, 1, 3, 4, 5]

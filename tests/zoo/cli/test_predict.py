@@ -41,7 +41,11 @@ model:
   init_args: {{embed_dim: 8, hidden_dim: 8, pooling: max, lr: 0.03}}
 data:
   class_path: datamodules.TextFile
-  init_args: {{source: '{source}', lowercase: false, max_length: 7, vocab_size: 40, min_frequency: 3, batch_size: 4}}
+  init_args:
+    source: '{source}'
+    tokenizer: {{lowercase: false, vocab_size: 40, min_frequency: 3}}
+    max_length: 7
+    batch_size: 4
 trainer: {{max_epochs: 1, precision: 32-true}}
 """
 
