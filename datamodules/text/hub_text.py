@@ -31,6 +31,8 @@ class HubText(TextData):
         ZooError: if they have no such columns.
     """
 
+    classes_by_name = True
+
     def __init__(
         self,
         source: str | None = None,
@@ -64,14 +66,14 @@ class HubText(TextData):
         self.source, self.revision = source, revision
         self.parts = find_parts(source, hub_listing(source, revision), config, (".parquet", ".jsonl", ".csv", ".tsv"))
         self.columns = find_columns(self._path(self.parts["train"][0]), text, label)
-        self.class_names = read_class_names(map(self._path, self.parts["train"]), self.columns)
+        self.class_names = read_class_names([self._path(name) for name in self.parts["train"]], self.columns)
         self.num_classes = len(self.class_names)
 
     def prepare_data(self) -> None:
         self._paths()
 
     def read(self) -> Texts:
-        return read_texts(self._paths(), self.columns, self.source)
+        return read_texts(self._paths(), self.columns, self.class_names, self.source)
 
     def _paths(self) -> dict[str, list[Path]]:
         return {part: list(map(self._path, names)) for part, names in self.parts.items()}

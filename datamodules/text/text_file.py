@@ -28,6 +28,8 @@ class TextFile(TextData):
         ZooError: if the file cannot be read, or has no such columns.
     """
 
+    classes_by_name = True
+
     def __init__(
         self,
         source: str | None = None,
@@ -66,7 +68,7 @@ class TextFile(TextData):
         self.num_classes = len(self.class_names)
 
     def read(self) -> Texts:
-        return read_texts(self.paths, self.columns, self.source)
+        return read_texts(self.paths, self.columns, self.class_names, self.source)
 
 
 def find_file(name: str) -> Path:

@@ -1,5 +1,6 @@
 """Tokenization by the `tokenizers` library: words, byte pairs, or characters."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, TypedDict, get_args
@@ -11,6 +12,7 @@ from zoo.errors import MissingFileError, ZooError, check_choice
 Kind = Literal["word", "bpe", "char"]
 _WORD = "'?\\w+(?:['\u2019]\\w+)*|[^\\w\\s]+"  # words, including don't, 's and n't; or consecutive punctuation
 PADDING, UNKNOWN = "[PAD]", "[UNK]"  # tokens 0 and 1
+_LONGEST = 1000  # characters; byte pairs are learned from pieces of longer words, because the time grows with the square
 
 
 class TokenizerSettings(TypedDict, total=False):
@@ -61,6 +63,7 @@ def train(texts: Sequence[str], settings: TokenizerSettings) -> Tokenizer:
         tokenizer = Tokenizer(models.BPE())
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
         tokenizer.decoder = decoders.ByteLevel()
+        texts = [re.sub(rf"\S{{{_LONGEST}}}", r"\g<0> ", text) for text in texts]
         trainer = trainers.BpeTrainer(
             vocab_size=vocab_size,
             min_frequency=min_frequency,

@@ -45,9 +45,9 @@ def _open_checkpoint(request: Request) -> Iterator[Context]:
     del checkpoint
     configuration = Configuration(request.configs, request.overrides)
     data = configuration.build_data()
+    if recorded and isinstance(data, DataModule):
+        data.adopt(recorded.get("data", {}))  # Lightning restores the state of a datamodule of the same class only.
     configuration.build_model(recorded, path or "")
-    if recorded and (tokenizer := recorded.get("data", {}).get("tokenizer_json")) and isinstance(data, DataModule):
-        data.adopt_tokenizer(tokenizer)  # Lightning restores the state of a datamodule of the same class only.
     # `pretrained` does not count as weights, because its last layer is new.
     if path is None and configuration.config.model.init_args.get("weights") is None:
         raise UsageError(f"{request.command} needs --ckpt_path: the model of {request.configs[0]} has no weights of its own")
