@@ -112,7 +112,7 @@ class Tabular(DataModule):
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint stores about the data, including the columns and the scale."""
-        scale = {"mean": torch.tensor(self.mean).double(), "std": torch.tensor(self.std).double()}
+        scale = {"mean": torch.tensor(self.mean, dtype=torch.float64), "std": torch.tensor(self.std, dtype=torch.float64)}
         return {**super().state_dict(), "feature_names": list(self.feature_names), **scale}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -142,11 +142,11 @@ class Tabular(DataModule):
                 y = np.array([number[word] for word in self._target_words()])
             else:
                 y = self._numbers(table, str(self.target))
-                error, std = np.abs(y - y.astype(np.float32)).max(), y.std()
-                if error > 1e-3 * std > 0:
+                error, spread = np.abs(y - y.astype(np.float32)).max(), np.ptp(y)
+                if error > 1e-3 * spread > 0:
                     raise ZooError(
-                        f"the target {self.target!r} of {self.source} varies too little for its size: deviation {std:.2g}, "
-                        f"but float32 rounds it by up to {error:.2g}; subtract its mean {y.mean():.10g} in the file"
+                        f"the target {self.target!r} of {self.source} varies too little for its size: its range is {spread:.2g}, "
+                        f"but float32 rounds it by up to {error:.2g}; subtract {y.min():.10g} in the file"
                     )
         targets = torch.from_numpy(y).long() if self.class_names else torch.from_numpy(y).float()[:, None]
         return Arrays(torch.from_numpy(x).double(), targets)

@@ -119,7 +119,7 @@ def test_a_column_with_about_one_class_per_row_is_refused(tmp_path: Path) -> Non
     check_class_column(path, "id", [str(i // 2) for i in range(60)])  # 30 classes of two
     check_class_column(path, "id", [str(i) for i in range(20)])
     path.write_text("\n".join(["id,price", *[f"{i},{i * 0.5}" for i in range(60)]]) + "\n")
-    with pytest.raises(ValueError, match="such as .none seems to be one., or for numbers a regression"):
+    with pytest.raises(ValueError, match=r"such as \(none seems to be one\), or for numbers a"):
         check_class_column(path, "id", [str(i) for i in range(60)])
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -229,3 +230,14 @@ def test_missing_settings_have_their_defaults() -> None:
 def test_settings_of_another_kind_are_refused(settings: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         with_defaults(settings)
+
+
+def test_one_huge_word_does_not_stop_byte_pairs() -> None:
+    """The trainer's time grows with the square of a word's length: 40,000 letters took 6 s, 2,000,000 would take hours."""
+    letters = "".join(chr(97 + i * i % 26) for i in range(50_000))
+    for word in ("a" * 300_000, letters):
+        start = time.perf_counter()
+        tokenizer = train("bpe", ["hello world"] * 9 + [word], vocab_size=400)
+        assert time.perf_counter() - start < 30
+        assert tokens(tokenizer, "hello") == ["\u0120hello"]
+    assert "".join(tokens(tokenizer, letters)) == f"\u0120{letters}"  # nothing is lost
