@@ -145,7 +145,7 @@ class Tabular(DataModule):
                 error, spread = np.abs(y - y.astype(np.float32)).max(), np.ptp(y)
                 if error > 1e-3 * spread > 0:
                     raise ZooError(
-                        f"the target {self.target!r} of {self.source} varies too little for its size: its range is {spread:.2g}, "
+                        f"the target {self.target!r} of {self.source} varies too little for its size: range {spread:.2g}, "
                         f"but float32 rounds it by up to {error:.2g}; subtract {y.min():.10g} in the file"
                     )
         targets = torch.from_numpy(y).long() if self.class_names else torch.from_numpy(y).float()[:, None]

@@ -80,7 +80,7 @@ def read_texts(paths: Mapping[str, Sequence[Path]], columns: Columns, class_name
     if not len(parts["train"]):
         raise ZooError(f"{source} has no text for training: {paths['train'][0].name} has a header at most")
     known = set(class_names) & {labels[row] for row in parts["train"].tolist()}
-    if unseen := next((row for row, label in enumerate(labels) if label not in known), None):
+    if (unseen := next((row for row, label in enumerate(labels) if label not in known), None)) is not None:
         raise ZooError(
             f"{columns.label} {labels[unseen]!r} of {places[unseen]} is in no training text: correct it, or leave the row out"
         )

@@ -128,7 +128,7 @@ def test_the_same_texts_make_the_same_tokenizer_in_every_process(kind: Kind) -> 
     assert train(kind, texts[::-1], vocab_size=290).to_str() == first  # who comes first is no reason
     program = (
         "import hashlib, json, sys; from datamodules.text.tokenization import train; kind, texts = json.load(sys.stdin); "
-        "print(hashlib.sha256(train(kind, texts, vocab_size=290).to_str().encode()).hexdigest())"
+        "print(hashlib.sha256(train(texts, {'kind': kind, 'vocab_size': 290}).to_str().encode()).hexdigest())"
     )
     other = subprocess.run(
         [sys.executable, "-c", program],
