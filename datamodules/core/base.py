@@ -14,7 +14,7 @@ from zoo.errors import ZooError
 
 Transform = Callable[[Any, int, bool], Any]  # (batch, epoch, train) -> batch
 # Facts that new inputs need in order to be prepared as the training data were.
-_PREPARATION = ("class_names", "mean", "std", "crop", "tokenizer_json", "max_length")
+_PREPARATION = ("class_names", "mean", "std", "crop", "squeeze", "binarize", "tokenizer_json", "max_length")
 
 
 class Arrays(NamedTuple):
@@ -69,6 +69,7 @@ class DataModule(LightningDataModule):
     mean: tuple[float, ...] | None = None  # per channel or feature, subtracted from inputs
     std: tuple[float, ...] | None = None  # per channel or feature, by which inputs are divided
     crop: float | None = None  # share of an image's shorter side that evaluation sees
+    squeeze: bool | None = None  # whether evaluation sees whole images, resized to squares
     binarize: str | None = None  # how pixels become 0 or 1
     stacked: bool = False  # whether each channel is an image of its own
     vocab_size: int | None = None
@@ -116,7 +117,7 @@ class DataModule(LightningDataModule):
 
         Known after `setup`. A run prints the lines before training. A subclass appends to `notes` what it leaves out and why.
         """
-        sizes = ", ".join(f"{len(split.rows):,} {name}" for name, split in self.splits.items())
+        sizes = ", ".join(f"{len(self.splits[part].rows):,} {part}" for part in ("train", "val", "test") if part in self.splits)
         lines = [f"{type(self).__name__}: {sizes} samples"]
         if self.class_names:
             y = torch.cat([split.arrays.y[split.rows] for split in self.splits.values()])
@@ -198,8 +199,8 @@ class DataModule(LightningDataModule):
         """
         if state_dict["class_names"] != list(self.class_names):
             raise ZooError(
-                f"the checkpoint knows the classes {_first(state_dict['class_names'])}, "
-                f"but {type(self).__name__} has {_first(self.class_names)}: use the data it was trained on, or train anew"
+                f"the checkpoint knows the classes {first_names(state_dict['class_names'])}, "
+                f"but {type(self).__name__} has {first_names(self.class_names)}: use the data it was trained on, or train anew"
             )
 
         was = state_dict["order"]
@@ -256,5 +257,6 @@ def _counted(counts: dict[str, int], most: int = 10) -> str:
     return ", ".join(f"{name} ({count:,})" for name, count in shown.items()) + more
 
 
-def _first(names: Sequence[str], most: int = 5) -> str:
+def first_names(names: Sequence[str], most: int = 5) -> str:
+    """List the first names in one line, or "none"."""
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "") if names else "none"

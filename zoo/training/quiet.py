@@ -3,8 +3,8 @@
 import logging
 import warnings
 
-import lightning.pytorch.trainer.connectors.callback_connector
-import lightning.pytorch.trainer.connectors.logger_connector  # noqa: F401  # their loggers must exist
+import lightning.pytorch.trainer.connectors.callback_connector  # noqa: F401  # the loggers of both must exist
+import lightning.pytorch.trainer.connectors.logger_connector  # noqa: F401
 
 _CHECKPOINTS = "lightning.pytorch.trainer.connectors.checkpoint_connector"
 _NOISE = (

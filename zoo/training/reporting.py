@@ -12,6 +12,7 @@ from zoo.training.facts import Facts, facts_of
 
 T = TypeVar("T")
 Draw = Callable[[Path], Any]  # draws a picture into a file
+_MOST_ROWS = 10_000  # of a table in W&B
 
 
 def facts(trainer: Trainer) -> Facts:
@@ -80,9 +81,9 @@ def wandb_loggers(trainer: Trainer) -> list[WandbLogger]:
 
 
 def log_table(trainer: Trainer, name: str, header: list[str], rows: list[list[Any]]) -> None:
-    """Send a table to W&B."""
+    """Send a table to W&B, or its first 10,000 rows; the whole table is in the run directory."""
     for logger in wandb_loggers(trainer):
-        logger.log_table(name, columns=header, data=rows, step=trainer.global_step)
+        logger.log_table(name, columns=header, data=rows[:_MOST_ROWS], step=trainer.global_step)
 
 
 def log_gif(trainer: Trainer, name: str, path: Path) -> None:

@@ -71,6 +71,20 @@ def test_the_schema_names_columns_and_classes(pets: Path) -> None:
     assert data.y.dtype == torch.int64
 
 
+def test_a_file_that_numbers_the_classes_otherwise_is_refused(pets: Path) -> None:
+    write(pets / "train-00000-of-00002.parquet", {"image": pictures(4), "label": [0, 1, 0, 1]}, CLASSES)
+    other = {**CLASSES, "label": {"_type": "ClassLabel", "names": ["dog", "cat", "mouse"]}}
+    for name, features in (("train-00001-of-00002", CLASSES), ("test-00000-of-00001", other)):
+        write(pets / f"{name}.parquet", {"image": pictures(2), "label": [0, 1]}, features)
+    with pytest.raises(
+        ValueError, match=r"test-00000-of-00001\.parquet numbers .* it has dog, cat, mouse, expected cat, dog, mou"
+    ):
+        read()
+    write(pets / "test-00000-of-00001.parquet", {"image": pictures(2), "label": [0, 1]})
+    with pytest.raises(ValueError, match=r"it has none, expected cat, dog, mouse"):
+        read()
+
+
 @pytest.mark.parametrize(("image", "label"), [("image", "label"), ("img", "labels"), ("photo", "target"), ("x", "class")])
 def test_without_a_word_from_the_schema_bytes_are_the_picture(pets: Path, image: str, label: str) -> None:
     write(pets / "train.parquet", {"id": [0, 1, 2, 3], label: [7, 5, 7, 5], image: pictures(4)})

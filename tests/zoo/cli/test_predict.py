@@ -144,6 +144,14 @@ def test_a_picture_that_cannot_be_read_is_named_and_leaves_no_table(
     assert not list(run.rglob("*.*"))
 
 
+def test_what_is_left_out_is_said(best: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    draw(tmp_path / "mine" / "a.png", "red", np.random.default_rng(0))
+    (tmp_path / "mine" / "b.heic").touch()
+    arguments = ["--images", str(tmp_path / "mine"), "--run_dir", str(tmp_path)]
+    assert main(["predict", "--ckpt_path", best, *arguments]) == 0
+    assert "files that Pillow does not read, by their endings: .heic (1)\n" in capsys.readouterr().out
+
+
 def test_a_folder_without_pictures_is_named(best: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for nowhere in (tmp_path, tmp_path / "lost"):
         assert main(["predict", "--ckpt_path", best, "--images", str(nowhere), "--run_dir", str(tmp_path / "run")]) == 1
@@ -243,6 +251,25 @@ def test_numbers_drawn_as_files_get_the_answers_of_the_test(run: Path, tmp_path:
             found = predicted[f"{kind}{row['position']}.png"]
             assert found["prediction"] == row["prediction"]
             assert float(found["confidence"]) == pytest.approx(float(row["confidence"]), abs=2e-4)
+
+
+def test_images_are_binarized_as_those_of_the_test_were(fit: Callable[..., Trainer], tmp_path: Path) -> None:
+    system, data = MLPClassifier((1, 8, 8), 10, [16]), Digits(batch_size=64, normalize=False, binarize="threshold")
+    trainer = fit(system, data, max_epochs=2, limit_val_batches=0, plugins=[AtomicCheckpointIO()])
+    trainer.save_checkpoint(tmp_path / "model.ckpt")
+    (x, _, _), places = data.splits["test"]
+    (tmp_path / "new").mkdir()
+    for place in places[:64].tolist():
+        Image.fromarray(x[place, 0].numpy()).save(tmp_path / "new" / f"{place}.png")
+    arguments = ["--ckpt_path", str(tmp_path / "model.ckpt"), "--images", str(tmp_path / "new"), "--run_dir", str(tmp_path)]
+    assert main(["predict", *arguments]) == 0
+    predicted = read(tmp_path / "predictions" / "predict.csv")
+    with torch.no_grad():
+        batch = data.transform(next(iter(data.test_dataloader())), 0, False)
+        confidence, expected = system.eval()(batch.x).softmax(1).max(1)
+    for place, sure, number in zip(batch.position.tolist(), confidence.tolist(), expected.tolist(), strict=True):
+        assert predicted[f"{place}.png"]["prediction"] == str(number)
+        assert float(predicted[f"{place}.png"]["confidence"]) == pytest.approx(sure, abs=2e-4)
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule, register_fsdp_forward_method
 
+from zoo.tasks.drawing import shorten
 from zoo.training.facts import Facts
 from zoo.training.reporting import facts, log_picture, writes
 
@@ -124,8 +125,3 @@ def states_figure(states: Tensor, words: Sequence[str] | None = None, title: str
         "\n".join(shorten(line, int(11 * width)) for line in title.splitlines()), fontsize=9, loc="left", parse_math=False
     )
     return figure
-
-
-def shorten(text: str, most: int) -> str:
-    """Shorten a text to at most `most` characters. The last one is an ellipsis if the text was shortened."""
-    return text if len(text) <= most else text[: most - 1] + "…"
