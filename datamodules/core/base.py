@@ -1,6 +1,6 @@
 """Base class of all datamodules: facts, splits, loaders per process, and the transform on the device."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
@@ -61,6 +61,7 @@ class DataModule(LightningDataModule):
     # Facts that models and reports read. None or empty means that the fact does not apply.
     input_shape: tuple[int, ...]  # of one sample, without the batch dimension
     class_names: tuple[str, ...] = ()
+    classes_by_name: bool = False  # whether `setup` numbers classes by their places in `class_names`
     num_classes: int | None = None
     num_targets: int | None = None  # for regression
     target_names: tuple[str, ...] = ()
@@ -176,8 +177,14 @@ class DataModule(LightningDataModule):
             return SequenceLoader(x, lengths, y, rows, self.order(split))
         return TensorLoader(x, y, rows, self.order(split))
 
-    def adopt_tokenizer(self, tokenizer_json: str) -> None:
-        """Use the tokenizer of a checkpoint's model. Called before `setup`; without effect on data that are not texts."""
+    def adopt(self, facts: Mapping[str, Any]) -> None:
+        """Prepare the data as those of a checkpoint, which `facts` describe. Called before `setup`.
+
+        A file that lacks some of the checkpoint's classes gets the numbers that the checkpoint gives to the others.
+        """
+        known = tuple(facts.get("class_names", ()))
+        if self.classes_by_name and set(self.class_names) < set(known):
+            self.class_names, self.num_classes = known, len(known)
 
     def recognise(self, state_dict: dict[str, Any]) -> None:
         """Prepare for the evaluation of a checkpoint, given the state of its data. Called before `setup`.

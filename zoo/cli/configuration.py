@@ -50,8 +50,8 @@ class Configuration(LightningCLI):
 
     def __init__(self, configs: list[Path], overrides: list[str] | None = None) -> None:
         _allow_imports()
-        overrides = with_current_names(overrides or [])
         read = [(path, read_settings(path, note=True)) for path in configs]
+        overrides = with_current_names(overrides or [], read)
         self._classes = class_paths(read, overrides)
         super().__init__(
             LightningModule,

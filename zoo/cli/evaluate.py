@@ -52,11 +52,10 @@ def _open_checkpoint(request: Request) -> Iterator[Context]:
     del checkpoint
     configuration = Configuration(request.configs, request.overrides)
     data = configuration.build_data()
-    configuration.build_model(recorded, path or "")
     if recorded and isinstance(data, DataModule):
-        if tokenizer := recorded.get("data", {}).get("tokenizer_json"):
-            data.adopt_tokenizer(tokenizer)  # Lightning restores the state of a datamodule of the same class only.
+        data.adopt(recorded.get("data", {}))  # Lightning restores the state of a datamodule of the same class only.
         data.recognise(state.get(type(data).__qualname__, {}))
+    configuration.build_model(recorded, path or "")
     # `pretrained` does not count as weights, because its last layer is new.
     if path is None and configuration.config.model.init_args.get("weights") is None:
         raise UsageError(f"{request.command} needs --ckpt_path: the model of {request.configs[0]} has no weights of its own")

@@ -239,7 +239,7 @@ def test_every_fact_that_reports_read_is_declared() -> None:
     assert (data.class_names, data.target_names, data.texts, data.stacked, data.num_classes) == ((), (), (), False, 3)
     assert data.tokens_of(0) is None
     assert data.decode(torch.tensor([3, 1])) == "3 1"
-    data.adopt_tokenizer("{}")
+    data.adopt({"tokenizer_json": "{}", "class_names": ["a", "b"]})
 
 
 def test_it_describes_itself_in_plain_values() -> None:

@@ -58,6 +58,15 @@ def test_texts_of_another_kind_are_read_with_the_checkpoints_tokenizer(
     assert float(accuracy) == 1
 
 
+def test_a_file_that_lacks_a_class_is_tested(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its one class keeps the number that the checkpoint gives it."""
+    (tmp_path / "other.csv").write_text("label,text\n" + "".join(f"praise,film {i} great\n" for i in range(20)))
+    best = ["--ckpt_path", str(trained / "run" / "checkpoints" / "best.ckpt"), "--run_dir", str(tmp_path / "run")]
+    assert main(["test", "-c", str(trained / "run" / "config.yaml"), *best, "--data.source", str(tmp_path / "other.csv")]) == 0
+    (accuracy,) = [line.split()[1] for line in capsys.readouterr().out.splitlines() if line.startswith("test/acc ")]
+    assert float(accuracy) == 1
+
+
 def test_training_does_not_go_on_with_another_tokenizer(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     longer = ["fit", "--resume", str(trained / "run"), "--trainer.max_epochs", "2"]
     assert main([*longer, "--data.min_frequency", "120"]) == 1

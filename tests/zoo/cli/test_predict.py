@@ -41,7 +41,11 @@ model:
   init_args: {{embed_dim: 8, hidden_dim: 8, pooling: max, lr: 0.03}}
 data:
   class_path: datamodules.TextFile
-  init_args: {{source: '{source}', lowercase: false, max_length: 7, vocab_size: 40, min_frequency: 3, batch_size: 4}}
+  init_args:
+    source: '{source}'
+    tokenizer: {{lowercase: false, vocab_size: 40, min_frequency: 3}}
+    max_length: 7
+    batch_size: 4
 trainer: {{max_epochs: 1, precision: 32-true}}
 """
 
@@ -307,7 +311,7 @@ def test_every_line_gets_its_class(reader: str, tmp_path: Path, capsys: pytest.C
     lines = capsys.readouterr().out.splitlines()
     printed = [f"{row['prediction']:<6}  {float(row['confidence']):6.1%}  {row['text']}" for row in rows]
     assert lines[-5:] == [*printed, f"predictions  {tmp_path}/predictions/predict.csv"]
-    assert f"{tmp_path}/lines.txt: of 4 texts 1 were longer than max_length 7 and cut" in lines
+    assert f"{tmp_path}/lines.txt: 4 texts of 4 tokens on average, 1 were longer than max_length 7 and cut" in lines
 
 
 def test_texts_are_read_as_those_of_the_training_were(read_reviews: Path, reader: str, tmp_path: Path) -> None:
