@@ -130,12 +130,10 @@ def _fit(args: argparse.Namespace, settings: list[str]) -> int:
         raise UsageError("--resume continues in the directory of the run: leave --run_dir out")
     if args.resume is None:
         _need_config(args, configs)
-        from zoo.training.run_dir import is_first_process
+        from zoo.training.run_dir import check_holds_no_run, is_first_process
 
-        if args.run_dir is not None and is_first_process() and (args.run_dir / "config.yaml").exists():
-            raise UsageError(
-                f"{args.run_dir} already holds a run: continue it with --resume {args.run_dir}, or choose another --run_dir"
-            )
+        if args.run_dir is not None and is_first_process():
+            check_holds_no_run(args.run_dir)
     _check_names([*_own_config(args.resume), *configs], settings)
     _load_tracking()
     from zoo.cli import fit

@@ -21,12 +21,14 @@ from zoo.cli.explain import explain, not_set
 from zoo.cli.settings import as_yaml, class_paths, read_settings, with_current_names
 from zoo.errors import UsageError, ZooError
 from zoo.public import current_name
+from zoo.tasks.abilities import Decodes
 from zoo.training.boundary import building_trainer, in_one_line
 from zoo.training.initial_weights import without_initial_weights
 from zoo.training.links import import_class, resolve_links
 from zoo.training.precision import default_precision
 from zoo.training.run import Run
 from zoo.training.tracking import Wandb
+from zoo.training.unsupported import check_callbacks
 
 _IMPORTS = [
     "zoo",
@@ -38,6 +40,7 @@ _COUNTS = {  # settings that Lightning divides by, each with what to do instead
     "accumulate_grad_batches": "1 updates the weights after every batch",
     "check_val_every_n_epoch": "to skip validation, set trainer.limit_val_batches to 0",
 }
+_HALF = ("bf16-true", "16-true", "transformer-engine", "transformer-engine-float16")  # precisions of the weights
 
 
 class Configuration(LightningCLI):
@@ -131,6 +134,7 @@ class Configuration(LightningCLI):
         except MisconfigurationException as error:  # raised by a callback or a strategy in the settings
             raise ZooError(f"a class in the trainer settings does not accept its arguments: {in_one_line(error)}") from error
         own = _as_list(settings.pop("callbacks"))
+        check_callbacks(own)
         parts = run.trainer_arguments(self.model, self.config.checkpoint_every_n_steps, own)
         logger: bool | list[Logger] = parts["logger"]
         if settings["logger"] is False:
@@ -161,6 +165,18 @@ class Configuration(LightningCLI):
         for name, way_out in _COUNTS.items():
             if trainer[name] is not None and trainer[name] < 1:
                 raise ZooError(f"trainer.{name} must be at least 1, got {trainer[name]}: {way_out}")
+        if trainer.precision in _HALF:
+            raise ZooError(
+                f"trainer.precision {trainer.precision} rounds the weights themselves, so that small updates are lost: "
+                "choose bf16-mixed"
+            )
+        if trainer.precision in ("64", "64-true") and (
+            isinstance(self.model, Decodes) or not self.model.automatic_optimization
+        ):
+            raise ZooError(
+                f"trainer.precision {trainer.precision} does not fit a {type(self.model).__name__}, whose reports generate in "
+                "fp32: choose 32-true"
+            )
         if trainer.precision is None:
             accelerator = trainer.accelerator
             trainer.precision, reason = default_precision(accelerator if isinstance(accelerator, str) else "auto")
