@@ -62,4 +62,3 @@ class LineProgress(ProgressBar):
             values = "  ".join(f"{name} {value:.4g}" for name, value in sorted(shown.items()))
             last = f"/{trainer.max_epochs}" if (trainer.max_epochs or -1) > 0 else ""  # -1: max_steps ends the run
             print(f"epoch {trainer.current_epoch + 1}{last}{batch}  {values}  {self._last - self._start:.1f} s", flush=True)
-

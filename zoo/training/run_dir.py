@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from zoo.errors import FileError, UsageError, ZooError
 
 _LOCK = ".lock"
+_PROBE = 65536  # bytes that are written to notice a full disk before the run
 
 
 class RunDirectory:
@@ -26,12 +27,15 @@ class RunDirectory:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._created: list[Path] = []
         try:
             self._created = [folder for folder in (path, *path.parents) if not folder.exists()]  # innermost first
             path.mkdir(parents=True, exist_ok=True)
             self._was_empty = not any(entry.name != _LOCK for entry in path.iterdir())
-            tempfile.TemporaryFile(dir=path).close()
+            with tempfile.TemporaryFile(dir=path) as file:
+                file.write(bytes(_PROBE))
         except OSError as error:
+            self._remove_created()
             raise FileError(
                 f"cannot write to the run directory {path} ({error.strerror}): choose another with --run_dir"
             ) from error
@@ -82,6 +86,9 @@ class RunDirectory:
                 shutil.rmtree(entry)
             else:
                 entry.unlink()
+        self._remove_created()
+
+    def _remove_created(self) -> None:
         with suppress(OSError):  # parent folders with other runs are kept
             for folder in self._created:
                 folder.rmdir()

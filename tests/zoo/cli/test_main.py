@@ -241,6 +241,7 @@ def test_data_that_is_nowhere_is_named_with_the_way_out(tmp_path: Path) -> None:
     message = done.stderr.splitlines()[-1]
     assert message.startswith("zoo: ylecun/mnist/")
     assert "ZOO_DATA" in message
+    assert not (tmp_path / "run").exists()
     assert "Traceback" not in done.stderr
 
 

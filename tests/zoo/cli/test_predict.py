@@ -269,7 +269,7 @@ def reader(read_reviews: Path) -> str:
 
 
 def test_every_line_gets_its_class(reader: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    texts = ["the great film", "größer, 😀", 'a "dull" film, yes', "great " * 30 + "end"]
+    texts = ["the great film", "größer, 😀", 'a "dull" film, yes', "great " * 30_000 + "end"]  # csv's limit is 131,072
     (tmp_path / "lines.txt").write_text("".join(f"{text}\n" for text in texts))
     assert main(["predict", "--ckpt_path", reader, "--text", str(tmp_path / "lines.txt"), "--run_dir", str(tmp_path)]) == 0
     rows = answers(tmp_path)
