@@ -85,12 +85,14 @@ def _copy_arguments(parser: argparse.ArgumentParser) -> None:
 def _copy(args: argparse.Namespace, settings: list[str]) -> int:
     source = find_shown(args.recipe)
     target = args.target / source.name if args.target.is_dir() else args.target
-    if target.exists():
-        raise UsageError(f"{target} exists: choose another name, or remove it first")
     if not target.parent.is_dir():
         raise UsageError(f"cannot write {target}: there is no folder {target.parent}")
     text = source.read_text(encoding="utf-8").replace(f"zoo fit -c {args.recipe} ", f"zoo fit -c {target} ")
-    target.write_text(text, encoding="utf-8")
+    try:
+        with target.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError as error:
+        raise UsageError(f"{target} exists: choose another name, or remove it first") from error
     print(f"wrote {target}\ntrain it: zoo fit -c {target}")
     return 0
 

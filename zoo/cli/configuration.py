@@ -85,6 +85,8 @@ class Configuration(LightningCLI):
             raise UsageError(explain(str(error), self._classes, parser)) from error
         if missing := [group for group in ("model", "data") if self.config[group] is None]:
             raise UsageError(not_set(missing))
+        for group in ("model", "data"):  # a class whose constructor takes no arguments
+            self.config[group].setdefault("init_args", Namespace())
         seed = self.config.seed_everything
         if not isinstance(seed, bool) and not 0 <= seed < 2**32:
             raise UsageError(f"seed_everything must lie in 0..{2**32 - 1}, got {seed}")

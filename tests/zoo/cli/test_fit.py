@@ -167,7 +167,7 @@ def test_a_schedule_of_one_cycle_is_not_extended(tmp_path: Path, capsys: pytest.
 def hint(capsys: pytest.CaptureFixture[str], name: str) -> list[str]:
     """Return the arguments of the command that the closing lines offer."""
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.strip().startswith(name)]
-    command = shlex.split(line.split(name)[1])
+    command = shlex.split(line.split(name, 1)[1])
     assert command[0] == "zoo"
     return command[1:]
 

@@ -278,7 +278,7 @@ def test_every_line_gets_its_class(reader: str, tmp_path: Path, capsys: pytest.C
     assert [rows[i]["prediction"] for i in (0, 2, 3)] == ["praise", "blame", "praise"]
     assert all(row["prediction"] in ("blame", "praise") and 0.5 <= float(row["confidence"]) <= 1 for row in rows)
     lines = capsys.readouterr().out.splitlines()
-    printed = [f"{row['prediction']:<6}  {float(row['confidence']):6.1%}  {row['text']}" for row in rows]
+    printed = [f"{row['prediction']:<6}  {float(row['confidence']):6.1%}  {row['text'][:200]}" for row in rows]
     assert lines[-5:] == [*printed, f"predictions  {tmp_path}/predictions/predict.csv"]
     assert f"{tmp_path}/lines.txt: of 4 texts 1 were longer than max_length 7 and cut" in lines
 
