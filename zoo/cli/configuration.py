@@ -86,7 +86,8 @@ class Configuration(LightningCLI):
         if missing := [group for group in ("model", "data") if self.config[group] is None]:
             raise UsageError(not_set(missing))
         for group in ("model", "data"):  # a class whose constructor takes no arguments
-            self.config[group].setdefault("init_args", Namespace())
+            if "init_args" not in self.config[group]:
+                self.config[group]["init_args"] = Namespace()  # type: ignore[no-untyped-call]  # jsonargparse's
         seed = self.config.seed_everything
         if not isinstance(seed, bool) and not 0 <= seed < 2**32:
             raise UsageError(f"seed_everything must lie in 0..{2**32 - 1}, got {seed}")

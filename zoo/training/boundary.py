@@ -18,18 +18,18 @@ _SETTINGS_ERRORS: tuple[tuple[type[Exception], str, str], ...] = (
     (
         MisconfigurationException,
         r"Automatic gradient clipping is not supported for manual optimization",
-        "trainer.gradient_clip_val has no effect on a model with several optimizers: for a GAN, set model.clip instead",
+        "trainer.gradient_clip_val does not fit a model with several optimizers: for a GAN, set model.clip",
     ),
     (
         MisconfigurationException,
         r"Automatic gradient accumulation is not supported for manual optimization",
-        "trainer.accumulate_grad_batches has no effect on a model with several optimizers: for a GAN, set model.accumulate instead",
+        "trainer.accumulate_grad_batches does not fit a model with several optimizers: for a GAN, set model.accumulate",
     ),
     (
         MisconfigurationException,
         r"`ModelCheckpoint\(monitor='(.+?)'\)` could not find the monitored key in the returned metrics: \[(.*?)\]",
-        "the best checkpoint is chosen by {0}, which the model does not log: log it in validation_step, or add a ModelCheckpoint "
-        "with another monitor to trainer.callbacks (logged: {1})",
+        "the best checkpoint is chosen by {0}, which the model does not log: log it in validation_step, or add a "
+        "ModelCheckpoint with another monitor to trainer.callbacks (logged: {1})",
     ),
     (
         ValueError,

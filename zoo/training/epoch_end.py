@@ -10,11 +10,11 @@ class EpochEnd(Callback):
     """Lets callbacks that read metrics, such as `EarlyStopping`, continue as in an uninterrupted run.
 
     A checkpoint that is written at an epoch's validation is older than the hooks at the end of that epoch. A resumed run calls
-    these hooks first, but Lightning's checkpoints contain no metrics (https://github.com/Lightning-AI/pytorch-lightning/issues/13225).
-    This callback saves and restores them.
+    these hooks first, but Lightning's checkpoints contain no metrics. This callback saves and restores them
+    (https://github.com/Lightning-AI/pytorch-lightning/issues/13225).
 
-    A checkpoint that is written at the end of an epoch is newer than the hooks. If the run has a limit of steps, Lightning calls
-    them again, so the progress in the checkpoint is changed to the start of the next epoch.
+    A checkpoint that is written at the end of an epoch is newer than the hooks. If the run has a limit of steps, Lightning
+    calls them again, so the progress in the checkpoint is changed to the start of the next epoch.
 
     `EarlyStopping` takes its patience from the configuration. Lightning would take it from the checkpoint.
     """

@@ -12,7 +12,7 @@ from torch import Tensor
 class LineProgress(ProgressBar):
     """Prints one line per validation, and one per minute within long epochs.
 
-    `train/loss` is the mean over the batches of the epoch so far. The sum stays on the device and is read when a line is printed.
+    `train/loss` is the mean over the batches of the epoch so far. The sum stays on the device until a line is printed.
     """
 
     def __init__(self, seconds_between_lines: float = 60.0) -> None:

@@ -100,13 +100,9 @@ def test_every_command_in_a_document_names_recipes_and_settings_that_exist(path:
 
 
 def named_in(command: str) -> tuple[list[Path], list[str]]:
-    """Return the recipes that a documented command names, and its settings. Words in capitals and files stand for the user's."""
-    words = shlex.split(command)
-    recipes = [word for before, word in pairwise(words) if before == "-c" or words[1] in ("show", "copy", "reproduce")]
-    configs = [find_config(word) for word in recipes[: None if "-c" in words else 1] if is_name(word)]
+    """Return the recipes and the settings in a documented command. Words in capitals are placeholders."""
+    words = shlex.split(command.rstrip("\\ "))
+    names = words[2:3] if words[1] in ("show", "copy", "reproduce") else [b for a, b in pairwise(words) if a == "-c"]
+    configs = [find_config(name) for name in names if re.fullmatch(r"[a-z0-9_/]+", name)]
     settings = [word for word in words if re.match(r"--(model|data|trainer|wandb|seed_everything)\b", word)]
-    return configs, settings if "-c" in words and configs else []
-
-
-def is_name(word: str) -> bool:
-    return re.fullmatch(r"[a-z0-9_/]+", word) is not None
+    return configs, settings if configs else []

@@ -260,7 +260,7 @@ def test_a_gan_names_its_own_settings(tmp_path: Path, capsys: pytest.CaptureFixt
     fit += ["--run_dir", str(tmp_path / "run")]
     for setting, own in {"accumulate_grad_batches": "model.accumulate", "gradient_clip_val": "model.clip"}.items():
         assert main([*fit, f"--trainer.{setting}", "2"]) == 1
-        assert f"trainer.{setting} has no effect on a model with several optimizers: for a GAN, set {own}" in last_line(capsys)
+        assert f"trainer.{setting} does not fit a model with several optimizers: for a GAN, set {own}" in last_line(capsys)
         assert not (tmp_path / "run").exists()
     assert main([*fit, "--model.accumulate", "2", "--model.clip", "2"]) == 0
 

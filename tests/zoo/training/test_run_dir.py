@@ -86,7 +86,7 @@ def test_the_first_process_is_recognised_without_a_trainer(name: str, monkeypatc
 def test_a_directory_is_held_by_one_process_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = RunDirectory(tmp_path), RunDirectory(tmp_path)
     with first.held():
-        with pytest.raises(ZooError, match="^another process is training in"), second.held():
+        with pytest.raises(ZooError, match=r"^another process is training in"), second.held():
             pass
         monkeypatch.setenv("LOCAL_RANK", "1")
         with second.held():  # another rank of the same run
@@ -120,7 +120,7 @@ def test_a_full_disk_is_noticed_before_the_run(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
     try:
-        with pytest.raises(FileError, match="^cannot write to the run directory .*choose another with --run_dir"):
+        with pytest.raises(FileError, match=r"^cannot write to the run directory .*choose another with --run_dir"):
             RunDirectory(tmp_path / "run")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
