@@ -296,7 +296,9 @@ class DataModule(LightningDataModule):
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         assert self.trainer is not None
-        return self.transform(batch, self.trainer.current_epoch, self.trainer.training)
+        batch = self.transform(batch, self.trainer.current_epoch, self.trainer.training)
+        # Lightning casts a batch before the transform, which computes in fp32.
+        return self.trainer.precision_plugin.convert_input(batch) if self.trainer.precision == "64-true" else batch
 
     def _checked(self, part: Literal["train", "test"]) -> Arrays:
         """Load a part, and refuse what would fail later with a less clear error."""

@@ -85,12 +85,14 @@ def _copy_arguments(parser: argparse.ArgumentParser) -> None:
 def _copy(args: argparse.Namespace, settings: list[str]) -> int:
     source = find_shown(args.recipe)
     target = args.target / source.name if args.target.is_dir() else args.target
-    if target.exists():
-        raise UsageError(f"{target} exists: choose another name, or remove it first")
     if not target.parent.is_dir():
         raise UsageError(f"cannot write {target}: there is no folder {target.parent}")
     text = source.read_text(encoding="utf-8").replace(f"zoo fit -c {args.recipe} ", f"zoo fit -c {target} ")
-    target.write_text(text, encoding="utf-8")
+    try:
+        with target.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError as error:
+        raise UsageError(f"{target} exists: choose another name, or remove it first") from error
     print(f"wrote {target}\ntrain it: zoo fit -c {target}")
     return 0
 
@@ -130,12 +132,10 @@ def _fit(args: argparse.Namespace, settings: list[str]) -> int:
         raise UsageError("--resume continues in the directory of the run: leave --run_dir out")
     if args.resume is None:
         _need_config(args, configs)
-        from zoo.training.run_dir import is_first_process
+        from zoo.training.run_dir import check_holds_no_run, is_first_process
 
-        if args.run_dir is not None and is_first_process() and (args.run_dir / "config.yaml").exists():
-            raise UsageError(
-                f"{args.run_dir} already holds a run: continue it with --resume {args.run_dir}, or choose another --run_dir"
-            )
+        if args.run_dir is not None and is_first_process():
+            check_holds_no_run(args.run_dir)
     _check_names([*_own_config(args.resume), *configs], settings)
     _load_tracking()
     from zoo.cli import fit

@@ -10,6 +10,9 @@ from datamodules.core.base import DataModule
 from zoo.errors import ZooError
 from zoo.public import public_name
 
+# settings that determine the number of optimizer steps
+_LENGTHS = ("max_epochs", "max_steps", "limit_train_batches", "overfit_batches", "accumulate_grad_batches")
+
 
 def check_against_checkpoint(model_class: type, arguments: Namespace, checkpoint: dict[str, Any], path: Path | str) -> None:
     """Refuse a configuration with another model than the one in the checkpoint.
@@ -93,15 +96,15 @@ def check_can_continue(
     loop, end = checkpoint["loops"]["fit_loop"], trainer.max_epochs
     in_epoch = not loop["epoch_loop.batch_progress"]["is_last_batch"]
     done = loop["epoch_progress"]["current"]["started"] - in_epoch
-    if end is not None and end >= 0 and (end < done or (end == done and finished)):
-        raise ZooError(f"{path} has trained {done} epochs, and trainer.max_epochs is {end}: choose more than {done}")
+    counts = {"epochs": (done, -1 if end is None else end), "steps": (checkpoint["global_step"], trainer.max_steps)}
+    for unit, (done, end) in counts.items():
+        if end >= 0 and (end < done or (end == done and finished)):
+            raise ZooError(f"{path} has trained {done} {unit}, and trainer.max_{unit} is {end}: choose more than {done}")
     schedule = (checkpoint.get("hyper_parameters", {}).get("optim") or {}).get("schedule")
-    if schedule == "one_cycle" and any(
-        trainer[name] != before.get(name, trainer[name]) for name in ("max_epochs", "max_steps")
-    ):
+    if schedule == "one_cycle" and any(trainer[name] != before.get(name, trainer[name]) for name in _LENGTHS):
         raise ZooError(
             "the one_cycle schedule was planned for the length that the run started with, and cannot be extended: "
-            "keep trainer.max_epochs and trainer.max_steps unchanged, or start a new run"
+            f"keep {', '.join(f'trainer.{name}' for name in _LENGTHS)} unchanged, or start a new run"
         )
 
 

@@ -9,7 +9,7 @@ import yaml
 from jsonargparse import ArgumentError, Namespace, set_parsing_settings
 from lightning import LightningDataModule, LightningModule
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import Checkpoint, ProgressBar, WeightAveraging
+from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
@@ -19,12 +19,14 @@ from zoo.cli.explain import explain, not_set
 from zoo.cli.settings import as_yaml, class_paths, read_settings, with_current_names
 from zoo.errors import UsageError, ZooError
 from zoo.public import current_name
+from zoo.tasks.abilities import Decodes
 from zoo.training.boundary import building_trainer, in_one_line
 from zoo.training.initial_weights import without_initial_weights
 from zoo.training.links import import_class, resolve_links, user_packages
 from zoo.training.precision import default_precision
 from zoo.training.run import Run
 from zoo.training.tracking import Wandb
+from zoo.training.unsupported import check_callbacks
 
 _IMPORTS = [
     "zoo",
@@ -36,6 +38,7 @@ _COUNTS = {  # settings that Lightning divides by, each with what to do instead
     "accumulate_grad_batches": "1 updates the weights after every batch",
     "check_val_every_n_epoch": "to skip validation, set trainer.limit_val_batches to 0",
 }
+_HALF = ("bf16-true", "16-true", "transformer-engine", "transformer-engine-float16")  # precisions of the weights
 
 
 class Configuration(LightningCLI):
@@ -80,6 +83,9 @@ class Configuration(LightningCLI):
             raise UsageError(explain(str(error), self._classes, parser)) from error
         if missing := [group for group in ("model", "data") if self.config[group] is None]:
             raise UsageError(not_set(missing))
+        for group in ("model", "data"):  # a class whose constructor takes no arguments
+            if "init_args" not in self.config[group]:
+                self.config[group]["init_args"] = Namespace()  # type: ignore[no-untyped-call]  # jsonargparse's
         seed = self.config.seed_everything
         if not isinstance(seed, bool) and not 0 <= seed < 2**32:
             raise UsageError(f"seed_everything must lie in 0..{2**32 - 1}, got {seed}")
@@ -130,12 +136,7 @@ class Configuration(LightningCLI):
         except MisconfigurationException as error:  # raised by a callback or a strategy in the settings
             raise ZooError(f"a class in the trainer settings does not accept its arguments: {in_one_line(error)}") from error
         own = _as_list(settings.pop("callbacks"))
-        for callback in own:
-            if isinstance(callback, WeightAveraging):  # The closing test would be of the last weights.
-                raise ZooError(
-                    f"trainer.callbacks has {type(callback).__name__}, which saves averaged weights but tests others: leave it "
-                    "out. GANs average the generator's weights themselves, with model.ema"
-                )
+        check_callbacks(own)
         parts = run.trainer_arguments(self.model, self.config.checkpoint_every_n_steps, own)
         logger: bool | list[Logger] = parts["logger"]
         if settings["logger"] is False:
@@ -166,6 +167,18 @@ class Configuration(LightningCLI):
         for name, way_out in _COUNTS.items():
             if trainer[name] is not None and trainer[name] < 1:
                 raise ZooError(f"trainer.{name} must be at least 1, got {trainer[name]}: {way_out}")
+        if trainer.precision in _HALF:
+            raise ZooError(
+                f"trainer.precision {trainer.precision} rounds the weights themselves, so that small updates are lost: "
+                "choose bf16-mixed"
+            )
+        if trainer.precision in ("64", "64-true") and (
+            isinstance(self.model, Decodes) or not self.model.automatic_optimization
+        ):
+            raise ZooError(
+                f"trainer.precision {trainer.precision} does not fit a {type(self.model).__name__}, whose reports generate in "
+                "fp32: choose 32-true"
+            )
         if trainer.precision is None:
             accelerator = trainer.accelerator
             trainer.precision, reason = default_precision(accelerator if isinstance(accelerator, str) else "auto")

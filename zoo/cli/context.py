@@ -95,9 +95,9 @@ class Context:
 
 @contextmanager
 def open_run(
-    request: Request, configuration: Configuration, recipe: str, session: str, folder: Path | None = None
+    request: Request, configuration: Configuration, recipe: str, session: str, directory: RunDirectory
 ) -> Iterator[Context]:
-    """Open the run directory and build the trainer; on exit, end the tracking and set the exit code.
+    """Build the trainer for a run; on exit, end the tracking and set the exit code.
 
     If the command fails before training starts, the directory is removed again. Ctrl-C is handled here.
 
@@ -106,9 +106,8 @@ def open_run(
         configuration: the configuration, with data and model built.
         recipe: the name of the recipe, which groups runs.
         session: the name of the logs: fit, resume, test, ...
-        folder: the directory of an existing run; by default `--run_dir`, or a new directory.
+        directory: the run directory.
     """
-    directory = _open_directory(folder or request.run_dir, recipe)
     run = Run(directory.path, recipe, _numbered(directory.path, session), configuration.config.get("wandb"))
     context = Context(request, configuration, run)
     before = os.environ.get("ZOO_RUN_DIR")
@@ -133,8 +132,11 @@ def open_run(
             directory.discard()
 
 
-def _open_directory(wanted: Path | None, recipe: str) -> RunDirectory:
-    """Open the run directory. Processes that Lightning starts on this machine use the one of the first process."""
+def choose_directory(wanted: Path | None, recipe: str) -> RunDirectory:
+    """Open the directory that was asked for, or a new one.
+
+    Processes that Lightning starts on this machine use the directory of the first process.
+    """
     if wanted is not None:
         return RunDirectory(wanted)
     if "LOCAL_RANK" in os.environ or int(os.environ.get("SLURM_NTASKS", 1)) > 1:
@@ -145,9 +147,20 @@ def _open_directory(wanted: Path | None, recipe: str) -> RunDirectory:
 
 
 def _numbered(folder: Path, name: str) -> str:
-    """Return the name for the logs of this command: test, test-2, ..."""
-    number = 1 + len([path for path in (folder / "logs").glob(f"{name}*") if path.is_dir()])
-    return name if number == 1 else f"{name}-{number}"
+    """Choose a name for the logs of this command by creating their folder: test, test-2, ...
+
+    Only the first process of a distributed run writes logs.
+    """
+    numbered, number = name, 1
+    while is_first_process():
+        try:
+            (folder / "logs" / numbered).mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+            numbered = f"{name}-{number}"
+        else:
+            break
+    return numbered
 
 
 def _command_line(request: Request) -> str:

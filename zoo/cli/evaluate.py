@@ -6,7 +6,7 @@ from pathlib import Path
 
 from datamodules.core.base import DataModule
 from zoo.cli.configuration import Configuration, say
-from zoo.cli.context import Context, Request, open_run
+from zoo.cli.context import Context, Request, choose_directory, open_run
 from zoo.cli.settings import read_settings
 from zoo.errors import UsageError
 from zoo.public import current_name
@@ -60,8 +60,8 @@ def _open_checkpoint(request: Request) -> Iterator[Context]:
     if path is None and configuration.config.model.init_args.get("weights") is None:
         raise UsageError(f"{request.command} needs --ckpt_path: the model of {request.configs[0]} has no weights of its own")
     recipe = read_run(request.configs[0].parent).get("recipe", request.configs[0].stem)
-    folder = None if request.run_dir or path is None else _own_run(path, configuration)
-    with open_run(request, configuration, recipe, request.command, folder) as context:
+    folder = request.run_dir or (None if path is None else _own_run(path, configuration))
+    with open_run(request, configuration, recipe, request.command, choose_directory(folder, recipe)) as context:
         if not (context.run.folder / "config.yaml").exists():
             context.save_config()
         context.start_tracking()

@@ -16,6 +16,8 @@ from zoo.training.run_dir import RunDirectory, run_of
 from zoo.training.system import System
 
 _SHOWN = 10
+_SHOWN_LENGTH = 200  # characters of a text
+csv.field_size_limit(2**31 - 1)  # a text may be longer than the default of 131,072 characters
 _TEXT_FACTS = {"tokenizer_json": "tokenizer", "class_names": "classes"}  # required of a text classifier
 
 
@@ -96,7 +98,7 @@ def _predict(system: System, data: ImageFiles | TextLines, folder: Path, named_b
         if named_by == "file":
             print(f"{row[named_by]:<{name_width}}  {prediction}  {confidence}")
         else:  # Texts vary in length, so they come last.
-            print(f"{prediction}  {confidence:>6}  {row[named_by]}")
+            print(f"{prediction}  {confidence:>6}  {row[named_by][:_SHOWN_LENGTH]}")
     more = f" ({len(rows)} rows)" if len(rows) > _SHOWN else ""
     print(f"predictions  {path}{more}")
     return 0

@@ -106,7 +106,11 @@ def check_names(configurations: list[tuple[Path, dict[str, Any]]], overrides: li
         for name, value in settings.items():
             _check(name.split("."), value, classes, f"{path}: ")
     for name, text in named_values(with_current_names(overrides, configurations)):
-        _check(name.split("."), _value(text), classes, "")
+        try:
+            value = _value(text)
+        except UsageError as error:
+            raise UsageError(f"--{name}: {error}") from error
+        _check(name.split("."), value, classes, "")
 
 
 def named_values(overrides: list[str]) -> Iterator[tuple[str, str | None]]:

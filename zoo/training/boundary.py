@@ -16,6 +16,22 @@ from zoo.errors import ZooError
 # Exception class, pattern of its message, and text for the user. {0} and {1} stand for the groups of the pattern.
 _SETTINGS_ERRORS: tuple[tuple[type[Exception], str, str], ...] = (
     (
+        MisconfigurationException,
+        r"Automatic gradient clipping is not supported for manual optimization",
+        "trainer.gradient_clip_val does not fit a model with several optimizers: for a GAN, set model.clip",
+    ),
+    (
+        MisconfigurationException,
+        r"Automatic gradient accumulation is not supported for manual optimization",
+        "trainer.accumulate_grad_batches does not fit a model with several optimizers: for a GAN, set model.accumulate",
+    ),
+    (
+        MisconfigurationException,
+        r"`ModelCheckpoint\(monitor='(.+?)'\)` could not find the monitored key in the returned metrics: \[(.*?)\]",
+        "the best checkpoint is chosen by {0}, which the model does not log: log it in validation_step, or add a "
+        "ModelCheckpoint with another monitor to trainer.callbacks (logged: {1})",
+    ),
+    (
         ValueError,
         r"`val_check_interval` \((\d+)\) must be less than or equal to the number of the training batches \((\d+)\)",
         "trainer.val_check_interval is {0}, but an epoch has {1} batches: choose at most {1}, or a share such as 0.5",
@@ -68,11 +84,11 @@ def running(trainer: Trainer) -> Iterator[None]:
     """
     try:
         yield
-    except MisconfigurationException as error:
-        raise ZooError(f"the trainer's settings do not fit the model or the data: {in_one_line(error)}") from error
-    except (RuntimeError, ValueError) as error:
+    except (MisconfigurationException, RuntimeError, ValueError) as error:
         if message := _translate(error, str(trainer.precision)):
             raise ZooError(message) from error
+        if isinstance(error, MisconfigurationException):
+            raise ZooError(f"the trainer's settings do not fit the model or the data: {in_one_line(error)}") from error
         raise
 
 

@@ -1,6 +1,7 @@
 """Number of optimizer steps of a fit, and number of parameters of a system."""
 
 from lightning import Trainer
+from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from torch import nn
 
 from zoo.errors import ZooError
@@ -26,8 +27,16 @@ def total_steps(trainer: Trainer) -> int:
         return int(trainer.estimated_stepping_batches)
     limit = trainer.overfit_batches or trainer.limit_train_batches  # type: ignore[attr-defined]  # set by a connector of Lightning's
     num_batches = min(num_batches, limit) if isinstance(limit, int) else int(num_batches * limit)
-    steps = max(1, trainer.max_epochs * -(-num_batches // trainer.accumulate_grad_batches))
+    steps = max(1, sum(-(-num_batches // _accumulated(trainer, epoch)) for epoch in range(trainer.max_epochs)))
     return steps if trainer.max_steps < 0 else min(steps, trainer.max_steps)
+
+
+def _accumulated(trainer: Trainer, epoch: int) -> int:
+    """Return the number of batches per optimizer step in an epoch."""
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]  # Lightning sets the list in a connector
+        if isinstance(callback, GradientAccumulationScheduler):
+            return callback.get_accumulate_grad_batches(epoch)
+    return trainer.accumulate_grad_batches
 
 
 def count_parameters(system: nn.Module) -> int:

@@ -19,6 +19,7 @@ from zoo.training.best_checkpoint import BestCheckpoint
 from zoo.training.checkpoint import AtomicCheckpointIO
 from zoo.training.counting import count_parameters
 from zoo.training.data_report import DataReport
+from zoo.training.epoch_end import EpochEnd
 from zoo.training.files import write_text
 from zoo.training.memory import keep_memory
 from zoo.training.non_finite import NonFiniteGuard
@@ -87,6 +88,7 @@ class Run:
             *(own_callbacks or []),
             DataReport(self.folder),
             Randomness(),
+            EpochEnd(),
             Throughput(),
             NonFiniteGuard(),
             Predictions(self.folder),
@@ -109,7 +111,8 @@ class Run:
             logger.log_hyperparams(config)
             if (monitor := _monitor(system)) is not None:
                 logger.experiment.define_metric(monitor[0], step_metric="trainer/global_step", summary=monitor[1])
-            self.note(wandb_id=logger.version)
+            if not (logger.experiment.offline or logger.experiment.disabled):
+                self.note(wandb_id=logger.version)
         self._start = time.perf_counter()  # W&B's start-up is not training time
 
     def finish(self, trainer: Trainer, system: LightningModule) -> dict[str, float]:
@@ -144,18 +147,29 @@ class Run:
         lines = [(name, f"{value:.4f}") for name, value in sorted(results.items(), reverse=True)]
         lines += [("training took", f"{seconds:.0f} s"), ("run directory", shown)]
         lines += [(name, path) for name, path in self._written_paths()]
-        one_cycle = any(isinstance(config.scheduler, OneCycleLR) for config in trainer.lr_scheduler_configs)
-        limits = {"max_steps": trainer.max_steps, "max_epochs": trainer.max_epochs or -1}
-        reached = next((name for name, limit in limits.items() if limit > 0), None)
-        # A script's run has no config.yaml, and a one-cycle schedule cannot be extended.
-        if (self.folder / "config.yaml").exists() and reached and trainer.max_epochs != 0 and not one_cycle:
-            more = f"--trainer.{reached} {2 * limits[reached]}"
+        if more := self._more_training(trainer):
             lines.append(("train on", f"zoo fit --resume {shlex.quote(shown)} {more}"))
         if tested.exists():
             lines.append(("export", f"zoo export {shlex.quote(_relative(tested))} --format pt2"))
         lines += [("W&B", line) for logger in wandb_loggers(trainer) for line in describe_wandb(logger)]
         width = max(len(name) for name, _ in lines)
         print("\n" + "\n".join(f"  {name:<{width}}  {value}" for name, value in lines), flush=True)
+
+    def _more_training(self, trainer: Trainer) -> str | None:
+        """Return the settings that double the training; None if it cannot be resumed, or has not reached its limits.
+
+        A script's run has no config.yaml, a run without checkpoints has nothing to resume from, and a one-cycle schedule cannot
+        be extended. Early stopping would stop the longer training as well.
+        """
+        if not all((self.folder / name).exists() for name in ("config.yaml", "checkpoints/last.ckpt")):
+            return None
+        if any(isinstance(config.scheduler, OneCycleLR) for config in trainer.lr_scheduler_configs):
+            return None
+        done = {"max_epochs": trainer.current_epoch, "max_steps": trainer.global_step}
+        limits = {"max_epochs": trainer.max_epochs or -1, "max_steps": trainer.max_steps}
+        if not any(0 < limits[name] <= done[name] for name in limits):
+            return None
+        return " ".join(f"--trainer.{name} {2 * limit}" for name, limit in limits.items() if limit > 0)
 
     def _written_paths(self) -> list[tuple[str, str]]:
         names = {

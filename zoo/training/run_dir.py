@@ -1,15 +1,21 @@
-"""Create a run directory. The directory is removed if training never starts."""
+"""Create a run directory, and hold it while a run trains in it. The directory is removed if training never starts."""
 
 import json
 import os
 import shutil
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import FileError, ZooError
+from filelock import FileLock, Timeout
+
+from zoo.errors import FileError, UsageError, ZooError
+
+_LOCK = ".lock"
+_PROBE = 65536  # bytes that are written to notice a full disk before the run
 
 
 class RunDirectory:
@@ -21,12 +27,15 @@ class RunDirectory:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._created: list[Path] = []
         try:
             self._created = [folder for folder in (path, *path.parents) if not folder.exists()]  # innermost first
             path.mkdir(parents=True, exist_ok=True)
-            self._was_empty = not any(path.iterdir())
-            tempfile.TemporaryFile(dir=path).close()
+            self._was_empty = not any(entry.name != _LOCK for entry in path.iterdir())
+            with tempfile.TemporaryFile(dir=path) as file:
+                file.write(bytes(_PROBE))
         except OSError as error:
+            self._remove_created()
             raise FileError(
                 f"cannot write to the run directory {path} ({error.strerror}): choose another with --run_dir"
             ) from error
@@ -38,7 +47,7 @@ class RunDirectory:
         parent, number, path = cls(base.parent), 1, base
         while True:
             try:
-                path.mkdir()
+                path.mkdir(parents=True)  # another process may have removed a parent that it had created
             except FileExistsError:
                 number += 1
                 path = base.with_name(f"{base.name}-{number}")
@@ -47,6 +56,26 @@ class RunDirectory:
         directory = cls(path)
         directory._created = [path, *parent._created]
         return directory
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other processes from training in this directory. The lock ends with the process, however it ends.
+
+        Only the first process of a distributed run takes the lock.
+
+        Raises:
+            ZooError: if another process holds the directory.
+        """
+        lock = FileLock(self.path / _LOCK, timeout=0)
+        try:
+            if is_first_process():
+                lock.acquire()
+        except Timeout as error:
+            raise ZooError(f"another process is training in {self.path}: wait until it ends, or choose another run") from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def discard(self) -> None:
         """Empty and remove the directory, if it was new or empty before, so that the corrected command can use it."""
@@ -57,6 +86,9 @@ class RunDirectory:
                 shutil.rmtree(entry)
             else:
                 entry.unlink()
+        self._remove_created()
+
+    def _remove_created(self) -> None:
         with suppress(OSError):  # parent folders with other runs are kept
             for folder in self._created:
                 folder.rmdir()
@@ -65,6 +97,17 @@ class RunDirectory:
 def new_run_dir(recipe: str, root: Path = Path("runs")) -> Path:
     """Create a directory for a run of a recipe, runs/<recipe>/<date>_<time>, and return its path."""
     return RunDirectory.new(recipe, root).path
+
+
+def check_holds_no_run(folder: Path) -> None:
+    """Refuse a directory that already holds a run.
+
+    Raises:
+        UsageError: if it does; says how to continue that run.
+    """
+    if (folder / "config.yaml").exists():
+        way_out = f"continue it with --resume {folder}, or choose" if any(folder.glob("checkpoints/*.ckpt")) else "choose"
+        raise UsageError(f"{folder} already holds a run: {way_out} another --run_dir")
 
 
 def read_run(folder: Path) -> dict[str, Any]:

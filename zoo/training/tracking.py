@@ -56,10 +56,16 @@ def wandb_mode() -> Literal["online", "offline", "disabled", "shared"]:
 def make_loggers(
     run_dir: Path, recipe: str, session: str, settings: Wandb | None = None, resume_id: str | None = None
 ) -> list[Logger]:
-    """Build the loggers: W&B first, then a CSV file (`logs/<session>/metrics.csv`)."""
+    """Build the loggers: W&B first, then a CSV file (`logs/<session>/metrics.csv`).
+
+    A resumed run continues the W&B run `resume_id`, if W&B is online. Offline, every session is a W&B run of its own: W&B would
+    count its steps from 0 again, and the sync of a second session would replace the first.
+    """
     run_dir.mkdir(parents=True, exist_ok=True)  # if it is missing, W&B uses a temporary folder
     settings = settings or Wandb()
     mode = wandb_mode()
+    continued = resume_id if mode in ("online", "shared") else None
+    name = settings.get("name", f"{recipe} {run_dir.name}")
     wandb_arguments: dict[str, Any] = {
         "mode": mode,
         "entity": settings.get("entity"),
@@ -68,12 +74,12 @@ def make_loggers(
         "settings": Settings(silent=mode != "online", init_timeout=float(os.environ.get("WANDB_INIT_TIMEOUT", 30))),
     }
     logger = WandbLogger(
-        name=settings.get("name", f"{recipe} {run_dir.name}"),
+        name=name if continued or session == "fit" else f"{name} {session}",
         save_dir=run_dir,
         project=settings.get("project", "lightning-model-zoo"),
         log_model=settings.get("log_model", False) if mode != "disabled" else False,
-        id=resume_id,
-        resume="allow" if resume_id else None,
+        id=continued,
+        resume="allow" if continued else None,
         group=settings.get("group", recipe),
         job_type=session,
         **wandb_arguments,
@@ -88,17 +94,21 @@ def start_or_go_offline(logger: WandbLogger) -> None:
         logger.experiment  # noqa: B018  # reading the property starts W&B
     except wandb.errors.Error as error:
         print(f"W&B cannot be reached ({str(error).splitlines()[0]}): this run is tracked offline", flush=True)
-        logger._wandb_init.update(mode="offline", settings=Settings(silent=True))
+        logger._wandb_init.update(mode="offline", id=None, resume=None, settings=Settings(silent=True))
         logger._experiment = None
         logger.experiment  # noqa: B018  # starts the offline run
 
 
 def describe_wandb(logger: WandbLogger) -> list[str]:
-    """Return lines that tell how to view and sync a run. Empty if W&B is disabled."""
+    """Return lines that tell how to view and sync a run, with its earlier offline sessions. Empty if W&B is disabled."""
     run = logger.experiment
     if run.disabled:
         return []
     if run.offline:
-        folder = shlex.quote(str(Path(run.dir).parent))
-        return [f"look at it: wandb leet {folder}", f"sync it:    wandb sync {folder}"]
+        folder = Path(run.dir).parent
+        sessions = sorted(folder.parent.glob("offline-run-*"))  # their names begin with the time
+        return [
+            f"look at it: wandb leet {shlex.quote(str(folder))}",
+            f"sync it:    wandb sync {shlex.join(str(session) for session in sessions)}",
+        ]
     return [f"look at it: {run.url}"]

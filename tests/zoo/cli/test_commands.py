@@ -1,11 +1,16 @@
 """The table of commands, and the checks before a model is loaded."""
 
+import re
+import shlex
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from zoo.cli.commands import COMMANDS
 from zoo.cli.main import build_parser, main
+from zoo.cli.names import ROOT, find_config
+from zoo.cli.settings import check_names, read_settings
 
 
 def test_every_command_is_there_once_and_documents_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
@@ -79,3 +84,25 @@ def test_a_file_is_shown_like_a_recipe(tmp_path: Path, capsys: pytest.CaptureFix
     (tmp_path / "mine.yaml").write_text("# größer\nmodel: {}\n", encoding="utf-8")
     assert main(["show", str(tmp_path / "mine.yaml")]) == 0
     assert capsys.readouterr().out == "# größer\nmodel: {}\n"
+
+
+DOCUMENTS = [
+    path for pattern in ("*.md", "docs/*.md", "zoo/*/*.md", "zoo/pretrained/weights/*.md") for path in ROOT.parent.glob(pattern)
+]
+
+
+@pytest.mark.parametrize("path", sorted(DOCUMENTS), ids=lambda path: str(path.relative_to(ROOT.parent)))
+def test_every_command_in_a_document_names_recipes_and_settings_that_exist(path: Path) -> None:
+    for line in path.read_text(encoding="utf-8").splitlines():
+        for command in re.findall(r"\bzoo (?:fit|test|validate|predict|show|copy|reproduce)(?: [^`#|]*)?", line):
+            configs, settings = named_in(command)
+            check_names([(config, read_settings(config)) for config in configs], settings)
+
+
+def named_in(command: str) -> tuple[list[Path], list[str]]:
+    """Return the recipes and the settings in a documented command. Words in capitals are placeholders."""
+    words = shlex.split(command.rstrip("\\ "))
+    names = words[2:3] if words[1] in ("show", "copy", "reproduce") else [b for a, b in pairwise(words) if a == "-c"]
+    configs = [find_config(name) for name in names if re.fullmatch(r"[a-z0-9_/]+", name)]
+    settings = [word for word in words if re.match(r"--(model|data|trainer|wandb|seed_everything)\b", word)]
+    return configs, settings if configs else []

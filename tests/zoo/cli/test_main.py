@@ -68,12 +68,13 @@ def test_a_typo_in_a_setting_is_answered_before_the_libraries_are_loaded() -> No
     assert after.children_user + after.children_system - before.children_user - before.children_system < 1.5
 
 
-def test_cards_are_printed_where_the_locale_has_no_such_characters() -> None:
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_cards_are_printed_where_the_locale_has_no_such_characters(encoding: str) -> None:
     for arguments in (["list"], ["info", "vae"], ["fit", "--help"]):
         shown = subprocess.run(
             [sys.executable, "-m", "zoo", *arguments],
             capture_output=True,
-            env={**os.environ, "PYTHONIOENCODING": "ascii", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+            env={**os.environ, "PYTHONIOENCODING": encoding, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
             check=False,
         )
         assert shown.returncode == 0, shown.stderr
@@ -241,6 +242,7 @@ def test_data_that_is_nowhere_is_named_with_the_way_out(tmp_path: Path) -> None:
     message = done.stderr.splitlines()[-1]
     assert message.startswith("zoo: ylecun/mnist/")
     assert "ZOO_DATA" in message
+    assert not (tmp_path / "run").exists()
     assert "Traceback" not in done.stderr
 
 

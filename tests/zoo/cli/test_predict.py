@@ -300,7 +300,7 @@ def reader(read_reviews: Path) -> str:
 
 
 def test_every_line_gets_its_class(reader: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    texts = ["the great film", "größer, 😀", 'a "dull" film, yes', "great " * 30 + "end"]
+    texts = ["the great film", "größer, 😀", 'a "dull" film, yes', "great " * 30_000 + "end"]  # csv's limit is 131,072
     (tmp_path / "lines.txt").write_text("".join(f"{text}\n" for text in texts))
     assert main(["predict", "--ckpt_path", reader, "--text", str(tmp_path / "lines.txt"), "--run_dir", str(tmp_path)]) == 0
     rows = answers(tmp_path)
@@ -309,7 +309,7 @@ def test_every_line_gets_its_class(reader: str, tmp_path: Path, capsys: pytest.C
     assert [rows[i]["prediction"] for i in (0, 2, 3)] == ["praise", "blame", "praise"]
     assert all(row["prediction"] in ("blame", "praise") and 0.5 <= float(row["confidence"]) <= 1 for row in rows)
     lines = capsys.readouterr().out.splitlines()
-    printed = [f"{row['prediction']:<6}  {float(row['confidence']):6.1%}  {row['text']}" for row in rows]
+    printed = [f"{row['prediction']:<6}  {float(row['confidence']):6.1%}  {row['text'][:200]}" for row in rows]
     assert lines[-5:] == [*printed, f"predictions  {tmp_path}/predictions/predict.csv"]
     assert f"{tmp_path}/lines.txt: 4 texts of 4 tokens on average, 1 were longer than max_length 7 and cut" in lines
 

@@ -97,6 +97,8 @@ def test_refuses_another_encoding(tmp_path: Path) -> None:
         (["--model", "zoo.MLPClasifier"], "zoo has no class 'MLPClasifier': did you mean 'MLPClassifier'?"),
         (["--data", "{class_path: datamodules.Digit}"], "datamodules has no class 'Digit': did you mean 'Digits'?"),
         (["--model.class_path", "zoo.CharLM", "--model.norm", "batch"], "no setting model.norm"),
+        (["--model.optim", "{name: sgd, name: adam}"], "--model.optim: 'name' is set twice, in lines 1 and 1"),
+        (['--data={"init_args": {"seed": 1, "seed": 1}}'], "--data: 'seed' is set twice, in lines 1 and 1"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

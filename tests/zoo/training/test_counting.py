@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from lightning import Trainer
+from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from torch.utils.data import DataLoader
 
 from datamodules.core.base import DataModule
@@ -31,6 +32,8 @@ def small() -> MLPClassifier:
         (200, {"max_epochs": 2}, 2),
         (10, {"max_epochs": 2, "accumulate_grad_batches": 4}, 6),  # 4 + 4 + 2 batches
         (10, {"max_epochs": 2, "accumulate_grad_batches": 20}, 2),
+        (10, {"max_epochs": 2, "callbacks": [GradientAccumulationScheduler({0: 4})]}, 6),
+        (10, {"max_epochs": 3, "callbacks": [GradientAccumulationScheduler({1: 2, 2: 5})]}, 17),
         (10, {"max_epochs": 2, "limit_train_batches": 3}, 6),
         (10, {"max_epochs": 2, "limit_train_batches": 300}, 20),
         (10, {"max_epochs": 2, "limit_train_batches": 0.55}, 10),

@@ -99,6 +99,16 @@ def test_a_network_with_convolutions_trains_and_is_tested_on_two_processes(tmp_p
     assert load_system(run / "checkpoints" / "best.ckpt")(torch.zeros(1, 1, 8, 8)).shape == (1, 10)
 
 
+def test_a_recurrent_network_trains_sharded_and_is_tested(tmp_path: Path) -> None:
+    """The picture of the states calls two methods of the network after training."""
+    run = tmp_path / "run"
+    short = ["--trainer.max_epochs", "1", "--trainer.limit_train_batches", "3", "--model.optim.warmup_steps", "0"]
+    arguments = ["--trainer.accelerator", "cpu", "--run_dir", str(run)]
+    zoo("fit", "-c", "lstm_python_manual", "-c", "trainer/fsdp", *short, *arguments)
+    assert "test/acc" in json.loads((run / "run.json").read_text())["results"]
+    assert (run / "pictures" / "hidden_states.png").stat().st_size > 0
+
+
 def test_a_vae_has_the_same_scores_on_two_processes_as_on_one(tmp_path: Path) -> None:
     """FSDP gathers parameters for `infer`, `nll` and `decode` too, and reports cover the test images of all processes."""
     run = tmp_path / "run"

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from lightning import Trainer
+from lightning import Callback, LightningModule, Trainer
 
 from datamodules.core.base import DataModule
 from zoo.mlp.mlp import MLPClassifier
@@ -30,10 +30,26 @@ def test_one_line_per_validation_shows_its_scores(lines: Callable[..., Any]) -> 
     assert len(shown) == 2
     number = r"\d[\d.e-]*"
     for epoch, line in enumerate(shown, start=1):
-        names = "  ".join(f"{name} {number}" for name in ("train/acc", "train/loss", "val/acc", "val/loss"))
+        names = "  ".join(f"{name} {number}" for name in ("train/loss", "val/acc", "val/loss"))
         assert re.fullmatch(rf"epoch {epoch}/2  {names}  \d+\.\d s", line)
     # The last line shows this validation, not the previous one.
     assert f"val/loss {float(trainer.callback_metrics['val/loss']):.4g}  " in shown[-1]
+
+
+@pytest.mark.parametrize("accumulate", [1, 4])
+def test_the_training_loss_is_the_mean_of_the_epoch(fit: Fit, blobs: Blobs, capsys: Captured, accumulate: int) -> None:
+    class Losses(Callback):
+        def on_train_batch_end(
+            self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+        ) -> None:
+            losses.append(float(outputs["loss"]) * accumulate)
+
+    losses: list[float] = []
+    model = MLPClassifier((4,), 3, lr=0.1)
+    callbacks = [LineProgress(), Losses()]
+    fit(model, blobs(), callbacks=callbacks, enable_progress_bar=True, max_epochs=2, accumulate_grad_batches=accumulate)
+    shown = re.findall(r"train/loss (\S+)", capsys.readouterr().out)
+    assert [float(loss) for loss in shown] == [pytest.approx(sum(part) / 10, rel=1e-3) for part in (losses[:10], losses[10:])]
 
 
 def test_lines_contain_no_control_characters(fit: Fit, blobs: Blobs, capsys: Captured) -> None:

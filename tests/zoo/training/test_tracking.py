@@ -88,3 +88,21 @@ def test_a_csv_file_is_written_even_if_wandb_is_disabled(netrc: Path, tmp_path: 
     assert list(csv.DictReader(rows)) == [{"step": "3", "train/loss": "0.5"}]
     assert describe_wandb(wandb) == []
     assert not (tmp_path / "run" / "wandb").exists()
+
+
+@pytest.mark.parametrize(
+    ("mode", "session", "identity", "name"),
+    [
+        ("online", "resume", "abc", "recipe run"),  # continues the W&B run of the first session
+        ("offline", "fit", None, "recipe run"),
+        ("offline", "resume", None, "recipe run resume"),  # would replace the first session's steps when synced
+        ("offline", "test", None, "recipe run test"),
+    ],
+)
+def test_only_an_online_session_continues_a_wandb_run(
+    netrc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, session: str, identity: str | None, name: str
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", mode)
+    logger, _ = make_loggers(tmp_path / "run", "recipe", session, resume_id="abc")
+    assert isinstance(logger, WandbLogger)
+    assert (logger.version, logger._wandb_init["name"]) == (identity, name)

@@ -2,6 +2,8 @@
 
 import json
 import os
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -138,12 +140,18 @@ def test_a_run_continues_offline_if_the_server_does_not_answer(tmp_path: Path) -
     assert (tmp_path / "run" / "checkpoints" / "best.ckpt").is_file()
 
 
-def test_a_resumed_run_keeps_its_wandb_id(offline: tuple[Path, str], tmp_path: Path) -> None:
-    first = json.loads((offline[0] / "run" / "run.json").read_text())["wandb_id"]
-    command = [sys.executable, "-m", "zoo", "fit", "--resume", "run", "--trainer.max_epochs", "4"]
-    assert run(command, offline[0]).returncode == 0
-    assert json.loads((offline[0] / "run" / "run.json").read_text())["wandb_id"] == first
-    assert len(list((offline[0] / "run" / "wandb").glob(f"offline-run-*-{first}"))) == 2
+def test_sessions_of_an_offline_run_are_separate_and_named_in_order(offline: tuple[Path, str], tmp_path: Path) -> None:
+    """W&B counts the steps of an offline session from 0, so the sync of a second session would replace the first."""
+    shutil.copytree(offline[0] / "run", tmp_path / "run")
+    done = run([sys.executable, "-m", "zoo", "fit", "--resume", "run", "--trainer.max_epochs", "4"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in done.stdout.splitlines() if "sync it" in line]
+    first, second = [Path(word) for word in shlex.split(line.split("wandb sync")[1])]
+    assert sorted((tmp_path / "run" / "wandb").glob("offline-run-*")) == [tmp_path / first, tmp_path / second]
+    assert first.name.split("-")[-1] != second.name.split("-")[-1]  # their ids
+    inspected = run([sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(second)], tmp_path)
+    steps = history([json.loads(line) for line in inspected.stdout.splitlines()], "trainer/global_step")
+    assert min(steps) > 60  # the first session ended at step 60
 
 
 def test_the_sweeps_agent_command_runs(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from matplotlib.figure import Figure
 from torch import Tensor, nn
-from torch.distributed.fsdp import FSDPModule, register_fsdp_forward_method
 
 from zoo.tasks.drawing import shorten
 from zoo.training.facts import Facts
@@ -57,10 +56,7 @@ class HiddenStates(Callback):
         example, self._example = self._example, None
         if example is None:
             return
-        module = cast(nn.Module, pl_module.net)
-        if isinstance(module, FSDPModule):  # FSDP gathers weights for `forward` and registered methods only
-            register_fsdp_forward_method(module, "states")
-        net = cast(ReadsSequences, module)
+        net = cast(ReadsSequences, pl_module.net)
         with evaluating(pl_module), torch.no_grad():
             states, _ = net.states(example.x, example.lengths)
             preds = net(example.x, example.lengths)
