@@ -94,7 +94,7 @@ class Tabular(DataModule):
         for part, split in self.splits.items():
             if self.num_targets and len(split.rows) < 2:  # The explained variance is not defined for one row.
                 raise ZooError(f"{self.source} leaves {len(split.rows)} row for {part}, regression needs 2 or more: add rows")
-        (self._x, y, _), rows = self.splits["train"]
+        (_, y, _), rows = self.splits["train"]
         if self.num_targets:
             self.target_mean, self.target_std = y[rows].mean(0), y[rows].std(0, correction=0)
             if y[rows].min() == y[rows].max():
@@ -127,7 +127,7 @@ class Tabular(DataModule):
                 f"the checkpoint knows the columns {', '.join(state_dict['feature_names'])}, "
                 f"but {self.source} has {', '.join(self.feature_names)}: bring them into this order"
             )
-        self._standardise(state_dict["mean"].double(), state_dict["std"].double())
+        self._standardise(*(torch.as_tensor(state_dict[name], dtype=torch.float64) for name in ("mean", "std")))
 
     def load(self, part: Literal["train", "test"]) -> Arrays:
         if self.source in _EMBEDDED:
@@ -149,7 +149,8 @@ class Tabular(DataModule):
                         f"but float32 rounds it by up to {error:.2g}; subtract {y.min():.10g} in the file"
                     )
         targets = torch.from_numpy(y).long() if self.class_names else torch.from_numpy(y).float()[:, None]
-        return Arrays(torch.from_numpy(x).double(), targets)
+        self._x = torch.from_numpy(x).double()  # before the standardisation
+        return Arrays(self._x, targets)
 
     def _standardise(self, mean: Tensor, std: Tensor) -> None:
         """Serve the features on this scale, in float32."""
