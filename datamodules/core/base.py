@@ -9,12 +9,15 @@ from torch import Tensor
 
 from datamodules.core.batch import SequenceBatch
 from datamodules.core.loader import BatchOrder, Loader, SequenceLoader, TensorLoader
+from datamodules.core.seen import NUM_KEPT, Seen, count_common, identities_of_rows, thin
 from datamodules.core.splits import stratified_split
 from zoo.errors import ZooError
 
 Transform = Callable[[Any, int, bool], Any]  # (batch, epoch, train) -> batch
 # Facts that new inputs need in order to be prepared as the training data were.
 _PREPARATION = ("class_names", "mean", "std", "crop", "squeeze", "binarize", "tokenizer_json", "max_length")
+# Parts that a function of the trainer scores, or whose scores choose the checkpoint.
+_SCORED = {"fit": ("val", "test"), "validate": ("val",), "test": ("test",), "predict": ("test",)}
 
 
 class Arrays(NamedTuple):
@@ -96,6 +99,8 @@ class DataModule(LightningDataModule):
         self.seed, self.split_seed = seed or 0, split_seed
         self.splits: dict[str, Split] = {}
         self.notes: list[str] = []  # lines of `report`: where the data come from, what is left out and why
+        self._seen: Seen | None = None  # the samples of these splits
+        self._trained_on: list[int] = []  # the samples that a checkpoint remembers
 
     @property
     def tokenizer_json(self) -> str | None:
@@ -137,6 +142,9 @@ class DataModule(LightningDataModule):
         if self.test_fraction is None:
             test = self._checked("test")
             test_split = Split(test, torch.arange(len(test.y)))
+        elif self.is_new(Split(train, rows)):
+            self.splits = {"test": Split(train, rows)}
+            return
         else:
             rows, held_out = stratified_split(train.y, self.test_fraction, self.split_seed)
             test_split = Split(train, held_out)
@@ -178,6 +186,29 @@ class DataModule(LightningDataModule):
         if self.classes_by_name and set(self.class_names) < set(known):
             self.class_names, self.num_classes = known, len(known)
 
+    def recognise(self, state_dict: dict[str, Any]) -> None:
+        """Prepare for the evaluation of a checkpoint, given the state of its data. Called before `setup`.
+
+        Data that are new to the checkpoint's model are not split: all samples are the test part. Data that have a test part of
+        their own are tested on it.
+        """
+        self._trained_on = state_dict.get("seen", {}).get("trained_on", [])
+
+    def is_new(self, *samples: Split) -> bool:
+        """Return whether a checkpoint was trained on other data: fewer than half of its samples are among these."""
+        found = sum(map(self.num_seen, samples)) if self._trained_on else 0
+        return 2 * found < len(self._trained_on)
+
+    def num_seen(self, samples: Split) -> int:
+        """Count how many of the samples that a checkpoint remembers are among these."""
+        return count_common(self._trained_on, self.identify(samples))
+
+    def identify(self, samples: Split, most: int | None = None) -> list[int]:
+        """Return a number for each sample, or for `most` of them. It depends on the sample's content alone."""
+        (x, y, _), rows = samples
+        rows = thin(rows, most)
+        return identities_of_rows(x[rows], y[rows])
+
     def tokens_of(self, position: int) -> list[str] | None:
         """Return a text as the model sees it, token by token; None if the data are not tokenised texts."""
         return None
@@ -187,15 +218,19 @@ class DataModule(LightningDataModule):
         return " ".join(map(str, tokens.tolist()))
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a checkpoint stores about the data: enough to detect other classes or another order of samples."""
-        return {"class_names": list(self.class_names), "order": self._order()}
+        """Return what a checkpoint stores about the data: enough to detect other classes, another order or another split."""
+        if self._seen is None and "train" in self.splits:
+            self._seen = self._remember()
+        state = {"class_names": list(self.class_names), "order": self._order(), "split": self._split_settings()}
+        return state if self._seen is None else {**state, "seen": self._seen}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Compare with the data of a checkpoint. Lightning calls this after `setup` when it loads one.
 
         Raises:
-            ZooError: if the classes of the checkpoint differ in name or order. Also if training would continue with another
-                order of samples, in which the checkpoint's position within the epoch has no meaning.
+            ZooError: if the classes of the checkpoint differ in name or order, or if samples would be scored that the
+                checkpoint was trained on. Also if training would continue with another order of samples, in which the
+                checkpoint's position within the epoch has no meaning.
         """
         if state_dict["class_names"] != list(self.class_names):
             raise ZooError(
@@ -207,10 +242,40 @@ class DataModule(LightningDataModule):
         changed = [f"{name} is {value}, was {was[name]}" for name, value in self._order().items() if value != was[name]]
         if changed and self.trainer is not None and self.trainer.state.fn == "fit":
             raise ZooError(f"cannot go on with other data settings: {'; '.join(changed)}")
+        if "seen" in state_dict and self.trainer is not None:  # Checkpoints of earlier versions have no `seen`.
+            self._check_unseen(state_dict)
+
+    def _remember(self) -> Seen:
+        trained_on = self.identify(self.splits["train"], NUM_KEPT)
+        held_out = {part: self.identify(split) for part, split in self.splits.items() if part != "train"}
+        return Seen(trained_on=trained_on, repeated={part: count_common(trained_on, of) for part, of in held_out.items()})
+
+    def _check_unseen(self, state_dict: dict[str, Any]) -> None:
+        """Refuse to score samples that the checkpoint was trained on, except those that its own test part repeats."""
+        assert self.trainer is not None
+        assert self.trainer.state.fn is not None
+        self.recognise(state_dict)
+        seen = state_dict["seen"]
+        for part in _SCORED[self.trainer.state.fn.value]:
+            found = self.num_seen(self.splits[part])
+            # Other data may have a few samples in common with the training.
+            if found <= seen["repeated"][part] or self.is_new(*self.splits.values()):
+                continue
+            was, now = state_dict["split"], self._split_settings()
+            changed = [f"{name} is {value}, was {was[name]}" for name, value in now.items() if value != was[name]]
+            raise ZooError(
+                f"the {part} split of {type(self).__name__} holds {found / len(seen['trained_on']):.0%} of the samples that "
+                f"the checkpoint was trained on, because {'; '.join(changed) or 'the data have changed'}: use the data and "
+                "the split of its run, or a source of new samples alone"
+            )
+
+    def _split_settings(self) -> dict[str, Any]:
+        """Return the settings that decide which samples are in which split."""
+        return {"split_seed": self.split_seed, "val_fraction": self.val_fraction, "test_fraction": self.test_fraction}
 
     def _order(self) -> dict[str, int]:
         """Return what the order of the training samples depends on, besides the epoch."""
-        num_samples = len(self.splits["train"].rows) if self.splits else 0
+        num_samples = len(self.splits["train"].rows) if "train" in self.splits else 0
         return {"num_samples": num_samples, "batch_size": self.batch_size, "seed": self.seed, "split_seed": self.split_seed}
 
     def train_dataloader(self) -> Loader:

@@ -17,6 +17,7 @@ from datamodules.core.base import Arrays, DataModule, Split
 from datamodules.core.batch import Batch
 from datamodules.core.loader import Loader, WorkerLoader
 from datamodules.core.randomness import uniform
+from datamodules.core.seen import identities, thin
 from datamodules.core.splits import hold_out
 from datamodules.images.transform import Binarize, ImageTransform, statistics
 from zoo.errors import ZooError
@@ -24,6 +25,7 @@ from zoo.errors import ZooError
 T = TypeVar("T")
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # used by most pretrained networks
 _FIRST_DRAW = 3  # Earlier draws of a position belong to `ImageTransform`, which mirrors.
+_ENDING = 256  # bytes at the end of an encoded image that tell it from others
 _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 _UNREADABLE = (OSError, SyntaxError, RuntimeError, ValueError, *_BOMBS)  # raised by Pillow for damaged files
 _TURNS = {  # by the EXIF orientation
@@ -254,9 +256,28 @@ class PictureData(DataModule):
         check_readable(self.files)
         assert self.test_fraction is not None
         fractions = {"test": self.test_fraction, "val": self.val_fraction}
-        parts = hold_out(self.y, self._parts, fractions, self.split_seed)
         arrays = Arrays(torch.empty(len(self.y), 0), self.y)  # Images are read from `files` when they are needed.
+        everything = torch.arange(len(self.y))
+        if "test" not in self._parts and self.is_new(Split(arrays, everything)):
+            parts = {"test": everything}
+        else:
+            parts = hold_out(self.y, self._parts, fractions, self.split_seed)
         self.splits = {name: Split(arrays, rows) for name, rows in parts.items()}
+
+    def identify(self, samples: Split, most: int | None = None) -> list[int]:
+        """Return a number for each image with its class. Only the end of an encoded image is read."""
+        rows = thin(samples.rows, most).tolist()
+        return identities(f"{self.class_names[self.y[row]]} ".encode() + self._ending(row) for row in rows)
+
+    def _ending(self, position: int) -> bytes:
+        """Return the length of an encoded image and its last bytes, which differ between images."""
+        encoded = self.files.encoded(position)
+        if isinstance(encoded, bytes):
+            return len(encoded).to_bytes(8) + encoded[-_ENDING:]
+        with encoded.open("rb") as file:
+            length = file.seek(0, io.SEEK_END)
+            file.seek(-min(length, _ENDING), io.SEEK_END)
+            return length.to_bytes(8) + file.read()
 
     def loader(self, split: str) -> Loader:
         """Return the batches of "train", "val" or "test" before the transform."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+from datamodules.core.files import readable_name
 from datamodules.core.sources import mirror, nearby
 from datamodules.core.splits import without_lone_validation
 from datamodules.images.base import PictureData
@@ -30,7 +31,7 @@ class Paths:
         return len(self.paths)
 
     def name(self, position: int) -> str:
-        return str(self.paths[position])
+        return readable_name(self.paths[position])
 
     def encoded(self, position: int) -> Path:
         return self.paths[position]
@@ -108,7 +109,7 @@ class ImageFolder(PictureData):
                 labels += [label] * len(pictures)
             rows[part] = torch.arange(first, len(paths))
         self.notes += left_out(folder, parts.values())
-        self.serve(Paths(paths), torch.tensor(labels), names, rows)
+        self.serve(Paths(paths), torch.tensor(labels), [readable_name(name) for name in names], rows)
 
 
 def find_folder(root: str, holds: str = "class folders") -> Path:
@@ -167,16 +168,16 @@ def other_files(folder: Path) -> list[str]:
     endings = Counter(path.suffix.lower() or "no ending" for path in _visible_files(folder) if not _is_picture(path))
     if not endings:
         return []
-    shown = ", ".join(f"{ending} ({num})" for ending, num in endings.most_common(_SHOWN))
+    shown = ", ".join(f"{readable_name(ending)} ({num})" for ending, num in endings.most_common(_SHOWN))
     more = ", ..." if len(endings) > _SHOWN else ""
-    return [f"left out of {folder}: files that Pillow does not read, by their endings: {shown}{more}"]
+    return [f"left out of {readable_name(folder)}: files that Pillow does not read, by their endings: {shown}{more}"]
 
 
 def left_out(folder: Path, parts: Collection[Path]) -> list[str]:
     """Describe what is in a folder, but not used by its `parts`: other folders beside them, and files that are not images."""
     unused = [path.name for path in visible_folders(folder) if path not in parts] if folder not in parts else []
-    shown = ", ".join(unused[:_SHOWN]) + (", ..." if len(unused) > _SHOWN else "")
-    beside = [f"left out of {folder}: folders whose names are not those of a part: {shown}"] if unused else []
+    shown = ", ".join(map(readable_name, unused[:_SHOWN])) + (", ..." if len(unused) > _SHOWN else "")
+    beside = [f"left out of {readable_name(folder)}: folders whose names are not those of a part: {shown}"] if unused else []
     return beside + [line for part in parts for line in other_files(part)]
 
 

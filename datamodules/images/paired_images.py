@@ -1,7 +1,7 @@
 """Pairs of images side by side in one file, the layout of the Pix2Pix data sets (Isola et al., 2017, arXiv:1611.07004)."""
 
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -103,6 +103,9 @@ class PairedImages(DataModule):
         self.input_shape = (3 if rgb else 1, size, size)
         self.mean, self.std = (0.0,) * self.input_shape[0], (1.0,) * self.input_shape[0]
         self.transform = PairTransform(size, flip, self.seed)
+
+    def describe(self) -> dict[str, Any]:
+        return {**super().describe(), "direction": self.direction}
 
     def setup(self, stage: str | None = None) -> None:
         if self.splits:

@@ -127,7 +127,10 @@ class Series(DataModule):
         val = test - round(test * self.val_fraction)
         usable = self._usable()
         first = torch.arange(len(windows.y)) + self.context  # index of a window's first target
-        for part, low, high in (("train", 0, val), ("val", val, test), ("test", test, num_values)):
+        parts = [("train", 0, val), ("val", val, test), ("test", test, num_values)]
+        if self.is_new(Split(windows, torch.arange(len(windows.y)))):
+            parts, val = [("test", 0, num_values)], num_values
+        for part, low, high in parts:
             inside = (first >= low) & (first + self.horizon <= high)
             rows = (inside & usable).nonzero()[:, 0]
             if len(rows) < 2:  # The explained variance is not defined for one window.

@@ -13,6 +13,7 @@ from torch import Tensor
 from datamodules.core.base import Arrays, DataModule, Split
 from datamodules.core.batch import Batch
 from datamodules.core.labelled_sets import check_class_column, check_several_classes, sorted_classes
+from datamodules.core.seen import identities_of_rows, thin
 from datamodules.core.table_files import csv_schema, read_csv, words_of
 from zoo.errors import MissingFileError, ZooError, check_choice
 
@@ -94,7 +95,7 @@ class Tabular(DataModule):
         for part, split in self.splits.items():
             if self.num_targets and len(split.rows) < 2:  # The explained variance is not defined for one row.
                 raise ZooError(f"{self.source} leaves {len(split.rows)} row for {part}, regression needs 2 or more: add rows")
-        (_, y, _), rows = self.splits["train"]
+        (_, y, _), rows = self.splits.get("train", self.splits["test"])  # New data take over the scale of the checkpoint.
         if self.num_targets:
             self.target_mean, self.target_std = y[rows].mean(0), y[rows].std(0, correction=0)
             if y[rows].min() == y[rows].max():
@@ -127,6 +128,7 @@ class Tabular(DataModule):
                 f"the checkpoint knows the columns {', '.join(state_dict['feature_names'])}, "
                 f"but {self.source} has {', '.join(self.feature_names)}: bring them into this order"
             )
+        # An exported file holds lists.
         self._standardise(*(torch.as_tensor(state_dict[name], dtype=torch.float64) for name in ("mean", "std")))
 
     def load(self, part: Literal["train", "test"]) -> Arrays:
@@ -149,8 +151,13 @@ class Tabular(DataModule):
                         f"but float32 rounds it by up to {error:.2g}; subtract {y.min():.10g} in the file"
                     )
         targets = torch.from_numpy(y).long() if self.class_names else torch.from_numpy(y).float()[:, None]
-        self._x = torch.from_numpy(x).double()  # before the standardisation
+        self._x = torch.from_numpy(x).double()
         return Arrays(self._x, targets)
+
+    def identify(self, samples: Split, most: int | None = None) -> list[int]:
+        """Return a number for each row. It does not depend on the scale."""
+        rows = thin(samples.rows, most)
+        return identities_of_rows(self._x[rows], samples.arrays.y[rows])
 
     def _standardise(self, mean: Tensor, std: Tensor) -> None:
         """Serve the features on this scale, in float32."""

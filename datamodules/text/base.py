@@ -13,6 +13,7 @@ from torch import Tensor
 from datamodules.core.base import Arrays, DataModule, Split
 from datamodules.core.batch import SequenceBatch
 from datamodules.core.labelled_sets import check_several_classes
+from datamodules.core.seen import identities, thin
 from datamodules.core.splits import hold_out, numbered, stratified_sample
 from datamodules.text import tokenization
 from datamodules.text.back_translation import BackTranslation, MarianTranslator
@@ -96,9 +97,13 @@ class TextData(DataModule):
             return
         self.texts, self.y, parts, self.source = self.read()
         assert self.test_fraction is not None
-        fractions = {"test": self.test_fraction, "val": self.val_fraction}
-        groups = numbered(zip(self.texts, self.y.tolist(), strict=True))
-        parts = hold_out(self.y, parts, fractions, self.split_seed, groups if self.keep_duplicates_together else None)
+        everything = torch.arange(len(self.y))
+        if "test" not in parts and self.is_new(Split(Arrays(self.y, self.y), everything)):
+            parts = {"test": everything}
+        else:
+            fractions = {"test": self.test_fraction, "val": self.val_fraction}
+            groups = numbered(zip(self.texts, self.y.tolist(), strict=True))
+            parts = hold_out(self.y, parts, fractions, self.split_seed, groups if self.keep_duplicates_together else None)
         if stage in (None, "fit") and "train" in parts:
             check_several_classes(self.y[parts["train"]], self.class_names, self.source)
         if self.num_train is not None and "train" in parts:
@@ -147,6 +152,10 @@ class TextData(DataModule):
         super().adopt(facts)
         if self.tokenizer_settings["file"] is None and "tokenizer_json" in facts:
             self.tokenizer = Tokenizer.from_str(facts["tokenizer_json"])
+
+    def identify(self, samples: Split, most: int | None = None) -> list[int]:
+        """Return a number for each text with its class. It does not depend on the tokenizer."""
+        return identities(f"{self.y[row]} {self.texts[row]}".encode() for row in thin(samples.rows, most).tolist())
 
     def tokens_of(self, position: int) -> list[str]:
         """Return a text as the model sees it, token by token."""

@@ -1,9 +1,11 @@
 """`zoo sample` and `zoo interpolate`: draw samples, translations and interpolations of a trained model."""
 
+import io
 from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from zoo.cli.own_images import load_with_facts, own_images
@@ -56,7 +58,9 @@ def sample(
             f"{name} generates points with {samples.shape[1]} coordinates, which cannot be drawn: use its sample(num)"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    points_figure(samples).savefig(path, dpi=150)
+    drawn = io.BytesIO()
+    points_figure(samples).savefig(drawn, dpi=150)
+    Image.open(drawn).convert("RGB").save(path)  # Pillow writes formats that matplotlib does not, such as BMP
     print(path)
     return 0
 

@@ -67,6 +67,12 @@ def describe_data(trainer: Trainer | None) -> dict[str, Any]:
     return describe() if describe is not None else {}
 
 
+def data_class(trainer: Trainer | None) -> str | None:
+    """Return the name under which Lightning stores the state of the datamodule in a checkpoint; None without a datamodule."""
+    data = getattr(trainer, "datamodule", None)
+    return None if data is None else type(data).__qualname__
+
+
 def num_train_batches(trainer: Trainer) -> int | None:
     """Return the number of training batches in an epoch, or None for loaders without a datamodule of ours."""
     return getattr(getattr(trainer, "datamodule", None), "num_train_batches", None)

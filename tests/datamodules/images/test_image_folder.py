@@ -1,5 +1,6 @@
 """Folders of pictures: every layout, what is refused, and real ants and bees."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -123,6 +124,17 @@ def test_a_class_whose_files_pillow_does_not_read_says_which(tmp_path: Path) -> 
     (tmp_path / "dogs" / "a.heic").touch()
     with pytest.raises(ValueError, match=r"/dogs holds no pictures: .*files that Pillow does not read.*: \.heic \(1\)"):
         module(tmp_path)
+
+
+def test_names_that_are_not_utf8_are_escaped_and_read(tmp_path: Path) -> None:
+    fill(tmp_path, {"cats": 4, "dogs": 4})
+    (tmp_path / "cats").rename(tmp_path / os.fsdecode(b"caf\xe9"))
+    data = module(tmp_path)
+    assert data.class_names == ("caf\\xe9", "dogs")
+    assert data.files.name(0) == f"{tmp_path}/caf\\xe9/00.png"
+    data.setup()
+    assert "\n".join(data.report()).encode("utf-8")
+    assert len(list(data.train_dataloader())) == 1
 
 
 def test_training_alone_is_split_like_one_folder(tmp_path: Path) -> None:

@@ -367,7 +367,7 @@ def test_a_test_of_other_texts_uses_the_checkpoints_tokenizer(tmp_path: Path) ->
     path = tmp_path / "last.ckpt"
     trainer = fitted(trained := Reviews())
     trainer.save_checkpoint(path)
-    other = Reviews(texts=TEXTS[::-1])
+    other = Reviews(texts=[f"{text} again" for text in TEXTS[::-1]])
     trainer.test(trainer.lightning_module, other, ckpt_path=path, weights_only=True, verbose=False)
     assert other.tokenizer_json == trained.tokenizer_json
 

@@ -13,6 +13,7 @@ from zoo.nn.image_range import as_signed
 from zoo.tasks.adversarial.rhythm import build_average, check_rhythm, prepare_strategy, share_statistics
 from zoo.training.counting import total_steps
 from zoo.training.optim import Optim, configure
+from zoo.training.reporting import log_means
 from zoo.training.system import Outputs, System, scalars
 
 Result = tuple[Tensor, Outputs]  # loss and outputs
@@ -146,7 +147,7 @@ class Adversarial(System):
     def evaluate(self, stage: str, batch: Any) -> Outputs:
         progress = torch.ones((), device=self.device)
         outputs = {**self.d_step(batch, progress)[1], **self.g_step(batch, progress)[1]}
-        self.log_dict(scalars(stage, outputs), batch_size=len(batch.x), on_epoch=True, sync_dist=True)
+        log_means(self, scalars(stage, outputs), len(batch.x))
         return outputs
 
     def predict_step(self, batch: Any, batch_idx: int) -> Outputs:

@@ -83,7 +83,7 @@ class LikelihoodBound(Callback):
         found = []
         with isolate_rng():
             torch.manual_seed(rank)
-            for chunk in zip(*(value.split(_IMAGES_AT_ONCE) for value in self._subset.values[1:]), strict=True):
+            for chunk in zip(*(torch.split(value, _IMAGES_AT_ONCE) for value in self._subset.values[1:]), strict=True):
                 log_weights = partial(_log_weights, model, chunk)
                 found.append(importance_weighted_bound(log_weights, num_samples, self.at_once).float().cpu())
         return found

@@ -1,6 +1,5 @@
 """Picture of a recurrent network's states over one sequence."""
 
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -70,10 +69,7 @@ class HiddenStates(Callback):
         words, title = describe(facts(trainer), example, preds.float().cpu())
         path = self.folder / "hidden_states.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        with warnings.catch_warnings():
-            # The font draws boxes for rare characters and warns: matplotlib/_text_helpers.py
-            warnings.filterwarnings("ignore", "Glyph")
-            states_figure(states[0].float().cpu(), words, title).savefig(path, dpi=120)
+        states_figure(states[0].float().cpu(), words, title).savefig(path, dpi=120)
         log_picture(trainer, "val/hidden_states", path)
 
 
