@@ -129,7 +129,7 @@ class Tabular(DataModule):
                 f"but {self.source} has {', '.join(self.feature_names)}: bring them into this order"
             )
         # An exported file holds lists.
-        self._standardise(*(torch.as_tensor(state_dict[name]).double() for name in ("mean", "std")))
+        self._standardise(*(torch.as_tensor(state_dict[name], dtype=torch.float64) for name in ("mean", "std")))
 
     def load(self, part: Literal["train", "test"]) -> Arrays:
         if self.source in _EMBEDDED:

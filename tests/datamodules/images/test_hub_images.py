@@ -71,17 +71,23 @@ def test_the_schema_names_columns_and_classes(pets: Path) -> None:
     assert data.y.dtype == torch.int64
 
 
-def test_a_file_that_numbers_the_classes_otherwise_is_refused(pets: Path) -> None:
+def test_each_file_names_its_own_classes(pets: Path) -> None:
     write(pets / "train-00000-of-00002.parquet", {"image": pictures(4), "label": [0, 1, 0, 1]}, CLASSES)
     other = {**CLASSES, "label": {"_type": "ClassLabel", "names": ["dog", "cat", "mouse"]}}
     for name, features in (("train-00001-of-00002", CLASSES), ("test-00000-of-00001", other)):
         write(pets / f"{name}.parquet", {"image": pictures(2), "label": [0, 1]}, features)
-    with pytest.raises(
-        ValueError, match=r"test-00000-of-00001\.parquet numbers .* it has dog, cat, mouse, expected cat, dog, mou"
-    ):
-        read()
-    write(pets / "test-00000-of-00001.parquet", {"image": pictures(2), "label": [0, 1]})
-    with pytest.raises(ValueError, match=r"it has none, expected cat, dog, mouse"):
+    data = module()
+    data.setup()
+    assert data.class_names == ("cat", "dog", "mouse")
+    assert data.y[data.splits["test"].rows].tolist() == [1, 0]
+    assert data.y[torch.cat([data.splits[part].rows for part in ("train", "val")]).sort().values].tolist() == [0, 1, 0, 1, 0, 1]
+    write(pets / "test-00000-of-00001.parquet", {"image": pictures(2), "label": [0, 1]})  # numbered as the first file
+    data = module()
+    data.setup()
+    assert data.y[data.splits["test"].rows].tolist() == [0, 1]
+    cow = {**CLASSES, "label": {"_type": "ClassLabel", "names": ["cow", "cat"]}}
+    write(pets / "test-00000-of-00001.parquet", {"image": pictures(2), "label": [0, 1]}, cow)
+    with pytest.raises(ValueError, match="label cow is in no training picture"):
         read()
 
 

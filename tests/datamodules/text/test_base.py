@@ -163,7 +163,7 @@ def test_where_nothing_is_cut_the_report_says_so() -> None:
 
 def test_the_report_counts_splits_classes_and_tokens(plain: Reviews) -> None:
     first, second, third = plain.report()
-    assert first == "Reviews: 87 train, 24 test, 9 val samples"
+    assert first == "Reviews: 87 train, 9 val, 24 test samples"
     assert second == "3 classes: bad (40), fair (40), good (40)"
     assert third.startswith("reviews.csv: 120 texts of 8 tokens on average, none was cut; 101 tokens known, ")
 
