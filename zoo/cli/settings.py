@@ -106,11 +106,7 @@ def check_names(configurations: list[tuple[Path, dict[str, Any]]], overrides: li
         for name, value in settings.items():
             _check(name.split("."), value, classes, f"{path}: ")
     for name, text in named_values(with_current_names(overrides, configurations)):
-        try:
-            value = _value(text)
-        except UsageError as error:
-            raise UsageError(f"--{name}: {error}") from error
-        _check(name.split("."), value, classes, "")
+        _check(name.split("."), _value(name, text), classes, "")
 
 
 def named_values(overrides: list[str]) -> Iterator[tuple[str, str | None]]:
@@ -129,7 +125,7 @@ def class_paths(configurations: list[tuple[Path, dict[str, Any]]], overrides: li
     classes: dict[str, str] = {}
     for name, value in [
         *(item for _, settings in configurations for item in settings.items()),
-        *((name, _value(text)) for name, text in named_values(overrides)),
+        *((name, _value(name, text)) for name, text in named_values(overrides)),
     ]:
         _note_class(name.split("."), value, classes)
     return classes
@@ -147,8 +143,8 @@ def with_current_names(overrides: list[str], configurations: list[tuple[Path, di
     data = class_paths(configurations, words).get("data", "")
     for place, word in enumerate(words):
         name, equals, text = word.removeprefix("--").partition("=")
-        value = _value(text if equals else "".join(words[place + 1 : place + 2]))
-        if word.startswith("--") and (current := current_setting(name, value, data)) != name:
+        value = _value(name, text if equals else "".join(words[place + 1 : place + 2])) if word.startswith("--") else None
+        if (current := current_setting(name, value, data)) != name:
             words[place] = f"--{current}{equals}{text}"
     return words
 
@@ -219,10 +215,16 @@ def _unknown(where: str, name: list[str], word: str, known: list[str]) -> UsageE
     return UsageError(f"{where}no setting {'.'.join(name)}: {nearest(word, known)}")
 
 
-def _value(text: str | None) -> Any:
-    """Parse a value of the command line; text that is not valid YAML stays unchanged, for jsonargparse to judge."""
+def _value(name: str, text: str | None) -> Any:
+    """Parse the value of a setting of the command line; text that is not valid YAML stays unchanged, for jsonargparse to judge.
+
+    Raises:
+        UsageError: if a key stands twice in it.
+    """
     try:
         return yaml.load(text or "", _Loader)
+    except UsageError as error:
+        raise UsageError(f"--{name}: {error}") from error
     except yaml.YAMLError:
         return text
 
@@ -231,7 +233,7 @@ def _with_current_classes(name: str, text: str) -> str:
     """Replace class paths of earlier versions in the value of one override."""
     if name in _NAME_A_CLASS or name.endswith("class_path"):
         text = _current_class(text)
-    value = _value(text)
+    value = _value(name.removeprefix("--"), text)
     current = _with_current_names(value)
     return text if current == value else yaml.dump(current, Dumper=_Dumper, default_flow_style=True, width=sys.maxsize).strip()
 
