@@ -54,7 +54,8 @@ def run(command: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     for part in command.split(" && "):
         *before, own = part.split(" | ")
-        monkeypatch.setattr("sys.stdin", io.StringIO(shell(before[0], folder) if before else ""))
+        piped = shell(before[0], folder) if before else ""
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(piped.encode())))
         program, *arguments = shlex.split(own)
         assert program == "zoo"
         assert main(arguments) == 0

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+import wandb
 import yaml
 from PIL import Image
 
@@ -225,6 +226,7 @@ def test_the_script_is_the_recipe(recipe: str, tmp_path: Path, monkeypatch: pyte
     arguments = ["--max_epochs", "3", "--seed", "4", "--run_dir", str(tmp_path / "script")]
     monkeypatch.setattr("sys.argv", [str(script), *arguments])
     runpy.run_path(str(script), run_name="__main__")
+    wandb.finish()  # as a process does when it ends
     shorter = ["--trainer.max_epochs", "3", "--seed_everything", "4"]
     assert main(["fit", "-c", recipe, *shorter, "--run_dir", str(tmp_path / "recipe")]) == 0
     of_script, of_recipe = (
