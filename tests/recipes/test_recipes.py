@@ -1,8 +1,7 @@
 """Run every recipe alone, and one recipe of each system with every applicable overlay, for a batch or two."""
 
 import re
-import subprocess
-import sys
+import runpy
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
@@ -12,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+import wandb
 import yaml
 from PIL import Image
 
@@ -21,6 +21,8 @@ from zoo.cli.main import main
 from zoo.cli.names import ROOT, overlay_paths, recipe_paths
 from zoo.cli.reproduce import wants_gpu
 from zoo.training.checkpoint import read_checkpoint
+
+pytestmark = pytest.mark.early
 
 RECIPES = recipe_paths()
 LARGE = [name for name, path in RECIPES.items() if wants_gpu(path)]
@@ -215,11 +217,16 @@ def test_weights_of_others_score_what_they_published(
 
 
 @pytest.mark.parametrize("recipe", ["mlp_digits", "lstm_python_manual", "vae_digits", "gan_ring"])
-def test_the_script_is_the_recipe(recipe: str, tmp_path: Path) -> None:
-    """For example, `python recipes/mlp/mlp_digits.py` and `zoo fit -c mlp_digits` end with the same weights."""
+def test_the_script_is_the_recipe(recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For example, `python recipes/mlp/mlp_digits.py` and `zoo fit -c mlp_digits` end with the same weights.
+
+    The script runs in this process. `tests/test_readme.py` runs one in a process of its own.
+    """
     (script,) = ROOT.rglob(f"{recipe}.py")
-    command = [sys.executable, str(script), "--max_epochs", "3", "--seed", "4", "--run_dir", str(tmp_path / "script")]
-    subprocess.run(command, check=True, capture_output=True, timeout=300, cwd=tmp_path)
+    arguments = ["--max_epochs", "3", "--seed", "4", "--run_dir", str(tmp_path / "script")]
+    monkeypatch.setattr("sys.argv", [str(script), *arguments])
+    runpy.run_path(str(script), run_name="__main__")
+    wandb.finish()  # as a process does when it ends
     shorter = ["--trainer.max_epochs", "3", "--seed_everything", "4"]
     assert main(["fit", "-c", recipe, *shorter, "--run_dir", str(tmp_path / "recipe")]) == 0
     of_script, of_recipe = (

@@ -34,6 +34,8 @@ from zoo.training.counting import count_parameters
 from zoo.training.links import import_class
 from zoo.training.system import System
 
+pytestmark = pytest.mark.early
+
 PROGRESS = torch.tensor(0.5)
 PLAIN = (bool, int, float, str, type(None))
 

@@ -123,13 +123,13 @@ def test_the_corrected_command_can_use_the_directory(
     assert "mine already holds a run: continue it with --resume mine" in last_line(capsys)
 
 
-def test_runs_that_start_at_once_keep_their_scores_apart(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "zoo", "fit", "-c", "mlp_digits", *SHORT, "--trainer.limit_train_batches", "2"]
-    runs = [
-        subprocess.Popen([*command, "--seed_everything", str(seed)], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=2)
-        for seed in range(2)
-    ]
-    assert [run.wait(timeout=300) for run in runs] == [0, 0]
+def test_runs_that_start_at_once_keep_their_scores_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They start in the same second, after which their directories are named."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("zoo.training.run_dir.time.strftime", lambda *_: "2026-01-02_03-04-05")
+    for seed in range(2):
+        command = ["fit", "-c", "mlp_digits", *SHORT, "--trainer.limit_train_batches", "2"]
+        assert main([*command, "--seed_everything", str(seed)]) == 0
     folders = list((tmp_path / "runs" / "mlp_digits").iterdir())
     assert len(folders) == 2
     seeds = {yaml.safe_load((folder / "config.yaml").read_text())["seed_everything"] for folder in folders}

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,28 +13,97 @@ import pytest
 import torch
 import yaml
 
+from zoo.cli.main import main
 from zoo.training.checkpoint import load_system, read_checkpoint
+
+pytestmark = pytest.mark.early
 
 HERE = Path(__file__).parent
 
+CNN = {"class_path": "zoo.SimpleCNNClassifier", "init_args": {"widths": [8, 16]}}
+GAN = {"class_path": "zoo.GAN", "init_args": {"latent_dim": 4, "widths": [16, 16], "n_critic": 2, "ema": 0.9}}
+DCGAN = {"class_path": "zoo.DCGAN", "init_args": {"latent_dim": 4, "widths": [8, 16], "ema": 0.9}}
+WGANGP = {"class_path": "zoo.WGANGP", "init_args": {"latent_dim": 4, "widths": [8, 16], "n_critic": 2, "ema": 0.9}}
+POINTS = {"class_path": "datamodules.GaussianMixture", "init_args": {"num_samples": 1000, "batch_size": 100}}
+DIGITS = {"class_path": "datamodules.Digits"}
+GREY = {"class_path": "datamodules.Digits", "init_args": {"normalize": False}}
+MODES = {"class_path": "zoo.tasks.generation.sample_scores.PointModes", "init_args": {"num_samples": 100}}
 
-def zoo(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run `python -m zoo` with the callbacks in this folder on the path, and check that it succeeds."""
-    path = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+def in_process(*arguments: str) -> None:
+    """Run a command that needs a single process in this one, with the callbacks in this folder on the path."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(HERE))
+        patch.setenv("ZOO_IMPORTS", "recorder")
+        assert main([*arguments]) == 0
+
+
+def on_two(folder: Path, commands: dict[str, list[str]]) -> dict[str, str]:
+    """Run commands one after the other in the same two processes, which import the libraries once. Return what each printed."""
+    path = os.pathsep.join([str(HERE), str(HERE.parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {**os.environ, "PYTHONPATH": path, "ZOO_IMPORTS": "recorder"}
-    command = [sys.executable, "-m", "zoo", *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    (folder / "commands.json").write_text(json.dumps(list(commands.values())))
+    command = [sys.executable, str(HERE / "several.py"), str(folder / "commands.json")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
-    return done
+    assert "sync_dist" not in done.stderr
+    return dict(zip(commands, done.stdout.split("\f"), strict=False))
 
 
-def fit(folder: Path, *more: str, records: bool = True) -> Path:
+def mlp(folder: Path, *overlay: str) -> list[str]:
+    """A fit of mlp_digits without randomness, whose samples and gradients are recorded."""
     folder.mkdir()
     recorder = f"{{class_path: recorder.Recorder, init_args: {{folder: '{folder}'}}}}"
     deterministic = ["--model.norm", "none", "--model.dropout", "0", "--model.optim.name", "sgd", "--model.lr", "0.1"]
-    short = ["--trainer.max_epochs", "2", "--trainer.accelerator", "cpu"]
-    callbacks = ["--trainer.callbacks+", recorder] if records else []
-    zoo("fit", "-c", "mlp_digits", *more, "--run_dir", str(folder / "run"), *deterministic, *short, *callbacks)
+    short = ["--trainer.max_epochs", "2", "--trainer.accelerator", "cpu", "--trainer.callbacks+", recorder]
+    return ["fit", "-c", "mlp_digits", *overlay, "--run_dir", str(folder / "run"), *deterministic, *short]
+
+
+def fit(folder: Path, overlay: str, model: dict[str, Any], data: dict[str, Any], *callbacks: dict[str, Any]) -> list[str]:
+    """A fit of two epochs."""
+    folder.mkdir()
+    trainer = {"max_epochs": 2, "precision": "32-true", "accelerator": "cpu", "callbacks": list(callbacks)}
+    (folder / "recipe.yaml").write_text(yaml.safe_dump({"model": model, "data": data, "trainer": trainer}))
+    accelerator = ["--trainer.accelerator", "cpu"]
+    return ["fit", "-c", str(folder / "recipe.yaml"), "-c", overlay, "--run_dir", str(folder / "run"), *accelerator]
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("alone") / "mlp"
+    in_process(*mlp(folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ddp(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a run of each model whose parameters both processes hold."""
+    folder, overlay = tmp_path_factory.mktemp("ddp"), "trainer/ddp"
+    recorder = {"class_path": "recorder.BufferRecorder", "init_args": {"folder": str(folder)}}
+    commands = {
+        "mlp": mlp(folder / "mlp", "-c", overlay),
+        "cnn": fit(folder / "cnn", overlay, CNN, DIGITS),
+        "wgan_gp": fit(folder / "wgan_gp", overlay, WGANGP, GREY, recorder),
+    }
+    on_two(folder, commands)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def fsdp(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a run of each model whose parameters are divided between the processes, and what the VAE's printed."""
+    folder, overlay = tmp_path_factory.mktemp("fsdp"), "trainer/fsdp"
+    short = ["--trainer.max_epochs", "2", "--trainer.accelerator", "cpu", "--run_dir"]
+    few = ["--model.optim.warmup_steps", "0", "--trainer.limit_train_batches", "3"]
+    commands = {
+        "mlp": mlp(folder / "mlp", "-c", overlay),
+        "cnn": fit(folder / "cnn", overlay, CNN, DIGITS),
+        "vae": ["fit", "-c", "vae_digits", "-c", overlay, *short, str(folder / "vae")],
+        "rnn": ["fit", "-c", "lstm_python_manual", "-c", overlay, *few, *short, str(folder / "rnn")],
+        "gan": fit(folder / "gan", overlay, GAN, POINTS, MODES),
+        "dcgan": fit(folder / "dcgan", overlay, DCGAN, GREY),
+    }
+    (folder / "vae.txt").write_text(on_two(folder, commands)["vae"])
     return folder
 
 
@@ -41,14 +111,9 @@ def record(folder: Path, rank: int, world_size: int) -> dict[str, Any]:
     return torch.load(folder / f"rank{rank}of{world_size}.pt", weights_only=True)
 
 
-@pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return fit(tmp_path_factory.mktemp("alone") / "one")
-
-
-@pytest.mark.parametrize("overlay", ["trainer/ddp", "trainer/fsdp"])
-def test_two_processes_train_like_one(tmp_path: Path, alone: Path, overlay: str) -> None:
-    both = fit(tmp_path / "two", "-c", overlay)
+@pytest.mark.parametrize("overlay", ["ddp", "fsdp"])
+def test_two_processes_train_like_one(alone: Path, overlay: str, request: pytest.FixtureRequest) -> None:
+    both = request.getfixturevalue(overlay) / "mlp"
     one, ranks = record(alone, 0, 1), [record(both, rank, 2) for rank in (0, 1)]
 
     # The number of steps is the same, so the learning rate is too.
@@ -76,76 +141,58 @@ def test_two_processes_train_like_one(tmp_path: Path, alone: Path, overlay: str)
     assert results["test/acc"] == pytest.approx(right / 359)  # over both processes, not one half
 
 
-def test_a_sharded_run_resumes_in_one_process(tmp_path: Path) -> None:
+def test_a_sharded_run_resumes_in_one_process(fsdp: Path, tmp_path: Path) -> None:
     """The checkpoint is a single file with all weights and the whole optimizer state."""
-    run = fit(tmp_path / "two", "-c", "trainer/fsdp", records=False) / "run"
+    run = tmp_path / "run"
+    shutil.copytree(fsdp / "mlp" / "run", run)
     arguments = ["--trainer.strategy", "auto", "--trainer.devices", "1", "--trainer.max_epochs", "3"]
-    zoo("fit", "--resume", str(run), *arguments)
+    in_process("fit", "--resume", str(run), *arguments)
     assert read_checkpoint(run / "checkpoints" / "last.ckpt")["global_step"] == 60
     assert load_system(run / "checkpoints" / "best.ckpt")(torch.zeros(1, 1, 8, 8)).shape == (1, 10)
 
 
-@pytest.mark.parametrize("overlay", ["trainer/ddp", "trainer/fsdp"])
-def test_a_network_with_convolutions_trains_and_is_tested_on_two_processes(tmp_path: Path, overlay: str) -> None:
+@pytest.mark.parametrize("overlay", ["ddp", "fsdp"])
+def test_a_network_with_convolutions_trains_and_is_tested_on_two_processes(
+    overlay: str, request: pytest.FixtureRequest
+) -> None:
     """FSDP requires contiguous weights, and all processes must gather the filters that one of them draws."""
-    recipe = tmp_path / "cnn.yaml"
-    model = {"class_path": "zoo.SimpleCNNClassifier", "init_args": {"widths": [8, 16]}}
-    trainer = {"max_epochs": 2, "precision": "32-true", "accelerator": "cpu"}
-    recipe.write_text(yaml.safe_dump({"model": model, "data": {"class_path": "datamodules.Digits"}, "trainer": trainer}))
-    run = tmp_path / "run"
-    zoo("fit", "-c", str(recipe), "-c", overlay, "--run_dir", str(run), "--trainer.accelerator", "cpu")
+    run = request.getfixturevalue(overlay) / "cnn" / "run"
     assert json.loads((run / "run.json").read_text())["results"]["test/acc"] > 0.3
     assert (run / "pictures" / "filters.png").stat().st_size > 0
     assert load_system(run / "checkpoints" / "best.ckpt")(torch.zeros(1, 1, 8, 8)).shape == (1, 10)
 
 
-def test_a_recurrent_network_trains_sharded_and_is_tested(tmp_path: Path) -> None:
+def test_a_recurrent_network_trains_sharded_and_is_tested(fsdp: Path) -> None:
     """The picture of the states calls two methods of the network after training."""
-    run = tmp_path / "run"
-    short = ["--trainer.max_epochs", "1", "--trainer.limit_train_batches", "3", "--model.optim.warmup_steps", "0"]
-    arguments = ["--trainer.accelerator", "cpu", "--run_dir", str(run)]
-    zoo("fit", "-c", "lstm_python_manual", "-c", "trainer/fsdp", *short, *arguments)
+    run = fsdp / "rnn"
     assert "test/acc" in json.loads((run / "run.json").read_text())["results"]
     assert (run / "pictures" / "hidden_states.png").stat().st_size > 0
 
 
-def test_a_vae_has_the_same_scores_on_two_processes_as_on_one(tmp_path: Path) -> None:
+def test_a_vae_has_the_same_scores_on_two_processes_as_on_one(
+    fsdp: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """FSDP gathers parameters for `infer`, `nll` and `decode` too, and reports cover the test images of all processes."""
-    run = tmp_path / "run"
+    run = fsdp / "vae"
 
-    def scores(*arguments: str) -> dict[str, float]:
-        done = zoo(*arguments)
-        assert "sync_dist" not in done.stderr
-        rows = [line.split() for line in done.stdout.splitlines()]
+    def scores(printed: str) -> dict[str, float]:
+        rows = [line.split() for line in printed.splitlines()]
         return {row[0]: float(row[1]) for row in rows if row and row[0].startswith("test/")}
 
-    short = ["--trainer.max_epochs", "2", "--trainer.accelerator", "cpu"]
-    two = scores("fit", "-c", "vae_digits", "-c", "trainer/fsdp", *short, "--run_dir", str(run))
+    two = scores((fsdp / "vae.txt").read_text())
     alone = ["--trainer.strategy", "auto", "--trainer.devices", "1", "--ckpt_path", str(run / "checkpoints" / "best.ckpt")]
-    one = scores("test", "-c", str(run / "config.yaml"), *alone, "--run_dir", str(tmp_path / "again"))
+    in_process("test", "-c", str(run / "config.yaml"), *alone, "--run_dir", str(tmp_path / "again"))
+    out, err = capsys.readouterr()
+    assert "sync_dist" not in err
+    one = scores(out)
     for name in ("mse", "psnr", "ssim", "active_units", "probe_acc", "probe_acc_pca"):
         assert two[f"test/{name}"] == pytest.approx(one[f"test/{name}"], abs=2e-3)
     assert two["test/kl"] == pytest.approx(one["test/kl"], rel=1e-5)  # of 359 images, which two processes share unequally
     assert two["test/nll_iwae_50"] == pytest.approx(one["test/nll_iwae_50"], abs=1.0)  # other random samples
 
 
-POINTS = {"class_path": "datamodules.GaussianMixture", "init_args": {"num_samples": 1000, "batch_size": 100}}
-DIGITS = {"class_path": "datamodules.Digits", "init_args": {"normalize": False}}
-MODES = {"class_path": "zoo.tasks.generation.sample_scores.PointModes", "init_args": {"num_samples": 100}}
-
-
-def fit_gan(folder: Path, overlay: str, model: dict[str, Any], data: dict[str, Any], *callbacks: dict[str, Any]) -> Path:
-    """Train a GAN for two epochs on two processes, and return the run directory."""
-    recipe, run = folder / "gan.yaml", folder / "run"
-    trainer = {"max_epochs": 2, "precision": "32-true", "accelerator": "cpu", "callbacks": list(callbacks)}
-    recipe.write_text(yaml.safe_dump({"model": model, "data": data, "trainer": trainer}))
-    zoo("fit", "-c", str(recipe), "-c", overlay, "--run_dir", str(run))
-    return run
-
-
-def test_a_gan_trains_sharded(tmp_path: Path) -> None:
-    model = {"class_path": "zoo.GAN", "init_args": {"latent_dim": 4, "widths": [16, 16], "n_critic": 2, "ema": 0.9}}
-    run = fit_gan(tmp_path, "trainer/fsdp", model, POINTS, MODES)
+def test_a_gan_trains_sharded(fsdp: Path) -> None:
+    run = fsdp / "gan" / "run"
     assert read_checkpoint(run / "checkpoints" / "last.ckpt")["global_step"] == 14  # iterations
     system: Any = load_system(run / "checkpoints" / "last.ckpt")
     for a, b in zip(system.average.parameters(), system.generator.parameters(), strict=True):
@@ -153,10 +200,8 @@ def test_a_gan_trains_sharded(tmp_path: Path) -> None:
     assert system.sample(3).shape == (3, 2)
 
 
-def test_the_average_of_a_sharded_generator_has_its_own_statistics(tmp_path: Path) -> None:
-    model = {"class_path": "zoo.DCGAN", "init_args": {"latent_dim": 4, "widths": [8, 16], "ema": 0.9}}
-    run = fit_gan(tmp_path, "trainer/fsdp", model, DIGITS)
-    system: Any = load_system(run / "checkpoints" / "last.ckpt")
+def test_the_average_of_a_sharded_generator_has_its_own_statistics(fsdp: Path) -> None:
+    system: Any = load_system(fsdp / "dcgan" / "run" / "checkpoints" / "last.ckpt")
     saved = {name: value.clone() for name, value in system.average.named_buffers()}
     (z,) = system.example_inputs(2560)
     system.average.refresh_statistics((part,) for part in z.split(128))
@@ -164,16 +209,13 @@ def test_the_average_of_a_sharded_generator_has_its_own_statistics(tmp_path: Pat
         torch.testing.assert_close(value, saved[name])
 
 
-def test_processes_draw_different_noise_but_evaluate_the_same_network(tmp_path: Path) -> None:
+def test_processes_draw_different_noise_but_evaluate_the_same_network(ddp: Path) -> None:
     """Each process has BatchNorm statistics of its own samples. All evaluate with those of rank 0, as in the checkpoint."""
-    model = {"class_path": "zoo.WGANGP", "init_args": {"latent_dim": 4, "widths": [8, 16], "n_critic": 2, "ema": 0.9}}
-    recorder = {"class_path": "recorder.BufferRecorder", "init_args": {"folder": str(tmp_path)}}
-    run = fit_gan(tmp_path, "trainer/ddp", model, DIGITS, recorder)
-    checkpoint = read_checkpoint(run / "checkpoints" / "last.ckpt")
+    checkpoint = read_checkpoint(ddp / "wgan_gp" / "run" / "checkpoints" / "last.ckpt")
     first, second = (states["torch"] for states in checkpoint["random_states"])
     assert not torch.equal(first, second)
     for stage in ("val", "test"):
-        first, second = (torch.load(tmp_path / f"{stage}{rank}of2.pt", weights_only=True) for rank in (0, 1))
+        first, second = (torch.load(ddp / f"{stage}{rank}of2.pt", weights_only=True) for rank in (0, 1))
         assert any("running_mean" in name for name in first)
         for name, value in first.items():
             assert torch.equal(second[name], value), (stage, name)

@@ -72,12 +72,19 @@ def test_resumes_from_a_checkpoint_of_an_earlier_validation(tmp_path: Path) -> N
         assert same(weights(run), uninterrupted), f"resumed after epoch {epoch}"
 
 
+LONG = ("--trainer.max_epochs", "15", "--checkpoint_every_n_steps", "9")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, torch.Tensor]:
+    """The weights of a long run that nothing stopped."""
+    return weights(fit(tmp_path_factory.mktemp("whole") / "run", *LONG))
+
+
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
-def test_a_stopped_run_continues(tmp_path: Path, end: signal.Signals) -> None:
-    long = ("--trainer.max_epochs", "15", "--checkpoint_every_n_steps", "9")
-    uninterrupted = weights(fit(tmp_path / "whole", *long))
+def test_a_stopped_run_continues(whole: dict[str, torch.Tensor], tmp_path: Path, end: signal.Signals) -> None:
     run = tmp_path / "stopped"
-    command = [sys.executable, "-m", "zoo", *FIT, *long, "--run_dir", str(run)]
+    command = [sys.executable, "-m", "zoo", *FIT, *LONG, "--run_dir", str(run)]
     # If the tests run as a background job of a shell, they and their children ignore interrupts.
     heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=heed)
@@ -91,7 +98,7 @@ def test_a_stopped_run_continues(tmp_path: Path, end: signal.Signals) -> None:
         assert out.splitlines()[-1] == f"stopped: go on with zoo fit --resume {run}"
     assert not (run / "predictions").exists()  # it was stopped before its test
     assert main(["fit", "--resume", str(run)]) == 0
-    assert same(weights(run), uninterrupted)
+    assert same(weights(run), whole)
 
 
 def test_the_last_step_is_saved_when_training_ends_within_an_epoch(tmp_path: Path) -> None:
