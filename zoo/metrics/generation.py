@@ -48,7 +48,7 @@ def density_coverage(real: Tensor, fake: Tensor, num_neighbours: int = 5) -> Den
 
 
 def frechet_of_features(real: Tensor, fake: Tensor) -> float:
-    """Compute the Frechet distance between Gaussians fitted to features (N, F) and (M, F) (Heusel et al., 2017, arXiv:1706.08500)."""
+    """Compute the Frechet distance between Gaussians fitted to features (N, F) and (M, F) (arXiv:1706.08500)."""
     a, b = real.double(), fake.double()
     eigenvalues = torch.linalg.eigvals(a.T.cov() @ b.T.cov())
     spread = a.T.cov().trace() + b.T.cov().trace() - 2 * eigenvalues.sqrt().real.sum()

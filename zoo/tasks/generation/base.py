@@ -9,7 +9,6 @@ from zoo.tasks.abilities import Decodes, require_ability
 from zoo.tasks.evaluation import check_counts
 from zoo.training.reporting import facts
 
-
 Split = Literal["val", "test"]
 
 
