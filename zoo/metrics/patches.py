@@ -33,7 +33,7 @@ class PatchFeatures:
     @torch.no_grad()
     def __call__(self, photos: Tensor) -> Tensor:
         """Compute the features of the photographs' patches: (N, C, H, W) to (P, F)."""
-        return torch.cat([self.net(part) for part in cut_patches(photos, _NUM_COMPARED).split(1000)])
+        return torch.cat([self.net(part) for part in torch.split(cut_patches(photos, _NUM_COMPARED), 1000)])
 
 
 def cut_patches(photos: Tensor, most: int) -> Tensor:

@@ -141,7 +141,7 @@ def test_a_page_shows_the_last_calibration_of_a_network(small_zoo: Path) -> None
         "| blur | 11.1 | 9 |",
     ]
     page.write_text("<!-- calibration other -->\n<!-- /calibration -->\n")
-    with pytest.raises(ValueError, match="has no results for other: run benchmarks/calibrate_fd.py --extractors other"):
+    with pytest.raises(ValueError, match="has no results for other: run benchmarks/calibrate_fd"):
         generate(check_only=False)
 
 
