@@ -109,7 +109,7 @@ class Plain:
         self.net, self.loss = work.net().to(device, memory_format=torch.channels_last), work.loss
         self.optimizer = create_optimizer_v2(self.net, opt="adamw", lr=LR, fused=True)
         self.schedule = CosineAnnealingLR(self.optimizer, T_max=total_steps)
-        self.log = csv.writer(log.open("w"))
+        self.log = csv.writer(log.open("w", newline="", encoding="utf-8"))
         self.step = 0
 
     def epoch(self) -> None:
@@ -204,7 +204,7 @@ def keep(results: list[dict[str, object]], script: str, output: Path) -> None:
     }
     for result in results:
         print(json.dumps({**result, **about}, indent=1))
-        with output.open("a") as file:
+        with output.open("a", encoding="utf-8") as file:
             file.write(json.dumps({**result, **about}) + "\n")
 
 

@@ -115,7 +115,7 @@ def lengths_of(batch: int, steps: int, share: float) -> Tensor:
 
 def batches(num_batches: int, num_rounds: int) -> dict[str, Any]:
     """Measure tokens per second of training by how batches are made."""
-    recipe = yaml.safe_load(recipe_paths()["bilstm_sst2"].read_text())
+    recipe = yaml.safe_load(recipe_paths()["bilstm_sst2"].read_text(encoding="utf-8"))
     data = SST2(**recipe["data"]["init_args"])
     data.setup()
     (x, y, lengths), rows = data.splits["train"]

@@ -1,6 +1,7 @@
 """Deprecated arguments, translated when checkpoints and configurations are read. Kept for one version.
 
-`game` was a dictionary with the settings of every GAN. Its entries are now arguments of the classes.
+`game` was a dictionary with the settings of every GAN. Its entries are now arguments of the classes. Data sets of texts took
+the settings of their tokenizer one by one. These are now the group `tokenizer`.
 """
 
 import sys
@@ -33,6 +34,12 @@ _FIXED_IN_CLASS: dict[str, dict[str, Any]] = {  # differences from _FIXED
     "CycleGAN": {"loss": "least_squares"},
 }
 _SNGAN_LR = 1e-4  # default of SNGAN's argument lr
+_TEXTS = {"AGNews", "HubText", "IMDb", "Names", "PythonManual", "SMSSpam", "SST2", "TREC", "TextFile"}
+_OF_TOKENIZER = {  # arguments that became entries of `tokenizer`; the old argument `tokenizer` was the kind
+    **{name: name for name in ("vocab_size", "lowercase", "min_frequency")},
+    "tokenizer": "kind",
+    "tokenizer_file": "file",
+}
 
 
 def migrate_game(class_path: str, arguments: dict[str, Any], strict: bool = True) -> dict[str, Any]:
@@ -72,8 +79,26 @@ def migrate_game(class_path: str, arguments: dict[str, Any], strict: bool = True
     return migrated
 
 
+def migrate_tokenizer(class_path: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Collect the arguments of a data set of texts that describe its tokenizer in one group. Other classes keep theirs."""
+    old = {name: _OF_TOKENIZER[name] for name in arguments if _is_flat(class_path, name, arguments[name])}
+    if not old:
+        return arguments
+    group = arguments["tokenizer"] if isinstance(arguments.get("tokenizer"), dict) else {}
+    rest = {name: value for name, value in arguments.items() if name not in old}
+    return {**rest, "tokenizer": {**group, **{key: arguments[name] for name, key in old.items()}}}
+
+
+def current_setting(name: str, value: object, data: str) -> str:
+    """Return the dotted name of a setting of the command line, where `data` is the class of the data."""
+    *groups, last = name.split(".")
+    if groups in (["data"], ["data", "init_args"]) and _is_flat(data, last, value):
+        return ".".join([*groups, "tokenizer", _OF_TOKENIZER[last]])
+    return name
+
+
 def migrate_settings(settings: dict[str, Any], source: str | None) -> dict[str, Any]:
-    """Migrate the model of a configuration that was written for an earlier version.
+    """Migrate the model and the data of a configuration that was written for an earlier version.
 
     Args:
         settings: what the configuration sets.
@@ -82,14 +107,27 @@ def migrate_settings(settings: dict[str, Any], source: str | None) -> dict[str, 
     Raises:
         ZooError: if the model no longer has a setting. The message names it.
     """
-    model = settings.get("model")
-    if not isinstance(model, dict) or "game" not in (model.get("init_args") or {}):
-        return settings
-    migrated = migrate_game(str(model.get("class_path", "")), model["init_args"])
-    if "game" not in migrated and source is not None:
-        instead = ", ".join(f"{key}: {value}" for key, value in migrated.items() if key not in model["init_args"])
-        print(f"{source}: model.game is deprecated, write its settings as arguments of the model: {instead}", file=sys.stderr)
-    return {**settings, "model": {**model, "init_args": migrated}}
+    for group, migrate in (("model", migrate_game), ("data", migrate_tokenizer)):
+        part = settings.get(group)
+        before = part.get("init_args") if isinstance(part, dict) else None
+        if not isinstance(part, dict) or not isinstance(before, dict):
+            continue
+        after = migrate(str(part.get("class_path", "")), before)
+        if after is before:
+            continue
+        settings = {**settings, group: {**part, "init_args": after}}
+        if source is not None:
+            gone = ", ".join(f"{group}.{key}" for key, value in before.items() if key not in after or after[key] != value)
+            instead = ", ".join(f"{key}: {value}" for key, value in after.items() if before.get(key) != value)
+            print(f"{source}: deprecated settings {gone}; write instead {instead or 'nothing'}", file=sys.stderr)
+    return settings
+
+
+def _is_flat(class_path: str, name: str, value: object) -> bool:
+    """Return whether a setting of the data is one of a tokenizer's in the form of an earlier version."""
+    package, _, last = class_path.rpartition(".")
+    ours = package in ("", "datamodules") and last in _TEXTS
+    return ours and name in _OF_TOKENIZER and (name != "tokenizer" or isinstance(value, str))
 
 
 def _advice(key: str) -> str:

@@ -1,6 +1,6 @@
 """Base class of all datamodules: facts, splits, loaders per process, and the transform on the device."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
@@ -9,12 +9,15 @@ from torch import Tensor
 
 from datamodules.core.batch import SequenceBatch
 from datamodules.core.loader import BatchOrder, Loader, SequenceLoader, TensorLoader
+from datamodules.core.seen import NUM_KEPT, Seen, count_common, identities_of_rows, thin
 from datamodules.core.splits import stratified_split
 from zoo.errors import ZooError
 
 Transform = Callable[[Any, int, bool], Any]  # (batch, epoch, train) -> batch
 # Facts that new inputs need in order to be prepared as the training data were.
-_PREPARATION = ("class_names", "mean", "std", "crop", "tokenizer_json", "max_length")
+_PREPARATION = ("class_names", "mean", "std", "crop", "squeeze", "binarize", "tokenizer_json", "max_length")
+# Parts that a function of the trainer scores, or whose scores choose the checkpoint.
+_SCORED = {"fit": ("val", "test"), "validate": ("val",), "test": ("test",), "predict": ("test",)}
 
 
 class Arrays(NamedTuple):
@@ -58,6 +61,7 @@ class DataModule(LightningDataModule):
     # Facts that models and reports read. None or empty means that the fact does not apply.
     input_shape: tuple[int, ...]  # of one sample, without the batch dimension
     class_names: tuple[str, ...] = ()
+    classes_by_name: bool = False  # whether `setup` numbers classes by their places in `class_names`
     num_classes: int | None = None
     num_targets: int | None = None  # for regression
     target_names: tuple[str, ...] = ()
@@ -68,6 +72,7 @@ class DataModule(LightningDataModule):
     mean: tuple[float, ...] | None = None  # per channel or feature, subtracted from inputs
     std: tuple[float, ...] | None = None  # per channel or feature, by which inputs are divided
     crop: float | None = None  # share of an image's shorter side that evaluation sees
+    squeeze: bool | None = None  # whether evaluation sees whole images, resized to squares
     binarize: str | None = None  # how pixels become 0 or 1
     stacked: bool = False  # whether each channel is an image of its own
     vocab_size: int | None = None
@@ -93,6 +98,9 @@ class DataModule(LightningDataModule):
         self.batch_size, self.val_fraction, self.test_fraction = batch_size, val_fraction, test_fraction
         self.seed, self.split_seed = seed or 0, split_seed
         self.splits: dict[str, Split] = {}
+        self.notes: list[str] = []  # lines of `report`: where the data come from, what is left out and why
+        self._seen: Seen | None = None  # the samples of these splits
+        self._trained_on: list[int] = []  # the samples that a checkpoint remembers
 
     @property
     def tokenizer_json(self) -> str | None:
@@ -109,6 +117,19 @@ class DataModule(LightningDataModule):
         facts = {name: getattr(self, name) for name in _PREPARATION}
         return {name: list(fact) if isinstance(fact, tuple) else fact for name, fact in facts.items() if fact is not None}
 
+    def report(self) -> list[str]:
+        """Describe the data in a few lines for the user: sizes of the splits, classes with their counts, and `notes`.
+
+        Known after `setup`. A run prints the lines before training. A subclass appends to `notes` what it leaves out and why.
+        """
+        sizes = ", ".join(f"{len(self.splits[part].rows):,} {part}" for part in ("train", "val", "test") if part in self.splits)
+        lines = [f"{type(self).__name__}: {sizes} samples"]
+        if self.class_names:
+            y = torch.cat([split.arrays.y[split.rows] for split in self.splits.values()])
+            counts = torch.bincount(y, minlength=len(self.class_names)).tolist()
+            lines.append(f"{len(counts)} classes: {_counted(dict(zip(self.class_names, counts, strict=True)))}")
+        return lines + self.notes
+
     def load(self, part: Literal["train", "test"]) -> Arrays:
         """Read one part of the data set. If the set has no test part of its own, "train" is all of it."""
         raise NotImplementedError(f"{type(self).__name__} has to define load(part) -> Arrays")
@@ -121,6 +142,9 @@ class DataModule(LightningDataModule):
         if self.test_fraction is None:
             test = self._checked("test")
             test_split = Split(test, torch.arange(len(test.y)))
+        elif self.is_new(Split(train, rows)):
+            self.splits = {"test": Split(train, rows)}
+            return
         else:
             rows, held_out = stratified_split(train.y, self.test_fraction, self.split_seed)
             test_split = Split(train, held_out)
@@ -153,8 +177,37 @@ class DataModule(LightningDataModule):
             return SequenceLoader(x, lengths, y, rows, self.order(split))
         return TensorLoader(x, y, rows, self.order(split))
 
-    def adopt_tokenizer(self, tokenizer_json: str) -> None:
-        """Use the tokenizer of a checkpoint's model. Called before `setup`; without effect on data that are not texts."""
+    def adopt(self, facts: Mapping[str, Any]) -> None:
+        """Prepare the data as those of a checkpoint, which `facts` describe. Called before `setup`.
+
+        A file that lacks some of the checkpoint's classes gets the numbers that the checkpoint gives to the others.
+        """
+        known = tuple(facts.get("class_names", ()))
+        if self.classes_by_name and set(self.class_names) < set(known):
+            self.class_names, self.num_classes = known, len(known)
+
+    def recognise(self, state_dict: dict[str, Any]) -> None:
+        """Prepare for the evaluation of a checkpoint, given the state of its data. Called before `setup`.
+
+        Data that are new to the checkpoint's model are not split: all samples are the test part. Data that have a test part of
+        their own are tested on it.
+        """
+        self._trained_on = state_dict.get("seen", {}).get("trained_on", [])
+
+    def is_new(self, *samples: Split) -> bool:
+        """Return whether a checkpoint was trained on other data: fewer than half of its samples are among these."""
+        found = sum(map(self.num_seen, samples)) if self._trained_on else 0
+        return 2 * found < len(self._trained_on)
+
+    def num_seen(self, samples: Split) -> int:
+        """Count how many of the samples that a checkpoint remembers are among these."""
+        return count_common(self._trained_on, self.identify(samples))
+
+    def identify(self, samples: Split, most: int | None = None) -> list[int]:
+        """Return a number for each sample, or for `most` of them. It depends on the sample's content alone."""
+        (x, y, _), rows = samples
+        rows = thin(rows, most)
+        return identities_of_rows(x[rows], y[rows])
 
     def tokens_of(self, position: int) -> list[str] | None:
         """Return a text as the model sees it, token by token; None if the data are not tokenised texts."""
@@ -165,30 +218,64 @@ class DataModule(LightningDataModule):
         return " ".join(map(str, tokens.tolist()))
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a checkpoint stores about the data: enough to detect other classes or another order of samples."""
-        return {"class_names": list(self.class_names), "order": self._order()}
+        """Return what a checkpoint stores about the data: enough to detect other classes, another order or another split."""
+        if self._seen is None and "train" in self.splits:
+            self._seen = self._remember()
+        state = {"class_names": list(self.class_names), "order": self._order(), "split": self._split_settings()}
+        return state if self._seen is None else {**state, "seen": self._seen}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Compare with the data of a checkpoint. Lightning calls this after `setup` when it loads one.
 
         Raises:
-            ZooError: if the classes of the checkpoint differ in name or order. Also if training would continue with another
-                order of samples, in which the checkpoint's position within the epoch has no meaning.
+            ZooError: if the classes of the checkpoint differ in name or order, or if samples would be scored that the
+                checkpoint was trained on. Also if training would continue with another order of samples, in which the
+                checkpoint's position within the epoch has no meaning.
         """
         if state_dict["class_names"] != list(self.class_names):
             raise ZooError(
-                f"the checkpoint knows the classes {_first(state_dict['class_names'])}, "
-                f"but {type(self).__name__} has {_first(self.class_names)}: use the data it was trained on, or train anew"
+                f"the checkpoint knows the classes {first_names(state_dict['class_names'])}, "
+                f"but {type(self).__name__} has {first_names(self.class_names)}: use the data it was trained on, or train anew"
             )
 
         was = state_dict["order"]
         changed = [f"{name} is {value}, was {was[name]}" for name, value in self._order().items() if value != was[name]]
         if changed and self.trainer is not None and self.trainer.state.fn == "fit":
             raise ZooError(f"cannot go on with other data settings: {'; '.join(changed)}")
+        if "seen" in state_dict and self.trainer is not None:  # Checkpoints of earlier versions have no `seen`.
+            self._check_unseen(state_dict)
+
+    def _remember(self) -> Seen:
+        trained_on = self.identify(self.splits["train"], NUM_KEPT)
+        held_out = {part: self.identify(split) for part, split in self.splits.items() if part != "train"}
+        return Seen(trained_on=trained_on, repeated={part: count_common(trained_on, of) for part, of in held_out.items()})
+
+    def _check_unseen(self, state_dict: dict[str, Any]) -> None:
+        """Refuse to score samples that the checkpoint was trained on, except those that its own test part repeats."""
+        assert self.trainer is not None
+        assert self.trainer.state.fn is not None
+        self.recognise(state_dict)
+        seen = state_dict["seen"]
+        for part in _SCORED[self.trainer.state.fn.value]:
+            found = self.num_seen(self.splits[part])
+            # Other data may have a few samples in common with the training.
+            if found <= seen["repeated"][part] or self.is_new(*self.splits.values()):
+                continue
+            was, now = state_dict["split"], self._split_settings()
+            changed = [f"{name} is {value}, was {was[name]}" for name, value in now.items() if value != was[name]]
+            raise ZooError(
+                f"the {part} split of {type(self).__name__} holds {found / len(seen['trained_on']):.0%} of the samples that "
+                f"the checkpoint was trained on, because {'; '.join(changed) or 'the data have changed'}: use the data and "
+                "the split of its run, or a source of new samples alone"
+            )
+
+    def _split_settings(self) -> dict[str, Any]:
+        """Return the settings that decide which samples are in which split."""
+        return {"split_seed": self.split_seed, "val_fraction": self.val_fraction, "test_fraction": self.test_fraction}
 
     def _order(self) -> dict[str, int]:
         """Return what the order of the training samples depends on, besides the epoch."""
-        num_samples = len(self.splits["train"].rows) if self.splits else 0
+        num_samples = len(self.splits["train"].rows) if "train" in self.splits else 0
         return {"num_samples": num_samples, "batch_size": self.batch_size, "seed": self.seed, "split_seed": self.split_seed}
 
     def train_dataloader(self) -> Loader:
@@ -228,5 +315,13 @@ class DataModule(LightningDataModule):
         return arrays
 
 
-def _first(names: Sequence[str], most: int = 5) -> str:
+def _counted(counts: dict[str, int], most: int = 10) -> str:
+    """Show the number of samples of each class, or of the smallest classes if there are more than `most`."""
+    shown = counts if len(counts) <= most else dict(sorted(counts.items(), key=lambda item: item[1])[:most])
+    more = f", ...; the largest has {max(counts.values()):,}" if len(counts) > most else ""
+    return ", ".join(f"{name} ({count:,})" for name, count in shown.items()) + more
+
+
+def first_names(names: Sequence[str], most: int = 5) -> str:
+    """List the first names in one line, or "none"."""
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "") if names else "none"

@@ -49,6 +49,11 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def readable_name(path: Path | str) -> str:
+    """Return a path as text that can be printed and written with any locale. Bytes that are not UTF-8 are escaped."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
 def utf8(path: Path) -> str:
     """Read a UTF-8 file.
 

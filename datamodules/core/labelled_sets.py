@@ -2,19 +2,19 @@
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from datamodules.core.files import reading
 from datamodules.core.splits import without_lone_validation
-from datamodules.core.table_files import schema
+from datamodules.core.table_files import read_csv, read_table, schema, words_of
 from zoo.errors import ZooError
 
 _PARTS = {"train": "train", "validation": "val", "valid": "val", "val": "val", "dev": "val", "test": "test", "eval": "test"}
+_MOST_CLASSES = 20  # so many classes are accepted even if every row has its own
 
 
 def find_parts(
@@ -76,29 +76,69 @@ def features(path: Path) -> dict[str, Any]:
         return json.loads(metadata).get("info", {}).get("features", {}) if metadata else {}
 
 
-def classes(labels: Sequence[Any], names: Sequence[str], column: str, name: Callable[[int], str]) -> tuple[Tensor, list[str]]:
-    """Number the classes (N,) from 0 and return their names. Without `names`, classes are sorted by their values.
+def read_labels(path: Path, label: str, names: Sequence[str] = (), delimiter: str | None = None) -> list[str]:
+    """Read the class of each row as text.
+
+    Args:
+        path: the file.
+        label: its column of classes.
+        names: names of classes that are numbered, unless the schema of this file names them.
+        delimiter: of a CSV file with an unusual ending.
 
     Raises:
-        ZooError: naming a sample, by `name` of its position, whose label is missing, is a list, or is outside of `names`.
+        ZooError: naming a row without a class, or with a number that has no name.
     """
-    for position, label in enumerate(labels):
-        if label is None or label == "" or isinstance(label, list | dict):
-            raise ZooError(f"{name(position)} has {label!r} for {column}: expected one class, a number or a word")
-        if names and not (isinstance(label, int) and 0 <= label < len(names)):
+    labels, names = [], class_names_of(path, label) or names
+    for row, word in enumerate(words_of(path, label, delimiter)):
+        if word is None:
+            raise ZooError(f"row {row} of {path.name} has no {label}: expected one class, a number or a word")
+        if names and not (word.isdecimal() and int(word) < len(names)):
             raise ZooError(
-                f"{column} must lie in 0..{len(names) - 1}, found {label} in {name(position)}: "
+                f"{label} must lie in 0..{len(names) - 1}, found {word} in row {row} of {path.name}: "
                 "some sets hide the labels of their test part"
             )
-    if names:
-        return torch.tensor(labels), list(names)
-    words = [position for position, label in enumerate(labels) if isinstance(label, str)]
-    if words and len(words) < len(labels):
-        other = next(position for position, label in enumerate(labels) if not isinstance(label, str))
-        raise ZooError(
-            f"{column} is {labels[words[0]]!r} in {name(words[0])}, but {labels[other]!r} in {name(other)}: "
-            "expected words in all files, or numbers in all"
-        )
-    found = sorted(set(labels))
-    number = {value: place for place, value in enumerate(found)}
-    return torch.tensor([number[label] for label in labels]), [str(value) for value in found]
+        labels.append(names[int(word)] if names else word)
+    return labels
+
+
+def sorted_classes(labels: Iterable[str]) -> tuple[str, ...]:
+    """Return the different labels, sorted as numbers if all are numbers."""
+    found = set(labels)
+    try:
+        return tuple(sorted(found, key=lambda label: (float(label), label)))
+    except ValueError:
+        return tuple(sorted(found))
+
+
+def check_class_column(path: Path, label: str, labels: Sequence[str], delimiter: str | None = None) -> None:
+    """Refuse a column with about one class per row, such as an id or a price.
+
+    Args:
+        path: the file.
+        label: its column of classes.
+        labels: the class of each row.
+        delimiter: of a CSV file with an unusual ending.
+
+    Raises:
+        ZooError: naming columns of the file that could hold classes.
+    """
+    num_classes, num_rows = len(set(labels)), len(labels)
+    if num_classes <= max(_MOST_CLASSES, num_rows / 2):
+        return
+    table = read_table(path) if delimiter is None else read_csv(path, delimiter)
+    counts = {name: len(table[name].unique()) for name in table.column_names if name != label}
+    likely = [name for name, count in counts.items() if 2 <= count <= max(_MOST_CLASSES, num_rows // 10)]
+    raise ZooError(
+        f"column {label!r} of {path} has {num_classes:,} classes in {num_rows:,} rows, about one per row: "
+        f"choose a column of classes, such as {', '.join(likely[:5]) or '(none seems to be one)'}, or for numbers a regression"
+    )
+
+
+def check_several_classes(y: Tensor, names: Sequence[str], source: str) -> None:
+    """Refuse to train on one class only, where every model is always right.
+
+    Raises:
+        ZooError: naming the class.
+    """
+    if len(y) and bool((y == y[0]).all()):
+        raise ZooError(f"{source} has one class only for training, {names[int(y[0])]!r}: add samples of another class")

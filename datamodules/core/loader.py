@@ -40,7 +40,8 @@ class BatchOrder:
         world_size: number of processes.
         lengths: (size,) of sequences. Sequences of similar length then share a batch, which saves padding. Shuffled samples
             are sorted within pools of 50 batches, and the order of batches is shuffled again, so that batch composition still
-            varies between epochs.
+            varies between epochs. Without `shuffle`, all are sorted, and the order of batches is random but always the same, so
+            that the first batches are a sample of all lengths.
 
     Raises:
         ZooError: if there are fewer samples than ranks, or if `batch_size` is not a positive multiple of the number of ranks.
@@ -98,8 +99,11 @@ class BatchOrder:
                 pools = torch.split(rows[: self._bounds[-1]], pool)
                 rows = torch.cat([part[self.lengths[part].argsort(stable=True)] for part in pools])
                 batches = [batches[place] for place in torch.randperm(len(batches), generator=generator).tolist()]
+        elif self.lengths is not None:
+            rows, fixed = self.lengths.argsort(stable=True), torch.Generator().manual_seed(0)
+            batches = [batches[place] for place in torch.randperm(len(batches), generator=fixed).tolist()]
         else:
-            rows = torch.arange(self.size) if self.lengths is None else self.lengths.argsort(stable=True)
+            rows = torch.arange(self.size)
         for low, high in batches[start:]:
             yield torch.tensor_split(rows[low:high], self.world_size)[self.rank]
 

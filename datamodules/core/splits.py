@@ -1,6 +1,6 @@
 """Splitting a data set into disjoint parts, the same on every machine."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from typing import TypeVar
 
 import torch
@@ -11,22 +11,42 @@ from zoo.errors import ZooError
 T = TypeVar("T")
 
 
-def stratified_split(y: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
+def stratified_split(y: Tensor, fraction: float, seed: int, groups: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Hold out `fraction` of every class. Return the remaining and the held-out rows, both sorted.
 
-    Float targets have no classes and are split at random. A class with several samples is present on both sides.
+    Float targets have no classes and are split at random. A class with several samples keeps at least one. Classes that are too
+    small to give a whole sample each give `fraction` of all their samples together, from classes drawn at random.
+
+    Args:
+        y: (N,) classes or float targets.
+        fraction: share of the rows to hold out.
+        seed: of the random choice.
+        groups: (N,) numbers; rows with equal numbers have the same class and stay on the same side, such as duplicates. They
+            are numbered in the order of their first rows. The fraction is then of groups.
 
     Raises:
         ZooError: if `fraction` is not in (0, 1), or if one side would be empty.
     """
     if not 0 < fraction < 1:
         raise ZooError(f"a split's fraction must lie between 0 and 1, got {fraction}")
-    held_out = [torch.empty(0, dtype=torch.long)]
-    for group in _shuffled_classes(y, seed):
-        num_held_out = round(len(group) * fraction)
-        if len(group) > 1:
-            num_held_out = min(max(num_held_out, 1), len(group) - 1)
+    if groups is not None:
+        first = torch.full((int(groups.max()) + 1,), len(y)).scatter_reduce(0, groups, torch.arange(len(y)), "amin")
+        _, of_groups = stratified_split(y[first], fraction, seed)
+        chosen = torch.isin(groups, of_groups)
+        return (~chosen).nonzero()[:, 0], chosen.nonzero()[:, 0]
+    generator = torch.Generator().manual_seed(seed)
+    held_out, small = [torch.empty(0, dtype=torch.long)], []
+    for group in _shuffled_classes(y, generator):
+        num_held_out = min(round(len(group) * fraction), max(len(group) - 1, 1))
         held_out.append(group[:num_held_out])
+        if num_held_out == 0 and len(group) > 1:
+            small.append(group)
+    if small:
+        share = torch.tensor([len(group) for group in small]) * fraction
+        num_drawn = max(round(share.sum().item()), int(not any(map(len, held_out))))
+        if num_drawn:
+            drawn = torch.multinomial(share, num_drawn, generator=generator)
+            held_out.append(torch.stack([small[place][0] for place in drawn.tolist()]))
     chosen = torch.zeros(len(y), dtype=torch.bool)
     chosen[torch.cat(held_out)] = True
     if chosen.all() or not chosen.any():
@@ -40,7 +60,7 @@ def stratified_sample(y: Tensor, num: int, seed: int, name: str = "num") -> Tens
     Raises:
         ZooError: if `num` is less than the number of classes or more than the number of rows. The error calls it `name`.
     """
-    groups = _shuffled_classes(y, seed)
+    groups = _shuffled_classes(y, torch.Generator().manual_seed(seed))
     if not 0 < len(groups) <= num <= len(y):
         raise ZooError(f"{name} must lie in {len(groups)}..{len(y)}, from one sample per class to all there are, got {num}")
     quota = torch.tensor([len(group) for group in groups]).double() * num / len(y)
@@ -53,8 +73,12 @@ def stratified_sample(y: Tensor, num: int, seed: int, name: str = "num") -> Tens
     return torch.cat([group[:size] for group, size in zip(groups, take.tolist(), strict=True)]).sort().values
 
 
-def hold_out(y: Tensor, parts: Mapping[str, Tensor], fractions: Mapping[str, float], seed: int) -> dict[str, Tensor]:
+def hold_out(
+    y: Tensor, parts: Mapping[str, Tensor], fractions: Mapping[str, float], seed: int, groups: Tensor | None = None
+) -> dict[str, Tensor]:
     """Complete `parts` by holding out rows of "train" for every part in `fractions` that is missing, one after the other.
+
+    Rows whose numbers in `groups` (N,) are equal stay together, as in `stratified_split`.
 
     Raises:
         ZooError: if a side would be empty.
@@ -62,14 +86,21 @@ def hold_out(y: Tensor, parts: Mapping[str, Tensor], fractions: Mapping[str, flo
     complete = dict(parts)
     for name, fraction in fractions.items():
         if name not in complete and "train" in complete:
-            rest, held_out = stratified_split(y[complete["train"]], fraction, seed)
-            complete["train"], complete[name] = complete["train"][rest], complete["train"][held_out]
+            rows = complete["train"]
+            of_rows = None if groups is None else numbered(groups[rows].tolist())
+            rest, held_out = stratified_split(y[rows], fraction, seed, of_rows)
+            complete["train"], complete[name] = rows[rest], rows[held_out]
     return complete
 
 
-def _shuffled_classes(y: Tensor, seed: int) -> list[Tensor]:
+def numbered(values: Iterable[Hashable]) -> Tensor:
+    """Number equal values alike, (N,) int64 from 0 in the order of their first occurrences."""
+    numbers: dict[Hashable, int] = {}
+    return torch.tensor([numbers.setdefault(value, len(numbers)) for value in values], dtype=torch.long)
+
+
+def _shuffled_classes(y: Tensor, generator: torch.Generator) -> list[Tensor]:
     """Return the rows of each class in random order; all rows in one group if targets are not classes."""
-    generator = torch.Generator().manual_seed(seed)
     groups = [torch.arange(len(y))] if y.is_floating_point() else [(y == label).nonzero()[:, 0] for label in torch.unique(y)]
     return [group[torch.randperm(len(group), generator=generator)] for group in groups]
 

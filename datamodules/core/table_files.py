@@ -84,13 +84,40 @@ def csv_schema(path: Path, delimiter: str = ",") -> pa.Schema:
 def read_csv(path: Path, delimiter: str = ",", columns: Sequence[str] | None = None) -> pa.Table:
     """Read a CSV file with a header, or only some of its columns; compressed if the ending says so (.csv.gz).
 
+    Cells of a TSV file are not quoted, so that a quotation mark is a character like any other.
+
     Raises:
         ZooError: if the file cannot be read or is not UTF-8.
     """
-    content, options = _csv_content(path, delimiter), _parse_options(delimiter)
-    convert = pa.csv.ConvertOptions(include_columns=columns)
-    with reading(path, _csv_kind(delimiter)):
-        return pa.csv.read_csv(content, parse_options=options, convert_options=convert)
+    return _read_csv(path, delimiter, columns)
+
+
+def words_of(path: Path, name: str, delimiter: str | None = None) -> list[str | None]:
+    """Read a column of categories as text, so that 01 and 1 stay different; a missing cell is None.
+
+    Cells of a CSV or TSV file are taken as they are written. Cells that say NA, NaN or null without quotes are missing.
+
+    Args:
+        path: a file in a format that `read_table` knows, or a CSV file with any ending.
+        name: the column.
+        delimiter: of a CSV file; by default the file's ending tells the format.
+
+    Raises:
+        MissingFileError: if there is no such file.
+        ZooError: as `read_table` does, and naming the first row whose cell is neither a text, a number nor a truth value.
+    """
+    delimiter = delimiter or _DELIMITERS.get(path.suffix.lower())
+    if delimiter is not None:
+        _require(path)
+        check_columns(csv_schema(path, delimiter).names, [name], path)
+        return [cell or None for cell in _read_csv(path, delimiter, [name], words=[name])[name].to_pylist()]
+    words: list[str | None] = []
+    for row, cell in enumerate(read_table(path, [name])[name].to_pylist()):
+        if cell is not None and not isinstance(cell, str | int | float):
+            raise ZooError(f"row {row} of {path.name} has {cell!r} for {name}: expected one class, a number or a word")
+        missing = cell is None or cell == "" or cell != cell  # NaN differs from itself.
+        words.append(None if missing else str(cell))
+    return words
 
 
 def column(table: pa.Table, name: str, path: Path) -> pa.ChunkedArray:
@@ -142,8 +169,22 @@ def _csv_content(path: Path, delimiter: str) -> io.BytesIO:
     return io.BytesIO(decode(content, str(path)).encode())
 
 
+def _read_csv(path: Path, delimiter: str, columns: Sequence[str] | None, words: Sequence[str] = ()) -> pa.Table:
+    """Read a CSV file; the columns in `words` become strings without a look at their values, or null for a missing value."""
+    content, options = _csv_content(path, delimiter), _parse_options(delimiter)
+    convert = pa.csv.ConvertOptions(
+        include_columns=columns,
+        column_types=dict.fromkeys(words, pa.string()),
+        strings_can_be_null=bool(words),
+        quoted_strings_can_be_null=not words,
+    )
+    with reading(path, _csv_kind(delimiter)):
+        return pa.csv.read_csv(content, parse_options=options, convert_options=convert)
+
+
 def _parse_options(delimiter: str) -> pa.csv.ParseOptions:
-    return pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
+    quoted = delimiter != "\t"
+    return pa.csv.ParseOptions(delimiter=delimiter, quote_char='"' if quoted else False, newlines_in_values=quoted)
 
 
 def _json_lines(path: Path) -> list[dict[str, Any]]:

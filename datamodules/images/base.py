@@ -17,13 +17,15 @@ from datamodules.core.base import Arrays, DataModule, Split
 from datamodules.core.batch import Batch
 from datamodules.core.loader import Loader, WorkerLoader
 from datamodules.core.randomness import uniform
+from datamodules.core.seen import identities, thin
 from datamodules.core.splits import hold_out
-from datamodules.images.transform import ImageTransform, statistics
+from datamodules.images.transform import Binarize, ImageTransform, statistics
 from zoo.errors import ZooError
 
 T = TypeVar("T")
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # used by most pretrained networks
 _FIRST_DRAW = 3  # Earlier draws of a position belong to `ImageTransform`, which mirrors.
+_ENDING = 256  # bytes at the end of an encoded image that tell it from others
 _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 _UNREADABLE = (OSError, SyntaxError, RuntimeError, ValueError, *_BOMBS)  # raised by Pillow for damaged files
 _TURNS = {  # by the EXIF orientation
@@ -52,9 +54,12 @@ class Files(Protocol):
 class Reader:
     """Read one image as the network's input: (C, size, size) uint8.
 
-    For evaluation, the shorter side is resized to size / crop and the centre is cut out. For training with `min_area` below 1,
-    a random box of the image is resized (Szegedy et al., 2015, arXiv:1409.4842). Its area is between `min_area` and 1 of the
-    image, its aspect ratio between 3:4 and 4:3. The box is clipped to the image, so that elongated images give smaller boxes.
+    With `squeeze`, the whole image is resized to a square, as `pixels` does.
+
+    Otherwise, for evaluation, the shorter side is resized to size / crop and the centre is cut out. For training with
+    `min_area` below 1, a random box of the image is resized (Szegedy et al., 2015, arXiv:1409.4842). Its area is between
+    `min_area` and 1 of the image, its aspect ratio between 3:4 and 4:3. The box is clipped to the image, so that elongated
+    images give smaller boxes.
     """
 
     files: Files
@@ -64,15 +69,22 @@ class Reader:
     rgb: bool
     seed: int
     min_area: float = 1.0
+    squeeze: bool = False
 
     def read(self, epoch: int, position: int) -> Batch:
+        x = self._squeezed(position) if self.squeeze else self._cropped(epoch, position)
+        return Batch(x, self.y[position], torch.tensor(position))
+
+    def _squeezed(self, position: int) -> Tensor:
+        return pixels(open_picture(self.files, position, FULL_SIZE), self.size, self.rgb)
+
+    def _cropped(self, epoch: int, position: int) -> Tensor:
         picture = open_picture(self.files, position, smallest=self._needed_side())
         box = self._random_box(picture.size, epoch, position) if self.min_area < 1 else self._centre_box(picture.size)
         # `reducing_gap` makes a large reduction in two steps, the first one cheap. At 3 the result is nearly the same.
         picture = picture.convert("RGB" if self.rgb else "L")
         picture = picture.resize((self.size, self.size), Image.Resampling.BILINEAR, box=box, reducing_gap=3.0)
-        pixels = torch.from_numpy(np.array(picture)).view(self.size, self.size, -1)
-        return Batch(pixels.movedim(-1, 0), self.y[position], torch.tensor(position))
+        return torch.from_numpy(np.array(picture)).view(self.size, self.size, -1).movedim(-1, 0)
 
     def _needed_side(self) -> int:
         return round(self.size / (self.min_area**0.5 if self.min_area < 1 else self.crop))
@@ -96,23 +108,46 @@ FULL_SIZE = 1 << 16  # pixels, more than any side has: with it, `open_picture` d
 
 
 def open_picture(files: Files, position: int, smallest: int) -> Image.Image:
-    """Decode an image and turn it upright. A JPEG is decoded at a reduced size with at least `smallest` pixels per side.
+    """Decode an image to 8 bits per channel and turn it upright. What is transparent shows a white ground.
+
+    16-bit images are scaled by their range. A JPEG is decoded at a reduced size with at least `smallest` pixels per side.
 
     Raises:
-        ZooError: naming the image, if it is empty, cut short, not an image, or has more pixels than Pillow considers safe.
+        ZooError: naming the image, if it is empty, cut short, not an image, has more pixels than Pillow considers safe, or
+            holds numbers without a known range.
     """
     with _readable(files, position) as encoded:
         # Read it here: Pillow would keep a file open that is damaged or holds several images.
         content = encoded if isinstance(encoded, bytes) else encoded.read_bytes()
         picture: Image.Image = Image.open(io.BytesIO(content))
+        deep = _has_16_bits(picture)
         picture.draft(None, (smallest, smallest))  # None keeps the mode.
         picture.load()
         picture = _upright(picture)
-    if picture.mode.startswith("I;16"):  # Pillow's own conversion would clip 16 bits to 8.
+    if deep:  # Pillow's own conversion would clip 16 bits to 8.
         picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
-    if picture.mode == "P":
-        picture = picture.convert("RGBA")  # A palette may contain transparent colours.
+    if picture.has_transparency_data:
+        ground = Image.new("RGBA", picture.size, "white")
+        ground.alpha_composite(picture.convert("RGBA"))
+        picture = ground.convert("RGB")
     return picture
+
+
+def _has_16_bits(picture: Image.Image) -> bool:
+    """Return whether pixels lie in 0..65535. Raise a `ValueError` for images whose range is unknown, or no known colours."""
+    if picture.mode.startswith("I;16") or (picture.mode == "I" and picture.format == "PPM"):  # Pillow scales PGM to 16 bits.
+        return True
+    if picture.mode in ("I", "F", "LAB"):
+        raise ValueError(f"its pixels are of Pillow's mode {picture.mode}; expected grey or RGB of 8 or 16 bits")
+    return False
+
+
+def pixels(picture: Image.Image, size: int, rgb: bool, box: tuple[int, int, int, int] | None = None) -> Tensor:
+    """Squeeze an image, or a box (left, top, right, bottom) of it, to a square (C, size, size) uint8."""
+    # Crop first: resizing with a box also reads the pixels beside it, which belong to the other image.
+    part = (picture.crop(box) if box else picture).convert("RGB" if rgb else "L")
+    square = part.resize((size, size), Image.Resampling.BILINEAR)
+    return torch.from_numpy(np.array(square)).view(size, size, -1).movedim(-1, 0)
 
 
 @contextmanager
@@ -167,11 +202,14 @@ class PictureData(DataModule):
         normalize: to mean 0 and standard deviation 1 by `mean` and `std`; otherwise pixels stay in [0, 1].
         mean: mean per channel of pixels in [0, 1]; by default that of ImageNet.
         std: standard deviation per channel of pixels in [0, 1]; by default that of ImageNet.
+        squeeze: resize whole images to squares, instead of cutting out a part.
+        binarize: make pixels 0 or 1, as `ImageTransform` does; requires `normalize` to be false.
     """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
     crop: float
+    squeeze: bool
     files: Files
     y: Tensor
 
@@ -188,6 +226,8 @@ class PictureData(DataModule):
         num_workers: int = 2,
         min_area: float = 1.0,
         flip: bool = False,
+        squeeze: bool = False,
+        binarize: Binarize | None = None,
         val_fraction: float = 0.1,
         test_fraction: float = 0.2,
         seed: int | None = None,
@@ -202,7 +242,8 @@ class PictureData(DataModule):
         self.input_shape = (3 if rgb else 1, size, size)
         usual = (IMAGENET_MEAN, IMAGENET_STD) if rgb else ((sum(IMAGENET_MEAN) / 3,), (sum(IMAGENET_STD) / 3,))
         self.mean, self.std = statistics(self.input_shape[0], normalize, mean or usual[0], std or usual[1])
-        self.transform = ImageTransform(self.mean, self.std, normalize=normalize, flip=flip, seed=self.seed)
+        self.squeeze, self.binarize = squeeze, binarize
+        self.transform = ImageTransform(self.mean, self.std, normalize=normalize, flip=flip, seed=self.seed, binarize=binarize)
 
     def serve(self, files: Files, y: Tensor, class_names: Sequence[str], parts: Mapping[str, Tensor]) -> None:
         """Set the images, their classes (N,), and the positions of each part."""
@@ -215,9 +256,28 @@ class PictureData(DataModule):
         check_readable(self.files)
         assert self.test_fraction is not None
         fractions = {"test": self.test_fraction, "val": self.val_fraction}
-        parts = hold_out(self.y, self._parts, fractions, self.split_seed)
         arrays = Arrays(torch.empty(len(self.y), 0), self.y)  # Images are read from `files` when they are needed.
+        everything = torch.arange(len(self.y))
+        if "test" not in self._parts and self.is_new(Split(arrays, everything)):
+            parts = {"test": everything}
+        else:
+            parts = hold_out(self.y, self._parts, fractions, self.split_seed)
         self.splits = {name: Split(arrays, rows) for name, rows in parts.items()}
+
+    def identify(self, samples: Split, most: int | None = None) -> list[int]:
+        """Return a number for each image with its class. Only the end of an encoded image is read."""
+        rows = thin(samples.rows, most).tolist()
+        return identities(f"{self.class_names[self.y[row]]} ".encode() + self._ending(row) for row in rows)
+
+    def _ending(self, position: int) -> bytes:
+        """Return the length of an encoded image and its last bytes, which differ between images."""
+        encoded = self.files.encoded(position)
+        if isinstance(encoded, bytes):
+            return len(encoded).to_bytes(8) + encoded[-_ENDING:]
+        with encoded.open("rb") as file:
+            length = file.seek(0, io.SEEK_END)
+            file.seek(-min(length, _ENDING), io.SEEK_END)
+            return length.to_bytes(8) + file.read()
 
     def loader(self, split: str) -> Loader:
         """Return the batches of "train", "val" or "test" before the transform."""
@@ -229,12 +289,13 @@ class PictureData(DataModule):
             self.rgb,
             self.seed,
             min_area=self.min_area if split == "train" else 1.0,
+            squeeze=self.squeeze,
         )
         return WorkerLoader(reader, self.splits[split].rows, self.order(split), self.num_workers)
 
 
 def check_readable(files: Files) -> None:
-    """Check the header of every image, so that files that are empty, not images or too large are named before training.
+    """Check the header of every image, so that those that are empty, no images, too large or of unknown range are named early.
 
     Images that are cut short are only found when they are decoded.
 
@@ -244,8 +305,11 @@ def check_readable(files: Files) -> None:
 
     def problem(position: int) -> str | None:
         try:
-            with _readable(files, position) as encoded:
-                Image.open(io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded).close()
+            with (
+                _readable(files, position) as encoded,
+                Image.open(io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded) as picture,
+            ):
+                _has_16_bits(picture)
         except ZooError as error:
             return str(error)
         return None

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import torch
 
-from datamodules.core.labelled_sets import class_names_of, classes, features, find_parts, only_column
+from datamodules.core.labelled_sets import class_names_of, features, find_parts, only_column, read_labels, sorted_classes
 from datamodules.core.sources import hub_file, hub_listing
 from datamodules.core.table_files import check_columns, read_table, schema
 from datamodules.images.base import PictureData
@@ -106,7 +106,7 @@ class HubImages(PictureData):
         first = self._path(self.parts["train"][0])
         self.image, self.label = find_columns(first, image, label)
         self._stated = class_names_of(first, self.label)
-        self.class_names = tuple(self._stated or self._training_classes())
+        self.class_names = tuple(self._stated) or sorted_classes(self._labels(self.parts["train"]))
         self.num_classes = len(self.class_names)
 
     def prepare_data(self) -> None:
@@ -124,29 +124,27 @@ class HubImages(PictureData):
         Raises:
             ZooError: naming a missing column, a cell without a class, or a class that no training image has.
         """
-        tables, labels, rows, first = [], [], {}, 0
+        tables, rows, first = [], {}, 0
+        labels: list[str] = []
         for part, names in self.parts.items():
             for path in map(self._path, names):
-                table = read_table(path, [self.image, self.label])
-                tables.append((path.name, table[self.image]))
-                labels += table[self.label].to_pylist()
+                tables.append((path.name, read_table(path, [self.image])[self.image]))
+            labels += self._labels(names)
             rows[part], first = torch.arange(first, len(labels)), len(labels)
         files = Rows(tables)
-        y, names = classes(labels, self._stated, self.label, files.name)
-        if not self._stated and (unseen := set(y.tolist()) - set(y[rows["train"]].tolist())):
+        if unseen := set(labels) - set(self.class_names):
             raise ZooError(
-                f"{self.label} {names[min(unseen)]} is in no training picture: some sets hide the labels of their test part"
+                f"{self.label} {min(unseen)} is in no training picture: some sets hide the labels of their test part"
             )
-        self.serve(files, y, names, rows)
+        number = {name: place for place, name in enumerate(self.class_names)}
+        self.serve(files, torch.tensor([number[label] for label in labels]), list(self.class_names), rows)
 
     def _path(self, name: str) -> Path:
         return hub_file(self.source, name, self.revision)
 
-    def _training_classes(self) -> list[str]:
-        """Read the classes in the training part, without its images."""
-        columns = [(path.name, read_table(path, [self.label])[self.label]) for path in map(self._path, self.parts["train"])]
-        labels = [value for _, column in columns for value in column.to_pylist()]
-        return classes(labels, (), self.label, Rows(columns).name)[1]
+    def _labels(self, names: Sequence[str]) -> list[str]:
+        """Read the classes in files of the set, without their images. Each file's own schema names its classes."""
+        return [label for path in map(self._path, names) for label in read_labels(path, self.label, self._stated)]
 
 
 def find_columns(path: Path, image: str | None, label: str | None) -> tuple[str, str]:

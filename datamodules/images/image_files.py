@@ -6,7 +6,8 @@ from pathlib import Path
 import torch
 
 from datamodules.images.base import PictureData
-from datamodules.images.image_folder import Paths, picture_paths
+from datamodules.images.image_folder import Paths, other_files, picture_paths
+from datamodules.images.transform import Binarize
 from zoo.errors import MissingFileError, ZooError
 
 
@@ -16,6 +17,7 @@ class ImageFiles(PictureData):
     Args:
         root: the folder or the file.
         class_names: names of the model's classes.
+        binarize: as the images of the training were; the other arguments are those of `PictureData`.
 
     Raises:
         MissingFileError: if there is no such folder, or no image in it.
@@ -31,14 +33,28 @@ class ImageFiles(PictureData):
         crop: float = 0.875,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
+        squeeze: bool = False,
+        binarize: Binarize | None = None,
         batch_size: int = 32,
         num_workers: int = 0,
     ) -> None:
-        super().__init__(size=size, rgb=rgb, crop=crop, mean=mean, std=std, batch_size=batch_size, num_workers=num_workers)
+        super().__init__(
+            size=size,
+            rgb=rgb,
+            crop=crop,
+            normalize=binarize is None,
+            mean=mean,
+            std=std,
+            squeeze=squeeze,
+            binarize=binarize,
+            batch_size=batch_size,
+            num_workers=num_workers,
+        )
         if root is None:
             raise ZooError("root is not given: name a picture or a folder of pictures")
         folder = Path(root)
         paths = [folder] if folder.is_file() else picture_paths(folder) if folder.is_dir() else []
+        self.notes += other_files(folder) if folder.is_dir() else []
         if not paths:
             raise MissingFileError(f"no pictures at {root}: name a picture, or a folder of pictures")
         self.serve(Paths(paths), torch.full((len(paths),), -1), class_names, {"test": torch.arange(len(paths))})

@@ -1,17 +1,24 @@
 """Images in folders, one folder per class."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import torch
 from PIL import Image
 
+from datamodules.core.files import readable_name
 from datamodules.core.sources import mirror, nearby
 from datamodules.core.splits import without_lone_validation
 from datamodules.images.base import PictureData
 from zoo.errors import MissingFileError, ZooError
 
-PARTS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test",)}
+_PARTS = {  # usual names of folders, in lower case
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation", "dev"),
+    "test": ("test", "testing", "eval"),
+}
+_SHOWN = 5  # names that a line lists
 
 
 class Paths:
@@ -24,7 +31,7 @@ class Paths:
         return len(self.paths)
 
     def name(self, position: int) -> str:
-        return str(self.paths[position])
+        return readable_name(self.paths[position])
 
     def encoded(self, position: int) -> Path:
         return self.paths[position]
@@ -33,9 +40,10 @@ class Paths:
 class ImageFolder(PictureData):
     """Images under `root`/<class>/, or under `root`/train/<class>/ and also `root`/test/<class>/ or `root`/val/<class>/.
 
-    Three parts are used as their names say. If only `val` or only `test` exists beside `train`, it is the test part and
-    `val_fraction` of the training part validates, so that the score is of images that made no choices. See `PictureData` for
-    the other arguments. The constructor lists the folders; images are opened in `setup` and later.
+    Parts may also be called training, valid, validation, dev, testing or eval, in any case. Three parts are used as their
+    names say. If only one part exists beside `train`, it is the test part and `val_fraction` of the training part validates,
+    so that the score is of images that made no choices. See `PictureData` for the other arguments. The constructor lists the
+    folders; images are opened in `setup` and later.
 
     Raises:
         MissingFileError: if there is no such folder.
@@ -95,11 +103,13 @@ class ImageFolder(PictureData):
             for label, name in enumerate(names):
                 pictures = picture_paths(path / name)
                 if not pictures:
-                    raise ZooError(f"the class folder {path / name} holds no pictures: fill or remove it")
+                    reasons = "; ".join(["", *other_files(path / name)])
+                    raise ZooError(f"the class folder {path / name} holds no pictures: fill or remove it{reasons}")
                 paths += pictures
                 labels += [label] * len(pictures)
             rows[part] = torch.arange(first, len(paths))
-        self.serve(Paths(paths), torch.tensor(labels), names, rows)
+        self.notes += left_out(folder, parts.values())
+        self.serve(Paths(paths), torch.tensor(labels), [readable_name(name) for name in names], rows)
 
 
 def find_folder(root: str, holds: str = "class folders") -> Path:
@@ -114,9 +124,18 @@ def find_folder(root: str, holds: str = "class folders") -> Path:
 
 
 def part_folders(folder: Path) -> dict[str, Path]:
-    """Find the folders of "train", "val" and "test" in a folder, by their usual names."""
-    found = {part: next((folder / n for n in names if (folder / n).is_dir()), None) for part, names in PARTS.items()}
-    return {part: path for part, path in found.items() if path}
+    """Find the folders of "train", "val" and "test" in a folder, by their usual names in any case.
+
+    Raises:
+        ZooError: if two folders could be the same part.
+    """
+    parts: dict[str, Path] = {}
+    for path in visible_folders(folder):
+        for part in (part for part, names in _PARTS.items() if path.name.lower() in names):
+            if part in parts:
+                raise ZooError(f"{parts[part]} and {path.name} are both the {part} part by their names: join or rename them")
+            parts[part] = path
+    return {part: parts[part] for part in _PARTS if part in parts}
 
 
 def class_folders(folder: Path) -> list[str]:
@@ -125,7 +144,7 @@ def class_folders(folder: Path) -> list[str]:
     Raises:
         ZooError: if there are fewer than two.
     """
-    names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    names = [path.name for path in visible_folders(folder)]
     if len(names) < 2:
         raise ZooError(
             f"{folder} holds {len(names)} class folder(s), expected two or more; "
@@ -134,8 +153,39 @@ def class_folders(folder: Path) -> list[str]:
     return names
 
 
+def visible_folders(folder: Path) -> list[Path]:
+    """List the folders in a folder, sorted, without hidden ones."""
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
 def picture_paths(folder: Path) -> list[Path]:
     """List the images in a folder and its subfolders, sorted, by the endings that Pillow knows; hidden files are left out."""
-    Image.init()
-    paths = (path for path in folder.rglob("*") if path.suffix.lower() in Image.EXTENSION and path.is_file())
+    return [path for path in _visible_files(folder) if _is_picture(path)]
+
+
+def other_files(folder: Path) -> list[str]:
+    """Describe the files in a folder and its subfolders that are left out because of their endings, in one line or none."""
+    endings = Counter(path.suffix.lower() or "no ending" for path in _visible_files(folder) if not _is_picture(path))
+    if not endings:
+        return []
+    shown = ", ".join(f"{readable_name(ending)} ({num})" for ending, num in endings.most_common(_SHOWN))
+    more = ", ..." if len(endings) > _SHOWN else ""
+    return [f"left out of {readable_name(folder)}: files that Pillow does not read, by their endings: {shown}{more}"]
+
+
+def left_out(folder: Path, parts: Collection[Path]) -> list[str]:
+    """Describe what is in a folder, but not used by its `parts`: other folders beside them, and files that are not images."""
+    unused = [path.name for path in visible_folders(folder) if path not in parts] if folder not in parts else []
+    shown = ", ".join(map(readable_name, unused[:_SHOWN])) + (", ..." if len(unused) > _SHOWN else "")
+    beside = [f"left out of {readable_name(folder)}: folders whose names are not those of a part: {shown}"] if unused else []
+    return beside + [line for part in parts for line in other_files(part)]
+
+
+def _visible_files(folder: Path) -> list[Path]:
+    paths = (path for path in folder.rglob("*") if path.is_file())
     return sorted(path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+
+
+def _is_picture(path: Path) -> bool:
+    Image.init()
+    return path.suffix.lower() in Image.EXTENSION

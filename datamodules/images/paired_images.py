@@ -1,9 +1,8 @@
 """Pairs of images side by side in one file, the layout of the Pix2Pix data sets (Isola et al., 2017, arXiv:1611.07004)."""
 
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
@@ -13,8 +12,8 @@ from datamodules.core.base import Arrays, DataModule, Split
 from datamodules.core.batch import Batch
 from datamodules.core.randomness import uniform
 from datamodules.core.splits import hold_out, without_lone_validation
-from datamodules.images.base import FULL_SIZE, open_picture
-from datamodules.images.image_folder import Paths, find_folder, part_folders, picture_paths
+from datamodules.images.base import FULL_SIZE, open_picture, pixels
+from datamodules.images.image_folder import Paths, find_folder, left_out, part_folders, picture_paths
 from zoo.errors import ZooError, check_choice
 
 Direction = Literal["left_to_right", "right_to_left"]
@@ -72,6 +71,8 @@ class PairedImages(DataModule):
         ZooError: if a part holds no images, or if a file cannot be cut into two halves.
     """
 
+    squeeze = True
+
     def __init__(
         self,
         root: str | None = None,
@@ -93,6 +94,7 @@ class PairedImages(DataModule):
             raise ZooError(f"size must be at least 1 pixel and jitter at least 0, got {size} and {jitter}")
         folder = find_folder(root, "train/ and test/ with pairs of pictures")
         self.parts = without_lone_validation(part_folders(folder))
+        self.notes += left_out(folder, self.parts.values())
         if "train" not in self.parts or "test" not in self.parts:
             raise ZooError(
                 f"{folder} holds {', '.join(self.parts) or 'no part'}: expected train/ and test/, or train/ and val/"
@@ -101,6 +103,9 @@ class PairedImages(DataModule):
         self.input_shape = (3 if rgb else 1, size, size)
         self.mean, self.std = (0.0,) * self.input_shape[0], (1.0,) * self.input_shape[0]
         self.transform = PairTransform(size, flip, self.seed)
+
+    def describe(self) -> dict[str, Any]:
+        return {**super().describe(), "direction": self.direction}
 
     def setup(self, stage: str | None = None) -> None:
         if self.splits:
@@ -140,11 +145,3 @@ class PairedImages(DataModule):
             pixels(picture, size, self.rgb, (0, 0, middle, height)),
             pixels(picture, size, self.rgb, (middle, 0, width, height)),
         )
-
-
-def pixels(picture: Image.Image, size: int, rgb: bool, box: tuple[int, int, int, int] | None = None) -> Tensor:
-    """Resize an image, or a box (left, top, right, bottom) of it, to a square (C, size, size) uint8."""
-    # Crop first: resizing with a box also reads the pixels beside it, which belong to the other image.
-    part = (picture.crop(box) if box else picture).convert("RGB" if rgb else "L")
-    square = part.resize((size, size), Image.Resampling.BILINEAR)
-    return torch.from_numpy(np.array(square)).view(size, size, -1).movedim(-1, 0)

@@ -17,10 +17,9 @@ from datamodules.core.batch import Batch
 from datamodules.core.loader import BatchOrder, Loader
 from datamodules.core.randomness import uniform
 from datamodules.core.splits import stratified_split
-from datamodules.images.base import FULL_SIZE, open_picture
+from datamodules.images.base import FULL_SIZE, open_picture, pixels
 from datamodules.images.hub_set import HubSet
-from datamodules.images.image_folder import Paths, find_folder, picture_paths
-from datamodules.images.paired_images import pixels
+from datamodules.images.image_folder import Paths, find_folder, left_out, picture_paths
 from datamodules.images.transform import ImageTransform
 from zoo.errors import MissingFileError, ZooError
 
@@ -104,6 +103,9 @@ class Unpaired(DataModule):
             longest = torch.arange(max(len(a[name].rows), len(b[name].rows)))
             for splits, (arrays, rows) in ((self.splits, a[name]), (self.others, b[name])):
                 splits[name] = Split(arrays, rows[longest % len(rows)])
+        for domain, splits in (("A", a), ("B", b)):
+            sizes = ", ".join(f"{len(split.rows):,} {name}" for name, split in splits.items())
+            self.notes.append(f"domain {domain} has {sizes} images; the smaller domain is repeated")
 
     def loader(self, split: str) -> Loader:
         """Return the batches of "train", "val" or "test" before the transform."""
@@ -135,6 +137,8 @@ class UnpairedImages(Unpaired):
         ZooError: if one of them holds no images.
     """
 
+    squeeze = True
+
     def __init__(
         self,
         root: str | None = None,
@@ -159,6 +163,7 @@ class UnpairedImages(Unpaired):
             if not (paths := picture_paths(path)):
                 raise ZooError(f"the domain folder {path} holds no pictures: fill it")
             self._paths[path] = Paths(paths)
+        self.notes += left_out(self.folder, self._paths)
 
     def domain(self, name: Domain, part: Part) -> Arrays:
         files = self._paths[self.folder / f"{part}{name}"]

@@ -7,11 +7,13 @@ import csv
 import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from datamodules.core.base import Arrays, DataModule, Split
 from datamodules.core.batch import SequenceBatch, valid_steps
@@ -22,6 +24,9 @@ from zoo.errors import MissingFileError, ZooError, check_choice
 _EMBEDDED = "mackey_glass"
 _NUM_EMBEDDED = 5000
 _MISSING = ("", "na", "nan", "null")  # cells without a number, in lower case
+_GAP = 1.5  # times the median distance between rows, beyond which rows are missing; months differ by less
+_SHOWN = 3  # gaps that a note names
+_COARSE = 0.01  # standard deviations between neighbouring float32 numbers, beyond which a series is refused
 
 
 class StandardizeSteps:
@@ -42,12 +47,13 @@ class Series(DataModule):
 
     `source` is "mackey_glass", 5,000 values of a chaotic equation that need no download, or a CSV file with a header and one
     row per step: a path, also below `ZOO_DATA`. Rows have to be in the order of time. Times are a year, YYYY-MM, YYYY-MM-DD,
-    YYYYMMDD, or a date with a time of day (in UTC, unless it has a time zone). Equal distances are not checked.
+    YYYYMMDD, or a date with a time of day (in UTC, unless it has a time zone).
 
     The last `test_fraction` of the values tests, the last `val_fraction` of the rest validates. All targets of a window lie
     within its part. The context of a window may start in the part before, as it would in use. All scales are measured on the
     training part: `mean` and `std` per channel normalise the inputs. Targets stay in their own units; `target_mean` and
-    `target_std` (H C,) are their scale, and `naive_mae` (H C,) is the mean absolute difference of consecutive values.
+    `target_std` (H C,) are their scale, and `naive_mae` (H C,) is the mean absolute difference of consecutive values. Values
+    that were filled in count for none of these, and windows with such a value among their targets are left out.
 
     Targets are flattened to (B, H C): all channels of the first step, then of the second.
 
@@ -58,6 +64,8 @@ class Series(DataModule):
         columns: columns that are inputs and targets; None means all except the times.
         fill: "interpolate" fills missing values linearly, from the last known value to the next. The last steps of a context
             may then depend on a later value. Without it, missing values are refused.
+        gaps: where the distance of two rows is more than 1.5 times the median, "split" leaves out the windows that run across.
+            "join" keeps them, for series in which the next row follows whatever the time, such as trading days.
 
     Raises:
         MissingFileError: if there is no such file.
@@ -77,6 +85,7 @@ class Series(DataModule):
         context: int = 64,
         horizon: int = 1,
         fill: Literal["interpolate"] | None = None,
+        gaps: Literal["split", "join"] = "split",
         batch_size: int = 64,
         val_fraction: float = 0.2,
         test_fraction: float = 0.2,
@@ -90,7 +99,9 @@ class Series(DataModule):
                 raise ZooError(f"{name} must lie between 0 and 1, got {fraction}")
         if fill is not None:
             check_choice("fill", fill, ("interpolate",))
-        self.source, self.time, self.context, self.horizon, self.fill = source, time, context, horizon, fill
+        check_choice("gaps", gaps, ("split", "join"))
+        self.source, self.time, self.context, self.horizon = source, time, context, horizon
+        self.fill, self.gaps = fill, gaps
         if source == _EMBEDDED:
             if time is not None or columns is not None or fill is not None:
                 raise ZooError(f"time, columns and fill are for CSV files: {source!r} has one column and no gaps")
@@ -114,26 +125,50 @@ class Series(DataModule):
         assert self.test_fraction is not None
         test = num_values - round(num_values * self.test_fraction)
         val = test - round(test * self.val_fraction)
+        usable = self._usable()
         first = torch.arange(len(windows.y)) + self.context  # index of a window's first target
-        for part, low, high in (("train", 0, val), ("val", val, test), ("test", test, num_values)):
-            rows = ((first >= low) & (first + self.horizon <= high)).nonzero()[:, 0]
+        parts = [("train", 0, val), ("val", val, test), ("test", test, num_values)]
+        if self.is_new(Split(windows, torch.arange(len(windows.y)))):
+            parts, val = [("test", 0, num_values)], num_values
+        for part, low, high in parts:
+            inside = (first >= low) & (first + self.horizon <= high)
+            rows = (inside & usable).nonzero()[:, 0]
             if len(rows) < 2:  # The explained variance is not defined for one window.
+                left_out = int((inside & ~usable).sum())
                 raise ZooError(
                     f"{self.source}: the {part} part of {high - low} values is too short for two windows with context "
                     f"{self.context} and horizon {self.horizon}: shorten them, or change the fractions"
+                    + (f"; {left_out} windows are left out: {'; '.join(self.notes)}" if left_out else "")
                 )
             self.splits[part] = Split(windows, rows)
-        seen = self._values[:val]
-        scale = seen.std(0, correction=0)
-        if (constant := (scale == 0).nonzero()).numel():
-            name = self.columns[int(constant[0])]
-            raise ZooError(f"column {name!r} of {self.source} is constant in the training part: leave it out")
-        self._normalise(seen.mean(0).tolist(), scale.tolist())
+        if left_out := int((~usable).sum()):
+            self.notes.append(f"{left_out:,} of {len(usable):,} windows are left out")
+        known = [column[seen] for column, seen in zip(self._values[:val].T, self._observed[:val].T, strict=True)]
+        for name, column in zip(self.columns, known, strict=True):
+            if column.min() == column.max():
+                raise ZooError(f"column {name!r} of {self.source} is constant in the training part: leave it out")
+            check_resolution(column, f"column {name!r} of {self.source}")
+        self._normalise([float(column.mean()) for column in known], [float(column.std(correction=0)) for column in known])
         self.target_mean, self.target_std = (torch.tensor(values).repeat(self.horizon) for values in (self.mean, self.std))
-        self.naive_mae = seen.diff(dim=0).abs().mean(0).float().repeat(self.horizon)
+        pairs = self._follows[: val - 1, None] & self._observed[1:val] & self._observed[: val - 1]
+        if not pairs.any(0).all():
+            raise ZooError(f"{self.source} has no two consecutive values in the training part: set data.gaps to join, or fill")
+        change = torch.where(pairs, self._values[:val].diff(dim=0).abs(), 0).sum(0) / pairs.sum(0)
+        self.naive_mae = change.float().repeat(self.horizon)
+
+    def _usable(self) -> Tensor:
+        """Mark the windows (W,) that do not run across a gap and whose targets were all observed."""
+        size = self.context + self.horizon
+        targets = self._observed[self.context :].all(1).unfold(0, self.horizon, 1).all(1)
+        return targets & self._follows.unfold(0, size - 1, 1).all(1)
 
     def load(self, part: Literal["train", "test"]) -> Arrays:
-        values = torch.from_numpy(mackey_glass(_NUM_EMBEDDED)[:, None] if self.source == _EMBEDDED else self._read())
+        if self.source == _EMBEDDED:
+            values = torch.from_numpy(mackey_glass(_NUM_EMBEDDED))[:, None]
+            self._observed = torch.ones_like(values, dtype=torch.bool)
+            self._follows = self._observed[1:, 0]
+        else:
+            values = torch.from_numpy(self._read())
         if len(values) < self.context + self.horizon:
             raise ZooError(
                 f"{self.source} has {len(values)} rows, too few for a window with context {self.context} and horizon "
@@ -167,7 +202,7 @@ class Series(DataModule):
         self.transform = StandardizeSteps(self.mean, self.std)
 
     def _read(self) -> np.ndarray:
-        """Read the chosen columns (L, C) in the order of time, without missing values."""
+        """Read the chosen columns (L, C) in the order of time, and note which values were filled in and where rows lack."""
         path = find(self.source)
         rows = _rows(path)
         header = _header(rows, path)
@@ -194,6 +229,8 @@ class Series(DataModule):
             times.append((now, text))
             values.append([_number(cells[place], f"{where}, column {header[place]!r}") for place in places])
         numbers = np.array(values, dtype=np.float64).reshape(-1, len(places))
+        self._observed = torch.from_numpy(~np.isnan(numbers))
+        self._follows = self._find_gaps(times, lines)
         for column, name in zip(numbers.T, self.columns, strict=True):
             self._fill(column, name, lines, path)
         return numbers
@@ -214,6 +251,35 @@ class Series(DataModule):
             raise ZooError(f"line {line} of {path}, column {name!r}: no number at this end of the series: cut the line off")
         step = np.arange(len(column))
         column[missing] = np.interp(step[missing], step[~missing], column[~missing])
+        self.notes.append(f"column {name!r}: {missing.sum()} values are filled in, the first on line {line}; none is a target")
+
+    def _find_gaps(self, times: Sequence[tuple[datetime, str]], lines: Sequence[int]) -> Tensor:
+        """Mark the rows (L - 1,) that follow the row before without a gap in time, and note the places of gaps."""
+        distances = torch.tensor([(after - before).total_seconds() for (before, _), (after, _) in pairwise(times)])
+        gap = distances > _GAP * distances.median() if len(distances) else torch.zeros(0, dtype=torch.bool)
+        if places := gap.nonzero()[:, 0].tolist():
+            shown = [f"{times[place][1]} and {times[place + 1][1]} (line {lines[place + 1]})" for place in places[:_SHOWN]]
+            more = f" and {len(places) - _SHOWN} more" if len(places) > _SHOWN else ""
+            effect = (
+                "no window runs across (set data.gaps to join if they may)" if self.gaps == "split" else "windows run across"
+            )
+            self.notes.append(f"gaps in time between {', between '.join(shown)}{more}: {effect}")
+        return ~gap if self.gaps == "split" else torch.ones_like(gap)
+
+
+def check_resolution(values: Tensor, name: str) -> None:
+    """Refuse numbers (N,) float64 that vary by less than float32 can tell apart at their size. Constants pass.
+
+    Raises:
+        ZooError: with `name`.
+    """
+    deviation = float(values.std(correction=0))
+    spacing = float(np.spacing(np.float32(values.abs().max())))
+    if values.min() < values.max() and spacing > _COARSE * deviation:
+        raise ZooError(
+            f"{name} varies by {deviation:.3g} around {float(values.mean()):.9g}, where neighbouring float32 numbers are "
+            f"{spacing:.3g} apart: subtract a constant from it"
+        )
 
 
 def find(source: str) -> Path:

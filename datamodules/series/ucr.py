@@ -12,7 +12,7 @@ from datamodules.core.base import Arrays, DataModule
 from datamodules.core.batch import valid_steps
 from datamodules.core.files import reading
 from datamodules.core.sources import mirror
-from datamodules.series.series import StandardizeSteps
+from datamodules.series.series import StandardizeSteps, check_resolution
 from zoo.errors import MissingFileError, ZooError
 
 _FILE = "timeseries/ucr_uea.npz"  # below ZOO_DATA
@@ -77,7 +77,7 @@ class UCR(DataModule):
         assert lengths is not None
         steps = x[rows][valid_steps(x, lengths)[rows]].double()  # without padding
         std = steps.std(0, correction=0)
-        std[std == 0] = 1.0  # A constant channel becomes 0.
+        std[std == 0] = 1.0  # A constant channel becomes 0: sums of equal float32 numbers are exact in float64.
         self._normalise(steps.mean(0).tolist(), std.tolist())
 
     def load(self, part: Literal["train", "test"]) -> Arrays:
@@ -90,6 +90,9 @@ class UCR(DataModule):
                 f"{self.name}.len_{part} of {path}: expected a length in 1..{x.shape[1]} for each of {len(x)} series"
             )
         counts = valid_steps(x, lengths)
+        if part == "train":
+            for channel, exact in enumerate(torch.from_numpy(values).double().movedim(1, 2)[counts].T):
+                check_resolution(exact, f"channel {channel} of {self.name} in {path}")
         if not x[counts].isfinite().all():
             raise ZooError(f"{self.name}.x_{part} of {path} has missing or infinite values: fill them in")
         return Arrays(torch.where(counts[:, :, None], x, 0), y, lengths)

@@ -1,9 +1,9 @@
 """Base class of texts with classes: splits, tokenization and augmentation."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypedDict
+from typing import Any, ClassVar, Literal, NamedTuple, TypedDict
 
 import torch
 from lightning.pytorch.utilities import rank_zero_only
@@ -12,10 +12,13 @@ from torch import Tensor
 
 from datamodules.core.base import Arrays, DataModule, Split
 from datamodules.core.batch import SequenceBatch
-from datamodules.core.splits import hold_out, stratified_sample
+from datamodules.core.labelled_sets import check_several_classes
+from datamodules.core.seen import identities, thin
+from datamodules.core.splits import hold_out, numbered, stratified_sample
 from datamodules.text import tokenization
 from datamodules.text.back_translation import BackTranslation, MarianTranslator
 from datamodules.text.eda import EDA, TextAugment
+from datamodules.text.tokenization import TokenizerSettings
 from zoo.errors import ZooError, check_choice
 
 
@@ -40,7 +43,7 @@ class Augment(TypedDict, total=False):
     backward: str  # for back-translation: a Marian model that translates back
 
 
-_COPIES = 8  # augmented copies of each training text from which the tokenizer learns
+_COPIES = 8  # augmented copies of each training text in which the tokenizer finds added words
 _SETTINGS = {"eda": {"p", "alpha", "operations", "synonyms"}, "back_translation": {"p", "forward", "backward"}}
 
 
@@ -48,19 +51,17 @@ class TextData(DataModule):
     """Texts in memory as tokens, served in batches of similar length.
 
     A subclass states `num_classes` and `class_names` and defines `read`. Parts that the set lacks are held out from its
-    training part, stratified by class. The tokenizer is built from the training texts alone and is stored in the checkpoint.
+    training part, stratified by class. Equal texts of one class are held out together, so that no held-out text is trained on.
+    The tokenizer is built from the training texts alone and is stored in the checkpoint.
 
     Args:
-        tokenizer: kind of token: words, byte pairs or characters.
-        vocab_size: maximum number of tokens, and the size of the embedding.
+        tokenizer: settings of the tokenizer, such as {kind: bpe, vocab_size: 6000}.
         max_length: tokens after which a text is cut; the number of cut texts is reported.
-        lowercase: whether "The" becomes "the".
-        min_frequency: rarer tokens are unknown.
-        tokenizer_file: use this tokenizer of the `tokenizers` library instead of building one.
         augment: change training texts anew in every epoch; evaluation sees the originals.
         num_train: train on this number of texts only, with the same share of each class.
     """
 
+    keep_duplicates_together: ClassVar[bool] = True  # whether equal texts of one class stay in one of the parts held out
     vocab_size: int
     max_length: int
     tokenizer: Tokenizer | None = None
@@ -70,12 +71,8 @@ class TextData(DataModule):
     def __init__(
         self,
         batch_size: int = 32,
-        tokenizer: tokenization.Kind = "word",
-        vocab_size: int = 10_000,
+        tokenizer: TokenizerSettings | None = None,
         max_length: int = 64,
-        lowercase: bool = True,
-        min_frequency: int = 2,
-        tokenizer_file: str | None = None,
         augment: Augment | None = None,
         num_train: int | None = None,
         val_fraction: float = 0.1,
@@ -86,9 +83,9 @@ class TextData(DataModule):
         super().__init__(batch_size, val_fraction=val_fraction, test_fraction=test_fraction, seed=seed, split_seed=split_seed)
         if max_length < 1:
             raise ZooError(f"max_length must be at least 1 token, got {max_length}")
-        self.input_shape, self.vocab_size, self.max_length = (max_length,), vocab_size, max_length
-        self.kind, self.lowercase, self.min_frequency = tokenizer, lowercase, min_frequency
-        self.tokenizer_file, self.num_train = tokenizer_file, num_train
+        self.tokenizer_settings = tokenization.with_defaults(tokenizer)
+        self.input_shape, self.vocab_size, self.max_length = (max_length,), self.tokenizer_settings["vocab_size"], max_length
+        self.num_train = num_train
         self.augment = make_augment(augment) if augment else None
 
     def read(self) -> Texts:
@@ -100,18 +97,28 @@ class TextData(DataModule):
             return
         self.texts, self.y, parts, self.source = self.read()
         assert self.test_fraction is not None
-        parts = hold_out(self.y, parts, {"test": self.test_fraction, "val": self.val_fraction}, self.split_seed)
+        everything = torch.arange(len(self.y))
+        if "test" not in parts and self.is_new(Split(Arrays(self.y, self.y), everything)):
+            parts = {"test": everything}
+        else:
+            fractions = {"test": self.test_fraction, "val": self.val_fraction}
+            groups = numbered(zip(self.texts, self.y.tolist(), strict=True))
+            parts = hold_out(self.y, parts, fractions, self.split_seed, groups if self.keep_duplicates_together else None)
+        if stage in (None, "fit") and "train" in parts:
+            check_several_classes(self.y[parts["train"]], self.class_names, self.source)
         if self.num_train is not None and "train" in parts:
             rows = parts["train"]
             parts["train"] = rows[stratified_sample(self.y[rows], self.num_train, self.split_seed, "num_train")]
+        for part, rows in parts.items():
+            if part != "train" and "train" in parts and (num := int(torch.isin(groups[rows], groups[parts["train"]]).sum())):
+                self.notes.append(f"{num:,} of {len(rows):,} texts in {part} are also in train, with the same class")
         if isinstance(self.augment, BackTranslation) and "train" in parts:
             # In large batches now: a text that is not prepared is translated alone when it is needed.
             self.augment.prepare([self.texts[position] for position in parts["train"].tolist()])
-        if self.tokenizer_file is not None:
-            self.tokenizer = tokenization.load(Path(self.tokenizer_file))
+        if (file := self.tokenizer_settings["file"]) is not None:
+            self.tokenizer = tokenization.load(Path(file))
         elif self.tokenizer is None:
-            training = self._training_texts(parts["train"])
-            self.tokenizer = tokenization.train(self.kind, training, self.vocab_size, self.lowercase, self.min_frequency)
+            self.tokenizer = tokenization.train(self._training_texts(parts["train"]), self.tokenizer_settings)
         self._tokenise(parts)
 
     def transform(self, batch: SequenceBatch, epoch: int, train: bool) -> SequenceBatch:
@@ -125,6 +132,10 @@ class TextData(DataModule):
         x, lengths, _ = self.encode(changed)
         return batch._replace(x=x[:, : int(lengths.max())].long().to(batch.x.device), lengths=lengths)
 
+    def report(self) -> list[str]:
+        """Also describe the tokens."""
+        return [*super().report(), self._token_line]
+
     def encode(self, texts: Sequence[str]) -> tuple[Tensor, Tensor, int]:
         """Return tokens (N, max_length) int32 padded with 0, lengths (N,) from 0, and the number of texts that were cut."""
         assert self.tokenizer is not None
@@ -136,10 +147,15 @@ class TextData(DataModule):
             row[: len(ids)] = torch.tensor(ids[: self.max_length], dtype=torch.int32)
         return x, torch.tensor([min(len(ids), self.max_length) for ids in tokens]), num_cut
 
-    def adopt_tokenizer(self, tokenizer_json: str) -> None:
-        """Tokenise texts as those of a checkpoint's model, unless `tokenizer_file` is given. Called before `setup`."""
-        if self.tokenizer_file is None:
-            self.tokenizer = Tokenizer.from_str(tokenizer_json)
+    def adopt(self, facts: Mapping[str, Any]) -> None:
+        """Also tokenise texts as the checkpoint's model expects, unless a tokenizer file is given."""
+        super().adopt(facts)
+        if self.tokenizer_settings["file"] is None and "tokenizer_json" in facts:
+            self.tokenizer = Tokenizer.from_str(facts["tokenizer_json"])
+
+    def identify(self, samples: Split, most: int | None = None) -> list[int]:
+        """Return a number for each text with its class. It does not depend on the tokenizer."""
+        return identities(f"{self.y[row]} {self.texts[row]}".encode() for row in thin(samples.rows, most).tolist())
 
     def tokens_of(self, position: int) -> list[str]:
         """Return a text as the model sees it, token by token."""
@@ -165,15 +181,16 @@ class TextData(DataModule):
         """Take over the checkpoint's tokenizer, so that other texts are tokenised as the training texts were.
 
         Raises:
-            ZooError: if the classes differ, if training would continue with another tokenizer, or if `tokenizer_file` asks for
-                another tokenizer.
+            ZooError: if the classes differ, if training would continue with another tokenizer, or if a tokenizer file is given
+                that is not the checkpoint's.
         """
         super().load_state_dict(state_dict)
         if state_dict["tokenizer"] == self.tokenizer_json:
             return
-        if self.tokenizer_file is not None or (self.trainer is not None and self.trainer.state.fn == "fit"):
+        file = self.tokenizer_settings["file"]
+        if file is not None or (self.trainer is not None and self.trainer.state.fn == "fit"):
             raise ZooError(
-                f"the checkpoint's tokenizer is not {self.tokenizer_file or f'the one that {self.source} makes now'}: "
+                f"the checkpoint's tokenizer is not {file or f'the one that {self.source} makes now'}: "
                 "its tokens would mean other words; use the data and settings it was trained on, or train anew"
             )
         self.tokenizer = Tokenizer.from_str(state_dict["tokenizer"])
@@ -183,7 +200,7 @@ class TextData(DataModule):
         assert self.tokenizer is not None
         if (size := self.tokenizer.get_vocab_size()) > self.vocab_size:
             raise ZooError(
-                f"the tokenizer has {size} tokens, more than vocab_size {self.vocab_size}: set data.vocab_size {size}"
+                f"the tokenizer has {size} tokens, more than vocab_size {self.vocab_size}: set data.tokenizer.vocab_size {size}"
             )
         x, lengths, num_cut = self.encode(self.texts)
         if empty := (lengths == 0).nonzero()[:, 0].tolist():
@@ -191,34 +208,35 @@ class TextData(DataModule):
             raise ZooError(f"{self.name_of(empty[0])} has no token: {self.texts[empty[0]][:40]!r}{more}; leave it out")
         arrays = Arrays(x, self.y, lengths)
         self.splits = {part: Split(arrays, rows) for part, rows in parts.items()}
-        self._report(size, lengths, num_cut)
+        self._token_line = self._describe_tokens(size, lengths, num_cut)
+        if "train" not in parts and num_cut:  # Predictions have no report before training.
+            rank_zero_only(print)(self._token_line, flush=True)
 
-    @rank_zero_only
-    def _report(self, num_tokens: int, lengths: Tensor, num_cut: int) -> None:
-        """Print how many tokens the texts have, how many texts were cut, and how many held-out tokens are unknown."""
+    def _describe_tokens(self, num_tokens: int, lengths: Tensor, num_cut: int) -> str:
+        """Say how many tokens the texts have, how many texts were cut, and how many held-out tokens are unknown."""
         cut = f"{num_cut} were longer than max_length {self.max_length} and cut" if num_cut else "none was cut"
+        texts = f"{self.source}: {len(self.texts):,} texts of {lengths.float().mean():.0f} tokens on average, {cut}"
         if "train" not in self.splits:
-            if num_cut:
-                print(f"{self.source}: of {len(self.texts):,} texts {cut}", flush=True)
-            return
+            return texts
         held_out = torch.cat([split.rows for part, split in self.splits.items() if part != "train"])
         x = self.splits["train"].arrays.x[held_out]
         assert self.tokenizer is not None
         token = self.tokenizer.token_to_id(getattr(self.tokenizer.model, "unk_token", None) or tokenization.UNKNOWN)
         unknown = (x == (-1 if token is None else token)).sum().item() / int(lengths[held_out].sum())
-        print(
-            f"{self.source}: {len(self.texts):,} texts of {lengths.float().mean():.0f} tokens on average, {cut}; "
-            f"{num_tokens:,} tokens known, {unknown:.1%} of those held out are not",
-            flush=True,
-        )
+        return f"{texts}; {num_tokens:,} tokens known, {unknown:.1%} of those held out are not"
 
     def _training_texts(self, rows: Tensor) -> list[str]:
-        """Return the training texts and augmented copies of them, so that the tokenizer knows words that augmentation adds."""
+        """Return the training texts, and the words that augmentation adds to each, so that the tokenizer knows both.
+
+        The words of the texts themselves are not repeated, so that their frequencies are those of the originals.
+        """
         texts = [self.texts[position] for position in rows.tolist()]
         if self.augment is None:
             return texts
         draw = random.Random(self.split_seed)
-        return texts + [self.augment(text, draw) for _ in range(_COPIES) for text in texts]
+        copies = [[self.augment(text, draw).split() for _ in range(_COPIES)] for text in texts]
+        added = [set().union(*words).difference(text.split()) for text, words in zip(texts, copies, strict=True)]
+        return texts + [" ".join(sorted(words)) for words in added]
 
 
 def make_augment(settings: Augment) -> TextAugment:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from datamodules.core.labelled_sets import find_parts
 from datamodules.core.sources import hub_file, hub_listing
-from datamodules.text import tokenization
 from datamodules.text.base import Augment, TextData, Texts
 from datamodules.text.labelled_texts import find_columns, read_class_names, read_texts
+from datamodules.text.tokenization import TokenizerSettings
 from zoo.errors import ZooError
 
 
@@ -31,6 +31,8 @@ class HubText(TextData):
         ZooError: if they have no such columns.
     """
 
+    classes_by_name = True
+
     def __init__(
         self,
         source: str | None = None,
@@ -39,12 +41,8 @@ class HubText(TextData):
         config: str | None = None,
         revision: str = "main",
         batch_size: int = 32,
-        tokenizer: tokenization.Kind = "word",
-        vocab_size: int = 10_000,
+        tokenizer: TokenizerSettings | None = None,
         max_length: int = 64,
-        lowercase: bool = True,
-        min_frequency: int = 2,
-        tokenizer_file: str | None = None,
         augment: Augment | None = None,
         num_train: int | None = None,
         val_fraction: float = 0.1,
@@ -55,11 +53,7 @@ class HubText(TextData):
         super().__init__(
             batch_size=batch_size,
             tokenizer=tokenizer,
-            vocab_size=vocab_size,
             max_length=max_length,
-            lowercase=lowercase,
-            min_frequency=min_frequency,
-            tokenizer_file=tokenizer_file,
             augment=augment,
             num_train=num_train,
             val_fraction=val_fraction,
@@ -72,14 +66,14 @@ class HubText(TextData):
         self.source, self.revision = source, revision
         self.parts = find_parts(source, hub_listing(source, revision), config, (".parquet", ".jsonl", ".csv", ".tsv"))
         self.columns = find_columns(self._path(self.parts["train"][0]), text, label)
-        self.class_names = read_class_names(map(self._path, self.parts["train"]), self.columns)
+        self.class_names = read_class_names([self._path(name) for name in self.parts["train"]], self.columns)
         self.num_classes = len(self.class_names)
 
     def prepare_data(self) -> None:
         self._paths()
 
     def read(self) -> Texts:
-        return read_texts(self._paths(), self.columns, self.source)
+        return read_texts(self._paths(), self.columns, self.class_names, self.source)
 
     def _paths(self) -> dict[str, list[Path]]:
         return {part: list(map(self._path, names)) for part, names in self.parts.items()}

@@ -1,13 +1,13 @@
 """Texts with classes in table files: which columns hold them, which classes there are, and the texts themselves."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
 import torch
 
-from datamodules.core.labelled_sets import class_names_of, classes, only_column
+from datamodules.core.labelled_sets import check_class_column, class_names_of, only_column, read_labels, sorted_classes
 from datamodules.core.table_files import check_columns, read_table, schema, texts_of
 from datamodules.text.base import Texts
 from zoo.errors import ZooError
@@ -41,59 +41,70 @@ def find_columns(path: Path, text: str | None, label: str | None) -> Columns:
     return Columns(text, label, words if words in names else None)
 
 
-def read_class_names(paths: Iterable[Path], columns: Columns) -> tuple[str, ...]:
+def read_class_names(paths: Sequence[Path], columns: Columns) -> tuple[str, ...]:
     """Read the names of the classes in the files of the training part, without reading the texts.
 
-    The schema of a parquet file may name the classes; then only the first of `paths` is asked for. Otherwise the classes are
-    the values in the column of classes, which is read alone.
+    The schema of a parquet file may name the classes; then only the first of `paths` is read. Otherwise the classes are the
+    values in the column of classes, which is read alone, or the names in the column of words.
 
     Raises:
-        ZooError: naming the row that has no class.
+        ZooError: naming the row that has no class, or the column if it has about one class per row.
     """
-    label, words = columns.label, columns.words
-    remaining = iter(paths)
-    first = next(remaining)
-    found = class_names_of(first, label)
-    if not found:
-        labels: list[object] = []
-        places: list[str] = []
-        for path in (first, *remaining):
-            cells = read_table(path, [label])[label].to_pylist()
-            labels += cells
-            places += [f"row {row} of {path.name}" for row in range(len(cells))]
-        _, found = classes(labels, (), label, places.__getitem__)
-    if words is not None:
-        table = read_table(first, [label, words])
-        pairs = {str(a): str(b) for a, b in zip(table[label].to_pylist(), table[words].to_pylist(), strict=True)}
-        if len(set(pairs.values())) == len(found):
-            return tuple(pairs.get(name, name) for name in found)
-    return tuple(found)
+    if stated := class_names_of(paths[0], columns.label):
+        return tuple(stated)
+    labels = [label for path in paths for label in read_labels(path, columns.label)]
+    check_class_column(paths[0], columns.label, labels)
+    words = _words(paths, columns)
+    return tuple(words.get(label, label) for label in sorted_classes(labels))
 
 
-def read_texts(paths: Mapping[str, Sequence[Path]], columns: Columns, source: str) -> Texts:
+def read_texts(paths: Mapping[str, Sequence[Path]], columns: Columns, class_names: Sequence[str], source: str) -> Texts:
     """Read all texts in the files of each part.
 
     Raises:
         ZooError: naming a missing column, an empty cell, or a class that no training text has.
     """
     texts: list[str] = []
-    labels: list[object] = []
+    labels: list[str] = []
     places: list[str] = []
     parts = {}
-    first_path, label = paths["train"][0], columns.label
+    words = _words(paths["train"], columns)
     for part, files in paths.items():
         first = len(texts)
         for path in files:
-            table = read_table(path, [columns.text, label])
-            cells = texts_of(table, columns.text, path)
-            labels += table[label].to_pylist()
-            texts += cells
-            places += [f"row {row} of {path.name}" for row in range(len(cells))]
+            check_columns(schema(path).names, [columns.text, columns.label], path)
+            texts += texts_of(read_table(path, [columns.text]), columns.text, path)
+            labels += _labels(path, columns, words)
+            places += [f"row {row} of {path.name}" for row in range(len(texts) - len(places))]
         parts[part] = torch.arange(first, len(texts))
     if not len(parts["train"]):
-        raise ZooError(f"{source} has no text for training: {first_path.name} has a header at most")
-    y, found = classes(labels, class_names_of(first_path, label), label, places.__getitem__)
-    if unseen := set(y.tolist()) - set(y[parts["train"]].tolist()):
-        where = places[(y == min(unseen)).nonzero()[0, 0]]
-        raise ZooError(f"{label} {found[min(unseen)]!r} of {where} is in no training text: correct it, or leave the row out")
-    return Texts(texts, y, parts, source)
+        raise ZooError(f"{source} has no text for training: {paths['train'][0].name} has a header at most")
+    known = set(class_names) & {labels[row] for row in parts["train"].tolist()}
+    if (unseen := next((row for row, label in enumerate(labels) if label not in known), None)) is not None:
+        raise ZooError(
+            f"{columns.label} {labels[unseen]!r} of {places[unseen]} is in no training text: correct it, or leave the row out"
+        )
+    number = {name: place for place, name in enumerate(class_names)}
+    return Texts(texts, torch.tensor([number[label] for label in labels]), parts, source)
+
+
+def _labels(path: Path, columns: Columns, words: Mapping[str, str]) -> list[str]:
+    """Return the name of each row's class. Each file may number its classes in an order of its own."""
+    stated = class_names_of(path, columns.label)
+    if words and not stated and columns.words in schema(path).names:
+        return read_labels(path, str(columns.words))
+    return [label if stated else words.get(label, label) for label in read_labels(path, columns.label)]
+
+
+def _words(paths: Sequence[Path], columns: Columns) -> dict[str, str]:
+    """Return the name for each label in the training files, if their schema or a column of words tells it one to one."""
+    if stated := class_names_of(paths[0], columns.label):
+        return {str(number): name for number, name in enumerate(stated)}
+    pairs = {
+        pair
+        for path in paths
+        if columns.words is not None and columns.words in schema(path).names
+        for pair in zip(read_labels(path, columns.label), read_labels(path, columns.words), strict=True)
+    }
+    words = dict(pairs)
+    return words if len(pairs) == len(words) == len(set(words.values())) else {}

@@ -8,7 +8,7 @@ from zoo.errors import MissingFileError
 
 
 class Names(TextSet):
-    """20,050 surnames without an official split, 47 % of them Russian. Use `tokenizer` "char".
+    """20,050 surnames without an official split, 47 % of them Russian. Use a tokenizer of kind "char".
 
     `test_fraction` is held out by class, then `val_fraction` of the rest. Some names belong to several languages, so no model
     can classify all of them.

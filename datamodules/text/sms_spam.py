@@ -6,9 +6,11 @@ from datamodules.text.text_set import TextSet
 class SMSSpam(TextSet):
     """5,574 messages without an official split: `test_fraction` is held out by class, then `val_fraction` of the rest.
 
-    Some messages occur many times and therefore in several parts, as in every published score of a random split.
+    Some messages occur many times and therefore in several parts, as in every published score of a random split. The report
+    before training says how many.
     """
 
+    keep_duplicates_together = False
     repo = "ucirvine/sms_spam"
     paths = (("train", "plain_text/train-00000-of-00001.parquet"),)
     columns = ("sms", "label")

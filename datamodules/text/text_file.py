@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from datamodules.core.sources import mirror, nearby
-from datamodules.text import tokenization
 from datamodules.text.base import Augment, TextData, Texts
 from datamodules.text.labelled_texts import find_columns, read_class_names, read_texts
+from datamodules.text.tokenization import TokenizerSettings
 from zoo.errors import MissingFileError, ZooError
 
 
@@ -28,6 +28,8 @@ class TextFile(TextData):
         ZooError: if the file cannot be read, or has no such columns.
     """
 
+    classes_by_name = True
+
     def __init__(
         self,
         source: str | None = None,
@@ -36,12 +38,8 @@ class TextFile(TextData):
         text: str | None = None,
         label: str | None = None,
         batch_size: int = 32,
-        tokenizer: tokenization.Kind = "word",
-        vocab_size: int = 10_000,
+        tokenizer: TokenizerSettings | None = None,
         max_length: int = 64,
-        lowercase: bool = True,
-        min_frequency: int = 2,
-        tokenizer_file: str | None = None,
         augment: Augment | None = None,
         num_train: int | None = None,
         val_fraction: float = 0.1,
@@ -52,11 +50,7 @@ class TextFile(TextData):
         super().__init__(
             batch_size=batch_size,
             tokenizer=tokenizer,
-            vocab_size=vocab_size,
             max_length=max_length,
-            lowercase=lowercase,
-            min_frequency=min_frequency,
-            tokenizer_file=tokenizer_file,
             augment=augment,
             num_train=num_train,
             val_fraction=val_fraction,
@@ -74,7 +68,7 @@ class TextFile(TextData):
         self.num_classes = len(self.class_names)
 
     def read(self) -> Texts:
-        return read_texts(self.paths, self.columns, self.source)
+        return read_texts(self.paths, self.columns, self.class_names, self.source)
 
 
 def find_file(name: str) -> Path:

@@ -37,7 +37,7 @@ class TextLines(TextData):
         max_length: int = 64,
         batch_size: int = 64,
     ) -> None:
-        super().__init__(batch_size, vocab_size=vocab_size, max_length=max_length)
+        super().__init__(batch_size, {"vocab_size": vocab_size}, max_length)
         # `Path.is_file` is false for a pipe, which can be read.
         if source != "-" and (Path(source).is_dir() or not Path(source).exists()):
             raise MissingFileError(f"no file {source}: give a file with a text per line, or - for standard input")

@@ -5,9 +5,9 @@ from typing import ClassVar
 
 import torch
 
-from datamodules.core.labelled_sets import class_names_of, classes
+from datamodules.core.labelled_sets import class_names_of, read_labels
 from datamodules.core.sources import hub_file, mirrored
-from datamodules.core.table_files import column, read_table, texts_of
+from datamodules.core.table_files import read_table, texts_of
 from datamodules.text.base import TextData, Texts
 from zoo.errors import ZooError
 
@@ -33,24 +33,22 @@ class TextSet(TextData):
 
     def read(self) -> Texts:
         texts: list[str] = []
-        parts, y = {}, []
+        labels: list[str] = []
+        parts = {}
         for part, filename in self.paths:
             local = self._local(part)
             path, first = local or self.path(part, filename), len(texts)
             text, label = ("text", "label") if local else self.columns
-            table = read_table(path)
-            texts += texts_of(table, text, path)
+            texts += texts_of(read_table(path), text, path)
             stated = class_names_of(path, label)
             if stated and set(stated) != set(self.class_names):
                 raise ZooError(
                     f"{path} names the classes {', '.join(stated)}, but {type(self).__name__} has {', '.join(self.class_names)}"
                 )
-            numbers, names = classes(
-                column(table, label, path).to_pylist(), stated or self.class_names, label, f"row {{}} of {path.name}".format
-            )
-            y.append(torch.tensor([self.class_names.index(name) for name in names])[numbers])
+            labels += read_labels(path, label, self.class_names)
             parts[part] = torch.arange(first, len(texts))
-        return Texts(texts, torch.cat(y), parts, type(self).__name__)
+        number = {name: place for place, name in enumerate(self.class_names)}
+        return Texts(texts, torch.tensor([number[label] for label in labels]), parts, type(self).__name__)
 
     def path(self, part: str, filename: str) -> Path:
         """Return a file of the repository, fetched if necessary."""

@@ -1,8 +1,9 @@
 """Tokenization by the `tokenizers` library: words, byte pairs, or characters."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, TypedDict, get_args
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
@@ -11,25 +12,48 @@ from zoo.errors import MissingFileError, ZooError, check_choice
 Kind = Literal["word", "bpe", "char"]
 _WORD = "'?\\w+(?:['\u2019]\\w+)*|[^\\w\\s]+"  # words, including don't, 's and n't; or consecutive punctuation
 PADDING, UNKNOWN = "[PAD]", "[UNK]"  # tokens 0 and 1
+_LONGEST = 1000  # characters; byte pairs are learned from pieces of longer words, because the time grows with the square
 
 
-def train(kind: Kind, texts: Sequence[str], vocab_size: int, lowercase: bool = True, min_frequency: int = 2) -> Tokenizer:
+class TokenizerSettings(TypedDict, total=False):
+    """How texts become tokens. `DEFAULTS` states what a missing setting means."""
+
+    kind: Kind  # words, byte pairs or characters
+    vocab_size: int  # maximum number of tokens, including padding and unknown; also the size of the embedding
+    lowercase: bool  # whether "The" becomes "the"
+    min_frequency: int  # rarer tokens become unknown, so that the model is trained on unknown tokens
+    file: str | None  # use this tokenizer of the `tokenizers` library instead of building one
+
+
+DEFAULTS = TokenizerSettings(kind="word", vocab_size=10_000, lowercase=True, min_frequency=2, file=None)
+
+
+def with_defaults(settings: TokenizerSettings | None) -> TokenizerSettings:
+    """Check settings, and fill in `DEFAULTS`. Datamodules call this in their constructors.
+
+    Raises:
+        ZooError: for an unknown setting, or an unknown kind of token.
+    """
+    if not isinstance(settings, dict | None):
+        raise ZooError(f"tokenizer must be settings such as {{kind: word, vocab_size: 10000}}, got {settings!r}")
+    whole: TokenizerSettings = {**DEFAULTS, **(settings or {})}
+    for name in whole:
+        check_choice("setting of the tokenizer", name, TokenizerSettings.__annotations__)
+    check_choice("tokenizer", whole["kind"], get_args(Kind))
+    return whole
+
+
+def train(texts: Sequence[str], settings: TokenizerSettings) -> Tokenizer:
     """Build a tokenizer of at most `vocab_size` tokens, including padding and unknown, from these texts alone.
 
     "word" splits into words, numbers and punctuation. "bpe" merges frequent pairs of bytes (Sennrich et al., 2016,
-    arXiv:1508.07909), so that it has no unknown tokens. "char" makes each character a token.
-
-    Args:
-        kind: kind of token.
-        texts: texts from which the vocabulary is built.
-        vocab_size: maximum number of tokens; the most frequent ones are kept.
-        lowercase: whether "The" becomes "the".
-        min_frequency: rarer tokens become unknown, so that the model is trained on unknown tokens.
+    arXiv:1508.07909), so that it has no unknown tokens. "char" makes each character a token. The most frequent tokens are kept.
 
     Raises:
         ZooError: for an unknown kind, or a vocabulary that is too small for it.
     """
-    check_choice("tokenizer", kind, get_args(Kind))
+    settings = with_defaults(settings)
+    kind, vocab_size, min_frequency = settings["kind"], settings["vocab_size"], settings["min_frequency"]
     least = 2 + (256 if kind == "bpe" else 1)
     if vocab_size < least:
         raise ZooError(f"vocab_size must be at least {least} for the tokenizer {kind}, got {vocab_size}")
@@ -39,6 +63,7 @@ def train(kind: Kind, texts: Sequence[str], vocab_size: int, lowercase: bool = T
         tokenizer = Tokenizer(models.BPE())
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
         tokenizer.decoder = decoders.ByteLevel()
+        texts = [re.sub(rf"\S{{{_LONGEST}}}", r"\g<0> ", text) for text in texts]
         trainer = trainers.BpeTrainer(
             vocab_size=vocab_size,
             min_frequency=min_frequency,
@@ -53,7 +78,7 @@ def train(kind: Kind, texts: Sequence[str], vocab_size: int, lowercase: bool = T
         trainer = trainers.WordLevelTrainer(
             vocab_size=vocab_size, min_frequency=min_frequency, special_tokens=special, show_progress=False
         )
-    normal = [normalizers.NFC(), *([normalizers.Lowercase()] if lowercase else [])]
+    normal = [normalizers.NFC(), *([normalizers.Lowercase()] if settings["lowercase"] else [])]
     tokenizer.normalizer = normalizers.Sequence(normal)
     tokenizer.train_from_iterator(texts, trainer)
     return tokenizer

@@ -17,7 +17,7 @@ from zoo.training.run_dir import new_run_dir
 def main(max_epochs: int = 12, seed: int = 0, run_dir: Path | None = None) -> dict[str, float]:
     """Train, test the best checkpoint, and return the test scores."""
     seed_everything(seed)
-    data = PythonManual(batch_size=32, vocab_size=4000, max_length=64, seed=seed)
+    data = PythonManual(batch_size=32, tokenizer={"vocab_size": 4000}, max_length=64, seed=seed)
     model = RNNClassifier(
         input_shape=data.input_shape,
         num_classes=data.num_classes,

@@ -1,4 +1,4 @@
-"""The deprecated argument `game` of GANs is translated in checkpoints and configurations of an earlier version."""
+"""The deprecated arguments of GANs and of text data are translated in what an earlier version wrote."""
 
 from pathlib import Path
 from typing import Any
@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 import torch
 
+import datamodules
 import zoo
-from zoo.aliases import migrate_game, migrate_settings
+from datamodules.text.base import TextData
+from zoo.aliases import _TEXTS, current_setting, migrate_game, migrate_settings, migrate_tokenizer
 from zoo.training.checkpoint import load_system, read_checkpoint
 
 
@@ -66,7 +68,7 @@ def test_a_configuration_is_migrated_with_a_note(capsys: pytest.CaptureFixture[s
         "model": {"class_path": "zoo.WGANGP", "init_args": {"lr": 0.1, "n_critic": 1}},
         "trainer": {"max_epochs": 3},
     }
-    assert capsys.readouterr().err.count("mine.yaml: model.game is deprecated") == 1
+    assert capsys.readouterr().err.count("mine.yaml: deprecated settings model.game; write instead n_critic: 1") == 1
     assert migrate_settings(migrated, "mine.yaml") is migrated
     assert capsys.readouterr().err == ""
 
@@ -82,3 +84,66 @@ def test_a_checkpoint_is_migrated_when_it_is_read(tmp_path: Path) -> None:
     assert isinstance(system, zoo.WGANGP)
     assert system.n_critic == stored["hyper_parameters"]["game"]["n_critic"]
     assert system.penalty_weight == stored["hyper_parameters"]["game"]["penalty_weight"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (
+            {"tokenizer": "bpe", "vocab_size": 60, "lowercase": False, "min_frequency": 1, "tokenizer_file": "t.json"},
+            {"kind": "bpe", "vocab_size": 60, "lowercase": False, "min_frequency": 1, "file": "t.json"},
+        ),
+        ({"vocab_size": 60}, {"vocab_size": 60}),
+        (
+            {"tokenizer": {"kind": "char"}, "vocab_size": 60},
+            {"kind": "char", "vocab_size": 60},
+        ),  # an override of a recipe of today
+    ],
+)
+def test_flat_arguments_of_texts_become_a_group(old: dict[str, Any], new: dict[str, Any]) -> None:
+    assert migrate_tokenizer("datamodules.TextFile", {"batch_size": 8, **old}) == {"batch_size": 8, "tokenizer": new}
+
+
+@pytest.mark.parametrize("tokenizer", [None, {}, {"kind": "char"}])
+def test_a_group_of_today_stays(tokenizer: object) -> None:
+    arguments = {"tokenizer": tokenizer, "max_length": 9}
+    assert migrate_tokenizer("datamodules.TextFile", arguments) is arguments
+
+
+@pytest.mark.parametrize("class_path", ["datamodules.CharText", "datamodules.TextLines", "mine.TextFile"])
+def test_other_data_keeps_its_flat_arguments(class_path: str) -> None:
+    assert migrate_tokenizer(class_path, {"vocab_size": 60}) == {"vocab_size": 60}
+
+
+def test_all_data_sets_of_texts_are_migrated() -> None:
+    """`TextLines` is not among them: its vocab_size is the number of tokens that a model knows."""
+    names = {name for name in datamodules.HOMES if issubclass(getattr(datamodules, name), TextData)}
+    assert names - {"TextLines"} == _TEXTS
+
+
+def test_texts_in_a_configuration_are_migrated_with_a_note(capsys: pytest.CaptureFixture[str]) -> None:
+    data = {"class_path": "datamodules.Names", "init_args": {"tokenizer": "char", "lowercase": False}}
+    migrated = migrate_settings({"data": data}, "mine.yaml")
+    assert migrated == {"data": {**data, "init_args": {"tokenizer": {"kind": "char", "lowercase": False}}}}
+    assert capsys.readouterr().err == (
+        "mine.yaml: deprecated settings data.tokenizer, data.lowercase; "
+        "write instead tokenizer: {'kind': 'char', 'lowercase': False}\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "current"),
+    [
+        ("data.vocab_size", 60, "data.tokenizer.vocab_size"),
+        ("data.init_args.min_frequency", 1, "data.init_args.tokenizer.min_frequency"),
+        ("data.tokenizer", "bpe", "data.tokenizer.kind"),
+        ("data.tokenizer_file", None, "data.tokenizer.file"),
+        ("data.tokenizer", {"kind": "bpe"}, "data.tokenizer"),
+        ("data.tokenizer.vocab_size", 60, "data.tokenizer.vocab_size"),
+        ("data.max_length", 60, "data.max_length"),
+        ("model.vocab_size", 60, "model.vocab_size"),
+    ],
+)
+def test_a_setting_of_the_command_line_is_renamed(name: str, value: object, current: str) -> None:
+    assert current_setting(name, value, "datamodules.SST2") == current
+    assert current_setting(name, value, "datamodules.CharText") == name

@@ -360,7 +360,7 @@ DECLARED_BY_BASE: dict[type[System], list[str]] = {
 }
 CODES = ["pictures/embedding", "pictures/interpolation", "pictures/reconstructions", "pictures/traversal"]
 WRITTEN = {  # by each report, whatever the model: for those of codes, samples and translations see `written_by`
-    "ConfusionMatrix": ["pictures/confusion_matrix.png"],
+    "ConfusionMatrix": ["pictures/confusion_matrix.csv", "pictures/confusion_matrix.png"],
     "FirstFilters": ["pictures/filters.png"],
     "Forecasts": ["pictures/forecasts.png"],
     "HardestTexts": ["predictions/hardest.csv"],

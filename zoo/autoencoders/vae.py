@@ -1,7 +1,8 @@
 """Variational autoencoder (Kingma & Welling, 2014, arXiv:1312.6114), also conditional on classes (Sohn, Lee & Yan, 2015).
 
-With beta (Higgins et al., 2017), free bits (Kingma et al., 2016, arXiv:1606.04934) and KL warm-up (Bowman et al., 2016,
-arXiv:1511.06349; Sonderby et al., 2016).
+With beta (Higgins et al., 2017), free bits (Kingma et al., 2016, arXiv:1606.04934), KL warm-up (Bowman et al., 2016,
+arXiv:1511.06349; Sonderby et al., 2016) and the importance-weighted objective (IWAE; Burda, Grosse & Salakhutdinov, 2016,
+arXiv:1509.00519).
 
 Likelihoods are summed over pixels and averaged over the batch, so losses are nats per image and comparable with the literature.
 
@@ -17,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.errors import ZooError
+from zoo.metrics.latent import importance_weighted
 from zoo.nn.activations import Activation
 from zoo.nn.checks import check_labels, check_shape
 from zoo.nn.codecs import ACTIVATION, ARCHITECTURE, LATENT_DIM, WIDTHS, Architecture, decoder, trunk
@@ -131,20 +133,22 @@ class VAENet(nn.Module):
 
 
 class VAE(Reconstructor):
-    """VAE trained with the evidence lower bound (ELBO).
+    """VAE trained with the evidence lower bound (ELBO), or with a tighter bound of several samples.
 
-    Logs in nats per image: `nll` of the reconstruction from one sample, `kl`, and their sum `negative_elbo`, without beta and
-    free bits. `bits_per_dim` is `negative_elbo` in bits per pixel and channel.
+    Logs in nats per image: `nll` of the reconstruction, averaged over the samples, `kl`, and their sum `negative_elbo`, without
+    beta and free bits. `bits_per_dim` is `negative_elbo` in bits per pixel and channel. A conditional VAE bounds log p(x|y), so
+    its sum is named `conditional_negative_elbo`.
 
     Args:
         beta: weight of the KL term.
         free_bits: nats of KL per latent dimension, averaged over the batch, that are not penalised.
         warmup: fraction of training over which the weight of the KL rises from 0 to `beta`.
         conditional: condition encoder and decoder on the image's class.
+        iwae_samples: samples K of the importance-weighted bound that is maximised. 1: the ELBO with its exact KL.
     """
 
     monitor = ("val/loss", "min")
-    headline = "test/negative_elbo"
+    headline = ("test/negative_elbo", "test/conditional_negative_elbo")
     net: VAENet
 
     def __init__(
@@ -162,6 +166,7 @@ class VAE(Reconstructor):
         free_bits: float = 0.0,
         warmup: float = 0.0,
         conditional: bool = False,
+        iwae_samples: int = 1,
         lr: float = 1e-3,
         optim: Optim | None = None,
     ) -> None:
@@ -169,9 +174,17 @@ class VAE(Reconstructor):
             raise ZooError(f"beta and free_bits must be 0 or more, got {beta} and {free_bits}")
         if not 0 <= warmup <= 1:
             raise ZooError(f"warmup is a fraction of training, in [0, 1], got {warmup}")
+        if iwae_samples < 1:
+            raise ZooError(f"iwae_samples must be at least 1, got {iwae_samples}")
+        if iwae_samples > 1 and (beta, free_bits, warmup) != (1.0, 0.0, 0.0):
+            raise ZooError(
+                f"with iwae_samples {iwae_samples} the loss has no KL term to weigh: "
+                f"leave beta, free_bits and warmup out, got {beta}, {free_bits} and {warmup}"
+            )
         super().__init__(lr, optim)
         self.save_hyperparameters(logger=False)
         self.beta, self.free_bits, self.warmup, self.conditional = beta, free_bits, warmup, conditional
+        self.iwae_samples = iwae_samples
         self.net = VAENet(
             require("input_shape", input_shape),
             architecture=architecture,
@@ -190,13 +203,19 @@ class VAE(Reconstructor):
     def step(self, batch: Batch, progress: Tensor) -> tuple[Tensor, Outputs]:
         x, *y = self.inputs(batch)
         posterior = self.net.infer(x, *y)
-        nll = self.net.nll(posterior.sample(), x, *y).mean()
         kl_of_dim = posterior.kl().mean(0)
-        ramp = (progress / self.warmup).clamp(max=1.0) if self.warmup else 1.0
-        loss = nll + ramp * self.beta * kl_of_dim.clamp(min=self.free_bits).sum()
+        if self.iwae_samples == 1:
+            nll = self.net.nll(posterior.sample(), x, *y).mean()
+            ramp = (progress / self.warmup).clamp(max=1.0) if self.warmup else 1.0
+            loss = nll + ramp * self.beta * kl_of_dim.clamp(min=self.free_bits).sum()
+        else:
+            z = posterior.sample(self.iwae_samples)
+            nlls = self._nlls(z, x, *y)
+            loss, nll = -importance_weighted(_log_weights(posterior, z, nlls)).mean(), nlls.mean()
         kl = kl_of_dim.sum()
         bits = bits_per_dim(self.net.likelihood, (nll + kl).detach(), x[0].numel())
-        terms = {"nll": nll, "kl": kl, "negative_elbo": nll + kl, "bits_per_dim": bits}
+        name = "conditional_negative_elbo" if self.conditional else "negative_elbo"
+        terms = {"nll": nll, "kl": kl, name: nll + kl, "bits_per_dim": bits}
         if self.training:
             return loss, terms
         return loss, {**terms, "preds": self.net.decode(posterior.mu, *y), "target": x}
@@ -210,10 +229,12 @@ class VAE(Reconstructor):
         x, *y = inputs
         posterior = self.net.infer(x, *y)
         z = posterior.sample(num_samples)
-        flat = z.flatten(0, 1)
-        nll = self.net.nll(flat, x.repeat(num_samples, 1, 1, 1), *(value.repeat(num_samples) for value in y))
-        prior = -0.5 * (z.square() + math.log(2 * math.pi)).sum(-1)
-        return prior - nll.view(num_samples, -1) - posterior.log_prob(z)
+        return _log_weights(posterior, z, self._nlls(z, x, *y))
+
+    def _nlls(self, z: Tensor, x: Tensor, *y: Tensor) -> Tensor:
+        """Compute -log p(x|z) in nats for samples z (S, B, Z) of each image: (S, B)."""
+        flat = self.net.nll(z.flatten(0, 1), x.repeat(len(z), 1, 1, 1), *(value.repeat(len(z)) for value in y))
+        return flat.view(len(z), -1)
 
     def anomaly_scores(self, *inputs: Tensor) -> dict[str, Tensor]:
         """Return the squared error, the KL, and the negative ELBO from one sample: (B,) each."""
@@ -241,3 +262,9 @@ class VAE(Reconstructor):
     def example_inputs(self, batch_size: int) -> tuple[Tensor, ...]:
         x = super().example_inputs(batch_size)
         return (*x, torch.arange(batch_size) % self.hparams["num_classes"]) if self.conditional else x
+
+
+def _log_weights(posterior: Posterior, z: Tensor, nll: Tensor) -> Tensor:
+    """Compute log p(x, z) - log q(z|x) in nats from samples z (S, B, Z) and -log p(x|z) (S, B): (S, B)."""
+    prior = -0.5 * (z.square() + math.log(2 * math.pi)).sum(-1)
+    return prior - nll - posterior.log_prob(z)

@@ -54,6 +54,27 @@ def check_classes(data: LightningDataModule, checkpoint: dict[str, Any], path: P
         )
 
 
+def check_preparation(data: LightningDataModule, checkpoint: dict[str, Any], path: Path | str) -> None:
+    """Refuse data whose inputs are prepared otherwise than those that the checkpoint was trained on.
+
+    What only `setup` knows, such as the scale of a table, is taken over from the checkpoint instead.
+
+    Raises:
+        ZooError: if a fact differs that is known before `setup`; lists all differences.
+    """
+    known, facts = checkpoint.get("data", {}), data.describe() if isinstance(data, DataModule) else {}
+    differing = [
+        f"{name} is {facts.get(name)}, was {was}"
+        for name, was in known.items()
+        if name not in ("class_names", "tokenizer_json") and facts.get(name, was) != was
+    ]
+    if differing:
+        raise ZooError(
+            f"{path} was trained on inputs that were prepared otherwise: {'; '.join(differing)}. "
+            "Use the data settings of its run, or train anew"
+        )
+
+
 def check_can_continue(
     checkpoint: dict[str, Any], path: Path, trainer: Namespace, before: dict[str, Any], finished: bool
 ) -> None:

@@ -1,8 +1,6 @@
 """Parse settings with `LightningCLI`, and build data, model and trainer from them."""
 
-import os
 import re
-import sys
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -11,19 +9,19 @@ import yaml
 from jsonargparse import ArgumentError, Namespace, set_parsing_settings
 from lightning import LightningDataModule, LightningModule
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import Checkpoint, ProgressBar
+from lightning.pytorch.callbacks import Checkpoint, ProgressBar, WeightAveraging
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-from zoo.cli.compare import check_against_checkpoint, check_classes
+from zoo.cli.compare import check_against_checkpoint, check_classes, check_preparation
 from zoo.cli.explain import explain, not_set
 from zoo.cli.settings import as_yaml, class_paths, read_settings, with_current_names
 from zoo.errors import UsageError, ZooError
 from zoo.public import current_name
 from zoo.training.boundary import building_trainer, in_one_line
 from zoo.training.initial_weights import without_initial_weights
-from zoo.training.links import import_class, resolve_links
+from zoo.training.links import import_class, resolve_links, user_packages
 from zoo.training.precision import default_precision
 from zoo.training.run import Run
 from zoo.training.tracking import Wandb
@@ -52,8 +50,8 @@ class Configuration(LightningCLI):
 
     def __init__(self, configs: list[Path], overrides: list[str] | None = None) -> None:
         _allow_imports()
-        overrides = with_current_names(overrides or [])
         read = [(path, read_settings(path, note=True)) for path in configs]
+        overrides = with_current_names(overrides or [], read)
         self._classes = class_paths(read, overrides)
         super().__init__(
             LightningModule,
@@ -114,6 +112,7 @@ class Configuration(LightningCLI):
         if checkpoint is not None:
             check_against_checkpoint(model_class, model.init_args, checkpoint, path)
             check_classes(self.datamodule, checkpoint, path)
+            check_preparation(self.datamodule, checkpoint, path)
         # The arguments are plain values. The class is called directly, so that its errors reach the user unchanged.
         with without_initial_weights() if checkpoint is not None else nullcontext():
             self.model = model_class(**model.init_args.as_dict())
@@ -131,6 +130,12 @@ class Configuration(LightningCLI):
         except MisconfigurationException as error:  # raised by a callback or a strategy in the settings
             raise ZooError(f"a class in the trainer settings does not accept its arguments: {in_one_line(error)}") from error
         own = _as_list(settings.pop("callbacks"))
+        for callback in own:
+            if isinstance(callback, WeightAveraging):  # The closing test would be of the last weights.
+                raise ZooError(
+                    f"trainer.callbacks has {type(callback).__name__}, which saves averaged weights but tests others: leave it "
+                    "out. GANs average the generator's weights themselves, with model.ema"
+                )
         parts = run.trainer_arguments(self.model, self.config.checkpoint_every_n_steps, own)
         logger: bool | list[Logger] = parts["logger"]
         if settings["logger"] is False:
@@ -180,13 +185,10 @@ class Configuration(LightningCLI):
 
 def _allow_imports() -> None:
     """Allow configurations to name classes of the zoo, of Lightning and of the packages in `ZOO_IMPORTS` only."""
-    own = [name for name in os.environ.get("ZOO_IMPORTS", "").split(",") if name]
-    if own and os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())  # an installed command does not search the working directory
     set_parsing_settings(
         config_read_mode_fsspec_enabled=False,  # settings are passed as text, in which a URL is not a file to open
         import_path_denylist=["*"],
-        import_path_allowlist=[*_IMPORTS, *own],
+        import_path_allowlist=[*_IMPORTS, *user_packages()],
     )
 
 

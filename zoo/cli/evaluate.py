@@ -2,15 +2,19 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from datamodules.core.base import DataModule
 from zoo.cli.configuration import Configuration, say
 from zoo.cli.context import Context, Request, open_run
+from zoo.cli.settings import read_settings
 from zoo.errors import UsageError
-from zoo.training.checkpoint import read_checkpoint
+from zoo.public import current_name
+from zoo.training.checkpoint import read_checkpoint, state_of_data
 from zoo.training.run_dir import read_run, run_of
 
-_COMPARED = ("class_path", "hyper_parameters", "data")  # the parts of a checkpoint that describe its model and data
+_COMPARED = ("class_path", "hyper_parameters", "data", "data_class")  # the parts of a checkpoint that describe it
+_FREE = ("batch_size", "num_workers", "seed")  # settings of data that change neither its test samples nor their preparation
 
 
 def evaluate(request: Request) -> int:
@@ -20,6 +24,8 @@ def evaluate(request: Request) -> int:
         scores = score(context.model, datamodule=context.data, ckpt_path=request.ckpt_path, weights_only=True, verbose=False)
         for name, value in [item for of_loader in scores for item in of_loader.items()]:
             say(f"{name:<12} {value:.4f}")
+        if isinstance(context.data, DataModule) and context.data.splits.keys() == {"test"}:
+            _print_new(context.data)
         if request.command == "test":
             _print_table(context)
     return context.exit_code
@@ -42,22 +48,44 @@ def _open_checkpoint(request: Request) -> Iterator[Context]:
     checkpoint = None if path is None else read_checkpoint(path)
     # Lightning reads the file again. Keep only this part, so that the weights are not in memory twice.
     recorded = None if checkpoint is None else {name: checkpoint[name] for name in _COMPARED if name in checkpoint}
+    state = {} if checkpoint is None else state_of_data(checkpoint)
     del checkpoint
     configuration = Configuration(request.configs, request.overrides)
     data = configuration.build_data()
+    if recorded and isinstance(data, DataModule):
+        data.adopt(recorded.get("data", {}))  # Lightning restores the state of a datamodule of the same class only.
+        data.recognise(state.get(type(data).__qualname__, {}))
     configuration.build_model(recorded, path or "")
-    if recorded and (tokenizer := recorded.get("data", {}).get("tokenizer_json")) and isinstance(data, DataModule):
-        data.adopt_tokenizer(tokenizer)  # Lightning restores the state of a datamodule of the same class only.
     # `pretrained` does not count as weights, because its last layer is new.
     if path is None and configuration.config.model.init_args.get("weights") is None:
         raise UsageError(f"{request.command} needs --ckpt_path: the model of {request.configs[0]} has no weights of its own")
     recipe = read_run(request.configs[0].parent).get("recipe", request.configs[0].stem)
-    folder = None if request.run_dir or path is None else run_of(path)
+    folder = None if request.run_dir or path is None else _own_run(path, configuration)
     with open_run(request, configuration, recipe, request.command, folder) as context:
         if not (context.run.folder / "config.yaml").exists():
             context.save_config()
         context.start_tracking()
         yield context
+
+
+def _own_run(checkpoint: Path, configuration: Configuration) -> Path | None:
+    """Return the run that the results belong to: that of the checkpoint, if it has this data and tested this checkpoint.
+
+    Results of other data or of another checkpoint must not replace those of the run.
+    """
+    run = run_of(checkpoint.resolve())
+    if run is None or (checkpoint.stem != "best" and checkpoint.with_name("best.ckpt").is_file()):
+        return None
+    before, now = read_settings(run / "config.yaml").get("data", {}), configuration.config.data
+    settings = {name: value for name, value in (before.get("init_args") or {}).items() if name not in _FREE}
+    same = all(value == now.init_args.get(name, value) for name, value in settings.items())
+    return run if same and before.get("class_path") == current_name(now.class_path) else None
+
+
+def _print_new(data: DataModule) -> None:
+    samples = data.splits["test"]
+    seen = f", but for {found} that are alike" if (found := data.num_seen(samples)) else ""
+    say(f"all {len(samples.rows):,} samples were tested, because the model was trained on others{seen}")
 
 
 def _print_table(context: Context) -> None:

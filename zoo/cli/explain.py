@@ -8,13 +8,14 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 import datamodules
 import zoo
+from datamodules.text.tokenization import TokenizerSettings
 from zoo.cli.names import nearest
 from zoo.cli.settings import COMMAND_SETTINGS
 from zoo.training.links import import_class
 from zoo.training.optim import Optim
 from zoo.training.tracking import Wandb
 
-_TYPED = {"optim": Optim, "wandb": Wandb}
+_TYPED = {"optim": Optim, "tokenizer": TokenizerSettings, "wandb": Wandb}
 _OURS = {"model": zoo, "data": datamodules}
 
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import UsageError, ZooError
-from zoo.training.checkpoint import read_checkpoint, system_of
+from zoo.training.checkpoint import read_checkpoint, state_of_data, system_of
+from zoo.training.exported import read_exported, write_exported
 from zoo.training.files import atomic
-from zoo.training.initial_weights import without_initial_weights
 from zoo.training.quiet import keep_quiet
 from zoo.training.run_dir import read_run
 from zoo.training.system import System
@@ -48,6 +48,8 @@ def export(checkpoint: Path, format: Format, output: Path | None = None) -> int:
         "data": json.dumps(recorded.get("data", {})),
         "run": json.dumps(recorded.get("run") or _run_record(checkpoint)),  # an exported file contains its record
     }
+    if format == "safetensors":  # a test of this file compares its data with those of the checkpoint
+        about["data_state"] = json.dumps(state_of_data(recorded), default=Tensor.tolist)
     write, read = {
         "onnx": (_write_onnx, _read_onnx),
         "pt2": (_write_pt2, _read_pt2),
@@ -136,18 +138,8 @@ def _read_pt2(path: Path, system: System) -> Callable[..., Tensor]:
 
 
 def _write_safetensors(system: System, path: Path, about: dict[str, str]) -> None:
-    from safetensors.torch import save_file
-
-    save_file({name: value.contiguous() for name, value in system.state_dict().items()}, path, metadata=about)
+    write_exported(system.state_dict(), path, about)
 
 
 def _read_safetensors(path: Path, system: System) -> Callable[..., Tensor]:
-    from safetensors import safe_open
-    from safetensors.torch import load_file
-
-    with safe_open(path, "pt") as file:
-        arguments = json.loads(file.metadata()["hyper_parameters"])
-    with without_initial_weights():
-        fresh = type(system)(**arguments)
-    fresh.load_state_dict(load_file(path))
-    return fresh.eval()
+    return system_of(read_exported(path), path)

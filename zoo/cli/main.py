@@ -99,7 +99,10 @@ def _speaks(error: BaseException) -> bool:
 
 
 def _speak_utf8() -> None:
-    """Print in UTF-8 with any locale, because cards contain characters that ASCII and cp1252 lack."""
+    """Print in UTF-8 with any locale, because cards contain characters that ASCII and cp1252 lack.
+
+    What cannot be encoded, such as half a surrogate pair in the name of a file, is escaped.
+    """
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper) and stream.encoding.lower().replace("-", "") != "utf8":
-            stream.reconfigure(encoding="utf-8")
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")

@@ -2,18 +2,16 @@
 
 import csv
 from pathlib import Path
-from typing import Any
 
-from lightning import LightningDataModule, Trainer
+from lightning import Trainer
 
+from datamodules import ImageFiles, TextLines
+from zoo.cli.own_images import load_with_facts, own_images
 from zoo.errors import ZooError
 from zoo.tasks.abilities import Decodes
 from zoo.training.boundary import running
-from zoo.training.checkpoint import read_checkpoint, system_of
-from zoo.training.links import import_class
 from zoo.training.predictions import Predictions
 from zoo.training.progress import LineProgress
-from zoo.training.quiet import keep_quiet
 from zoo.training.run_dir import RunDirectory, run_of
 from zoo.training.system import System
 
@@ -41,12 +39,12 @@ def predict_files(checkpoint: Path, images: Path | None, text: str | None, run_d
 def predict_images(checkpoint: Path, images: Path, folder: Path) -> int:
     """Write the predicted class and confidence for each image to predictions/predict.csv in `folder`.
 
-    Images are prepared as in the evaluation during training: size, colour, crop and normalisation are read from the checkpoint.
+    Images are prepared as in the evaluation during training, with what the checkpoint records.
 
     Raises:
         ZooError: if the checkpoint does not hold an image classifier, or an image cannot be read.
     """
-    system, facts = _loaded(checkpoint)
+    system, facts = load_with_facts(checkpoint)
     shape = tuple(system.hparams.get("input_shape", ()))
     if isinstance(system, Decodes):
         raise ZooError(
@@ -56,15 +54,7 @@ def predict_images(checkpoint: Path, images: Path, folder: Path) -> int:
         raise ZooError(f"{checkpoint} does not hold a classifier of square images: its inputs have the shape {shape}")
     if "mean" not in facts or "std" not in facts:
         raise ZooError(f"{checkpoint} does not record how its images were normalised: train again")
-    data = import_class("datamodules.ImageFiles")(
-        root=str(images),
-        class_names=facts["class_names"],
-        size=shape[1],
-        rgb=shape[0] == 3,
-        crop=facts.get("crop", 1.0),
-        mean=facts["mean"],
-        std=facts["std"],
-    )
+    data = own_images(images, shape, facts)
     return _predict(system, data, folder, "file")
 
 
@@ -77,10 +67,10 @@ def predict_texts(checkpoint: Path, source: str, folder: Path) -> int:
         MissingFileError: if there is no such file.
         ZooError: if the checkpoint does not hold a text classifier, or a line is empty or not UTF-8.
     """
-    system, facts = _loaded(checkpoint)
+    system, facts = load_with_facts(checkpoint)
     if lacking := [part for name, part in _TEXT_FACTS.items() if not facts.get(name)]:
         raise ZooError(f"{checkpoint} does not hold a text classifier: it has no {' and no '.join(lacking)}")
-    data = import_class("datamodules.TextLines")(
+    data = TextLines(
         source=source,
         class_names=facts["class_names"],
         tokenizer_json=facts["tokenizer_json"],
@@ -90,17 +80,13 @@ def predict_texts(checkpoint: Path, source: str, folder: Path) -> int:
     return _predict(system, data, folder, "text")
 
 
-def _loaded(checkpoint: Path) -> tuple[System, dict[str, Any]]:
-    keep_quiet()
-    recorded = read_checkpoint(checkpoint)
-    return system_of(recorded, checkpoint), recorded.get("data", {})
-
-
-def _predict(system: System, data: LightningDataModule, folder: Path, named_by: str) -> int:
+def _predict(system: System, data: ImageFiles | TextLines, folder: Path, named_by: str) -> int:
     callbacks = [Predictions(folder), LineProgress()]
     trainer = Trainer(devices=1, logger=False, callbacks=callbacks, enable_checkpointing=False, enable_model_summary=False)
     with running(trainer):
         trainer.predict(system, datamodule=data, return_predictions=False)
+    for note in data.notes:
+        print(note)
     path = folder / "predictions" / "predict.csv"
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))

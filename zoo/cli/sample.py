@@ -1,19 +1,20 @@
 """`zoo sample` and `zoo interpolate`: draw samples, translations and interpolations of a trained model."""
 
+import io
 from pathlib import Path
+from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor
 
+from zoo.cli.own_images import load_with_facts, own_images
 from zoo.errors import ZooError
 from zoo.nn.interpolation import both_ways
 from zoo.tasks.abilities import Decodes, Encodes, Generates, TranslatesBack, classes_for
 from zoo.tasks.adversarial.pictures import points_figure
 from zoo.tasks.drawing import save_tiles
 from zoo.tasks.translation.base import Translator
-from zoo.training.checkpoint import load_system
-from zoo.training.links import import_class
-from zoo.training.quiet import keep_quiet
 from zoo.training.run_dir import run_of
 from zoo.training.system import System
 
@@ -33,8 +34,7 @@ def sample(
     Raises:
         ZooError: if the model can neither sample nor translate, or does not have the class.
     """
-    keep_quiet()
-    system = load_system(checkpoint)
+    system, facts = load_with_facts(checkpoint)
     name, labels = type(system).__name__, _labels(system, label, num)
     torch.manual_seed(seed)
     if isinstance(system, Translator):
@@ -42,7 +42,7 @@ def sample(
             raise ZooError(f"{name} translates images: give them with --images FOLDER")
         if back and not isinstance(system, TranslatesBack):
             raise ZooError(f"{name} translates in one direction only: leave --back out")
-        x = _read_images(system, images, num)
+        x = _read_images(system, facts, images, num)
         translated = system.back(x) if isinstance(system, TranslatesBack) and back else system(x)
         rows = torch.stack([_rows(x), _rows(translated)], dim=1)
         return _write(rows.flatten(0, 1), output or _in_run(checkpoint, "translations.png"))
@@ -58,7 +58,9 @@ def sample(
             f"{name} generates points with {samples.shape[1]} coordinates, which cannot be drawn: use its sample(num)"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    points_figure(samples).savefig(path, dpi=150)
+    drawn = io.BytesIO()
+    points_figure(samples).savefig(drawn, dpi=150)
+    Image.open(drawn).convert("RGB").save(path)  # Pillow writes formats that matplotlib does not, such as BMP
     print(path)
     return 0
 
@@ -74,8 +76,7 @@ def interpolate(
     Raises:
         ZooError: if the model has no latent codes, or there are too few images.
     """
-    keep_quiet()
-    system = load_system(checkpoint)
+    system, facts = load_with_facts(checkpoint)
     if not isinstance(system, Decodes):
         raise ZooError(
             f"{checkpoint} holds a {type(system).__name__}, which has no latent codes: choose an autoencoder or a GAN"
@@ -86,7 +87,7 @@ def interpolate(
     if images is not None:
         if not isinstance(system, Encodes):
             raise ZooError(f"{type(system).__name__} cannot encode images: leave --images out")
-        x = _read_images(system, images, 2 * num_pairs)
+        x = _read_images(system, facts, images, 2 * num_pairs)
         if len(x) < 2 * num_pairs:
             raise ZooError(
                 f"{images} holds {len(x)} images, but {num_pairs} pairs need {2 * num_pairs}: add images, or lower --pairs"
@@ -112,16 +113,14 @@ def _labels(system: System, label: int | None, num: int) -> tuple[Tensor, ...]:
     return classes_for(system, num, None if label is None else torch.tensor(label))
 
 
-def _read_images(system: System, images: Path, most: int) -> Tensor:
-    """Read the first images of a folder by name, prepared for the model: (N, C, H, W) in [0, 1]."""
+def _read_images(system: System, facts: dict[str, Any], images: Path, most: int) -> Tensor:
+    """Read the first images of a folder by name, prepared for the model: (N, C, H, W)."""
     channels, height, width = system.hparams["input_shape"]
     if height != width:
         raise ZooError(f"the model takes images of {height}x{width} pixels, but only square images can be prepared")
-    data = import_class("datamodules.ImageFiles")(
-        root=str(images), size=height, rgb=channels == 3, crop=1.0, mean=[0.0] * channels, std=[1.0] * channels, batch_size=most
-    )
-    data.setup()
-    x: Tensor = data.transform(next(iter(data.loader("test"))), 0, False).x
+    data = own_images(images, (channels, height, width), facts, batch_size=most)
+    data.setup("predict")
+    x: Tensor = data.transform(next(iter(data.predict_dataloader())), 0, False).x
     return x
 
 

@@ -13,7 +13,7 @@ import yaml
 
 import datamodules
 import zoo
-from zoo.aliases import migrate_settings
+from zoo.aliases import current_setting, migrate_settings
 from zoo.cli.names import nearest
 from zoo.cli.signatures import class_settings, trainer_settings, typed_fields
 from zoo.errors import UsageError
@@ -105,7 +105,7 @@ def check_names(configurations: list[tuple[Path, dict[str, Any]]], overrides: li
     for path, settings in configurations:
         for name, value in settings.items():
             _check(name.split("."), value, classes, f"{path}: ")
-    for name, text in named_values(overrides):
+    for name, text in named_values(with_current_names(overrides, configurations)):
         _check(name.split("."), _value(text), classes, "")
 
 
@@ -131,8 +131,8 @@ def class_paths(configurations: list[tuple[Path, dict[str, Any]]], overrides: li
     return classes
 
 
-def with_current_names(overrides: list[str]) -> list[str]:
-    """Replace class paths of earlier versions in overrides by the current ones; other text stays unchanged."""
+def with_current_names(overrides: list[str], configurations: list[tuple[Path, dict[str, Any]]]) -> list[str]:
+    """Replace class paths and settings of earlier versions in overrides by the current ones; other text stays unchanged."""
     words, name = [], ""
     for word in overrides:
         if not word.startswith("--"):
@@ -140,6 +140,12 @@ def with_current_names(overrides: list[str]) -> list[str]:
             continue
         name, equals, text = word.partition("=")
         words.append(f"{name}={_with_current_classes(name, text)}" if equals else word)
+    data = class_paths(configurations, words).get("data", "")
+    for place, word in enumerate(words):
+        name, equals, text = word.removeprefix("--").partition("=")
+        value = _value(text if equals else "".join(words[place + 1 : place + 2]))
+        if word.startswith("--") and (current := current_setting(name, value, data)) != name:
+            words[place] = f"--{current}{equals}{text}"
     return words
 
 

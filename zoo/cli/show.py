@@ -13,7 +13,7 @@ from datamodules.core.batch import SequenceBatch
 from zoo.cli.configuration import Configuration
 from zoo.errors import UsageError
 from zoo.nn.cells import valid_steps
-from zoo.tasks.drawing import grid
+from zoo.tasks.drawing import grid, shorten
 from zoo.training.facts import facts_of
 
 
@@ -81,7 +81,7 @@ def series_figure(batch: SequenceBatch, class_names: Sequence[str], most: int = 
     panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     for axes, series, length, caption in zip(panels.flat, batch.x.cpu(), batch.lengths.tolist(), captions, strict=False):
         axes.plot(series[:length].numpy(), linewidth=0.9)
-        axes.set_title(caption, fontsize=9)
+        axes.set_title(shorten(caption, 60), fontsize=9, parse_math=False)
         axes.grid(alpha=0.3)
     for axes in panels.flat[len(captions) :]:
         axes.axis("off")

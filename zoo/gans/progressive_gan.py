@@ -2,7 +2,8 @@
 
 Karras et al., 2018, arXiv:1710.10196.
 
-Shapes: B batch, C channels, H height, W width, Z latent dimension, L resolutions. Images are in [-1, 1].
+Shapes: B batch, C channels, H height, W width, Z latent dimension, L resolutions. Real images are in [-1, 1]. The generator's
+last layer is linear, so a generated value may lie outside.
 """
 
 import math
@@ -27,8 +28,8 @@ from zoo.nn.adversarial import (
     gradient_penalty,
     r1_penalty,
 )
-from zoo.nn.checks import check_halves, check_shape, check_sizes
-from zoo.nn.codecs import check_codec, halvings
+from zoo.nn.checks import check_shape, check_sizes, check_stages
+from zoo.nn.codecs import halvings
 from zoo.nn.equalized import EqualizedConv2d, EqualizedLinear, MinibatchStd, PixelNorm
 from zoo.nn.image_range import as_signed
 from zoo.tasks.adversarial.base import Adversarial, Step
@@ -86,7 +87,7 @@ class ProgressiveGenerator(Growing):
 
     def __init__(self, latent_dim: int, output_shape: Sequence[int], widths: Sequence[int]) -> None:
         check_sizes(latent_dim, widths)
-        check_growth(output_shape, widths)
+        check_stages(output_shape, widths)
         super().__init__(output_shape, len(widths))
         dims, start = [*reversed(widths)], self.sizes[0]
         first = EqualizedLinear(latent_dim, dims[0] * start[0] * start[1])
@@ -101,7 +102,7 @@ class ProgressiveGenerator(Growing):
         x = self.to_image[self.top](maps)
         if self.top > 0:
             x = self.blend(self.to_image[self.top - 1](before), x)
-        return torch.tanh(_resize(x, self.sizes[-1]))
+        return _resize(x, self.sizes[-1])
 
 
 class ProgressiveDiscriminator(Growing):
@@ -116,7 +117,7 @@ class ProgressiveDiscriminator(Growing):
     """
 
     def __init__(self, input_shape: Sequence[int], widths: Sequence[int]) -> None:
-        check_growth(input_shape, widths)
+        check_stages(input_shape, widths)
         super().__init__(input_shape, len(widths))
         self.input_shape, dims = tuple(input_shape), [*reversed(widths)]
         self.from_image = nn.ModuleList(
@@ -134,7 +135,9 @@ class ProgressiveDiscriminator(Growing):
             EqualizedConv2d(dims[0] + 1, dims[0], 3),
             nn.LeakyReLU(GAN_SLOPE),
             nn.Flatten(),
-            EqualizedLinear(dims[0] * math.prod(self.sizes[0]), 1, gain=1.0),
+            EqualizedLinear(dims[0] * math.prod(self.sizes[0]), dims[0]),
+            nn.LeakyReLU(GAN_SLOPE),
+            EqualizedLinear(dims[0], 1, gain=1.0),
         )
 
     def fade(self, x: Tensor) -> Tensor:
@@ -222,6 +225,10 @@ class ProgressiveGAN(FromNoise, Adversarial):
         self.penalty_weight, self.penalty_every = penalty_weight, penalty_every
         self.second_order = penalty_weight > 0
 
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Map noise (B, Z) to images (B, C, H, W) in [0, 1]."""
+        return super().forward(*inputs).clamp(0, 1)
+
     def real(self, batch: Any) -> Tensor:
         """Real images, blurred like generated ones while a resolution fades in (figure 2)."""
         return self.discriminator.fade(as_signed(batch.x))
@@ -276,17 +283,6 @@ def level_at(progress: float, growth: float, num_levels: int) -> float:
     phase = progress / growth * (2 * num_levels - 2)  # flat at 0, fade, flat at 1, fade, ...
     place, within = divmod(phase, 2)
     return place + max(0.0, within - 1)
-
-
-def check_growth(shape: Sequence[int], widths: Sequence[int]) -> None:
-    """Refuse images that cannot be halved once for each width but one.
-
-    Raises:
-        ZooError: naming shape and widths.
-    """
-    check_sizes(1, widths)
-    check_codec("conv", shape, widths)
-    check_halves(shape, len(widths) - 1)  # sizes must divide evenly: 7 pixels cannot be halved
 
 
 def _convolutions(fan_in: int, fan_out: int) -> nn.Sequential:

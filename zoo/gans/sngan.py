@@ -5,14 +5,18 @@ It learns at its own, larger rate: two time scales (Heusel et al., 2017, arXiv:1
 Shapes: B batch, C channels, H height, W width, Z latent dimension.
 """
 
+import math
 from collections.abc import Sequence
-from typing import Any
+from itertools import pairwise
+from typing import Any, Literal
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from zoo.gans.networks import build_networks
 from zoo.nn.adversarial import d_hinge, d_outputs, g_hinge
-from zoo.nn.codecs import Architecture
+from zoo.nn.checks import check_shape, check_sizes, check_stages
+from zoo.nn.codecs import halvings
+from zoo.nn.norms import spectral
 from zoo.tasks.adversarial.base import Adversarial
 from zoo.tasks.adversarial.noise import FromNoise
 from zoo.training.optim import Optim, merge_optim
@@ -21,11 +25,69 @@ from zoo.training.system import Outputs, require
 ADAM: Optim = {"name": "adam", "betas": [0.0, 0.9], "schedule": "constant"}
 
 
+SLOPE = 0.1  # of the paper's leaky ReLUs
+
+
+class SNGenerator(nn.Module):
+    """Map noise (B, Z) to images (B, C, H, W): the generator of table 3, with a convolution at full size at its end.
+
+    Args:
+        latent_dim: Z.
+        output_shape: (C, H, W). H and W must be divisible by two, once for each width but one.
+        widths: channels from the largest to the smallest feature map.
+
+    Raises:
+        ZooError: if a size is out of range.
+    """
+
+    def __init__(self, latent_dim: int, output_shape: Sequence[int], widths: Sequence[int]) -> None:
+        super().__init__()
+        check_sizes(latent_dim, widths)
+        check_stages(output_shape, widths)
+        start = (widths[-1], *halvings(output_shape, len(widths) - 1)[-1])
+        layers: list[nn.Module] = [nn.Linear(latent_dim, math.prod(start)), nn.Unflatten(1, start)]
+        for fan_in, fan_out in pairwise([*reversed(widths)]):
+            layers += [nn.BatchNorm2d(fan_in), nn.ReLU(), nn.ConvTranspose2d(fan_in, fan_out, 4, stride=2, padding=1)]
+        layers += [nn.BatchNorm2d(widths[0]), nn.ReLU(), nn.Conv2d(widths[0], output_shape[0], 3, padding=1), nn.Tanh()]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.layers(z)
+
+
+class SNDiscriminator(nn.Module):
+    """Map images (B, C, H, W) to logits (B,): table 3, with two convolutions at each size and one at the smallest.
+
+    Args:
+        input_shape: (C, H, W). H and W must be divisible by two, once for each width but one.
+        widths: channels from the largest to the smallest feature map; four widths give the paper's seven convolutions.
+
+    Raises:
+        ZooError: if a size is out of range.
+    """
+
+    def __init__(self, input_shape: Sequence[int], widths: Sequence[int]) -> None:
+        super().__init__()
+        check_stages(input_shape, widths)
+        self.input_shape = tuple(input_shape)
+        layers: list[nn.Module] = []
+        for fan_in, fan_out in pairwise([input_shape[0], *widths]):
+            if layers:
+                layers += [spectral(nn.Conv2d(fan_in, fan_in, 4, stride=2, padding=1)), nn.LeakyReLU(SLOPE)]
+            layers += [spectral(nn.Conv2d(fan_in, fan_out, 3, padding=1)), nn.LeakyReLU(SLOPE)]
+        height, width = halvings(input_shape, len(widths) - 1)[-1]
+        self.layers = nn.Sequential(*layers, nn.Flatten(), spectral(nn.Linear(widths[-1] * height * width, 1)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        check_shape(x, self.input_shape)
+        return self.layers(x).squeeze(1)
+
+
 class SNGAN(FromNoise, Adversarial):
     """Spectral normalisation, hinge loss, and a discriminator that learns four times as fast by default.
 
     Args:
-        architecture: "conv" for DCGAN's networks, "mlp" for dense ones.
+        architecture: "standard" for the paper's networks for CIFAR-10, "conv" for DCGAN's, "mlp" for dense ones.
         widths: channels from the largest to the smallest feature map, or sizes of the hidden layers.
         d_lr: learning rate of the discriminator; None for four times `lr`.
         n_critic: see `Adversarial`, as for accumulate, ema and clip.
@@ -34,7 +96,7 @@ class SNGAN(FromNoise, Adversarial):
     def __init__(
         self,
         input_shape: tuple[int, ...] | None = None,  # linked from the datamodule
-        architecture: Architecture = "conv",
+        architecture: Literal["mlp", "conv", "standard"] = "conv",
         latent_dim: int = 64,
         widths: Sequence[int] = (64, 128),
         lr: float = 1e-4,
@@ -45,10 +107,16 @@ class SNGAN(FromNoise, Adversarial):
         ema: float = 0.0,
         clip: float | None = None,
     ) -> None:
-        nets = build_networks(architecture, require("input_shape", input_shape), latent_dim, widths, norm="spectral")
+        shape = require("input_shape", input_shape)
+        generator: nn.Module
+        discriminator: nn.Module
+        if architecture == "standard":
+            generator, discriminator = SNGenerator(latent_dim, shape, widths), SNDiscriminator(shape, widths)
+        else:
+            generator, discriminator = build_networks(architecture, shape, latent_dim, widths, norm="spectral")
         super().__init__(
-            generator=nets.generator,
-            discriminator=nets.discriminator,
+            generator=generator,
+            discriminator=discriminator,
             lr=lr,
             optim=merge_optim(ADAM, optim),
             n_critic=n_critic,

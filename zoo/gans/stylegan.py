@@ -1,10 +1,10 @@
 """StyleGAN: a mapping network turns noise into styles, which modulate every convolution of the generator.
 
 Karras, Laine & Aila, 2019, arXiv:1812.04948 (mapping, noise, style mixing, truncation), with modulated convolutions, summed
-images and lazy R1 of the second version (Karras et al., 2020, arXiv:1912.04958).
+images, lazy regularisation and path lengths of the second version (Karras et al., 2020, arXiv:1912.04958).
 
 Shapes: B batch, C channels, H height, W width or size of a style, Z latent dimension, N styles per sample.
-Images are in [-1, 1].
+Real images are in [-1, 1]. The generator's last layer is linear, so a generated value may lie outside.
 """
 
 import math
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from zoo.errors import ZooError
 from zoo.nn.activations import GAN_SLOPE
-from zoo.nn.adversarial import check_penalty, d_cross_entropy, d_outputs, g_non_saturating, r1_penalty
+from zoo.nn.adversarial import check_penalty, d_cross_entropy, d_outputs, full_precision, g_non_saturating, r1_penalty
 from zoo.nn.checks import check_shape, check_sizes
 from zoo.nn.codecs import check_codec, halvings
 from zoo.nn.equalized import EqualizedConv2d, EqualizedLinear, MinibatchStd, PixelNorm
@@ -30,6 +30,7 @@ from zoo.training.optim import Optim, merge_optim
 from zoo.training.system import Outputs, require
 
 ADAM: Optim = {"name": "adam", "betas": [0.0, 0.99], "schedule": "constant"}
+PATH_DECAY = 0.99  # of the mean path length
 
 
 class ModulatedConv2d(nn.Module):
@@ -89,10 +90,11 @@ class StyleBlock(nn.Module):
         self.first = StyledLayer(in_channels, out_channels, style_dim, size)
         self.second = StyledLayer(out_channels, out_channels, style_dim, size)
         self.to_image = ModulatedConv2d(out_channels, image_channels, 1, style_dim, demodulate=False)
+        self.image_bias = nn.Parameter(torch.zeros(image_channels, 1, 1))
 
     def forward(self, maps: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-        maps = self.second(self.first(_enlarge(maps, self.size), first), second)
-        return maps, self.to_image(maps, second)
+        maps = self.second(self.first(resample(maps, self.size), first), second)
+        return maps, self.to_image(maps, second) + self.image_bias
 
 
 class StyleGenerator(nn.Module):
@@ -118,7 +120,7 @@ class StyleGenerator(nn.Module):
         output_shape: Sequence[int],
         widths: Sequence[int],
         style_dim: int = 64,
-        num_mapping: int = 4,
+        num_mapping: int = 8,
         mixing: float = 0.9,
     ) -> None:
         super().__init__()
@@ -141,12 +143,15 @@ class StyleGenerator(nn.Module):
         self.register_buffer("mean_style", torch.zeros(style_dim))  # for truncation; computed by the system
 
     def forward(self, z: Tensor, truncation: float = 1.0) -> Tensor:
-        styles = self.mapping(z)[:, None].expand(-1, self.num_styles, -1)
-        if self.training and self.mixing:
-            styles = self.mix(styles, self.mapping(torch.randn_like(z)))
+        styles = self.styles(z)
         if truncation != 1:
             styles = torch.lerp(self.mean_style.to(styles.dtype), styles, truncation)
         return self.synthesise(styles)
+
+    def styles(self, z: Tensor) -> Tensor:
+        """Map noise (B, Z) to styles (B, N, W), two for each resolution. In training, some samples mix two styles."""
+        styles = self.mapping(z)[:, None].expand(-1, self.num_styles, -1)
+        return self.mix(styles, self.mapping(torch.randn_like(z))) if self.training and self.mixing else styles
 
     def mix(self, styles: Tensor, others: Tensor) -> Tensor:
         """Replace styles (B, N, W) of some samples by `others` (B, W), from a random layer on."""
@@ -161,8 +166,8 @@ class StyleGenerator(nn.Module):
         maps, image = first(maps, styles[:, 0], styles[:, 1])
         for place, block in enumerate(others, start=1):
             maps, more = block(maps, styles[:, 2 * place], styles[:, 2 * place + 1])
-            image = more + _enlarge(image, more.shape[2:])
-        return torch.tanh(image)
+            image = more + resample(image, more.shape[2:])
+        return image
 
 
 class StyleDiscriminator(nn.Module):
@@ -214,12 +219,31 @@ class ResidualBlock(nn.Module):
         self.shortcut = EqualizedConv2d(in_channels, out_channels, 1, gain=1.0)
 
     def forward(self, x: Tensor) -> Tensor:
-        smaller = F.adaptive_avg_pool2d(self.layers(x), self.size)
-        return (smaller + self.shortcut(F.adaptive_avg_pool2d(x, self.size))) / math.sqrt(2)
+        smaller = resample(self.layers(x), self.size)
+        return (smaller + self.shortcut(resample(x, self.size))) / math.sqrt(2)
+
+
+def resample(x: Tensor, size: Sequence[int]) -> Tensor:
+    """Resize maps (B, C, H, W) to `size`. For a factor of two this is the paper's filter [1, 3, 3, 1] inside the maps."""
+    return x if list(x.shape[2:]) == list(size) else F.interpolate(x, list(size), mode="bilinear", antialias=True)
+
+
+def path_lengths(generator: StyleGenerator, z: Tensor) -> Tensor:
+    """Estimate how fast generated images (B, C, H, W) change with their styles: (B, Z) to lengths (B,), differentiable.
+
+    The length of J^T y for y ~ N(0, I) / sqrt(H W), where J is the Jacobian of the image with respect to the styles
+    (section 3.2 and appendix B of the second paper). Autocast is off here, as in `input_gradient`.
+    """
+    with full_precision(z.device.type):
+        styles = generator.styles(z.float())
+        images = generator.synthesise(styles)
+        direction = torch.randn_like(images) / math.sqrt(math.prod(images.shape[2:]))
+        (gradient,) = torch.autograd.grad((images * direction).sum(), styles, create_graph=True)
+    return gradient.square().sum(2).mean(1).sqrt()
 
 
 class StyleGAN(FromNoise, Adversarial):
-    """Styles at every resolution, lazy R1, and samples from the averaged generator.
+    """Styles at every resolution, lazy regularisation of both networks, and samples from the averaged generator.
 
     Args:
         widths: channels at each resolution, from the largest to the smallest.
@@ -230,8 +254,13 @@ class StyleGAN(FromNoise, Adversarial):
             first paper).
         penalty_weight: weight of R1; 0 turns it off.
         penalty_every: iterations from one penalty to the next, which counts for those between (lazy regularisation).
+        path_weight: weight of path-length regularisation; 0 turns it off.
+        path_every: as `penalty_every`, for path lengths.
         n_critic, accumulate, d_lr, ema, clip: as in `Adversarial`.
     """
+
+    generator: StyleGenerator
+    path_length: Tensor
 
     def __init__(
         self,
@@ -239,11 +268,13 @@ class StyleGAN(FromNoise, Adversarial):
         latent_dim: int = 64,
         widths: Sequence[int] = (32, 64, 128),
         style_dim: int = 64,
-        num_mapping: int = 4,
+        num_mapping: int = 8,
         mixing: float = 0.9,
         truncation: float = 1.0,
         penalty_weight: float = 1.0,
         penalty_every: int = 16,
+        path_weight: float = 2.0,
+        path_every: int = 8,
         lr: float = 2e-3,
         optim: Optim | None = None,
         n_critic: int = 1,
@@ -255,6 +286,7 @@ class StyleGAN(FromNoise, Adversarial):
         if not 0 <= truncation <= 1:
             raise ZooError(f"truncation must lie in [0, 1], got {truncation}")
         check_penalty(penalty_weight, penalty_every)
+        check_penalty(path_weight, path_every, "path")
         shape = require("input_shape", input_shape)
         super().__init__(
             generator=StyleGenerator(latent_dim, shape, widths, style_dim, num_mapping, mixing),
@@ -269,11 +301,13 @@ class StyleGAN(FromNoise, Adversarial):
         )
         self.save_hyperparameters(logger=False)
         self.truncation, self.penalty_weight, self.penalty_every = truncation, penalty_weight, penalty_every
-        self.second_order = penalty_weight > 0
+        self.path_weight, self.path_every = path_weight, path_every
+        self.second_order = penalty_weight > 0 or path_weight > 0
+        self.register_buffer("path_length", torch.zeros(()))  # running mean, to which lengths are pulled
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Map noise (B, Z) to images (B, C, H, W) in [0, 1], truncated."""
-        return as_images(self.net(*inputs, truncation=self.truncation))
+        return as_images(self.net(*inputs, truncation=self.truncation)).clamp(0, 1)
 
     def d_step(self, batch: Any, progress: Tensor, penalise: bool = True) -> tuple[Tensor, Outputs]:
         """Tell real images from generated ones; in training, with R1 at the real images if `penalise`."""
@@ -286,14 +320,25 @@ class StyleGAN(FromNoise, Adversarial):
             loss = loss + self.penalty_weight * self.penalty_every * outputs["penalty"]
         return loss, outputs
 
-    def g_step(self, batch: Any, progress: Tensor) -> tuple[Tensor, Outputs]:
-        """Make the discriminator take generated images for real ones."""
+    def g_step(self, batch: Any, progress: Tensor, penalise: bool = True) -> tuple[Tensor, Outputs]:
+        """Make the discriminator take generated images for real ones; in training, with equal path lengths if `penalise`."""
         loss = g_non_saturating(self.discriminator(self.fake(batch)))
-        return loss, {"g_loss": loss}
+        outputs: Outputs = {"g_loss": loss}
+        if self.training and penalise and self.path_weight:
+            # Half a batch is enough (appendix B of the second paper).
+            lengths = path_lengths(self.generator, self.noise((len(batch.x) + 1) // 2))
+            outputs["path_length"] = torch.lerp(lengths.detach().mean(), self.path_length, PATH_DECAY)
+            penalty = (lengths - outputs["path_length"]).square().mean()
+            loss = loss + self.path_weight * self.path_every * penalty
+        return loss, outputs
 
     def steps(self, parts: list[Any], iteration: int) -> tuple[list[Step], Step]:
         d_step = partial(self.d_step, penalise=iteration % self.penalty_every == 0)
-        return [d_step] * len(parts), self.g_step
+        return [d_step] * len(parts), partial(self.g_step, penalise=iteration % self.path_every == 0)
+
+    def after_backward(self, outputs: Outputs) -> None:
+        if "path_length" in outputs:
+            self.path_length.copy_(outputs["path_length"])
 
     @torch.no_grad()
     def refresh_statistics(self) -> None:
@@ -303,7 +348,3 @@ class StyleGAN(FromNoise, Adversarial):
         for network in self.modules():
             if isinstance(network, StyleGenerator):
                 network.mean_style.copy_(network.mapping(z.to(self.device)).mean(0))
-
-
-def _enlarge(x: Tensor, size: Sequence[int]) -> Tensor:
-    return x if list(x.shape[2:]) == list(size) else F.interpolate(x, list(size), mode="bilinear", align_corners=False)

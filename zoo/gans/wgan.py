@@ -14,12 +14,13 @@ from zoo.errors import ZooError
 from zoo.gans.networks import build_networks
 from zoo.nn.adversarial import clip_weights, d_outputs, d_wasserstein, g_wasserstein
 from zoo.nn.codecs import Architecture
-from zoo.tasks.adversarial.base import Adversarial
+from zoo.tasks.adversarial.base import Adversarial, Step
 from zoo.tasks.adversarial.noise import FromNoise
 from zoo.training.optim import Optim, merge_optim
 from zoo.training.system import Outputs, require
 
-RMSPROP: Optim = {"name": "rmsprop", "schedule": "constant"}  # section 3: momentum made training unstable
+# Section 3: momentum made training unstable. OPTIMIZERS gives RMSprop momentum 0 and alpha 0.99, as the authors' code has.
+RMSPROP: Optim = {"name": "rmsprop", "schedule": "constant"}
 
 
 class WGAN(FromNoise, Adversarial):
@@ -29,6 +30,8 @@ class WGAN(FromNoise, Adversarial):
         architecture: "conv" for DCGAN's networks, "mlp" for dense ones.
         widths: channels from the largest to the smallest feature map, or sizes of the hidden layers.
         weight_clip: bound on the magnitude of the critic's weights; None turns clipping off.
+        warmup: critic updates in each of the first 25 iterations and in every 500th; 100 in the authors' code. Here they use
+            the parts of one batch several times. 0 keeps `n_critic` in all iterations.
         n_critic, accumulate, d_lr, ema, clip: as in `Adversarial`.
     """
 
@@ -39,6 +42,7 @@ class WGAN(FromNoise, Adversarial):
         latent_dim: int = 64,
         widths: Sequence[int] = (64, 128),
         weight_clip: float | None = 0.01,
+        warmup: int = 0,
         lr: float = 5e-5,
         optim: Optim | None = None,
         n_critic: int = 5,
@@ -49,6 +53,8 @@ class WGAN(FromNoise, Adversarial):
     ) -> None:
         if weight_clip is not None and not weight_clip > 0:
             raise ZooError(f"weight_clip must be positive, got {weight_clip}")
+        if warmup < 0:
+            raise ZooError(f"warmup must be 0 or more updates, got {warmup}")
         nets = build_networks(architecture, require("input_shape", input_shape), latent_dim, widths, norm="batch")
         super().__init__(
             generator=nets.generator,
@@ -62,7 +68,7 @@ class WGAN(FromNoise, Adversarial):
             clip=clip,
         )
         self.save_hyperparameters(logger=False)
-        self.weight_clip = weight_clip
+        self.weight_clip, self.warmup = weight_clip, warmup
 
     def d_step(self, batch: Any, progress: Tensor) -> tuple[Tensor, Outputs]:
         """Critic loss: minus the estimated distance between real and generated samples."""
@@ -74,6 +80,10 @@ class WGAN(FromNoise, Adversarial):
         """Generator loss: raise the critic's output for generated samples."""
         loss = g_wasserstein(self.discriminator(self.fake(batch)))
         return loss, {"g_loss": loss}
+
+    def steps(self, parts: list[Any], iteration: int) -> tuple[list[Step], Step]:
+        warming_up = iteration < 25 or iteration % 500 == 0
+        return [self.d_step] * max(len(parts), self.warmup if warming_up else 0), self.g_step
 
     def after_d_update(self) -> None:
         if self.weight_clip is not None:

@@ -1,15 +1,21 @@
 """Metrics of latent variable models: bounds on log p(x), and the latent dimensions in use.
 
-Shapes: B images, N images of a whole split, Z latent dimensions, K importance samples.
+Shapes: B images, N images of a whole split, M images of a subset, Z latent dimensions, K importance samples, R draws.
 """
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from zoo.errors import ZooError
+
+
+def importance_weighted(log_weights: Tensor) -> Tensor:
+    """Compute log (1/K) sum_k w_k from log weights (K, B): (B,). With K = 1 it is the log weight itself."""
+    return log_weights.logsumexp(0) - math.log(len(log_weights))
 
 
 def importance_weighted_bound(log_weights: Callable[[int], Tensor], num_samples: int, at_once: int = 100) -> Tensor:
@@ -33,6 +39,36 @@ def importance_weighted_bound(log_weights: Callable[[int], Tensor], num_samples:
         total = part if total is None else torch.logaddexp(total, part)
     assert total is not None
     return total - math.log(num_samples)
+
+
+class Estimate(NamedTuple):
+    """An estimated mean and its standard error."""
+
+    mean: float
+    error: float
+
+
+def split_mean(elbos: Tensor, elbos_subset: Tensor, bounds: Tensor) -> Estimate:
+    """Estimate the mean of a bound over a split, for which the bound is known on a random subset only.
+
+    A subset may be easier than its split. So the ELBO, which is cheap, is averaged over the split, and only what the bound adds
+    to it is averaged over the subset: mean(bound) = mean(ELBO) + mean over the subset of (bound - ELBO). The ELBO is a control
+    variate: it varies much more between images than the difference.
+
+    Args:
+        elbos: single-sample estimates of the ELBO of all images, (N, R).
+        elbos_subset: those of the subset, (M, R).
+        bounds: bounds of the subset, (M,).
+
+    Returns:
+        The mean, and the standard error from the choice of the subset and from the draws of all images.
+    """
+    elbos, added = elbos.double(), bounds.double() - elbos_subset.double().mean(1)
+    mean = float(elbos.mean() + added.mean())
+    if len(added) < 2:
+        return Estimate(mean, math.nan)  # one image has no deviation
+    draws = elbos.var(1).mean() / elbos.numel()
+    return Estimate(mean, float((added.var() / len(added) + draws).sqrt()))
 
 
 def active_units(means: Tensor, threshold: float = 0.01) -> int:

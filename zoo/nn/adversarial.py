@@ -5,8 +5,8 @@ Shapes: B batch. Logits are (B,), or (B, 1, H, W) for patches; larger means "mor
 """
 
 from collections.abc import Callable
-from contextlib import nullcontext
-from typing import Literal, get_args
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -109,16 +109,16 @@ def check_loss(loss: str) -> None:
     check_choice("loss", loss, get_args(Loss))
 
 
-def check_penalty(penalty_weight: float, penalty_every: int = 1) -> None:
+def check_penalty(weight: float, every: int = 1, name: str = "penalty") -> None:
     """Raise if a penalty cannot have this weight, or be computed this often.
 
     Raises:
-        ZooError: naming the setting and its value.
+        ZooError: naming the setting, `name`_weight or `name`_every, and its value.
     """
-    if not penalty_weight >= 0:
-        raise ZooError(f"penalty_weight must be 0 or more, got {penalty_weight}")
-    if penalty_every < 1:
-        raise ZooError(f"penalty_every must be at least 1, got {penalty_every}")
+    if not weight >= 0:
+        raise ZooError(f"{name}_weight must be 0 or more, got {weight}")
+    if every < 1:
+        raise ZooError(f"{name}_every must be at least 1, got {every}")
 
 
 def gradient_penalty(discriminator: Discriminator, real: Tensor, fake: Tensor) -> Tensor:
@@ -139,14 +139,17 @@ def r1_penalty(discriminator: Discriminator, real: Tensor) -> Tensor:
     return 0.5 * input_gradient(discriminator, real.float()).square().sum(1).mean()
 
 
+def full_precision(device: str) -> AbstractContextManager[Any]:
+    """Return a context in which autocast is off on a kind of device, for example "cuda"."""
+    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
+
+
 def input_gradient(discriminator: Discriminator, x: Tensor) -> Tensor:
     """Differentiate each sample's mean logit with respect to the sample: (B, ...) to (B, F), itself differentiable.
 
     Autocast is off here, because the square of a small gradient underflows in half precision.
     """
-    device = x.device.type
-    full_precision = torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
-    with torch.enable_grad(), full_precision:
+    with torch.enable_grad(), full_precision(x.device.type):
         x = x.detach().requires_grad_()
         logits = discriminator(x).reshape(len(x), -1).mean(1)
         (gradient,) = torch.autograd.grad(logits.sum(), x, create_graph=True)

@@ -17,16 +17,28 @@ class Average(nn.Module):
 
     Args:
         network: the network to average.
-        decay: weight of the old average at each update, in [0, 1).
+        decay: weight of the old average at each update, in [0, 1). The first updates use less: see `decay_at`.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         super().__init__()
         self.module, self.decay = copy.deepcopy(network).requires_grad_(False), decay
 
+    def decay_at(self, num_updates: int) -> float:
+        """Return the decay of the update that follows `num_updates` others: min(decay, (1 + n) / (10 + n)).
+
+        With a constant decay of 0.999 an average of 850 updates is made of initial weights by 43 %. With the ramp, which
+        TensorFlow's `ExponentialMovingAverage` has, initial weights are gone after a few updates.
+        """
+        return min(self.decay, (1 + num_updates) / (10 + num_updates))
+
     @torch.no_grad()
-    def update(self, network: nn.Module) -> None:
-        """Move parameters and floating-point buffers towards the network's by 1 - `decay`; copy integer buffers."""
+    def update(self, network: nn.Module, num_updates: int) -> None:
+        """Move parameters and floating-point buffers towards the network's by 1 - `decay_at`; copy integer buffers.
+
+        `num_updates` counts the updates before this one. The caller counts them, so that the count survives a resume.
+        """
+        decay = self.decay_at(num_updates)
         for mine, its in ((self.module.parameters(), network.parameters()), (self.module.buffers(), network.buffers())):
             numbers = []  # Parameters may be sharded where buffers are not, so one call cannot update both.
             for a, b in zip(mine, its, strict=True):
@@ -35,7 +47,7 @@ class Average(nn.Module):
                 else:
                     a.copy_(b)
             if numbers:
-                torch._foreach_lerp_([a for a, _ in numbers], [b for _, b in numbers], 1 - self.decay)
+                torch._foreach_lerp_([a for a, _ in numbers], [b for _, b in numbers], 1 - decay)
 
     def norms(self) -> list[_BatchNorm]:
         """The network's BatchNorm layers, whose statistics do not belong to averaged weights."""

@@ -56,6 +56,16 @@ def check_halves(input_shape: Sequence[int], times: int) -> None:
         )
 
 
+def check_stages(input_shape: Sequence[int], widths: Sequence[int]) -> None:
+    """Check that images (C, H, W) can be halved from each width to the next without a remainder.
+
+    Raises:
+        ZooError: if they cannot, or if a width is not positive.
+    """
+    check_sizes(1, widths)
+    check_halves(input_shape, len(widths) - 1)
+
+
 def check_sizes(latent_dim: int, widths: Sequence[int]) -> None:
     """Check that a network has inputs and layers, and that no layer is empty.
 

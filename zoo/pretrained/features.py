@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance, NoTrainInceptionV3  # exported only if torch-fidelity is installed
 
 from zoo.errors import FileError, MissingPackageError, ZooError
+from zoo.nn.image_range import as_bytes
 from zoo.pretrained.published import weights_path
 from zoo.training.checkpoint import read_checkpoint, system_of
 
@@ -85,7 +86,7 @@ class InceptionFeatures(nn.Module):
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
-        return self.net((255 * x.expand(-1, 3, -1, -1)).round().byte())  # rounded, because truncation would darken samples only
+        return self.net(as_bytes(x.expand(-1, 3, -1, -1)))
 
     def last(self, features: Tensor) -> Tensor:
         """Compute logits (B, 1008) from features (B, 2048), without the bias, as the Inception Score uses them."""

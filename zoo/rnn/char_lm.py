@@ -23,7 +23,7 @@ from zoo.nn.recurrent import Recurrent
 from zoo.rnn.rnn import PADDING, UNKNOWN
 from zoo.tasks.sequences.text_samples import TextSamples
 from zoo.training.optim import Optim
-from zoo.training.reporting import gathered
+from zoo.training.reporting import gathered, log_means
 from zoo.training.system import Outputs, System, require
 
 # defaults of the network and its system
@@ -223,7 +223,7 @@ class CharLM(System):
 
     def evaluate(self, stage: str, batch: Any) -> Outputs:
         loss, outputs = self._carry_on("evaluation", batch, torch.ones((), device=self.device))
-        self.log(f"{stage}/loss", loss, batch_size=batch.y.numel(), on_epoch=True, sync_dist=True)
+        log_means(self, {f"{stage}/loss": loss}, batch.y.numel())
         # the step's own values are not averaged: a mean of perplexities is not the perplexity of the whole text
         metrics = self.metrics_of(stage)
         metrics.update(outputs["logits"], batch.y)

@@ -81,7 +81,9 @@ class Posterior(Protocol):
 
 @runtime_checkable
 class BoundsLikelihood(Model, Protocol):
-    """A latent variable model, which can bound the likelihood of its inputs."""
+    """A latent variable model, which can bound the likelihood of its inputs; if it is `conditional`, given their classes."""
+
+    conditional: bool
 
     def infer(self, *inputs: Tensor) -> Posterior:
         """Infer q(z|x) for a batch's inputs."""

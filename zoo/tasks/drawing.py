@@ -9,8 +9,11 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
+from zoo.nn.image_range import as_bytes
+
 _COLUMNS = 8
 _WIDTH, _HEIGHT = 1.6, 1.8  # size of an image with caption and margins, in inches
+_CAPTION = 28  # characters per line, as many as the width of an image holds
 _SIDE, _MARGIN = 1.4, 0.04  # longer side of the image; space below the image and below the caption
 
 
@@ -22,7 +25,7 @@ def tiles(images: Tensor, gap: int = 1) -> Tensor:
         for column in range(columns):
             top, left = row * (height + gap), column * (width + gap)
             sheet[:, top : top + height, left : left + width] = images[row, column].expand(3, -1, -1)
-    return (255 * sheet.clamp(0, 1)).round().to(torch.uint8).movedim(0, -1)
+    return as_bytes(sheet).movedim(0, -1)
 
 
 def save_tiles(images: Tensor, path: Path, width: int = 640) -> None:
@@ -60,8 +63,13 @@ def grid(images: Sequence[np.ndarray], captions: Sequence[str], wrong: Sequence[
             interpolation="nearest",
             extent=(middle - width / 2, middle + width / 2, bottom, bottom - height),
         )
-        text = caption.replace(" (", "\n(")
+        text = "\n".join(shorten(line, _CAPTION) for line in caption.replace(" (", "\n(").splitlines())
         colour = "firebrick" if is_wrong else "black"
         axes.text(middle, bottom - height - _MARGIN, text, fontsize=8, color=colour, ha="center", va="bottom", parse_math=False)
     axes.set(xlim=(0, _WIDTH * columns), ylim=(_HEIGHT * rows, 0), aspect="auto")
     return figure
+
+
+def shorten(text: str, most: int) -> str:
+    """Shorten a text to at most `most` characters. The last one is an ellipsis if the text was shortened."""
+    return text if len(text) <= most else text[: most - 1] + "…"

@@ -1,7 +1,6 @@
 """Checkpoint files: atomic writing, safe reading with clear errors, and rebuilding the system that a file holds."""
 
 import inspect
-import json
 import os
 import pickle
 import re
@@ -9,17 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import lightning
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
-from safetensors import SafetensorError, safe_open
 
 from zoo.aliases import migrate_game
 from zoo.errors import FileError, MissingFileError, ZooError
 from zoo.public import current_name
-from zoo.training.files import atomic
+from zoo.training.exported import read_exported
+from zoo.training.files import atomic, check_sums
 from zoo.training.initial_weights import without_initial_weights
-from zoo.training.links import import_class
+from zoo.training.links import import_class, user_packages
 from zoo.training.system import System
 
 
@@ -57,16 +55,20 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
     Raises:
         MissingFileError: if there is no such file.
-        ZooError: if the file is cut short, is not a checkpoint, or contains code.
+        ZooError: if the file is cut short or damaged, is not a checkpoint, or contains code.
     """
     path = Path(path)
     if not path.is_file():
         near = sorted(str(found) for found in path.parent.glob("*.ckpt"))
         raise MissingFileError(f"checkpoint {path} does not exist" + (f": this folder has {', '.join(near)}" if near else ""))
     if path.suffix == ".safetensors":
-        return _migrate(_read_exported(path))
-    try:  # an explicit weights_only takes precedence over TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD
+        return _migrate(read_exported(path))
+    try:
+        check_sums(path)
+        # An explicit weights_only takes precedence over TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD.
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except ZooError:
+        raise
     except Exception as error:  # other files can raise almost any exception: the text "hello" raises a KeyError
         if code := re.search(r"GLOBAL ([A-Za-z_][\w.]*) ", str(error)):
             reason = f"it contains {code[1]}, but only tensors and plain values are safe to load"
@@ -88,25 +90,10 @@ def _migrate(checkpoint: dict[str, Any]) -> dict[str, Any]:
     return checkpoint
 
 
-def _read_exported(path: Path) -> dict[str, Any]:
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # safe_open is not a mapping
-        values = {name: json.loads(metadata[name]) for name in ("hyper_parameters", "data")}
-        run = json.loads(metadata.get("run", "{}"))
-        class_path = metadata["class_path"]
-    except (SafetensorError, KeyError, ValueError) as error:
-        raise ZooError(
-            f"cannot read {path}: expected a file written by zoo export --format safetensors ({type(error).__name__})"
-        ) from error
-    return {
-        "class_path": class_path,
-        **values,
-        "state_dict": weights,
-        "run": run,
-        "pytorch-lightning_version": lightning.__version__,
-    }
+def state_of_data(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """Return the state of the datamodule in a checkpoint, by the name of its class; empty if the checkpoint has none."""
+    name = checkpoint.get("data_class")
+    return {name: checkpoint[name]} if name in checkpoint else {}
 
 
 def latest_checkpoint(run_dir: Path) -> Path:
@@ -149,8 +136,7 @@ def system_of(checkpoint: dict[str, Any], path: str | Path) -> System:
         ZooError: if its class is neither ours nor from a package in `ZOO_IMPORTS`, or if arguments or weights do not fit it.
     """
     class_path = checkpoint.get("class_path", "")
-    allowed = ("zoo", *filter(None, os.environ.get("ZOO_IMPORTS", "").split(",")))
-    if class_path.split(".")[0] not in allowed:
+    if class_path.split(".")[0] not in ("zoo", *user_packages()):
         raise ZooError(f"{path} holds a {class_path or 'model of unknown class'}: name its package in ZOO_IMPORTS to load it")
     try:
         system_class = import_class(class_path)
@@ -158,7 +144,7 @@ def system_of(checkpoint: dict[str, Any], path: str | Path) -> System:
         raise _version_error(path, f"it holds a {class_path}, which cannot be imported", error) from error
     if not (isinstance(system_class, type) and issubclass(system_class, System)):  # or a file could call any function
         raise ZooError(f"{path} holds {class_path}, which is not a System: choose a checkpoint of the zoo")
-    arguments = checkpoint["hyper_parameters"]
+    arguments = checkpoint.get("hyper_parameters", {})
     try:
         inspect.signature(system_class).bind(**arguments)
     except TypeError as error:

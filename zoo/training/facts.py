@@ -48,6 +48,7 @@ class Facts:
     naive_mae: Tensor | None = None  # (T,), mean absolute error of a forecast that repeats the last value
     splits: Mapping[str, Any] | None = None  # "train", "val" and "test" to an object with `rows`, positions (N,)
     loader: Callable[[str], Any] | None = None  # "train", "val" or "test" to batches before the transform
+    report: Callable[[], Sequence[str]] | None = None  # lines that describe the data, known after `setup`
     transform: Any = None  # (batch, epoch, train) to the batch that the system gets
 
 
@@ -64,6 +65,12 @@ def describe_data(trainer: Trainer | None) -> dict[str, Any]:
     """Return the plain values that a checkpoint stores about its data, which are needed to prepare new inputs the same way."""
     describe = getattr(getattr(trainer, "datamodule", None), "describe", None)
     return describe() if describe is not None else {}
+
+
+def data_class(trainer: Trainer | None) -> str | None:
+    """Return the name under which Lightning stores the state of the datamodule in a checkpoint; None without a datamodule."""
+    data = getattr(trainer, "datamodule", None)
+    return None if data is None else type(data).__qualname__
 
 
 def num_train_batches(trainer: Trainer) -> int | None:

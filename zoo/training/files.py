@@ -1,11 +1,14 @@
-"""Atomic writing: a file is written completely or not at all."""
+"""Files are written completely or not at all, and damaged files are not read."""
 
 import csv
 import os
+import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from zoo.errors import ZooError
 
 
 @contextmanager
@@ -21,6 +24,19 @@ def atomic(path: Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def check_sums(path: Path) -> None:
+    """Compare the checksums in a file that torch wrote. `torch.load` ignores them, so that it would load a flipped bit.
+
+    Raises:
+        ZooError: if a checksum differs. Other kinds of files have none and are not checked.
+    """
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise ZooError(f"cannot read {path}: {damaged} in it is damaged. Copy the file again, or use another")
 
 
 def write_text(path: Path, text: str) -> None:

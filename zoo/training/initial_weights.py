@@ -7,10 +7,12 @@ from contextvars import ContextVar
 from pathlib import Path
 
 import torch
+from lightning.pytorch.utilities import rank_zero_only
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from zoo.errors import MissingFileError, ZooError
+from zoo.training.files import check_sums
 
 _wanted = ContextVar("initial_weights_wanted", default=True)
 
@@ -31,9 +33,10 @@ def initial_weights_wanted() -> bool:
 
 
 def load_weights(net: nn.Module, name: str) -> None:
-    """Load a file of named tensors, in torch's format or safetensors, into `net`.
+    """Load weights from a file into `net`: named tensors in torch's format or safetensors, a checkpoint, or an exported file.
 
-    A relative `name` is looked up in the current directory, then in the folder `ZOO_DATA`.
+    If the file's network has another number of classes, its last layer is left out, and the one of `net` keeps its initial
+    weights. A note says so. A relative `name` is looked up in the current directory, then in the folder `ZOO_DATA`.
 
     Raises:
         MissingFileError: if the file does not exist.
@@ -41,22 +44,51 @@ def load_weights(net: nn.Module, name: str) -> None:
     """
     if not initial_weights_wanted():
         return
-    path = _find(name)
-    try:
-        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a corrupt file can raise almost any exception: the byte "." raises an IndexError
-        raise ZooError(f"cannot read weights {path} ({type(error).__name__}): expected a file of named tensors") from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ZooError(f"{path} holds no weights: expected a file of named tensors (for a checkpoint, use --ckpt_path instead)")
-    own = net.state_dict()
+    path, own = _find(name), net.state_dict()
+    state = _named_tensors(path)
+    if not own.keys() & state.keys():  # The network of a system is stored under `net`, beside its metrics.
+        state = {key.removeprefix("net."): value for key, value in state.items() if key.startswith("net.")} or state
     lacking, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
     lacking = [key for key in lacking if not key.endswith("num_batches_tracked")]  # counters that older files lack
-    wrong = [key for key in own.keys() & state.keys() if own[key].shape != state[key].shape]
-    for problem, keys in {"lacks": lacking, "has the unknown": unknown, "has a different shape for": sorted(wrong)}.items():
+    wrong = sorted(key for key in own.keys() & state.keys() if own[key].shape != state[key].shape)
+    heads = _other_heads([(state[key], own[key]) for key in wrong])
+    problems = {"lacks": lacking, "has the unknown": unknown, "has a different shape for": [] if heads else wrong}
+    for problem, keys in problems.items():
         if keys:
             more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
             raise ZooError(f"{path} does not fit this {type(net).__name__}: it {problem} {keys[0]}{more}")
-    net.load_state_dict(state, strict=False)
+    for was, now in heads:
+        _note(f"{path} is for {was} classes, not {now}: {', '.join(wrong)} keep new initial weights, which have to be trained")
+    net.load_state_dict({key: value for key, value in state.items() if key not in wrong}, strict=False)
+
+
+def _other_heads(pairs: list[tuple[Tensor, Tensor]]) -> set[tuple[int, int]]:
+    """Return both numbers of classes if pairs of tensors of different shapes belong to the last layer; else nothing."""
+    if not any(own.ndim > 1 for _, own in pairs) or any(other.shape[1:] != own.shape[1:] for other, own in pairs):
+        return set()
+    sizes = {(len(other), len(own)) for other, own in pairs}
+    return sizes if len(sizes) == 1 else set()
+
+
+def _named_tensors(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of a file; of a checkpoint, only its weights."""
+    try:
+        check_sums(path)
+        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
+    except ZooError:
+        raise
+    except Exception as error:  # a corrupt file can raise almost any exception: the byte "." raises an IndexError
+        raise ZooError(f"cannot read weights {path} ({type(error).__name__}): expected a file of named tensors") from error
+    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
+        state = state["state_dict"]
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ZooError(f"{path} holds no weights: expected a file of named tensors, or a checkpoint")
+    return state
+
+
+@rank_zero_only
+def _note(line: str) -> None:
+    print(line, flush=True)
 
 
 def _find(name: str) -> Path:

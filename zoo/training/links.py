@@ -2,6 +2,8 @@
 
 import importlib
 import inspect
+import os
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +12,14 @@ from zoo.public import current_name
 from zoo.training.facts import facts_of
 
 FACTS = ("input_shape", "num_classes", "num_targets", "vocab_size")
+
+
+def user_packages() -> list[str]:
+    """Return the packages that the user trusts, from `ZOO_IMPORTS`. They may lie in the working directory."""
+    own = [name for name in os.environ.get("ZOO_IMPORTS", "").split(",") if name]
+    if own and os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())  # an installed command does not search the working directory
+    return own
 
 
 def import_class(path: str) -> type:

@@ -1,22 +1,19 @@
-"""Optimizers and learning-rate schedules of all systems. Only this file builds them."""
+"""Settings of optimizers and learning-rate schedules. Only this file builds them for systems."""
 
-import difflib
-import inspect
 import math
 import sys
 import warnings
-from typing import Any, Literal, TypedDict, get_args
+from typing import Literal, TypedDict, get_args
 
-import torch
 from lightning import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from timm.optim import create_optimizer_v2, get_optimizer_class, get_optimizer_info, list_optimizers
 from torch import nn
 from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, OneCycleLR, ReduceLROnPlateau
 
 from zoo.errors import ZooError, check_choice
+from zoo.training.optimizers import OPTIMIZERS, build_optimizer, resolve_settings
 
 Schedule = Literal["constant", "linear", "step", "cosine", "one_cycle", "plateau"]
 
@@ -33,11 +30,13 @@ _SCHEDULE_SETTINGS: dict[str, tuple[str, ...]] = {  # the settings that each sch
 class Optim(TypedDict, total=False):
     """Optimizer settings except the learning rate, which is the system's argument `lr`. Comments end with the default."""
 
-    name: str  # any optimizer of timm; adamw
-    weight_decay: float  # on weights only, not on norms and biases; 0
-    momentum: float  # for SGD and its variants; 0.9
-    betas: list[float]  # for Adam and its variants; the optimizer's own
-    eps: float  # the optimizer's own
+    name: str  # one of OPTIMIZERS in zoo/training/optimizers.py, which states the defaults of momentum to eps; adamw
+    weight_decay: float  # on weights only, not on norms, biases and what the network exempts; 0
+    momentum: float  # for momentum, nesterov and rmsprop, among others; 0 for sgd and rmsprop, 0.9 for momentum and nesterov
+    nesterov: bool  # for SGD and its variants; true for nesterov
+    alpha: float  # for RMSprop: decay of the mean squared gradient; 0.99 for rmsprop
+    betas: list[float]  # for Adam and its variants; [0.9, 0.999] for adam and adamw
+    eps: float  # 1e-8 for adam, adamw and rmsprop
     schedule: Schedule  # cosine
     warmup_steps: int  # linear warm-up before constant, linear, step and cosine; 0
     final: float  # learning rate at the end of linear, cosine and one_cycle, as a share of lr; 0
@@ -69,18 +68,7 @@ def check_optim(optim: Optim | None) -> Optim:
         raise ZooError(f"optim has no {sorted(unknown)[0]!r}: choose from {', '.join(Optim.__annotations__)}")
     settings = _with_defaults(optim)
     check_choice("schedule", settings["schedule"], get_args(Schedule))
-    if settings["name"] not in list_optimizers():
-        names = [str(name) for name in list_optimizers()]
-        near = difflib.get_close_matches(settings["name"], names, n=3)
-        raise ZooError(f"unknown optimizer {settings['name']!r}: timm has {', '.join(near or names)}")
-    info = get_optimizer_info(settings["name"])
-    if info.second_order:
-        raise ZooError(
-            f"optimizer {settings['name']!r} needs second-order gradients, which training steps do not compute: choose another"
-        )
-    for name, has in (("momentum", info.has_momentum), ("betas", info.has_betas), ("eps", info.has_eps)):
-        if name in optim and not has:  # timm would ignore it silently
-            raise ZooError(f"optimizer {settings['name']!r} has no {name}: leave optim.{name} out, or choose another")
+    resolve_settings(settings["name"], optim)
     read = _SCHEDULE_SETTINGS[settings["schedule"]]
     for name in ("warmup_steps", "final", "step_every", "factor", "patience"):
         if optim.get(name) and name not in read:
@@ -90,15 +78,12 @@ def check_optim(optim: Optim | None) -> Optim:
                 "remove it or set it to 0"
             )
     for name in ("warmup_steps", "final", "weight_decay"):
-        if optim.get(name, 0) < 0:  # type: ignore[operator]  # mypy types a TypedDict lookup with a variable key as object
+        if not 0 <= optim.get(name, 0) < math.inf:  # type: ignore[operator]  # mypy takes a variable key's value for an object
             raise ZooError(f"optim.{name} must be 0 or more, got {optim[name]}")  # type: ignore[literal-required]
     if "step_every" in read and (step_every := settings["step_every"]) is not None and step_every < 1:
         raise ZooError(f"optim.step_every must be at least 1, got {step_every}")
     if "factor" in read and not 0 < settings["factor"] < 1:
         raise ZooError(f"optim.factor must lie between 0 and 1, got {settings['factor']}")
-    if "betas" in optim and len(optim["betas"]) != info.num_betas:
-        raise ZooError(f"optim.betas must be {info.num_betas} numbers for {settings['name']!r}, got {optim['betas']}")
-    _check_builds(optim)
     return optim
 
 
@@ -107,22 +92,6 @@ def merge_optim(own: Optim, optim: Optim | None) -> Optim:
     optim = optim or Optim()
     same = optim.get("name", own["name"]) == own["name"]
     return {**own, **optim} if same else {"schedule": own["schedule"], **optim}
-
-
-def _check_builds(optim: Optim) -> None:
-    """Build the optimizer for a dummy weight, so that invalid settings raise before training starts.
-
-    Raises:
-        ZooError: if timm or torch rejects the settings, or a package or a GPU that the optimizer needs is missing.
-    """
-    weight, arguments = nn.Parameter(torch.zeros(2, 2)), _timm_arguments(optim)
-    try:
-        with warnings.catch_warnings():  # building the real optimizer repeats any warning
-            warnings.simplefilter("ignore")
-            create_optimizer_v2([weight], lr=1e-3, **arguments)
-    except Exception as error:  # the exception differs between optimizers: AssertionError without a GPU, ValueError in torch
-        name, reason = _with_defaults(optim)["name"], " ".join(str(error).split()) or type(error).__name__
-        raise ZooError(f"optimizer {name!r} does not accept these settings of optim: {reason}") from error
 
 
 def learning_rate_factor(
@@ -167,10 +136,18 @@ def configure(
     `total_steps` counts optimizer steps.
     """
     settings = _with_defaults(optim)
-    fused: dict[str, Any] = {"fused": True} if _can_fuse(system, settings["name"]) else {}
-    optimizer = create_optimizer_v2(part or system, lr=lr, **_timm_arguments(optim), **fused)
+    optimizer = build_optimizer(
+        settings["name"],
+        part or system,
+        lr,
+        weight_decay=optim.get("weight_decay", 0.0),
+        settings=resolve_settings(settings["name"], optim),
+        fused=OPTIMIZERS[settings["name"]].fused and _can_fuse(system),
+    )
     if settings["schedule"] == "plateau":
-        plateau = ReduceLROnPlateau(optimizer, factor=settings["factor"], patience=settings["patience"])
+        plateau = ReduceLROnPlateau(
+            optimizer, factor=settings["factor"], patience=settings["patience"], threshold=1e-4, threshold_mode="rel"
+        )
         # PlateauStep steps this schedule. Lightning must not step it, because it would ask for the metric after epochs without
         # a validation.
         never = sys.maxsize
@@ -179,25 +156,13 @@ def configure(
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def _timm_arguments(optim: Optim) -> dict[str, Any]:
-    """Return the arguments for timm's factory."""
-    name = _with_defaults(optim)["name"]
-    arguments: dict[str, Any] = {"opt": name, "weight_decay": optim.get("weight_decay", 0.0)}
-    arguments |= {key: optim[key] for key in ("momentum", "betas", "eps") if key in optim}
-    if optim.get("momentum") == 0 and (get_optimizer_info(name).defaults or {}).get("nesterov"):
-        arguments["nesterov"] = False  # torch refuses Nesterov momentum of 0
-    return arguments
-
-
-def _can_fuse(system: LightningModule, name: str) -> bool:
+def _can_fuse(system: LightningModule) -> bool:
     """Return whether a fused optimizer can be used. It saves a third of a small MLP's training step on a CPU.
 
     It cannot be used in fp16, because it unscales gradients itself, after Lightning has clipped them. In bf16 nothing is
     scaled, but Lightning still refuses to clip gradients of fused optimizers. It cannot be used on sharded parameters, because
     some fused kernels do not support them (aten._fused_sgd_ has no sharding strategy in torch 2.14).
     """
-    if "fused" not in inspect.signature(get_optimizer_class(name, bind_defaults=False)).parameters:
-        return False
     if any(isinstance(parameter, DTensor) for parameter in system.parameters()):
         return False
     if system._trainer is None:
@@ -217,7 +182,11 @@ def _schedule(
             total_steps=total_steps + 1,
             div_factor=start,
             final_div_factor=1 / (final * start),
-            cycle_momentum=not keep_momentum and not optimizer.defaults.keys().isdisjoint({"momentum", "betas"}),
+            pct_start=0.3,
+            anneal_strategy="cos",
+            cycle_momentum=not keep_momentum and bool(optimizer.defaults.get("momentum") or "betas" in optimizer.defaults),
+            base_momentum=0.85,
+            max_momentum=0.95,
         )
     warmup_steps = settings["warmup_steps"]
     if warmup_steps > total_steps:

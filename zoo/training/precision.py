@@ -19,7 +19,7 @@ def default_precision(accelerator: str = "auto") -> tuple[Literal["bf16-mixed", 
     if accelerator == "auto" and torch.backends.mps.is_available():
         return "32-true", "this is an Apple GPU"
     cpuinfo = Path("/proc/cpuinfo")
-    flags = set(cpuinfo.read_text().split()) if cpuinfo.exists() else set()
+    flags = set(cpuinfo.read_text(encoding="utf-8").split()) if cpuinfo.exists() else set()
     for flag, name in {"amx_bf16": "AMX", "avx512_bf16": "AVX-512 BF16"}.items():
         if flag in flags:
             return "bf16-mixed", f"this processor has {name}"

@@ -3,8 +3,8 @@
 import logging
 import warnings
 
-import lightning.pytorch.trainer.connectors.callback_connector
-import lightning.pytorch.trainer.connectors.logger_connector  # noqa: F401  # their loggers must exist
+import lightning.pytorch.trainer.connectors.callback_connector  # noqa: F401  # the loggers of both must exist
+import lightning.pytorch.trainer.connectors.logger_connector  # noqa: F401
 
 _CHECKPOINTS = "lightning.pytorch.trainer.connectors.checkpoint_connector"
 _NOISE = (
@@ -45,3 +45,5 @@ def keep_quiet() -> None:
     # Lightning looks for a SequentialSampler, which the zoo's loaders lack. They do not shuffle while overfitting:
     # datamodules/core/base.py
     warnings.filterwarnings("ignore", message="You requested to overfit but enabled .* dataloader shuffling")
+    # The font draws boxes for characters that it lacks, such as Chinese names of classes: matplotlib/_text_helpers.py
+    warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from font")

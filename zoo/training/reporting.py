@@ -6,12 +6,13 @@ from typing import Any, TypeVar
 
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
-from torch import distributed
+from torch import Tensor, distributed
 
 from zoo.training.facts import Facts, facts_of
 
 T = TypeVar("T")
 Draw = Callable[[Path], Any]  # draws a picture into a file
+_MOST_ROWS = 10_000  # of a table in W&B
 
 
 def facts(trainer: Trainer) -> Facts:
@@ -31,6 +32,15 @@ def gathered(trainer: Trainer, items: list[T]) -> list[T]:
     by_rank: list[list[T]] = [[] for _ in range(trainer.world_size)]
     distributed.all_gather_object(by_rank, items)
     return [item for rank in by_rank for item in rank]
+
+
+def log_means(module: LightningModule, means: Mapping[str, Tensor], num: int) -> None:
+    """Log the means over a batch of `num` samples or tokens. Lightning averages them over all batches and processes.
+
+    Lightning averages an integer `batch_size` over processes and truncates it, so it is passed as a float
+    (https://github.com/Lightning-AI/pytorch-lightning/issues/21838).
+    """
+    module.log_dict(means, batch_size=float(num), on_epoch=True, sync_dist=True)  # type: ignore[arg-type]  # declared as int
 
 
 class ValidationPictures(Callback):
@@ -80,9 +90,9 @@ def wandb_loggers(trainer: Trainer) -> list[WandbLogger]:
 
 
 def log_table(trainer: Trainer, name: str, header: list[str], rows: list[list[Any]]) -> None:
-    """Send a table to W&B."""
+    """Send a table to W&B, or its first 10,000 rows; the whole table is in the run directory."""
     for logger in wandb_loggers(trainer):
-        logger.log_table(name, columns=header, data=rows, step=trainer.global_step)
+        logger.log_table(name, columns=header, data=rows[:_MOST_ROWS], step=trainer.global_step)
 
 
 def log_gif(trainer: Trainer, name: str, path: Path) -> None:

@@ -18,6 +18,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 from zoo.training.best_checkpoint import BestCheckpoint
 from zoo.training.checkpoint import AtomicCheckpointIO
 from zoo.training.counting import count_parameters
+from zoo.training.data_report import DataReport
 from zoo.training.files import write_text
 from zoo.training.memory import keep_memory
 from zoo.training.non_finite import NonFiniteGuard
@@ -84,6 +85,7 @@ class Run:
         loggers = make_loggers(self.folder, self.recipe, self.session, self.wandb, resume_id=self.record().get("wandb_id"))
         callbacks: list[Callback] = [
             *(own_callbacks or []),
+            DataReport(self.folder),
             Randomness(),
             Throughput(),
             NonFiniteGuard(),

@@ -13,10 +13,11 @@ from torchmetrics import Metric, MetricCollection
 from zoo.errors import ZooError
 from zoo.public import public_name
 from zoo.training.counting import total_steps
-from zoo.training.facts import describe_data
+from zoo.training.facts import data_class, describe_data
 from zoo.training.memory import use_fast_layout
 from zoo.training.optim import Optim, check_optim, configure
 from zoo.training.plateau import PlateauStep
+from zoo.training.reporting import log_means
 
 T = TypeVar("T")
 Outputs = dict[str, Tensor]
@@ -135,7 +136,7 @@ class System(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["class_path"] = public_name(type(self))
-        checkpoint["data"] = describe_data(self._trainer)
+        checkpoint["data"], checkpoint["data_class"] = describe_data(self._trainer), data_class(self._trainer)
 
     def check_batch(self, batch: Any) -> None:
         """Raise if `step` cannot handle a batch. Called once per epoch only, because a check may wait for the device."""
@@ -166,7 +167,7 @@ class System(LightningModule):
         """Run `step` on a batch, and log loss, 0-d outputs and metrics, averaged over the epoch."""
         loss, outputs = self.step(batch, torch.ones((), device=self.device))
         values = {f"{stage}/loss": loss, **scalars(stage, outputs)}
-        self.log_dict(values, batch_size=len(batch.x), on_epoch=True, sync_dist=True)
+        log_means(self, values, len(batch.x))
         if "preds" in outputs and len(metrics := self.metrics_of(stage)):
             metrics.update(*_metric_inputs(outputs))
             self.log_dict(metrics, on_epoch=True, batch_size=len(batch.x))

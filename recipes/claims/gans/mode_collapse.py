@@ -126,7 +126,7 @@ def train(play: Play, num_iterations: int) -> Any:
         for part in split(draw(data, model.n_critic * BATCH_SIZE), model.n_critic):
             update(d, d_weights, model.d_step(part, progress)[0])
         update(g, g_weights, model.g_step(part, progress)[0])
-        model.average.update(model.generator)
+        model.average.update(model.generator, iteration)
         for schedule in schedules:
             schedule.step()
     return model

@@ -101,7 +101,7 @@ def sentences(count: int) -> tuple[Sentences, Sentences, str]:
     if len(paths) < 2:
         generator = torch.Generator().manual_seed(0)
         return made_up(count, generator), made_up(1000, generator), "made-up sentences"
-    lines, tests = ([json.loads(line) for line in path.read_text().splitlines()] for path in paths)
+    lines, tests = ([json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] for path in paths)
     lines = lines[:count]
     counts = Counter(word for line in lines for word in line["text"].split())
     known = {word: UNKNOWN + 1 + number for number, (word, _) in enumerate(counts.most_common(VOCAB_SIZE - UNKNOWN - 1))}

@@ -239,7 +239,7 @@ def test_every_fact_that_reports_read_is_declared() -> None:
     assert (data.class_names, data.target_names, data.texts, data.stacked, data.num_classes) == ((), (), (), False, 3)
     assert data.tokens_of(0) is None
     assert data.decode(torch.tensor([3, 1])) == "3 1"
-    data.adopt_tokenizer("{}")
+    data.adopt({"tokenizer_json": "{}", "class_names": ["a", "b"]})
 
 
 def test_it_describes_itself_in_plain_values() -> None:
@@ -251,3 +251,33 @@ def test_it_describes_itself_in_plain_values() -> None:
     assert texts.describe() == {"class_names": list(texts.class_names), "max_length": 9}
     texts.setup()
     assert texts.describe() == {"class_names": list(texts.class_names), "max_length": 9, "tokenizer_json": texts.tokenizer_json}
+
+
+def test_the_report_states_sizes_classes_and_notes() -> None:
+    data = Numbers()
+    data.class_names = ("a", "b", "c")
+    data.notes.append("left out: 2 files")
+    data.setup()
+    assert data.report() == [
+        "Numbers: 27 train, 3 val, 10 test samples",
+        "3 classes: a (14), b (13), c (13)",
+        "left out: 2 files",
+    ]
+
+
+def test_the_report_of_many_classes_is_short_and_names_the_smallest() -> None:
+    y = torch.cat([torch.arange(1200).repeat_interleave(4), torch.tensor([7, 7])])
+    data = Numbers(torch.zeros(len(y), 1), y)
+    data.num_classes, data.class_names = 1200, tuple(map(str, range(1200)))
+    data.setup()
+    line = data.report()[1]
+    assert line.startswith("1200 classes: 0 (4), 1 (4)")
+    assert line.endswith("; the largest has 6")
+    assert len(line) < 200
+
+
+def test_targets_that_are_numbers_are_not_counted_as_classes() -> None:
+    data = Numbers(y=torch.rand(40, 1))
+    data.num_classes = None
+    data.setup()
+    assert data.report() == ["Numbers: 27 train, 3 val, 10 test samples"]

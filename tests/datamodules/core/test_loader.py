@@ -413,10 +413,15 @@ def test_ranks_share_out_each_batch_of_sequences(world_size: int, drop_last: boo
 
 
 @pytest.mark.parametrize("world_size", [1, 2])
-def test_evaluation_goes_from_short_to_long_and_keeps_the_order_of_equals(world_size: int) -> None:
+def test_evaluation_sorts_by_length_and_serves_its_batches_in_a_fixed_random_order(world_size: int) -> None:
     ranks = [batches(BatchOrder(1000, 8, lengths=LENGTHS, rank=rank, world_size=world_size)) for rank in range(world_size)]
-    rows = [row for shares in zip(*ranks, strict=True) for share in shares for row in share]
-    assert rows == sorted(range(1000), key=lambda row: (int(LENGTHS[row]), row))
+    served = [[row for share in shares for row in share] for shares in zip(*ranks, strict=True)]
+    rows = sorted(range(1000), key=lambda row: (int(LENGTHS[row]), row))
+    assert sorted(served) == sorted(rows[start : start + 8] for start in range(0, 1000, 8))
+    assert served == batches(BatchOrder(1000, 8, lengths=LENGTHS, seed=5))
+    first = [row for batch in served[:30] for row in batch]  # limit_val_batches 30
+    assert LENGTHS[first].float().mean() == pytest.approx(LENGTHS.float().mean().item(), rel=0.25)
+    assert LENGTHS[first].max() > LENGTHS.float().quantile(0.9)
 
 
 def test_a_batch_of_sequences_is_cut_to_its_longest() -> None:
@@ -439,7 +444,8 @@ def test_a_batch_of_sequences_is_cut_to_its_longest() -> None:
 
 def test_series_stay_as_they_are_and_are_cut_alike() -> None:
     x, lengths = torch.randn(6, 9, 2), torch.tensor([1, 4, 9, 2, 4, 3])
-    first, second = SequenceLoader(x, lengths, Y[:6], torch.arange(6), BatchOrder(6, 3, lengths=lengths))
+    served = SequenceLoader(x, lengths, Y[:6], torch.arange(6), BatchOrder(6, 3, lengths=lengths))
+    first, second = sorted(served, key=lambda batch: int(batch.lengths.max()))
     assert first.position.tolist() == [0, 3, 5]
     assert torch.equal(first.x, x[[0, 3, 5], :3])
     assert torch.equal(second.x, x[[1, 4, 2]])

@@ -388,7 +388,7 @@ for _ in range(2):
     process.communicate("\n", timeout=30)
     assert process.returncode == 0
     assert fresh == without
-    assert [len(fresh[name][0]) for name in ("train", "val", "test")] == [30, 10, 20]  # one of each class validates
+    assert [len(fresh[name][0]) for name in ("train", "val", "test")] == [36, 4, 20]
     assert sorted(fresh["train"][0] + fresh["val"][0]) == list(range(40))
     assert all(y == x % 10 for name in ("train", "val") for x, y in zip(*fresh[name], strict=True))
     assert fresh["test"] == [list(range(100, 120)), [*range(10), *range(10)]]
@@ -421,7 +421,7 @@ print(json.dumps([list(data.class_names), {name: len(split.rows) for name, split
     assert answer.returncode == 0, answer.stderr
     class_names, sizes, test = json.loads(answer.stdout)
     assert class_names == list("0123456789")
-    assert sizes == {"train": 10, "val": 10, "test": 10}  # one of each class validates, and one of each stays
+    assert sizes == {"train": 18, "val": 2, "test": 10}
     assert test == [[list(range(100 + i, min(104 + i, 110))), list(range(i, min(4 + i, 10)))] for i in (0, 4, 8)]
     recorded = json.loads((tmp_path / "zoo" / "checksums.json").read_text())
     assert recorded == {f"someone/digits/{names[part]}@main": sha256(content) for part, content in parts.items()}

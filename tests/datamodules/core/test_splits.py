@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from datamodules.core.splits import hold_out, stratified_sample, stratified_split, without_lone_validation
+from datamodules.core.splits import hold_out, numbered, stratified_sample, stratified_split, without_lone_validation
 
 LABELS = torch.tensor([0] * 40 + [1] * 7 + [2] * 2 + [3] + [5] * 50)[
     torch.randperm(100, generator=torch.Generator().manual_seed(0))
@@ -22,7 +22,62 @@ def test_disjoint_complete_and_within_one_sample_of_each_class_share(fraction: f
         num_held_out = (LABELS[held_out] == label).sum().item()
         assert abs(num_held_out - total * fraction) <= 1
         if total > 1:
-            assert 1 <= num_held_out <= total - 1  # a class is known on both sides
+            assert num_held_out <= total - 1  # training knows each class
+            assert num_held_out >= (round(total * fraction) > 0)
+    assert len(held_out) == pytest.approx(100 * fraction, abs=3)
+
+
+@pytest.mark.parametrize(("num_classes", "size"), [(500, 2), (100, 4), (300, 3)])
+@pytest.mark.parametrize("fraction", [0.02, 0.1])
+def test_small_classes_give_the_fraction_together(num_classes: int, size: int, fraction: float) -> None:
+    """One sample of each class would be a half, a quarter or a third of the data."""
+    y = torch.arange(num_classes * size) % num_classes
+    rest, held_out = stratified_split(y, fraction, seed=0)
+    assert len(held_out) == round(num_classes * size * fraction)
+    assert torch.bincount(y[held_out]).max() == 1
+    assert torch.bincount(y[rest], minlength=num_classes).min() >= size - 1
+    assert not torch.equal(held_out, stratified_split(y, fraction, seed=1)[1])
+
+
+def test_small_classes_beside_large_ones() -> None:
+    y = torch.tensor([0] * 100 + [i // 2 for i in range(2, 202)])  # 100 classes of two beside one of a hundred
+    _, held_out = stratified_split(y, 0.1, seed=0)
+    assert (y[held_out] == 0).sum() == 10
+    assert len(held_out) == 30
+
+
+def test_of_the_smallest_set_one_sample_is_held_out() -> None:
+    _, held_out = stratified_split(torch.tensor([0, 0, 1, 1]), 0.1, seed=0)
+    assert len(held_out) == 1
+
+
+def test_groups_stay_on_one_side() -> None:
+    groups = torch.tensor([row % 40 for row in range(100)])  # some of three rows, some of two
+    y = groups % 2
+    rest, held_out = stratified_split(y, 0.25, seed=0, groups=groups)
+    assert torch.equal(torch.cat([rest, held_out]).sort().values, torch.arange(100))
+    assert not set(groups[rest].tolist()) & set(groups[held_out].tolist())
+    assert len(groups[held_out].unique()) == 10
+    assert (groups[held_out].unique() % 2).sum() == 5  # of groups, a quarter of each class
+
+
+def test_groups_of_one_change_nothing() -> None:
+    numbers = torch.arange(100)
+    for alone, grouped in zip(stratified_split(LABELS, 0.3, 4), stratified_split(LABELS, 0.3, 4, numbers), strict=True):
+        assert torch.equal(alone, grouped)
+
+
+def test_equal_values_have_equal_numbers() -> None:
+    assert numbered([("b", 0), ("a", 0), ("b", 0), ("b", 1)]).tolist() == [0, 1, 0, 2]
+    assert numbered([]).dtype == torch.int64
+
+
+def test_groups_are_held_out_one_part_after_the_other() -> None:
+    y, groups = torch.zeros(90).long(), numbered(row % 30 for row in range(90))
+    complete = hold_out(y, {"train": torch.arange(5, 90)}, {"test": 0.2, "val": 0.1}, seed=3, groups=groups)
+    sides = [set(groups[rows].tolist()) for rows in complete.values()]
+    assert sum(map(len, sides)) == len(set.union(*sides)) == 30
+    assert sorted(map(len, sides)) == [2, 6, 22]
 
 
 def test_a_seed_decides_and_nothing_else() -> None:

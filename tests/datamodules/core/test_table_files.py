@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from datamodules.core.table_files import column, csv_schema, read_csv, read_table, schema
+from datamodules.core.table_files import column, csv_schema, read_csv, read_table, schema, words_of
 from zoo.errors import MissingFileError, ZooError
 
 TEXTS = {".csv": "a,b\n1,x\n2,y\n", ".tsv": "a\tb\n1\tx\n2\ty\n", ".jsonl": '{"a": 1, "b": "x"}\n{"a": 2, "b": "y"}\n'}
@@ -123,3 +123,41 @@ def test_a_column_by_its_name() -> None:
         column(table, "c", Path("x/y.csv"))
     with pytest.raises(ValueError, match=r"^y\.csv has 2 columns 'b': it has a, b, b$"):
         column(table, "b", Path("x/y.csv"))
+
+
+def test_cells_of_a_tsv_file_are_not_quoted(tmp_path: Path) -> None:
+    path = tmp_path / "t.tsv"
+    rows = [f'{i}\t{chr(34) * (i in (10, 30))}text "{i}"' for i in range(60)]
+    path.write_text("\n".join(["a\tb", *rows]) + "\n")
+    assert read_table(path)["b"].to_pylist() == [row.split("\t")[1] for row in rows]
+    path = path.with_suffix(".csv")
+    path.write_text('a,b\n1,"x, y\nz"\n')  # a CSV file is
+    assert read_table(path)["b"].to_pylist() == ["x, y\nz"]
+
+
+def test_words_are_read_as_they_are_written(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text('a,b\n01,x\n1,x\n1.0,x\n,x\nNaN,x\n"NA",x\ntrue,x\n')
+    assert words_of(path, "a") == ["01", "1", "1.0", None, None, "NA", "true"]
+    (tmp_path / "table.txt").write_text(path.read_text())
+    assert words_of(tmp_path / "table.txt", "a", ",") == words_of(path, "a")
+    with pytest.raises(ZooError, match=r"^t\.csv has no column 'c': it has a, b$"):
+        words_of(path, "c")
+
+
+@pytest.mark.parametrize("damage", ["checksum", "end"])
+def test_a_compressed_table_with_a_damaged_end_is_named(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "t.csv.gz"
+    content = bytearray(gzip.compress(b"a,b\n1,x\n" * 100))
+    path.write_bytes(content[:-9] if damage == "end" else content[:-8] + b"\0\0\0\0" + content[-4:])
+    with pytest.raises(ZooError, match=rf"^cannot read {path} as CSV: "):
+        read_csv(path)
+
+
+@pytest.mark.parametrize("cut", [3, 8, 30])
+def test_a_damaged_end_of_parquet_is_named(tmp_path: Path, cut: int) -> None:
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"a": ["x"] * 10}), path)
+    path.write_bytes(path.read_bytes()[:-cut])
+    with pytest.raises(ZooError, match=rf"^cannot read {path} as parquet: "):
+        schema(path)

@@ -66,6 +66,16 @@ def test_evaluation_resizes_and_cuts_out_the_centre() -> None:
     assert torch.equal(x, torch.from_numpy(np.array(by_hand)).permute(2, 0, 1))
 
 
+def test_squeezing_shows_the_whole_picture_whatever_its_crop() -> None:
+    halves = np.zeros((48, 96, 3), dtype=np.uint8)
+    halves[:, 48:] = 255
+    x = Reader(Copies(saved(Image.fromarray(halves))), torch.zeros(1), 4, 0.5, True, 0, squeeze=True).read(0, 0).x
+    assert x[0, 0].tolist()[::3] == [0, 255]
+    by_hand = Image.fromarray(NOISE).resize((16, 16), Image.Resampling.BILINEAR)
+    reader_of_noise = Reader(Copies(saved(Image.fromarray(NOISE))), torch.zeros(1), 16, 0.5, True, 0, squeeze=True)
+    assert torch.equal(reader_of_noise.read(0, 0).x, torch.from_numpy(np.array(by_hand)).permute(2, 0, 1))
+
+
 def test_a_picture_of_the_right_size_is_left_as_it_is() -> None:
     pixels = NOISE[:, :40]
     assert torch.equal(read(saved(Image.fromarray(pixels)), size=40), torch.from_numpy(pixels.copy()).permute(2, 0, 1))
@@ -143,6 +153,13 @@ def with_palette(colours: list[int]) -> Image.Image:
 
 
 GREY_OF_COLOUR = (200 * 299 + 50 * 587 + 100 * 114) // 1000  # ITU-R 601-2
+ON_WHITE = (227, 150, 176)  # (200, 50, 100) at an opacity of 130 / 255
+GREY_ON_WHITE = (227 * 299 + 150 * 587 + 176 * 114) // 1000
+
+
+def pgm(value: int, largest: int) -> bytes:
+    """A portable grey map of 16 bits per pixel."""
+    return f"P5 8 8 {largest}\n".encode() + np.full((8, 8), value, dtype=">u2").tobytes()
 
 
 @pytest.mark.parametrize(
@@ -150,18 +167,26 @@ GREY_OF_COLOUR = (200 * 299 + 50 * 587 + 100 * 114) // 1000  # ITU-R 601-2
     [
         pytest.param(saved(Image.new("1", (8, 8), 1)), (255, 255, 255), 255, id="1"),
         pytest.param(saved(Image.new("L", (8, 8), 77)), (77, 77, 77), 77, id="L"),
-        pytest.param(saved(Image.new("LA", (8, 8), (77, 130))), (77, 77, 77), 77, id="LA"),
+        pytest.param(saved(Image.new("LA", (8, 8), (77, 255))), (77, 77, 77), 77, id="LA"),
+        pytest.param(saved(Image.new("LA", (8, 8), (77, 0))), (255, 255, 255), 255, id="LA, transparent"),
         pytest.param(saved(Image.new("I;16", (8, 8), 40_000)), (156, 156, 156), 156, id="I;16"),  # 40,000 / 256
+        pytest.param(pgm(40_000, 65_535), (156, 156, 156), 156, id="PGM of 16 bits"),
+        pytest.param(pgm(511, 1023), (127, 127, 127), 127, id="PGM of 10 bits"),
+        pytest.param(saved(Image.new("I;16", (8, 8), 40_000), "TIFF"), (156, 156, 156), 156, id="TIFF of 16 bits"),
         pytest.param(saved(with_palette([0, 0, 0, 200, 50, 100])), (200, 50, 100), GREY_OF_COLOUR, id="P"),
         pytest.param(
             saved(with_palette([0, 0, 0, 200, 50, 100]), transparency=bytes([0, 130])),
-            (200, 50, 100),
-            GREY_OF_COLOUR,
+            ON_WHITE,
+            GREY_ON_WHITE,
             id="P with transparency",
         ),
         pytest.param(saved(with_palette([0, 0, 0, 200, 50, 100]), "GIF"), (200, 50, 100), GREY_OF_COLOUR, id="GIF"),
         pytest.param(saved(Image.new("RGB", (8, 8), (200, 50, 100))), (200, 50, 100), GREY_OF_COLOUR, id="RGB"),
-        pytest.param(saved(Image.new("RGBA", (8, 8), (200, 50, 100, 130))), (200, 50, 100), GREY_OF_COLOUR, id="RGBA"),
+        pytest.param(
+            saved(Image.new("RGB", (8, 8), (9, 9, 9)), transparency=(9, 9, 9)), (255,) * 3, 255, id="RGB, transparent"
+        ),
+        pytest.param(saved(Image.new("RGBA", (8, 8), (200, 50, 100, 130))), ON_WHITE, GREY_ON_WHITE, id="RGBA"),
+        pytest.param(saved(Image.new("RGBA", (8, 8), (200, 50, 100, 0))), (255, 255, 255), 255, id="RGBA, hidden colour"),
         pytest.param(saved(Image.new("CMYK", (8, 8), (55, 205, 155, 0)), "TIFF"), (200, 50, 100), GREY_OF_COLOUR, id="CMYK"),
     ],
 )
@@ -171,6 +196,22 @@ def test_every_mode_becomes_colour_or_grey(content: bytes, colour: tuple[int, ..
     x = read(content, size=4, rgb=False)
     assert x.shape == (1, 4, 4)
     assert ((x.int() - grey).abs() <= 1).all()
+
+
+@pytest.mark.parametrize(
+    ("content", "mode"),
+    [
+        pytest.param(saved(Image.fromarray(np.arange(64, dtype=np.int32).reshape(8, 8)), "TIFF"), "I", id="whole numbers"),
+        pytest.param(
+            saved(Image.fromarray(np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)), "TIFF"), "F", id="fractions"
+        ),
+        pytest.param(saved(Image.new("LAB", (8, 8)), "TIFF"), "LAB", id="LAB"),
+    ],
+)
+def test_pixels_without_a_known_range_are_refused_before_training_and_when_read(content: bytes, mode: str) -> None:
+    for use in (lambda: check_readable(Copies(content)), lambda: read(content, size=4)):
+        with pytest.raises(ValueError, match=rf"copy 0 .*its pixels are of Pillow's mode {mode}; expected .* 8 or 16 bits"):
+            use()
 
 
 UPRIGHT = {  # how the pixels are stored for each EXIF orientation -> what a viewer shows

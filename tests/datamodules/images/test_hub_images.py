@@ -71,6 +71,20 @@ def test_the_schema_names_columns_and_classes(pets: Path) -> None:
     assert data.y.dtype == torch.int64
 
 
+def test_a_file_that_numbers_the_classes_otherwise_is_refused(pets: Path) -> None:
+    write(pets / "train-00000-of-00002.parquet", {"image": pictures(4), "label": [0, 1, 0, 1]}, CLASSES)
+    other = {**CLASSES, "label": {"_type": "ClassLabel", "names": ["dog", "cat", "mouse"]}}
+    for name, features in (("train-00001-of-00002", CLASSES), ("test-00000-of-00001", other)):
+        write(pets / f"{name}.parquet", {"image": pictures(2), "label": [0, 1]}, features)
+    with pytest.raises(
+        ValueError, match=r"test-00000-of-00001\.parquet numbers .* it has dog, cat, mouse, expected cat, dog, mou"
+    ):
+        read()
+    write(pets / "test-00000-of-00001.parquet", {"image": pictures(2), "label": [0, 1]})
+    with pytest.raises(ValueError, match=r"it has none, expected cat, dog, mouse"):
+        read()
+
+
 @pytest.mark.parametrize(("image", "label"), [("image", "label"), ("img", "labels"), ("photo", "target"), ("x", "class")])
 def test_without_a_word_from_the_schema_bytes_are_the_picture(pets: Path, image: str, label: str) -> None:
     write(pets / "train.parquet", {"id": [0, 1, 2, 3], label: [7, 5, 7, 5], image: pictures(4)})
@@ -129,7 +143,7 @@ def test_columns_that_the_schema_does_not_tell_are_refused(
 @pytest.mark.parametrize(
     ("labels", "features", "message"),
     [
-        pytest.param([0, None], None, r"row 1 of test\.parquet has None for label: expected one class", id="none"),
+        pytest.param([0, None], None, r"row 1 of test\.parquet has no label: expected one class", id="none"),
         pytest.param([0, 1, -1], CLASSES, r"label must lie in 0\.\.2, found -1 in row 2 of test\.parquet", id="hidden, named"),
         pytest.param([3], CLASSES, r"label must lie in 0\.\.2, found 3 in row 0 of test\.parquet", id="beyond the names"),
         pytest.param([-1, -1], None, r"label -1 is in no training picture: some sets hide the labels of their", id="hidden"),
@@ -220,7 +234,7 @@ def test_the_one_part_beside_training_is_the_test(pets: Path, word: str) -> None
     data.setup()
     names = [data.files.name(row) for row in data.splits["test"].rows.tolist()]
     assert names == [f"row {row} of {word}-00000-of-00001.parquet" for row in range(3)]
-    assert len(data.splits["val"].rows) == 2  # one of each class
+    assert len(data.splits["val"].rows) == 1
 
 
 @pytest.mark.parametrize("words", [("validation", "test"), ("valid", "test"), ("val", "eval"), ("dev", "eval")])

@@ -59,6 +59,14 @@ def test_pictures_are_prepared_as_for_evaluation(folder: Path) -> None:
     assert torch.equal(*pictures)
 
 
+def test_pictures_are_made_binary_as_in_the_training(folder: Path) -> None:
+    path = folder / "grey.png"
+    Image.fromarray(np.array([[0, 127], [128, 255]], dtype=np.uint8)).save(path)
+    data = ImageFiles(str(path), size=2, rgb=False, crop=1.0, mean=[0.0], std=[1.0], binarize="threshold")
+    data.setup()
+    assert data.transform(next(iter(data.predict_dataloader())), 0, False).x.flatten().tolist() == [0, 0, 1, 1]
+
+
 def test_what_is_not_there_is_named(folder: Path) -> None:
     with pytest.raises(ValueError, match="root is not given: name a picture or a folder"):
         ImageFiles()

@@ -1,5 +1,6 @@
 """Folders of pictures: every layout, what is refused, and real ants and bees."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,66 @@ def test_three_parts_are_what_their_names_say(tmp_path: Path) -> None:
     found = parts(module(tmp_path))
     for part, folder in {"train": "train", "val": "valid", "test": "test"}.items():
         assert found[part] == set((tmp_path / folder).rglob("*.png"))
+
+
+@pytest.mark.parametrize(
+    ("train", "held"), [("Train", "Test"), ("TRAINING", "dev"), ("train", "Dev"), ("Train", "Testing"), ("train", "eval")]
+)
+def test_parts_are_known_by_their_usual_names_in_any_case(tmp_path: Path, train: str, held: str) -> None:
+    fill(tmp_path / train, {"cats": 10, "dogs": 10})
+    fill(tmp_path / held, {"cats": 3, "dogs": 3})
+    data = module(tmp_path)
+    assert data.class_names == ("cats", "dogs")
+    assert parts(data)["test"] == set((tmp_path / held).rglob("*.png"))
+
+
+def test_two_folders_for_one_part_are_refused(tmp_path: Path) -> None:
+    for part in ("train", "dev", "val"):
+        fill(tmp_path / part, {"cats": 2, "dogs": 2})
+    with pytest.raises(ValueError, match=r"/dev and val are both the val part by their names: join or rename them"):
+        module(tmp_path)
+
+
+def test_what_is_left_out_is_reported(tmp_path: Path) -> None:
+    fill(tmp_path / "train", {"cats": 10, "dogs": 10})
+    fill(tmp_path / "extra", {"cats": 1})
+    for name in ("cats/a.heic", "cats/b.HEIC", "dogs/notes.txt", "dogs/.DS_Store"):
+        (tmp_path / "train" / name).write_text("not for Pillow")
+    data = module(tmp_path)
+    data.setup()
+    assert data.report() == [
+        "ImageFolder: 14 train, 2 val, 4 test samples",
+        "2 classes: cats (10), dogs (10)",
+        f"left out of {tmp_path}: folders whose names are not those of a part: extra",
+        f"left out of {tmp_path / 'train'}: files that Pillow does not read, by their endings: .heic (2), .txt (1)",
+    ]
+
+
+def test_the_report_is_short_whatever_is_left_out(tmp_path: Path) -> None:
+    fill(tmp_path, {"cats": 2, "dogs": 2})
+    for i in range(300):
+        (tmp_path / "cats" / f"x.{i}").touch()
+    (note,) = module(tmp_path).notes
+    assert note.endswith(", ...")
+    assert note.count("(1)") == 5
+
+
+def test_a_class_whose_files_pillow_does_not_read_says_which(tmp_path: Path) -> None:
+    fill(tmp_path, {"cats": 2, "dogs": 0})
+    (tmp_path / "dogs" / "a.heic").touch()
+    with pytest.raises(ValueError, match=r"/dogs holds no pictures: .*files that Pillow does not read.*: \.heic \(1\)"):
+        module(tmp_path)
+
+
+def test_names_that_are_not_utf8_are_escaped_and_read(tmp_path: Path) -> None:
+    fill(tmp_path, {"cats": 4, "dogs": 4})
+    (tmp_path / "cats").rename(tmp_path / os.fsdecode(b"caf\xe9"))
+    data = module(tmp_path)
+    assert data.class_names == ("caf\\xe9", "dogs")
+    assert data.files.name(0) == f"{tmp_path}/caf\\xe9/00.png"
+    data.setup()
+    assert "\n".join(data.report()).encode("utf-8")
+    assert len(list(data.train_dataloader())) == 1
 
 
 def test_training_alone_is_split_like_one_folder(tmp_path: Path) -> None:

@@ -152,3 +152,14 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
         PairedImages(str(tmp_path / "nowhere"))
     with pytest.raises(ValueError, match="holds no part: expected train/ and test/, or train/ and val/"):
         PairedImages(str(tmp_path))
+
+
+def test_what_is_left_out_is_reported(root: Path) -> None:
+    (root / "extra").mkdir()
+    (root / "train" / "a.heic").touch()
+    data = module(root)
+    assert data.report() == [
+        "PairedImages: 18 train, 2 val, 5 test samples",
+        f"left out of {root}: folders whose names are not those of a part: extra",
+        f"left out of {root / 'train'}: files that Pillow does not read, by their endings: .heic (1)",
+    ]

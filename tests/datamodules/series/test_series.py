@@ -1,7 +1,7 @@
 """Series: windows whose targets never cross a boundary of time, scaled by what may be seen."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -124,6 +124,68 @@ def test_gaps_are_bridged_by_a_line_when_asked(csv: Csv) -> None:
     torch.testing.assert_close(data.splits["train"].arrays.x, exact.splits["train"].arrays.x)
 
 
+def test_filled_values_are_no_targets_and_measure_no_scale(csv: Csv) -> None:
+    cells = {10: "", 11: "", 12: ""}
+    data = ready(source=csv(years(80, lambda i: cells.get(i, str((-1) ** i * i)))), context=4, horizon=2, fill="interpolate")
+    for arrays, rows in data.splits.values():
+        assert not {10, 11, 12} & {int(row) + 4 + step for row in rows for step in range(2)}
+        assert arrays.x.isfinite().all()
+    observed = np.array([(-1) ** i * i for i in range(51) if i not in cells], dtype=float)
+    assert data.mean == pytest.approx((observed.mean(),))
+    assert data.std == pytest.approx((observed.std(),))
+    change = [2 * i + 1 for i in range(50) if not {i, i + 1} & {10, 11, 12}]  # between neighbours that were both observed
+    assert data.naive_mae.tolist() == pytest.approx([np.mean(change)] * 2)
+    assert data.notes == [
+        "column 'a': 3 values are filled in, the first on line 12; none is a target",
+        "4 of 75 windows are left out",
+    ]
+
+
+def test_values_that_never_follow_each_other_are_refused(csv: Csv) -> None:
+    path = csv(years(80, lambda i: "" if i % 2 else str(i)) + "1980,80\n")
+    with pytest.raises(ValueError, match=r"series\.csv has no two consecutive values in the training part"):
+        ready(source=path, context=4, fill="interpolate")
+
+
+def days(missing: range, num: int = 200) -> str:
+    start = datetime(2020, 1, 1, tzinfo=UTC)
+    rows = [f"{start + timedelta(days=day):%Y-%m-%d},{np.sin(day):.6f}" for day in range(num) if day not in missing]
+    return "\n".join(["day,a", *rows])
+
+
+def test_no_window_runs_across_a_gap_in_time(csv: Csv) -> None:
+    missing = range(60, 120)
+    data = ready(source=csv(days(missing)), context=8, horizon=2)
+    rows = torch.cat([split.rows for split in data.splits.values()]).tolist()
+    assert rows
+    assert not [row for row in rows if row < 60 < row + 10]  # row 60 is the first after the gap
+    assert data.notes[0].startswith("gaps in time between 2020-02-29 and 2020-04-30 (line 62): no window runs across")
+    assert data.notes[1] == "9 of 131 windows are left out"
+    before, after = np.diff(np.sin(np.arange(60))), np.diff(np.sin(np.arange(120, 150)))
+    assert data.naive_mae[0].item() == pytest.approx(np.abs([*before, *after]).mean(), abs=1e-2)  # without the jump
+
+
+def test_a_gap_may_be_joined_and_is_named_all_the_same(csv: Csv) -> None:
+    data = ready(source=csv(days(range(60, 120))), context=8, horizon=2, gaps="join")
+    assert {59 - 8, 60 - 8} <= set(data.splits["train"].rows.tolist())
+    assert data.notes == ["gaps in time between 2020-02-29 and 2020-04-30 (line 62): windows run across"]
+
+
+def test_where_gaps_leave_no_windows_they_are_named(csv: Csv) -> None:
+    path = csv("\n".join(["day,a", *(f"2020-{month:02}-{day:02},{day}" for month in range(1, 13) for day in range(1, 7))]))
+    with pytest.raises(
+        ValueError, match=r"shorten them, or .*; \d+ windows are left out: gaps in time between 2020-01-06 and .*join"
+    ):
+        ready(source=path, context=6)
+
+
+def test_months_and_leap_years_are_no_gaps(csv: Csv) -> None:
+    months = "\n".join(["m,a", *(f"{1900 + i // 12}-{i % 12 + 1:02},{i}" for i in range(60))])
+    assert ready(source=csv(months), context=4).notes == []
+    missing = "\n".join(line for line in months.splitlines() if not line.startswith("1902-03"))
+    assert ready(source=csv(missing), context=4).notes[0].startswith("gaps in time between 1902-02 and 1902-04 (line 28)")
+
+
 def test_columns_and_time_are_chosen_by_name(csv: Csv) -> None:
     path = csv("note,a,when,b\n" + "\n".join(f"x,{i},{1900 + i},{2 * i}" for i in range(40)))
     data = ready(source=path, time="when", columns=["b"], context=4)
@@ -213,10 +275,19 @@ def test_a_line_needs_both_its_ends(csv: Csv, at: int) -> None:
         ready(source=path, fill="interpolate", context=4)
 
 
-def test_a_constant_column_is_named(csv: Csv) -> None:
-    path = csv(years(50, lambda i: f"{i},7", "year,a,b"))
+@pytest.mark.parametrize("constant", ["7", "0.1"])  # the computed deviation of many 0.1 is not 0
+def test_a_constant_column_is_named(csv: Csv, constant: str) -> None:
+    path = csv(years(50, lambda i: f"{i},{constant}", "year,a,b"))
     with pytest.raises(ValueError, match=r"column 'b' of .*series\.csv is constant in the training part"):
         ready(source=path, context=4)
+
+
+def test_what_float32_cannot_tell_apart_is_refused(csv: Csv) -> None:
+    with pytest.raises(
+        ValueError, match=r"column 'a' of .* varies by 0\.\d+ around 1e\+09, where .* are 64 apart: subtract a con"
+    ):
+        ready(source=csv(years(50, lambda i: f"{1e9 + np.sin(i):.9f}")), context=4)
+    assert ready(source=csv(years(50, lambda i: f"{1e4 + np.sin(i):.9f}")), context=4).std[0] == pytest.approx(0.71, abs=0.02)
 
 
 def test_a_checkpoint_keeps_its_scale_and_its_columns(csv: Csv) -> None:

@@ -67,11 +67,18 @@ def test_validation_is_held_out_from_the_training_part_per_class(data: UCR) -> N
 
 
 def test_a_constant_channel_becomes_zero(tmp_path: Path) -> None:
-    x = np.ones((20, 2, 5), dtype=np.float32)
+    x = np.full((20, 2, 5), 0.1, dtype=np.float32)
     x[:, 1] = np.arange(20)[:, None]
     data = UCR("Own", own(tmp_path / "own.npz", x_train=x))
     data.setup()
     assert not data.transform(next(iter(data.train_dataloader())), 0, True).x[..., 0].any()
+
+
+def test_what_float32_cannot_tell_apart_is_refused(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal([[0.0], [1e9]], 1.0, (20, 2, 5))
+    data = UCR("Own", own(tmp_path / "own.npz", x_train=x))
+    with pytest.raises(ValueError, match=r"channel 1 of Own in .*own\.npz varies by .* are 64 apart: subtract a constant"):
+        data.setup()
 
 
 def test_a_checkpoint_keeps_its_scale(data: UCR, tmp_path: Path) -> None:

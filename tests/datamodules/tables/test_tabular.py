@@ -10,8 +10,7 @@ import torch
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 
 from datamodules import Tabular
-from datamodules.core.batch import Batch
-from datamodules.tables.tabular import Standardize
+from datamodules.tables.tabular import scale_of
 
 
 @pytest.fixture
@@ -47,7 +46,8 @@ def test_embedded_classification(source: str, load: Callable, num_features: int,
     assert data.class_names == class_names == tuple(original.target_names)
     data.setup()
     x, y, _ = data.splits["train"].arrays
-    assert np.array_equal(x.numpy(), original.data.astype(np.float32))
+    seen = original.data[data.splits["train"].rows]
+    np.testing.assert_allclose(x, (original.data - seen.mean(0)) / seen.std(0), rtol=1e-5, atol=1e-6)
     assert np.array_equal(y.numpy(), original.target)
 
 
@@ -77,12 +77,12 @@ def test_splits_are_disjoint_and_complete(source: str) -> None:
 
 def test_standardised_by_the_training_rows_alone() -> None:
     data = ready(source="wine")
-    (x, y, _), rows = data.splits["train"]
-    seen = x[rows].numpy().astype(np.float64)
-    out = data.transform(Batch(x, y, torch.arange(len(y))), 0, False).x
-    np.testing.assert_allclose(out, (x.numpy() - seen.mean(0)) / seen.std(0), rtol=1e-3, atol=1e-5)
-    assert out[rows].mean(0).abs().max() < 1e-5
-    assert out[data.splits["test"].rows].mean(0).abs().max() > 1e-2  # the test rows are not centred on themselves
+    (x, _, _), rows = data.splits["train"]
+    assert x.dtype == torch.float32
+    assert x[rows].mean(0).abs().max() < 1e-5
+    assert (x[rows].std(0, correction=0) - 1).abs().max() < 1e-5
+    assert x[data.splits["test"].rows].mean(0).abs().max() > 1e-2  # the test rows are not centred on themselves
+    assert np.allclose(data.mean, load_wine().data[rows].mean(0))
 
 
 def test_training_and_evaluation_transform_alike() -> None:
@@ -91,13 +91,89 @@ def test_training_and_evaluation_transform_alike() -> None:
     assert torch.equal(data.transform(batch, 0, True).x, data.transform(batch, 5, False).x)
 
 
-@pytest.mark.parametrize("constant", [0.0, 0.1, 1 / 3, 7.7, 1e6 + 0.1, -1e-20])
+@pytest.mark.parametrize("constant", [0.0, 0.1, 1 / 3, 7.7, 1e6 + 0.1, -1e-20, 1e9 + 0.1])
 @pytest.mark.parametrize("num", [3, 100, 1149])
 def test_a_constant_feature_becomes_zero(constant: float, num: int) -> None:
-    x = torch.stack([torch.full((num,), constant), torch.arange(num).float()], dim=1)
-    out = Standardize(x)(Batch(x, torch.zeros(num), torch.arange(num)), 0, True).x
-    assert torch.equal(out[:, 0], torch.zeros(num))
-    assert out[:, 1].std(correction=0).item() == pytest.approx(1, abs=1e-5)
+    x = torch.stack([torch.full((num,), constant).double(), torch.arange(num).double()], dim=1)
+    mean, std = scale_of(x)
+    out = (x - mean) / std
+    assert torch.equal(out[:, 0], torch.zeros(num).double())
+    assert out[:, 1].std(correction=0).item() == pytest.approx(1, abs=1e-9)
+
+
+def test_a_deviation_too_small_to_compute_divides_by_one() -> None:
+    assert scale_of(torch.tensor([[1e-200], [2e-200]]))[1].item() == 1.0
+
+
+def test_unix_times_of_one_day_stay_apart(csv: Callable[[str], str]) -> None:
+    """In float32, 64 seconds are the smallest difference at this size."""
+    path = csv(rows_of(200, lambda i: f"{1_700_000_000 + i},{['early', 'late'][i // 100]}", header="time,y"))
+    data = ready(source=path, target="y")
+    (x, _, _), rows = data.splits["train"]
+    assert len(x.unique()) == 200
+    times = np.arange(200.0)
+    np.testing.assert_allclose(x[:, 0], (times - times[rows].mean()) / times[rows].std(), atol=1e-6)
+    again = ready(source=path, target="y", split_seed=1)
+    again.load_state_dict(data.state_dict())  # the scale of the checkpoint, for the same rows
+    assert torch.equal(again.splits["train"].arrays.x, x)
+
+
+def test_a_target_that_float32_cannot_tell_apart_is_refused(csv: Callable[[str], str]) -> None:
+    path = csv(rows_of(50, lambda i: f"{i},{1.7e9 + i * 0.5}", header="a,y"))
+    with pytest.raises(ValueError, match=r"target 'y' of .* varies too little for its size: .*subtract 1700000000 in"):
+        ready(source=path, target="y")
+    ready(source=csv(rows_of(50, lambda i: f"{i},{1e5 + i * 0.5}", header="a,y")), target="y")
+
+
+@pytest.mark.parametrize("value", [0.1, 1e9 + 0.1, 0.0])
+def test_a_constant_target_is_refused(csv: Callable[[str], str], value: float) -> None:
+    """Of 0.1 in every row, the computed deviation is not 0."""
+    path = csv(rows_of(50, lambda i: f"{i},{value}", header="a,y"))
+    with pytest.raises(ValueError, match=r"the target of .*table\.csv' is constant in the training rows"):
+        ready(source=path, target="y", task="regression")
+
+
+@pytest.mark.parametrize("value", ["fig", "1", "0.0"])
+def test_one_class_is_refused_for_training(csv: Callable[[str], str], value: str) -> None:
+    data = Tabular(csv(rows_of(50, lambda i: f"{i},{value}", header="a,y")), target="y")
+    with pytest.raises(ValueError, match=rf"table\.csv has one class only for training, '{value}': add samples"):
+        data.setup("fit")
+
+
+def test_a_file_that_lacks_a_class_can_be_tested(csv: Callable[[str], str], tmp_path: Path) -> None:
+    trained = ready(source=csv(rows_of(60, lambda i: f"{i},{['fig', 'kiwi', 'plum'][i % 3]}", header="a,y")), target="y")
+    other = tmp_path / "other.csv"
+    other.write_text(rows_of(20, lambda i: f"{i},plum", header="a,y"))
+    data = Tabular(str(other), target="y")
+    data.adopt(trained.describe())
+    assert (data.class_names, data.num_classes) == (("fig", "kiwi", "plum"), 3)
+    data.setup("test")
+    data.load_state_dict(trained.state_dict())
+    assert data.splits["test"].arrays.y.tolist() == [2] * 20
+
+
+def test_other_classes_are_not_adopted(csv: Callable[[str], str]) -> None:
+    data = Tabular(csv(rows_of(20, lambda i: f"{i},{['fig', 'pear'][i % 2]}", header="a,y")), target="y")
+    data.adopt({"class_names": ["fig", "kiwi", "plum"]})
+    assert data.class_names == ("fig", "pear")
+
+
+@pytest.mark.parametrize("name", ["", "Unnamed: 0"])
+def test_a_column_without_a_name_is_no_feature(csv: Callable[[str], str], name: str) -> None:
+    """pandas writes row numbers so. Sorted by class, they tell the class."""
+    data = ready(source=csv(rows_of(30, lambda i: f"{i},{i % 7},{i // 15}", header=f"{name},a,y")), target="y")
+    assert (data.feature_names, data.input_shape) == (("a",), (1,))
+    assert "left out, because it has no name: column 1" in data.report()
+
+
+def test_the_report_says_what_the_table_holds(csv: Callable[[str], str]) -> None:
+    path = csv(rows_of(50, lambda i: f"{i},0.1,{['fig', 'plum'][i % 5 == 0]}", header="a,b,y"))
+    assert ready(source=path, target="y").report() == [
+        "Tabular: 32 train, 8 val, 10 test samples",
+        "2 classes: fig (40), plum (10)",
+        f"{path}: 50 rows of 2 features",
+        "constant in train, so of no use: b",
+    ]
 
 
 def test_csv_classification_by_text(csv: Callable[[str], str]) -> None:
@@ -107,7 +183,8 @@ def test_csv_classification_by_text(csv: Callable[[str], str]) -> None:
     assert (data.class_names, data.num_classes, data.num_targets) == (("fig", "plum"), 2, None)
     data.setup()
     x, y, _ = data.splits["train"].arrays
-    assert torch.equal(x, torch.stack([torch.arange(30.0), -torch.arange(30) / 4], dim=1))
+    assert torch.equal(x[:, 0], -x[:, 1])
+    assert torch.equal(x.argsort(dim=0)[:, 0], torch.arange(30))
     assert y.tolist() == [1, 0] * 15
 
 
@@ -115,6 +192,33 @@ def test_csv_classification_by_whole_numbers(csv: Callable[[str], str]) -> None:
     data = ready(source=csv(rows_of(30, lambda i: f"{i},{[10, 9, 2][i % 3]}", header="a,y")), target="y")
     assert data.class_names == ("2", "9", "10")  # in the order of numbers, not of their names
     assert data.splits["train"].arrays.y.tolist() == [2, 1, 0] * 10
+
+
+@pytest.mark.parametrize(
+    ("words", "class_names"),
+    [
+        (["0.0", "1.0"], ("0.0", "1.0")),
+        (["01", "1", "2"], ("01", "1", "2")),  # of which an integer would make two
+        (["3.0", "-1.0"], ("-1.0", "3.0")),
+        (["true", "false"], ("false", "true")),
+        (["2020-01-01", "2021-01-01"], ("2020-01-01", "2021-01-01")),
+    ],
+)
+def test_csv_classes_are_text(csv: Callable[[str], str], words: list[str], class_names: tuple[str, ...]) -> None:
+    data = ready(source=csv(rows_of(30, lambda i: f"{i},{words[i % len(words)]}", header="a,y")), target="y")
+    assert (data.class_names, data.num_targets) == (class_names, None)
+    assert data.splits["train"].arrays.y.tolist() == [class_names.index(words[i % len(words)]) for i in range(30)]
+
+
+def test_many_whole_numbers_written_as_fractions_are_a_regression(csv: Callable[[str], str]) -> None:
+    data = Tabular(csv(rows_of(60, lambda i: f"{i},{i % 21}.0", header="a,y")), target="y")
+    assert (data.num_classes, data.num_targets) == (None, 1)
+
+
+def test_a_target_with_about_one_class_per_row_is_refused(csv: Callable[[str], str]) -> None:
+    path = csv(rows_of(60, lambda i: f"{i},id{i},{i % 2}", header="a,id,sold"))
+    with pytest.raises(ValueError, match=r"column 'id' of .* has 60 classes in 60 rows, about one per row: .* such as sold,"):
+        Tabular(path, target="id")
 
 
 def test_csv_regression_by_fractions(csv: Callable[[str], str]) -> None:
@@ -145,6 +249,9 @@ def test_csv_task_overrules_the_guess(csv: Callable[[str], str]) -> None:
         ("a,b,y\n1,,0\n2,,1\n", r"column 'b' of .*table\.csv holds null, expected numbers"),
         ("a,b,y\n1,2,\n3,4,1\n", r"column 'y' of .*table\.csv has 1 empty cell\(s\)"),
         ("a,b,y\n1,2,\n3,4,fig\n", r"column 'y' of .*table\.csv has 1 empty cell\(s\)"),
+        ("a,b,y\n1,2,fig\n3,4,NaN\n", r"column 'y' of .*table\.csv has 1 empty cell\(s\)"),
+        ("a,b,y\n1,1e200,0\n3,4,1\n", r"column 'b' of .*table\.csv holds infinite numbers, or larger than 1e\+150"),
+        (",y\n1,2\n", r"table\.csv has no column besides the target 'y'"),
         ("a,b,y\n1,2,0.5\n3,4,nan\n", r"column 'y' of .*table\.csv has 1 empty cell\(s\)"),
         ("a,b,y\n1,inf,0\n3,4,1\n", r"column 'b' of .*table\.csv holds infinite numbers"),
         ("a,a,y\n1,2,0\n3,4,1\n", r"table\.csv names a column twice: a, a, y"),

@@ -30,7 +30,8 @@ class Reviews(TextData):
     class_names = CLASSES
 
     def __init__(self, texts: list[str] = TEXTS, parts: dict[str, range] | None = None, **arguments: Any) -> None:
-        super().__init__(**{"batch_size": 8, "min_frequency": 1, **arguments})
+        tokenizer = {"min_frequency": 1, **arguments.pop("tokenizer", {})}
+        super().__init__(**{"batch_size": 8, "tokenizer": tokenizer, **arguments})
         self.found, self.given = texts, parts or {"train": range(len(texts))}
 
     def read(self) -> Texts:
@@ -135,7 +136,7 @@ def test_batches_are_cut_to_their_longest_and_lead_back_to_the_texts(plain: Revi
         assert len(positions) == len(set(positions)) == (80 if part == "train" else len(rows_of(plain, part)))
 
 
-def test_what_is_longer_than_max_length_is_cut_and_counted(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_longer_than_max_length_is_cut_and_counted() -> None:
     data = ready(max_length=7)
     num_cut = sum(len(text.split()) > 7 for text in TEXTS)
     assert num_cut == 60
@@ -146,7 +147,7 @@ def test_what_is_longer_than_max_length_is_cut_and_counted(capsys: pytest.Captur
     row = next(row for row in rows_of(data, "train") if row % 4 == 3)
     assert data.tokens_of(row) == TEXTS[row].split()[:7]
     # 87 words of the training texts' own, the film is very, 5 numbers, 3 classes, padding and unknown
-    (line,) = capsys.readouterr().out.splitlines()
+    line = data.report()[-1]
     held_out = [row for part in ("val", "test") for row in rows_of(data, part)]
     share = len(held_out) / sum(min(7, len(TEXTS[row].split())) for row in held_out)  # one unknown word in each
     assert line == (
@@ -155,19 +156,63 @@ def test_what_is_longer_than_max_length_is_cut_and_counted(capsys: pytest.Captur
     )
 
 
-def test_where_nothing_is_cut_the_report_says_so(capsys: pytest.CaptureFixture[str]) -> None:
-    ready(max_length=9)
-    assert " tokens on average, none was cut; 101 tokens known" in capsys.readouterr().out
-    ready(max_length=8)
-    assert ", 30 were longer than max_length 8 and cut; " in capsys.readouterr().out
+def test_where_nothing_is_cut_the_report_says_so() -> None:
+    assert " tokens on average, none was cut; 101 tokens known" in ready(max_length=9).report()[-1]
+    assert ", 30 were longer than max_length 8 and cut; " in ready(max_length=8).report()[-1]
 
 
-def test_a_second_setup_changes_nothing(plain: Reviews, capsys: pytest.CaptureFixture[str]) -> None:
-    splits, tokenizer = plain.splits, plain.tokenizer
+def test_the_report_counts_splits_classes_and_tokens(plain: Reviews) -> None:
+    first, second, third = plain.report()
+    assert first == "Reviews: 87 train, 24 test, 9 val samples"
+    assert second == "3 classes: bad (40), fair (40), good (40)"
+    assert third.startswith("reviews.csv: 120 texts of 8 tokens on average, none was cut; 101 tokens known, ")
+
+
+REPEATED = [f"the film {i // 6}" for i in range(300)]  # each text twice in each class
+
+
+def test_duplicates_stay_together() -> None:
+    data = ready(texts=REPEATED)
+    keys = {part: {(data.texts[row], int(data.y[row])) for row in rows_of(data, part)} for part in data.splits}
+    assert sum(map(len, keys.values())) == len(set.union(*keys.values())) == 150
+    assert {part: len(rows_of(data, part)) for part in keys} == {"test": 60, "val": 24, "train": 216}
+    assert len(data.report()) == 3  # no note
+
+
+def test_duplicates_across_given_parts_are_counted() -> None:
+    data = ready(texts=REPEATED, parts={"train": range(3, 300), "test": range(60)})
+    assert "57 of 60 texts in test are also in train, with the same class" not in data.report()  # some of them validate
+    (note,) = data.notes
+    assert re.fullmatch(r"\d+ of 60 texts in test are also in train, with the same class", note)
+
+
+def test_a_set_may_follow_a_protocol_of_random_splits() -> None:
+    class Published(Reviews):
+        keep_duplicates_together = False
+
+    data = Published(texts=REPEATED)
+    data.setup()
+    assert len(data.notes) == 2
+    assert {part: len(rows_of(data, part)) for part in data.splits} == {"test": 60, "val": 24, "train": 216}
+
+
+def test_one_class_is_refused_for_training_and_can_be_tested() -> None:
+    def one_class() -> Reviews:
+        data = Reviews()
+        data.read = lambda: Texts(TEXTS, torch.full((NUM,), 1), {"train": torch.arange(NUM)}, "reviews.csv")  # type: ignore[method-assign]
+        return data
+
+    with pytest.raises(ValueError, match=r"reviews\.csv has one class only for training, 'fair': add samples of another class"):
+        one_class().setup("fit")
+    one_class().setup("test")
+
+
+def test_a_second_setup_changes_nothing(plain: Reviews) -> None:
+    splits, tokenizer, report = plain.splits, plain.tokenizer, plain.report()
     plain.setup("test")
     assert plain.splits is splits
     assert plain.tokenizer is tokenizer
-    assert not capsys.readouterr().out
+    assert plain.report() == report
 
 
 @pytest.mark.parametrize("num_train", [3, 4, 20, 50, 86, 87])
@@ -206,7 +251,7 @@ def test_a_text_without_a_token_is_named(text: str, shown: str) -> None:
 @pytest.mark.parametrize("lowercase", [True, False])
 def test_a_text_that_writes_padding_has_none(kind: tokenization.Kind, lowercase: bool) -> None:
     """A token 0 in its midst would end it for some, and not for others."""
-    data = ready(texts=[*TEXTS, "a [PAD] b [UNK]"], tokenizer=kind, lowercase=lowercase, vocab_size=400)
+    data = ready(texts=[*TEXTS, "a [PAD] b [UNK]"], tokenizer={"kind": kind, "lowercase": lowercase, "vocab_size": 400})
     (x, _, lengths), _ = data.splits["train"]
     assert lengths is not None
     assert lengths[NUM] > 6
@@ -219,38 +264,40 @@ def test_a_text_that_writes_padding_has_none(kind: tokenization.Kind, lowercase:
     ("kind", "tokens"), [("word", ["a", "film"]), ("char", ["a", " ", "f", "i", "l", "m"]), ("bpe", ["Ġa", "Ġfilm"])]
 )
 def test_the_kind_of_token_is_chosen(kind: tokenization.Kind, tokens: list[str]) -> None:
-    data = ready(texts=["a film"] * 30, tokenizer=kind, vocab_size=300)
-    assert data.tokens_of(5) == tokens
+    data = ready(texts=["a film" + " " * i for i in range(30)], tokenizer={"kind": kind, "vocab_size": 300})
+    assert data.tokens_of(0) == tokens
 
 
-def test_a_tokenizer_file_is_taken_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_tokenizer_file_is_taken_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "tokenizer.json"
-    tokenization.train("word", ["the film is w119 very"], vocab_size=50, min_frequency=1).save(str(path))
-    data = ready(tokenizer_file=str(path), tokenizer="char", vocab_size=7)
+    tokenization.train(["the film is w119 very"], {"vocab_size": 50, "min_frequency": 1}).save(str(path))
+    data = ready(tokenizer={"file": str(path), "kind": "char", "vocab_size": 7})
     assert data.tokens_of(119) == ["the", "film", "[UNK]", "is", "w119", "very", "very", "very", "[UNK]"]
     assert data.tokens_of(118)[4] == "[UNK]"
-    assert "7 tokens known" in capsys.readouterr().out
+    assert "7 tokens known" in data.report()[-1]
 
 
-def test_the_unknown_of_another_tokenizer_is_counted_as_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_unknown_of_another_tokenizer_is_counted_as_well(tmp_path: Path) -> None:
     """BERT's is token 100, not 1."""
     path = tmp_path / "tokenizer.json"
-    found = json.loads(tokenization.train("word", ["is the film very"], vocab_size=50, min_frequency=1).to_str())
+    found = json.loads(tokenization.train(["is the film very"], {"vocab_size": 50, "min_frequency": 1}).to_str())
     found["added_tokens"] = [dict(token, id=0 if token["content"] == "[PAD]" else 5) for token in found["added_tokens"]]
     found["model"]["vocab"] = {"[PAD]": 0, "is": 1, "the": 2, "film": 3, "very": 4, "[UNK]": 5}
     path.write_text(json.dumps(found))
-    data = ready(tokenizer_file=str(path))
+    data = ready(tokenizer={"file": str(path)})
     held_out = [row for part in ("val", "test") for row in rows_of(data, part)]
     words = [word for row in held_out for word in TEXTS[row].split()]
     share = sum(word not in ("is", "the", "film", "very") for word in words) / len(words)
-    assert f"6 tokens known, {share:.1%} of those held out are not" in capsys.readouterr().out
+    assert f"6 tokens known, {share:.1%} of those held out are not" in data.report()[-1]
 
 
 def test_more_tokens_than_the_embedding_has_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "tokenizer.json"
-    tokenization.train("word", TEXTS, vocab_size=50).save(str(path))
-    data = Reviews(tokenizer_file=str(path), vocab_size=13)
-    with pytest.raises(ValueError, match=r"the tokenizer has 14 tokens, more than vocab_size 13: set data\.vocab_size 14"):
+    tokenization.train(TEXTS, {"vocab_size": 50}).save(str(path))
+    data = Reviews(tokenizer={"file": str(path), "vocab_size": 13})
+    with pytest.raises(
+        ValueError, match=r"the tokenizer has 14 tokens, more than vocab_size 13: set data\.tokenizer\.vocab_size 14"
+    ):
         data.setup()
 
 
@@ -284,17 +331,19 @@ def test_a_checkpoint_of_other_classes_or_of_a_larger_vocabulary_is_refused() ->
     state = ready().state_dict()
     with pytest.raises(ValueError, match=r"the checkpoint knows the classes good, fair, bad, but Reviews has bad, fair, good"):
         ready().load_state_dict({**state, "class_names": list(CLASSES[::-1])})
-    with pytest.raises(ValueError, match=r"the tokenizer has 101 tokens, more than vocab_size 90: set data\.vocab_size 101"):
-        ready(texts=["the film"] * 60, vocab_size=90).load_state_dict(state)
+    with pytest.raises(
+        ValueError, match=r"the tokenizer has 101 tokens, more than vocab_size 90: set data\.tokenizer\.vocab_size 101"
+    ):
+        ready(texts=["the film" + " " * i for i in range(60)], tokenizer={"vocab_size": 90}).load_state_dict(state)
 
 
 def test_a_file_that_is_asked_for_is_not_replaced_in_silence(tmp_path: Path) -> None:
     path = tmp_path / "tokenizer.json"
-    tokenization.train("word", TEXTS[:5], vocab_size=50).save(str(path))
-    data = ready(tokenizer_file=str(path))
+    tokenization.train(TEXTS[:5], {"vocab_size": 50}).save(str(path))
+    data = ready(tokenizer={"file": str(path)})
     with pytest.raises(ValueError, match=rf"the checkpoint's tokenizer is not {path}: its tokens would mean other words"):
         data.load_state_dict(ready().state_dict())
-    data.load_state_dict(ready(tokenizer_file=str(path)).state_dict())  # the same
+    data.load_state_dict(ready(tokenizer={"file": str(path)}).state_dict())  # the same
 
 
 def fitted(data: TextData, ckpt_path: Path | None = None, max_epochs: int = 1) -> Trainer:
@@ -311,14 +360,14 @@ def test_training_does_not_go_on_with_another_tokenizer(tmp_path: Path) -> None:
     fitted(Reviews()).save_checkpoint(path)
     assert fitted(Reviews(), path, max_epochs=2).current_epoch == 2
     with pytest.raises(ValueError, match=r"the checkpoint's tokenizer is not the one that reviews\.csv makes now: .* anew"):
-        fitted(Reviews(min_frequency=2), path, max_epochs=2)
+        fitted(Reviews(tokenizer={"min_frequency": 2}), path, max_epochs=2)
 
 
 def test_a_test_of_other_texts_uses_the_checkpoints_tokenizer(tmp_path: Path) -> None:
     path = tmp_path / "last.ckpt"
     trainer = fitted(trained := Reviews())
     trainer.save_checkpoint(path)
-    other = Reviews(texts=TEXTS[::-1])
+    other = Reviews(texts=[f"{text} again" for text in TEXTS[::-1]])
     trainer.test(trainer.lightning_module, other, ckpt_path=path, weights_only=True, verbose=False)
     assert other.tokenizer_json == trained.tokenizer_json
 
@@ -380,6 +429,18 @@ def test_words_that_augmentation_brings_are_learnt_and_those_of_held_out_texts_a
         for position, length, x in zip(out.position.tolist(), out.lengths, out.x, strict=True):
             expected_words = TEXTS[position].replace("film", "picture").replace(f"w{position}", f"syn{position}").split()
             assert [data.tokenizer.id_to_token(token) for token in x[:length].tolist()] == expected_words
+
+
+@pytest.mark.parametrize(
+    "settings", [{"operations": ["swap"], "p": 0.0}, {"operations": ["swap"]}, {"operations": ["deletion"]}]
+)
+@pytest.mark.parametrize("kind", ["word", "bpe"])
+def test_copies_of_a_text_do_not_count_as_data(settings: dict[str, Any], kind: tokenization.Kind) -> None:
+    """Otherwise each word of a training text would be frequent enough."""
+    tokenizer = {"kind": kind, "min_frequency": 2, "vocab_size": 400}
+    data = ready(augment={"name": "eda", "p": 1.0, **settings}, tokenizer=tokenizer)
+    assert data.tokenizer is not None
+    assert data.tokenizer.get_vocab() == ready(tokenizer=tokenizer).tokenizer.get_vocab()
 
 
 def test_what_the_tokenizer_learns_from_augmentation_is_the_same_in_every_run() -> None:

@@ -42,7 +42,7 @@ def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def module(**arguments: Any) -> HubText:
-    return HubText(**{"source": REPO, "min_frequency": 1, **arguments})
+    return HubText(**{"source": REPO, "tokenizer": {"min_frequency": 1}, **arguments})
 
 
 def found(data: HubText) -> list[tuple[str, str]]:
@@ -95,6 +95,42 @@ def test_classes_may_be_words(notes: Path) -> None:
     assert data.read().y.tolist() == [2, 1, 2, 0]
 
 
+def test_labels_are_text_in_all_files(notes: Path) -> None:
+    write(notes / "train.parquet", NOTES)
+    write(notes / "test.parquet", {"text": ["a", "b"], "label": ["0", "1"]})
+    assert found(module())[-2:] == [("a", "0"), ("b", "1")]
+
+
+@pytest.mark.parametrize("ending", [".csv", ".tsv"])
+def test_01_and_1_are_two_classes(notes: Path, ending: str) -> None:
+    write(notes / f"train{ending}", {"text": ["a", "b", "c"], "label": ["01", "1", "1.0"]})
+    assert found(module()) == [("a", "01"), ("b", "1"), ("c", "1.0")]
+
+
+def test_a_file_may_name_its_classes_in_another_order(notes: Path) -> None:
+    features = [{"label": {"names": names}} for names in (["blame", "praise"], ["praise", "blame"])]
+    write(notes / "train.parquet", NOTES, features[0])
+    write(notes / "test.parquet", {"text": ["great", "bleak"], "label": [0, 1]}, features[1])
+    data = module()
+    assert data.class_names == ("blame", "praise")
+    assert found(data) == [
+        *(("fine", "praise"), ("dull", "blame"), ("great", "praise"), ("bleak", "blame")),
+        *(("great", "praise"), ("bleak", "blame")),
+    ]
+
+
+def test_a_column_of_words_may_number_them_in_another_order(notes: Path) -> None:
+    write(notes / "train.jsonl", {**NOTES, "label_text": ["praise", "blame", "praise", "blame"]})
+    write(notes / "test.jsonl", {"text": ["great", "bleak"], "label": [0, 1], "label_text": ["praise", "blame"]})
+    assert found(module())[-2:] == [("great", "praise"), ("bleak", "blame")]
+
+
+def test_a_file_without_a_schema_is_numbered_as_the_first(notes: Path) -> None:
+    write(notes / "train.parquet", NOTES, {"label": {"names": ["blame", "praise"]}})
+    write(notes / "test.parquet", {"text": ["great", "bleak"], "label": [1, 0]})
+    assert found(module())[-2:] == [("great", "praise"), ("bleak", "blame")]
+
+
 def test_numbers_are_sorted_as_numbers(notes: Path) -> None:
     write(notes / "train.parquet", {"text": ["a", "b", "c"], "label": [10, 9, 2]})
     assert module().class_names == ("2", "9", "10")
@@ -140,8 +176,8 @@ def test_columns_may_be_chosen(notes: Path) -> None:
             r"row 0 of train\.parquet has \['a', 'b'\] for text: expected",
         ),
         ({"text": ["a", None], "label": [0, 1]}, {}, r"row 1 of train\.parquet has None for text: expected a text"),
-        ({"text": ["a", "b"], "label": [0, None]}, {}, r"row 1 of train\.parquet has None for label: expected one class"),
-        ({"text": ["a", "b"], "label": ["up", ""]}, {}, r"row 1 of train\.parquet has '' for label: expected one class"),
+        ({"text": ["a", "b"], "label": [0, None]}, {}, r"row 1 of train\.parquet has no label: expected one class"),
+        ({"text": ["a", "b"], "label": ["up", ""]}, {}, r"row 1 of train\.parquet has no label: expected one class"),
         ({"text": ["a", "b"], "label": [[0, 1], [1]]}, {}, r"row 0 of train\.parquet has \[0, 1\] for label: expected one"),
     ],
 )
@@ -167,7 +203,7 @@ def test_columns_that_do_not_fit_are_named(
             {"label": {"names": ["down", "up"]}},
             r"label must lie in 0\.\.1, found -1 in row 1 of test\.parquet: some sets hide the labels of their test part",
         ),
-        ({"text": ["a", "b"], "label": ["0", "1"]}, None, r"label is '0' in row 0 of test\.parquet, but 1 in row 0 of train"),
+        ({"text": ["a", "b"], "label": ["0", "2"]}, None, r"label '2' of row 1 of test\.parquet is in no training text"),
         ({"text": ["a"], "labels": [0]}, None, r"test\.parquet has no column 'label': it has text, labels"),
     ],
 )
@@ -191,7 +227,7 @@ def test_a_class_that_the_schema_names_but_no_training_text_has(notes: Path) -> 
 
 @pytest.mark.parametrize("word", ["validation", "dev", "test"])
 def test_the_one_part_beside_training_is_the_test(notes: Path, word: str) -> None:
-    write(notes / "train.jsonl", {"text": ["fine", "dull"] * 10, "label": [1, 0] * 10})
+    write(notes / "train.jsonl", {"text": [f"text {i}" for i in range(20)], "label": [1, 0] * 10})
     write(notes / f"{word}.jsonl", {"text": ["new", "old", "odd"], "label": [1, 0, 0]})
     data = module()
     data.setup()
@@ -265,7 +301,7 @@ def test_a_bad_line_is_named_by_its_number(notes: Path) -> None:
 
 
 def test_imdb_7500_out_of_the_mirror(mirror: Path) -> None:
-    data = HubText("imdb-7500", max_length=20, vocab_size=1000)
+    data = HubText("imdb-7500", max_length=20, tokenizer={"vocab_size": 1000})
     assert (data.class_names, data.num_classes) == (("neg", "pos"), 2)
     data.setup()
     assert {part: len(split.rows) for part, split in data.splits.items()} == {"train": 4500, "val": 500, "test": 2500}

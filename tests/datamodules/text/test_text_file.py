@@ -127,8 +127,8 @@ def test_a_file_is_found_below_zoo_data(write: Write, tmp_path: Path, monkeypatc
         ),
         ("size,label\n1,0\n", r"notes\.csv has 0 columns that could be the text: .* it has size, label"),
         ("text,label,label\na,0,1\n", r"notes\.csv has 2 columns 'label': it has text, label, label"),
-        ("text,label\nfine,1\ndull,\n", r"row 1 of notes\.csv has None for label: expected one class"),
-        ("text,label\nfine,up\ndull,\nbleak,down\n", r"row 1 of notes\.csv has '' for label: expected one class"),
+        ("text,label\nfine,1\ndull,\n", r"row 1 of notes\.csv has no label: expected one class"),
+        ("text,label\nfine,up\ndull,\nbleak,down\n", r"row 1 of notes\.csv has no label: expected one class"),
         ("text,label\nfine,1\nodd, one,0\n", r"cannot read .*/notes\.csv as CSV: .*Expected 2 columns, got 3: odd, one,0"),
         ("", r"cannot read .*/notes\.csv as CSV: Empty CSV file"),
         ("text,label\n", r"notes\.csv has 0 columns that could be the text"),
@@ -156,7 +156,7 @@ def test_a_header_alone_is_no_text(write: Write) -> None:
             r"line 2 of .*/notes\.jsonl is not JSON: Expecting property name",
         ),
         ('\n\n["a", 0]\n', r"line 3 of .*/notes\.jsonl holds list, expected an object with named columns"),
-        ('{"text": "a", "label": 0}\n{"text": "b"}\n', r"row 1 of notes\.jsonl has None for label: expected one class"),
+        ('{"text": "a", "label": 0}\n{"text": "b"}\n', r"row 1 of notes\.jsonl has no label: expected one class"),
         ('{"label": 0}\n{"text": "b", "label": 1}\n', r"row 0 of notes\.jsonl has None for text: expected a text"),
         (
             '{"text": "a", "label": 0}\n{"text": "b", "label": "x"}\n',
@@ -203,6 +203,41 @@ def test_a_class_that_is_new_in_another_part_is_named(write: Write, part: str) -
     source = write(WHOLE)
     with pytest.raises(ValueError, match=r"label 'doubt' of row 1 of other\.csv is in no training text: correct it, or"):
         TextFile(source, **{f"{part}_source": other}).setup()
+
+
+def test_a_tsv_file_is_not_quoted(write: Write) -> None:
+    """A quotation mark is a character. Read as quoted, rows 10 to 30 would be one text."""
+    rows = [f"{'ab'[i % 2]}\t{'' if i not in (10, 30) else chr(34)}text {i}" for i in range(60)]
+    data = TextFile(write("\n".join(["label\ttext", *rows]) + "\n", "notes.tsv"))
+    assert data.read().texts == [row.split("\t")[1] for row in rows]
+
+
+@pytest.mark.parametrize("label", ["nan", "NA", "NaN", "null", ""])
+def test_a_missing_class_is_missing(write: Write, label: str) -> None:
+    with pytest.raises(ValueError, match=r"row 1 of notes\.csv has no label: expected one class"):
+        TextFile(write(f"text,label\nfine,1.0\ndull,{label}\n"))
+
+
+def test_a_quoted_na_is_a_class(write: Write) -> None:
+    assert TextFile(write('text,label\nfine,"NA"\ndull,DE\n')).class_names == ("DE", "NA")
+
+
+def test_a_column_with_about_one_class_per_row_is_refused(write: Write) -> None:
+    lines = [f"text {i},{i * 7919 % 1000},{['up', 'down'][i % 2]}" for i in range(1000)]
+    path = write("\n".join(["text,label,mood", *lines]) + "\n")
+    with pytest.raises(ValueError, match=r"has 1,000 classes in 1,000 rows, about one per row: .*, such as mood, or"):
+        TextFile(path)
+    assert TextFile(path, label="mood").num_classes == 2
+
+
+def test_a_file_that_lacks_a_class_can_be_tested(write: Write) -> None:
+    trained = ready(write(WHOLE))
+    other = TextFile(write("text,label\n" + "".join(f"text {i},praise\n" for i in range(10)), "other.csv"))
+    other.adopt(trained.describe())
+    assert (other.class_names, other.num_classes) == (trained.class_names, 2)
+    other.setup("test")
+    other.load_state_dict(trained.state_dict())
+    assert other.y.tolist() == [1] * 10
 
 
 def test_an_empty_text_is_named_before_it_meets_a_model(write: Write) -> None:

@@ -11,7 +11,7 @@ import pytest
 from datamodules import TextLines
 from datamodules.text.tokenization import train
 
-TOKENIZER = train("word", ["a dull film", "the great film!"], vocab_size=50, min_frequency=1).to_str()
+TOKENIZER = train(["a dull film", "the great film!"], {"vocab_size": 50, "min_frequency": 1}).to_str()
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_all_lines_are_predicted_once(path: Path) -> None:
 def test_what_was_cut_is_said(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path.write_text("a film\na great film\n")
     ready(path, max_length=2)
-    assert capsys.readouterr().out == f"{path}: of 2 texts 1 were longer than max_length 2 and cut\n"
+    assert capsys.readouterr().out == f"{path}: 2 texts of 2 tokens on average, 1 were longer than max_length 2 and cut\n"
     ready(path, max_length=3)
     assert not capsys.readouterr().out
 

@@ -5,15 +5,24 @@ import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 
-from datamodules.text.tokenization import Kind, load, train
+from datamodules.text import tokenization
+from datamodules.text.tokenization import DEFAULTS, Kind, TokenizerSettings, load, with_defaults
 
 KINDS: tuple[Kind, ...] = ("word", "bpe", "char")
 TEXTS = ["the cat sat on the mat", "the dog didn't sit", "Crème brûlée, 42 times!", "tabs\tand\nlines", "😀 日本"] * 3
+
+
+def train(kind: Kind, texts: Sequence[str], vocab_size: int, lowercase: bool = True, min_frequency: int = 2) -> Tokenizer:
+    settings = TokenizerSettings(kind=kind, vocab_size=vocab_size, lowercase=lowercase, min_frequency=min_frequency)
+    return tokenization.train(texts, settings)
 
 
 def tokens(tokenizer: Tokenizer, text: str) -> list[str]:
@@ -119,7 +128,7 @@ def test_the_same_texts_make_the_same_tokenizer_in_every_process(kind: Kind) -> 
     assert train(kind, texts[::-1], vocab_size=290).to_str() == first  # who comes first is no reason
     program = (
         "import hashlib, json, sys; from datamodules.text.tokenization import train; kind, texts = json.load(sys.stdin); "
-        "print(hashlib.sha256(train(kind, texts, vocab_size=290).to_str().encode()).hexdigest())"
+        "print(hashlib.sha256(train(texts, {'kind': kind, 'vocab_size': 290}).to_str().encode()).hexdigest())"
     )
     other = subprocess.run(
         [sys.executable, "-c", program],
@@ -200,3 +209,35 @@ def test_token_0_has_to_be_padding(first: str | None, allowed: bool, tmp_path: P
     else:
         with pytest.raises(ValueError, match=rf"token 0 of {path} is ('{first}'|None): expected \[PAD\], which pads sequences"):
             load(path)
+
+
+def test_missing_settings_have_their_defaults() -> None:
+    assert with_defaults(None) == with_defaults({}) == DEFAULTS
+    assert with_defaults({"kind": "char", "vocab_size": 9}) == {**DEFAULTS, "kind": "char", "vocab_size": 9}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"vocabsize": 9},
+            "unknown setting of the tokenizer 'vocabsize': choose one of kind, vocab_size, lowercase, min_frequency",
+        ),
+        ({"kind": "sentence"}, "unknown tokenizer 'sentence': choose one of word, bpe, char"),
+        ("char", "tokenizer must be settings such as {kind: word, vocab_size: 10000}, got 'char'"),
+    ],
+)
+def test_settings_of_another_kind_are_refused(settings: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        with_defaults(settings)
+
+
+def test_one_huge_word_does_not_stop_byte_pairs() -> None:
+    """The trainer's time grows with the square of a word's length: 40,000 letters took 6 s, 2,000,000 would take hours."""
+    letters = "".join(chr(97 + i * i % 26) for i in range(50_000))
+    for word in ("a" * 300_000, letters):
+        start = time.perf_counter()
+        tokenizer = train("bpe", ["hello world"] * 9 + [word], vocab_size=400)
+        assert time.perf_counter() - start < 30
+        assert tokens(tokenizer, "hello") == ["\u0120hello"]
+    assert "".join(tokens(tokenizer, letters)) == f"\u0120{letters}"  # nothing is lost

@@ -1,5 +1,7 @@
 """Sparsity penalties against torch.distributions and by hand; training reaches sparse codes."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch.distributions import Bernoulli, kl_divergence
@@ -29,6 +31,45 @@ def test_the_loss_is_the_error_of_an_image_and_the_weighted_penalty(penalty: str
     price = kl_penalty(code, 0.05) if penalty == "kl" else code.abs().sum() / 6
     torch.testing.assert_close(loss, (outputs["preds"] - x).square().sum() / 6 + 0.7 * price)
     torch.testing.assert_close(outputs["activation"], code.mean())
+
+
+@pytest.mark.parametrize("architecture", [{"widths": []}, {"widths": [7]}, {"architecture": "conv", "widths": [3]}])
+def test_no_rescaling_lowers_the_l1_penalty_at_the_same_error(architecture: dict[str, Any]) -> None:
+    """Before, a tenth of the code and ten times the decoder had the same error and a tenth of the penalty."""
+    torch.manual_seed(0)
+    system = SparseAutoencoder((1, 8, 8), penalty="l1", latent_dim=20, **architecture)
+    batch = Batch(torch.rand(6, 1, 8, 8), torch.zeros(6).long(), torch.arange(6))
+    loss, outputs = system.step(batch, torch.tensor(0.5))
+    with torch.no_grad():
+        for name, parameter in system.net.decoder.named_parameters():
+            if "weight" in name:
+                parameter.mul_(10)
+    same, _ = system.step(batch, torch.tensor(0.5))
+    torch.testing.assert_close(same, loss)  # the decoder has no scale
+    encoder = system.net.encoder[-2]
+    with torch.no_grad():
+        for parameter in encoder.parameters():  # type: ignore[union-attr]
+            parameter.div_(10)
+    _, scaled = system.step(batch, torch.tensor(0.5))
+    torch.testing.assert_close(scaled["penalty"], outputs["penalty"] / 10)
+    assert not torch.allclose(scaled["preds"], outputs["preds"], atol=1e-3)
+
+
+def test_every_l1_unit_is_on_for_some_image_at_the_start() -> None:
+    torch.manual_seed(0)
+    system = SparseAutoencoder((1, 8, 8), penalty="l1", widths=[], latent_dim=20)
+    columns = system.net.decoder[0].weight
+    torch.testing.assert_close(columns.norm(dim=0), torch.ones(20))  # type: ignore[operator, union-attr]
+    torch.testing.assert_close(system.encode(torch.eye(64).view(64, 1, 8, 8)), columns.relu())  # type: ignore[operator, union-attr]
+
+
+def test_active_counts_exact_zeros() -> None:
+    system = SparseAutoencoder((1, 8, 8), penalty="l1", widths=[], latent_dim=20)
+    with torch.no_grad():
+        system.net.encoder[-2].weight.fill_(1e-6)  # type: ignore[union-attr, operator]
+        system.net.encoder[-2].bias[:5] = -1.0  # type: ignore[index, union-attr]
+    _, outputs = system.step(Batch(torch.ones(3, 1, 8, 8), torch.zeros(3).long(), torch.arange(3)), torch.tensor(0.5))
+    assert outputs["active"].item() == pytest.approx(15 / 20)
 
 
 def test_training_brings_units_to_rho() -> None:

@@ -1,5 +1,7 @@
 """A VAE's KL, gradient path, units and bounds, and the effect of the settings that weigh the KL."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -7,7 +9,7 @@ from torch.distributions import Normal, kl_divergence
 
 from datamodules.core.batch import Batch
 from zoo.autoencoders.vae import VAE, Posterior
-from zoo.metrics.latent import importance_weighted_bound
+from zoo.metrics.latent import importance_weighted, importance_weighted_bound
 
 
 def batch_of(x: Tensor) -> Batch:
@@ -83,19 +85,70 @@ def test_the_bound_with_one_sample_is_the_elbo(likelihood: str) -> None:
     torch.testing.assert_close(weights.mean(0), -nll - posterior.kl().sum(1), rtol=1e-3, atol=0.02)
 
 
-def test_more_samples_bound_it_tighter_and_the_truth_is_never_passed() -> None:
-    """log p(x) of a linear Gaussian model is known: x ~ N(b, W W^T + variance)."""
+def linear_gaussian(**arguments: Any) -> tuple[VAE, Tensor, Tensor]:
+    """Return a model whose log p(x) is known, x ~ N(b, W W^T + variance), images, and log p of each."""
     torch.manual_seed(0)
-    model = VAE((1, 2, 3), widths=[], latent_dim=2, likelihood="gaussian", variance=0.5).eval()
+    model = VAE((1, 2, 3), widths=[], latent_dim=2, likelihood="gaussian", variance=0.5, **arguments)
     x = torch.rand(4, 1, 2, 3)
     weight, bias = model.net.decoder[0].weight.double(), model.net.decoder[0].bias.double()  # type: ignore[union-attr, operator]
     with torch.no_grad():
         covariance = weight @ weight.T + 0.5 * torch.eye(6).double()
         truth = torch.distributions.MultivariateNormal(bias, covariance).log_prob(x.flatten(1).double()).float()  # type: ignore[no-untyped-call]
+    return model, x, truth
+
+
+def mean_loss(model: VAE, x: Tensor, num: int = 400) -> float:
+    with torch.no_grad():
+        return float(torch.stack([model.step(batch_of(x), torch.tensor(1.0))[0] for _ in range(num)]).mean())
+
+
+def test_more_samples_bound_it_tighter_and_the_truth_is_never_passed() -> None:
+    model, x, truth = linear_gaussian()
+    with torch.no_grad():
         bounds = [importance_weighted_bound(lambda k: model.log_weights(k, x), k, 2000).mean() for k in (1, 50, 20_000)]
         elbo = torch.stack([model.log_weights(1, x).mean() for _ in range(2000)]).mean()
     assert elbo < bounds[1] < bounds[2]
     assert bounds[2].item() == pytest.approx(truth.mean().item(), abs=0.01)
+
+
+def test_more_iwae_samples_train_a_tighter_bound() -> None:
+    """The loss falls from the negative ELBO to -log p(x), which is known here, and never passes it."""
+    _, x, truth = linear_gaussian()
+    losses = [mean_loss(linear_gaussian(iwae_samples=k)[0], x) for k in (1, 2, 10, 1000)]
+    assert losses == sorted(losses, reverse=True)
+    assert losses[0] - losses[1] > 0.02
+    assert losses[-1] == pytest.approx(-truth.mean().item(), abs=0.01)
+
+
+def test_one_iwae_sample_is_the_elbo() -> None:
+    model, x, _ = linear_gaussian()
+    with torch.no_grad():
+        bound = torch.stack([importance_weighted(model.log_weights(1, x)).mean() for _ in range(4000)]).mean()
+    assert mean_loss(model, x, 4000) == pytest.approx(-bound.item(), abs=0.05)
+
+
+def test_the_gradient_weighs_each_sample_by_its_share_of_the_likelihood() -> None:
+    """Equation 14 of Burda et al.: the gradient is that of sum_k v_k log w_k with v_k = w_k / sum w, held constant."""
+    model, x, _ = linear_gaussian(iwae_samples=5)
+    torch.manual_seed(1)
+    model.step(batch_of(x), torch.tensor(1.0))[0].backward()
+    gradients = {name: parameter.grad for name, parameter in model.named_parameters() if parameter.grad is not None}
+    assert {"net.posterior.weight", "net.decoder.0.weight"} <= set(gradients)
+    model.zero_grad()
+    torch.manual_seed(1)
+    log_weights = model.log_weights(5, x)
+    share = log_weights.detach().softmax(0)
+    (-(share * log_weights).sum(0).mean()).backward()
+    for name, parameter in model.named_parameters():
+        if name in gradients:
+            torch.testing.assert_close(parameter.grad, gradients[name])
+
+
+def test_a_conditional_one_trains_the_bound_too() -> None:
+    model = VAE((1, 8, 8), num_classes=10, conditional=True, latent_dim=2, iwae_samples=3)
+    loss, terms = model.step(batch_of(binary()), torch.tensor(1.0))
+    assert loss < terms["conditional_negative_elbo"]
+    assert "negative_elbo" not in terms  # it would stand among bounds on log p(x)
 
 
 def test_each_sample_of_a_conditional_one_is_judged_by_its_own_image_and_class() -> None:
@@ -159,6 +212,9 @@ def test_a_learned_variance_is_learned_and_a_given_one_is_not() -> None:
         ({"beta": -1.0}, "beta and free_bits must be 0 or more, got -1.0 and 0.0"),
         ({"warmup": 2.0}, r"warmup is a fraction of training, in \[0, 1\], got 2.0"),
         ({"conditional": True}, "num_classes is not known"),
+        ({"iwae_samples": 0}, "iwae_samples must be at least 1, got 0"),
+        ({"iwae_samples": 5, "beta": 2.0}, "with iwae_samples 5 the loss has no KL term to weigh: .* got 2.0, 0.0 and 0.0"),
+        ({"iwae_samples": 5, "warmup": 0.5}, "with iwae_samples 5 the loss has no KL term to weigh"),
     ],
 )
 def test_refuses_what_cannot_work(arguments: dict[str, object], message: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import onnx
@@ -82,3 +83,16 @@ def test_an_exported_file_is_exported_again(run: Path, tmp_path: Path) -> None:
     x = torch.rand(2, 1, 8, 8)
     assert torch.equal(load_system(again)(x), load_system(first)(x))
     assert read_checkpoint(again)["run"]["recipe"] == "mlp_digits"
+
+
+def test_a_class_of_the_users_package_in_the_working_directory_is_exported(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_package_of_models.py").write_text("from zoo import MLPClassifier\nclass Mine(MLPClassifier):\n    pass\n")
+    checkpoint = {**read_checkpoint(run / "checkpoints" / "best.ckpt"), "class_path": "my_package_of_models.Mine"}
+    torch.save(checkpoint, tmp_path / "mine.ckpt")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path not in ("", str(tmp_path))])
+    monkeypatch.setenv("ZOO_IMPORTS", "my_package_of_models")
+    exported = export(tmp_path / "mine.ckpt", "safetensors", tmp_path)
+    assert type(load_system(exported)).__name__ == "Mine"

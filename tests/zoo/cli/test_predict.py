@@ -41,7 +41,11 @@ model:
   init_args: {{embed_dim: 8, hidden_dim: 8, pooling: max, lr: 0.03}}
 data:
   class_path: datamodules.TextFile
-  init_args: {{source: '{source}', lowercase: false, max_length: 7, vocab_size: 40, min_frequency: 3, batch_size: 4}}
+  init_args:
+    source: '{source}'
+    tokenizer: {{lowercase: false, vocab_size: 40, min_frequency: 3}}
+    max_length: 7
+    batch_size: 4
 trainer: {{max_epochs: 1, precision: 32-true}}
 """
 
@@ -138,6 +142,14 @@ def test_a_picture_that_cannot_be_read_is_named_and_leaves_no_table(
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("zoo:")]
     assert f"{tmp_path}/new/cut.jpg holds no readable picture" in line
     assert not list(run.rglob("*.*"))
+
+
+def test_what_is_left_out_is_said(best: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    draw(tmp_path / "mine" / "a.png", "red", np.random.default_rng(0))
+    (tmp_path / "mine" / "b.heic").touch()
+    arguments = ["--images", str(tmp_path / "mine"), "--run_dir", str(tmp_path)]
+    assert main(["predict", "--ckpt_path", best, *arguments]) == 0
+    assert "files that Pillow does not read, by their endings: .heic (1)\n" in capsys.readouterr().out
 
 
 def test_a_folder_without_pictures_is_named(best: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -241,6 +253,25 @@ def test_numbers_drawn_as_files_get_the_answers_of_the_test(run: Path, tmp_path:
             assert float(found["confidence"]) == pytest.approx(float(row["confidence"]), abs=2e-4)
 
 
+def test_images_are_binarized_as_those_of_the_test_were(fit: Callable[..., Trainer], tmp_path: Path) -> None:
+    system, data = MLPClassifier((1, 8, 8), 10, [16]), Digits(batch_size=64, normalize=False, binarize="threshold")
+    trainer = fit(system, data, max_epochs=2, limit_val_batches=0, plugins=[AtomicCheckpointIO()])
+    trainer.save_checkpoint(tmp_path / "model.ckpt")
+    (x, _, _), places = data.splits["test"]
+    (tmp_path / "new").mkdir()
+    for place in places[:64].tolist():
+        Image.fromarray(x[place, 0].numpy()).save(tmp_path / "new" / f"{place}.png")
+    arguments = ["--ckpt_path", str(tmp_path / "model.ckpt"), "--images", str(tmp_path / "new"), "--run_dir", str(tmp_path)]
+    assert main(["predict", *arguments]) == 0
+    predicted = read(tmp_path / "predictions" / "predict.csv")
+    with torch.no_grad():
+        batch = data.transform(next(iter(data.test_dataloader())), 0, False)
+        confidence, expected = system.eval()(batch.x).softmax(1).max(1)
+    for place, sure, number in zip(batch.position.tolist(), confidence.tolist(), expected.tolist(), strict=True):
+        assert predicted[f"{place}.png"]["prediction"] == str(number)
+        assert float(predicted[f"{place}.png"]["confidence"]) == pytest.approx(sure, abs=2e-4)
+
+
 @pytest.fixture(scope="module")
 def read_reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run on a file of reviews, which was removed afterwards."""
@@ -280,7 +311,7 @@ def test_every_line_gets_its_class(reader: str, tmp_path: Path, capsys: pytest.C
     lines = capsys.readouterr().out.splitlines()
     printed = [f"{row['prediction']:<6}  {float(row['confidence']):6.1%}  {row['text']}" for row in rows]
     assert lines[-5:] == [*printed, f"predictions  {tmp_path}/predictions/predict.csv"]
-    assert f"{tmp_path}/lines.txt: of 4 texts 1 were longer than max_length 7 and cut" in lines
+    assert f"{tmp_path}/lines.txt: 4 texts of 4 tokens on average, 1 were longer than max_length 7 and cut" in lines
 
 
 def test_texts_are_read_as_those_of_the_training_were(read_reviews: Path, reader: str, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from lightning import Trainer
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from datamodules import Digits, GaussianMixture
+from datamodules import Digits, GaussianMixture, PairedImages
 from datamodules.core.batch import Batch
 from zoo.autoencoders.autoencoder import Autoencoder
 from zoo.autoencoders.vae import VAE
@@ -18,6 +18,7 @@ from zoo.cli.main import main
 from zoo.gans.conditional_gan import ConditionalGAN
 from zoo.gans.cyclegan import CycleGAN
 from zoo.gans.gan import GAN
+from zoo.gans.pix2pix import Pix2Pix
 from zoo.training.checkpoint import AtomicCheckpointIO, load_system
 from zoo.training.system import System
 
@@ -188,6 +189,26 @@ def test_pictures_are_translated(
     assert np.abs(drawn[[1, 3]].reshape(20, 8, 8)[:12] - expected[:, 0].numpy()).max() <= 1
     assert main(["sample", checkpoint, "--label", "1", "--images", str(tmp_path / "mine")]) == 1
     assert "CycleGAN is not conditional" in capsys.readouterr().err
+
+
+def test_wide_pictures_are_squeezed_as_in_the_training(fit: Callable[..., Trainer], tmp_path: Path) -> None:
+    """Both halves of a wide input are translated, not its centre alone."""
+    halves = np.zeros((48, 96), dtype=np.uint8)
+    halves[:, 24:] = 255  # The centre, which cropping would show, is white.
+    for part in ("train", "test"):
+        (tmp_path / part).mkdir()
+        for number in range(4):
+            Image.fromarray(np.hstack([halves, halves])).save(tmp_path / part / f"{number}.png")
+    Image.fromarray(halves).save(tmp_path / "mine.png")
+    system = Pix2Pix((1, 8, 8), widths=[4, 8], d_widths=[8, 8])
+    data = PairedImages(str(tmp_path), size=8, rgb=False, batch_size=2)
+    trainer = fit(system, data, max_steps=1, limit_val_batches=0, plugins=[AtomicCheckpointIO()])
+    trainer.save_checkpoint(tmp_path / "model.ckpt")
+    out = tmp_path / "s.png"
+    assert main(["sample", str(tmp_path / "model.ckpt"), "--images", str(tmp_path / "mine.png"), "-o", str(out)]) == 0
+    x = sheet(out, 2, 1)[0, 0]
+    assert (x[:, :2] < 60).all()
+    assert (x[:, 3:] > 195).all()
 
 
 def test_noise_needs_no_pictures(save: Save, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -81,6 +81,14 @@ def test_refuses_another_encoding(tmp_path: Path) -> None:
         (["--model.init_args.lrr", "1"], "no setting model.lrr: did you mean 'lr'?"),
         (["--model.optim.nam", "sgd"], "no setting model.optim.nam: did you mean 'name'?"),
         (["--model.optim", "{nam: sgd}"], "no setting model.optim.nam: did you mean 'name'?"),
+        (
+            ["--data", "datamodules.SST2", "--data.tokenizer.vocabsize", "9"],
+            "no setting data.tokenizer.vocabsize: did you mean 'vocab_size'?",
+        ),
+        (
+            ["--data", "datamodules.SST2", "--data.tokenizer", "{kin: bpe}"],
+            "no setting data.tokenizer.kin: did you mean 'kind'?",
+        ),
         (["--data.batchsize", "1"], "no setting data.batchsize: did you mean 'batch_size'?"),
         (["--trainer.max_epoch", "1"], "no setting trainer.max_epoch: did you mean 'max_epochs'?"),
         (["--trainer.callback+", "x"], "no setting trainer.callback: did you mean 'callbacks'?"),
@@ -135,7 +143,7 @@ def test_names_and_values_of_a_command_line() -> None:
 def test_old_names_on_the_command_line() -> None:
     old = ["--model.class_path=zoo.rnn.rnn.RNNClassifier", "--x", "{class_path: zoo.training.parallel.FSDP2}", "zoo.txt"]
     new = ["--model.class_path=zoo.RNNClassifier", "--x", '{"class_path": "zoo.strategies.FSDP2"}', "zoo.txt"]
-    assert with_current_names(old) == new
+    assert with_current_names(old, []) == new
 
 
 @pytest.mark.parametrize(
@@ -149,7 +157,16 @@ def test_old_names_on_the_command_line() -> None:
     ids=["model", "data", "strategy", "callbacks"],
 )
 def test_a_class_is_renamed_where_a_setting_names_one(old: list[str], new: list[str]) -> None:
-    assert with_current_names(old) == new
+    assert with_current_names(old, []) == new
+
+
+def test_old_settings_of_a_tokenizer_on_the_command_line() -> None:
+    recipe = recipe_paths()["bilstm_sst2"]
+    old = ["--data.vocab_size", "60", "--data.tokenizer=char", "--model.lr", "1", "--data.tokenizer", "bpe"]
+    new = ["--data.tokenizer.vocab_size", "60", "--data.tokenizer.kind=char", "--model.lr", "1", "--data.tokenizer.kind", "bpe"]
+    assert with_current_names(old, [(recipe, read_settings(recipe))]) == new
+    assert with_current_names(old, []) == old
+    check(*old, recipe=recipe)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +182,7 @@ def test_a_class_is_renamed_where_a_setting_names_one(old: list[str], new: list[
     ids=" ".join,
 )
 def test_other_text_that_looks_like_an_old_name_stays(words: list[str]) -> None:
-    assert with_current_names(words) == words
+    assert with_current_names(words, []) == words
 
 
 def test_neither_torch_nor_lightning_is_imported_for_it() -> None:

@@ -224,7 +224,7 @@ def test_series_are_drawn_as_they_are_trained_on(
     assert out[0].endswith(f"mean {counted.mean():.2f}, deviation {counted.std():.2f}")
 
 
-def test_a_panel_per_series_and_a_line_per_channel() -> None:
+def test_a_panel_per_series_and_a_line_per_channel(tmp_path: Path) -> None:
     batch = first_batch(Waves())
     figure = series_figure(batch, ("slow", "fast"), most=7)
     assert [axes.axison for axes in figure.axes] == [*[True] * 7, False]
@@ -232,6 +232,7 @@ def test_a_panel_per_series_and_a_line_per_channel() -> None:
         if axes.axison:
             assert axes.get_title() == ("slow", "fast")[y]
             assert [np.array_equal(line.get_ydata(), x[:length, c]) for c, line in enumerate(axes.lines)] == [True, True]
+    series_figure(batch, ("$5%$", "$x_{$")).savefig(tmp_path / "formulas.png")  # names are text, not formulas
     alone = series_figure(SequenceBatch(*(value[:1] for value in batch)), ("slow", "fast"))
     assert len(alone.axes) == 1
 

@@ -127,7 +127,7 @@ def test_a_penalty_is_computed_at_the_current_resolution() -> None:
 def test_what_cannot_grow_is_refused() -> None:
     with pytest.raises(ValueError, match=r"growth is a share of the training, in \[0, 1\), got 1"):
         ProgressiveGAN((1, 8, 8), growth=1.0)
-    with pytest.raises(ValueError, match="5 widths halve an image 5 times, which needs 32x32 pixels or more"):
+    with pytest.raises(ValueError, match="halved 4 times, so that sides must be multiples of 16 pixels, got 28x28"):
         ProgressiveGAN((1, 28, 28), widths=(4,) * 5)
     with pytest.raises(ValueError, match="halved 3 times, so that sides must be multiples of 8 pixels, got 28x28"):
         ProgressiveGAN((1, 28, 28), widths=(4,) * 4)

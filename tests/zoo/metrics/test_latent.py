@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal
 
-from zoo.metrics.latent import active_units, importance_weighted_bound
+from zoo.metrics.latent import active_units, importance_weighted, importance_weighted_bound, split_mean
 
 X = torch.tensor([-1.0, 0.5, 2.0])
 
@@ -50,3 +50,35 @@ def test_a_number_of_samples_below_one_is_refused() -> None:
 def test_units_with_little_variance_are_not_active() -> None:
     means = torch.randn(500, 5) * torch.tensor([1.0, 0.2, 0.05, 0.0, 3.0]) + 7
     assert active_units(means) == 3  # variances 1, 0.04 and 9 against 0.01
+
+
+def test_a_subset_that_is_too_easy_does_not_lower_the_mean_of_the_split() -> None:
+    difficulty = torch.linspace(80, 120, 4000)
+    elbos, bounds = -difficulty[:, None] + torch.randn(4000, 10), -difficulty + 3
+    easy = slice(0, 400)  # 82 nats on average
+    found = split_mean(elbos, elbos[easy], bounds[easy])
+    assert found.mean == pytest.approx(-97, abs=4 * found.error)
+    assert bounds[easy].mean() > -80
+
+
+def test_the_standard_error_is_the_deviation_over_subsets() -> None:
+    torch.manual_seed(0)
+    difficulty, gain = 10 * torch.randn(5000), 3 + torch.rand(5000)
+    found = []
+    for _ in range(400):
+        elbos, subset = difficulty[:, None] + 2 * torch.randn(5000, 5), torch.randperm(5000)[:50]
+        found.append(split_mean(elbos, elbos[subset], (difficulty + gain)[subset]))
+    means = torch.tensor([estimate.mean for estimate in found])
+    assert means.std().item() == pytest.approx(sum(estimate.error for estimate in found) / 400, rel=0.15)
+    assert means.mean().item() == pytest.approx((difficulty + gain).mean().item(), abs=0.03)
+
+
+def test_one_image_has_no_standard_error() -> None:
+    found = split_mean(torch.zeros(1, 10), torch.zeros(1, 10), torch.ones(1))
+    assert found.mean == 1
+    assert math.isnan(found.error)
+
+
+def test_the_weighted_bound_is_the_log_of_the_mean_weight() -> None:
+    weights = torch.rand(7, 3).double()
+    torch.testing.assert_close(importance_weighted(weights.log()), weights.mean(0).log())

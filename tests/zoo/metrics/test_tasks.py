@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from sklearn.metrics import f1_score
+from sklearn.metrics import f1_score, r2_score
 from torchmetrics import MetricCollection
 
 from zoo.metrics.tasks import SecondClassF1, binary_classification, classification, regression
@@ -42,6 +42,24 @@ def test_regression_by_hand_in_the_targets_units() -> None:
 def test_predicting_the_mean_explains_nothing() -> None:
     y = torch.randn(50, 1)
     assert float(regression()["r2"](y.mean().expand(50, 1), y)) == pytest.approx(0, abs=1e-5)
+
+
+@pytest.mark.parametrize(("offset", "scale"), [(1e5, 5), (0, 1), (0, 1e-4), (1.7e6, 20)])
+def test_r2_is_exact_wherever_the_targets_lie(offset: float, scale: float) -> None:
+    """torchmetrics' score is 1.03 for the first and 1.0 for the third."""
+    a = torch.randn(309, 2)
+    y, preds = offset + scale * (a + torch.randn(309, 2)), offset + scale * a
+    r2 = regression()["r2"]
+    for part in torch.arange(309).split(32):  # the last batch is smaller
+        r2.update(preds[part], y[part])
+    assert float(r2.compute()) == pytest.approx(r2_score(y.double(), preds.double()), abs=1e-6)
+
+
+def test_r2_of_degenerate_targets() -> None:
+    one, constant = torch.tensor([[0.1]]), torch.full((3, 1), 0.1)
+    assert math.isnan(regression()["r2"](one, one))  # a single sample has no variance
+    assert float(regression()["r2"](constant, constant)) == 1
+    assert float(regression()["r2"](constant + 1, constant)) == 0
 
 
 @pytest.mark.parametrize("share", [0.05, 0.3, 0.9])

@@ -1,5 +1,7 @@
 """Sheets of images: tiles separated by lines, and images with captions."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -52,3 +54,10 @@ def test_images_are_in_rows_of_eight_below_captions_with_their_aspect_ratio() ->
 
 def test_dollar_signs_in_captions_are_not_formulas() -> None:
     grid([np.zeros((2, 2))], ["$5 of $x^$ (is $_)"], [True]).canvas.draw()  # type: ignore[attr-defined]
+
+
+def test_captions_are_short_and_no_formulas(tmp_path: Path) -> None:
+    figure = grid([np.zeros((4, 4))], ["$5%$" * 100 + " (is $x_{$)"], [False])
+    (text,) = figure.axes[0].texts
+    assert [len(line) for line in text.get_text().splitlines()] == [28, 10]
+    figure.savefig(tmp_path / "a.png")

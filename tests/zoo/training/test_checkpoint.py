@@ -192,6 +192,27 @@ def edit(path: Path, **changes: Any) -> None:
     torch.save({**read_checkpoint(path), **changes}, path)
 
 
+def flip_a_bit(path: Path, weight: torch.Tensor) -> None:
+    """Flip the lowest bit of the exponent of the first number of a weight in a file."""
+    content = bytearray(path.read_bytes())
+    content[content.index(weight.numpy().tobytes()) + 2] ^= 0x80
+    path.write_bytes(content)
+
+
+def test_a_flipped_bit_of_a_weight_is_found(trained: Path, exported: Path) -> None:
+    weights = read_checkpoint(trained)["state_dict"]
+    for path, reason in ((trained, r"\S+ in it is damaged"), (exported, r"it is damaged \(checksum differs\)")):
+        flip_a_bit(path, next(iter(weights.values())))
+        with pytest.raises(ValueError, match=rf"cannot read {path}: {reason}"):
+            load_system(path)
+
+
+def test_a_changed_argument_in_an_exported_file_is_found(exported: Path) -> None:
+    exported.write_bytes(exported.read_bytes().replace(b"0.3", b"0.4"))
+    with pytest.raises(ValueError, match=r"it is damaged \(checksum differs\)"):
+        load_system(exported)
+
+
 def test_a_loaded_system_has_its_arguments_and_weights_and_is_in_evaluation_mode(trained: Path) -> None:
     system = load_system(trained)
     assert type(system) is MLPClassifier
@@ -223,6 +244,21 @@ def test_only_systems_are_called(
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"class_path": "zoo.GoneClassifier"}, r"it holds a zoo.GoneClassifier, which cannot be imported"),
+        ({"hyper_parameters": {"input_shape": [4], "number": 3}}, r"zoo.MLPClassifier takes other arguments"),
+        ({"hyper_parameters": {"input_shape": [4], "num_classes": 3}}, r"zoo.MLPClassifier has other weights"),
+    ],
+    ids=["class", "argument", "weight"],
+)
+def test_a_checkpoint_of_another_version_is_named(trained: Path, changes: dict[str, Any], what: str) -> None:
+    edit(trained, **changes)
+    with pytest.raises(ValueError, match=rf"^{trained} was made by another version of the zoo, .*: {what}[^\n]*$"):
+        load_system(trained)
+
+
 def test_a_class_of_the_user_loads_if_its_package_is_allowed(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -242,9 +278,9 @@ def exported(trained: Path) -> Path:
 
 
 def rewrite(path: Path, **changes: str | None) -> None:
-    """Write the same tensors with other metadata. None removes an entry."""
+    """Write the same tensors with other metadata, and without a checksum, as earlier versions did. None removes an entry."""
     with safe_open(path, "pt") as file:
-        metadata = {name: value for name, value in {**file.metadata(), **changes}.items() if value is not None}
+        metadata = {name: value for name, value in {**file.metadata(), "sha256": None, **changes}.items() if value is not None}
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # safe_open is not a mapping
     save_file(tensors, path, metadata=metadata)
 
@@ -253,6 +289,7 @@ def test_an_exported_file_holds_the_model_of_the_checkpoint(trained: Path, expor
     checkpointed, from_file = read_checkpoint(trained), read_checkpoint(exported)
     assert from_file["class_path"] == checkpointed["class_path"] == "zoo.MLPClassifier"
     assert from_file["data"] == checkpointed["data"] == {"class_names": ["ant", "bee", "cat"]}
+    assert from_file["Blobs"] == checkpointed["Blobs"]  # the state of the datamodule, which a test compares
     assert from_file["run"] == {}  # the checkpoint does not lie in a run directory
     assert from_file["state_dict"].keys() == checkpointed["state_dict"].keys()
     assert not from_file.keys() & {"optimizer_states", "loops", "callbacks", "epoch", "global_step"}

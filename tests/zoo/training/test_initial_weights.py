@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 from datamodules.core.batch import Batch
 from zoo.cnn.cifar_resnet import CIFARResNetClassifier
 from zoo.training.checkpoint import load_system
+from zoo.training.exported import write_exported
 from zoo.training.initial_weights import initial_weights_wanted, load_weights, without_initial_weights
 
 Save = Callable[[dict[str, Tensor], Path], None]
@@ -208,8 +209,38 @@ def test_a_checkpoint_loads_without_the_file_of_initial_weights(
         resnet(weights=str(tmp_path / "start.pth"))
 
 
-def test_a_checkpoint_in_place_of_weights_is_refused_with_advice(
-    trained_checkpoint: tuple[CIFARResNetClassifier, Path],
+def test_a_checkpoint_and_an_exported_file_start_a_new_training(
+    trained_checkpoint: tuple[CIFARResNetClassifier, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(ValueError, match=r"last.ckpt holds no weights: .* \(for a checkpoint, use --ckpt_path instead\)"):
-        resnet(weights=str(trained_checkpoint[1]))
+    system, checkpoint = trained_checkpoint
+    exported = checkpoint.with_suffix(".safetensors")
+    write_exported(system.state_dict(), exported, {"class_path": "zoo.CIFARResNetClassifier"})
+    for path in (checkpoint, exported):
+        assert same(resnet(weights=str(path)).net.state_dict(), system.net.state_dict())
+    assert capsys.readouterr().out == ""
+
+
+def test_the_head_for_other_classes_is_replaced_and_a_note_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    many = CIFARResNetClassifier((1, 8, 8), 1000, depth=8, width=2).net.state_dict()
+    torch.save(many, "many.pth")
+    net = resnet(weights="many.pth").net.state_dict()
+    assert capsys.readouterr().out == (
+        "many.pth is for 1000 classes, not 4: linear.bias, linear.weight keep new initial weights, which have to be trained\n"
+    )
+    assert net["linear.weight"].shape == (4, 8)
+    assert same({**net, **{name: many[name] for name in ("linear.weight", "linear.bias")}}, many)
+
+
+def test_a_network_of_another_width_is_not_taken_for_one_with_another_head() -> None:
+    torch.save(CIFARResNetClassifier((1, 8, 8), 9, depth=8, width=3).net.state_dict(), "wide.pth")
+    with pytest.raises(ValueError, match=r"wide.pth does not fit this CIFARResNet: it has a different shape for \S+ and"):
+        resnet(weights="wide.pth")
+
+
+def test_a_flipped_bit_in_weights_is_found() -> None:
+    torch.save(small_net().state_dict(), "weights.pth")
+    content = bytearray(Path("weights.pth").read_bytes())
+    content[content.index(torch.load("weights.pth")["0.weight"].numpy().tobytes()) + 3] ^= 1
+    Path("weights.pth").write_bytes(content)
+    with pytest.raises(ValueError, match=r"cannot read weights.pth: \S+ in it is damaged"):
+        load_weights(small_net(), "weights.pth")

@@ -115,8 +115,7 @@ def test_a_vae_has_the_same_scores_on_two_processes_as_on_one(tmp_path: Path) ->
     one = scores("test", "-c", str(run / "config.yaml"), *alone, "--run_dir", str(tmp_path / "again"))
     for name in ("mse", "psnr", "ssim", "active_units", "probe_acc", "probe_acc_pca"):
         assert two[f"test/{name}"] == pytest.approx(one[f"test/{name}"], abs=2e-3)
-    # Lightning averages the number of samples over processes as an integer, so 359 count as 358 (result.py, compute).
-    assert two["test/kl"] == pytest.approx(one["test/kl"], rel=0.004)
+    assert two["test/kl"] == pytest.approx(one["test/kl"], rel=1e-5)  # of 359 images, which two processes share unequally
     assert two["test/nll_iwae_50"] == pytest.approx(one["test/nll_iwae_50"], abs=1.0)  # other random samples
 
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 import wandb
 from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import WandbLogger
 
 from zoo.mlp.mlp import MLPClassifier
 from zoo.rnn.rnn import RNNClassifier
@@ -18,7 +19,7 @@ from zoo.tasks.classification.hardest_texts import HardestTexts
 from zoo.tasks.classification.per_class import PerClass
 from zoo.tasks.sequences.hidden_states import HiddenStates
 from zoo.tasks.sequences.length_buckets import LengthBuckets
-from zoo.training.reporting import ValidationPictures
+from zoo.training.reporting import ValidationPictures, log_table
 from zoo.training.tracking import make_loggers
 
 Fit = Callable[..., Trainer]
@@ -74,6 +75,22 @@ def test_tables_curves_and_pictures_reach_wandb(
     tables = {name: item[name] for item in items for name in item if name.endswith(".nrows")}
     assert tables == {"test/per_class.nrows": 2, "test/hardest.nrows": 5}
     assert {"val/hidden_states.filenames", "val/length_buckets.filenames"} <= set(names)
+
+
+def test_a_table_in_wandb_is_bounded() -> None:
+    class Kept(WandbLogger):
+        def __init__(self) -> None:
+            self.rows: list[Any] = []
+
+        def log_table(self, key: str, *, data: list[Any], **arguments: Any) -> None:  # type: ignore[override]
+            self.rows = data
+
+    logger = Kept()
+    trainer = Trainer(accelerator="cpu", enable_checkpointing=False, logger=False)
+    trainer.loggers = [logger]
+    for num, kept in ((3, 3), (200_000, 10_000)):
+        log_table(trainer, "test/predictions", ["position"], [[row] for row in range(num)])
+        assert len(logger.rows) == kept
 
 
 class Numbers(ValidationPictures):

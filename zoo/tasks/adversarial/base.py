@@ -1,6 +1,7 @@
 """Base class of GANs: two networks that are updated in turns, and an EMA of the generator's weights."""
 
 from collections.abc import Callable
+from itertools import cycle
 from typing import Any, ClassVar
 
 import torch
@@ -12,6 +13,7 @@ from zoo.nn.image_range import as_signed
 from zoo.tasks.adversarial.rhythm import build_average, check_rhythm, prepare_strategy, share_statistics
 from zoo.training.counting import total_steps
 from zoo.training.optim import Optim, configure
+from zoo.training.reporting import log_means
 from zoo.training.system import Outputs, System, scalars
 
 Result = tuple[Tensor, Outputs]  # loss and outputs
@@ -33,7 +35,8 @@ class Adversarial(System):
         n_critic: discriminator updates per generator update.
         accumulate: number of parts over which the gradients of an update are accumulated, to save memory.
         d_lr: learning rate of the discriminator. None: `lr`.
-        ema: decay of the averaged generator, which draws all samples in evaluation. 0 turns averaging off.
+        ema: decay of the averaged generator, which draws all samples in evaluation. It is lower in the first iterations (see
+            `Average`). 0 turns averaging off.
         clip: largest gradient norm of each network. None: no clipping.
     """
 
@@ -87,7 +90,10 @@ class Adversarial(System):
         raise NotImplementedError(f"{type(self).__name__} has to define g_step(batch, progress) -> (loss, outputs)")
 
     def steps(self, parts: list[Any], iteration: int) -> tuple[list[Step], Step]:
-        """Return a `d_step` for each part of a batch and one `g_step`. Override it to bind what depends on the iteration."""
+        """Return the discriminator's steps, which take the parts of a batch in turn, and one `g_step`.
+
+        Override it to bind what depends on the iteration.
+        """
         return [self.d_step] * len(parts), self.g_step
 
     def after_backward(self, outputs: Outputs) -> None:
@@ -100,7 +106,7 @@ class Adversarial(System):
         progress, (d_optimizer, g_optimizer) = self.progress(), self.optimizers()  # type: ignore[attr-defined]  # a list of two
         parts = split(batch, self.n_critic)
         d_steps, g_step = self.steps(parts, self.global_step)
-        for part, d_step in zip(parts, d_steps, strict=True):
+        for part, d_step in zip(cycle(parts), d_steps):
             d_loss, d_outputs = self.compute_gradients(d_optimizer, d_step, part, progress)
             # Lightning counts the steps of its own optimizer wrappers; only the generator's may advance `global_step`.
             self.trainer.strategy.optimizer_step(d_optimizer.optimizer, lambda: None)
@@ -109,7 +115,7 @@ class Adversarial(System):
         g_optimizer.step()
         self._stale = True
         if self.average is not None:
-            self.average.update(self.generator)
+            self.average.update(self.generator, num_updates=self.global_step - 1)  # the generator's step is counted already
         for schedule in self.lr_schedulers():  # type: ignore[union-attr]  # there are two
             schedule.step()
         loss = d_loss + g_loss
@@ -141,7 +147,7 @@ class Adversarial(System):
     def evaluate(self, stage: str, batch: Any) -> Outputs:
         progress = torch.ones((), device=self.device)
         outputs = {**self.d_step(batch, progress)[1], **self.g_step(batch, progress)[1]}
-        self.log_dict(scalars(stage, outputs), batch_size=len(batch.x), on_epoch=True, sync_dist=True)
+        log_means(self, scalars(stage, outputs), len(batch.x))
         return outputs
 
     def predict_step(self, batch: Any, batch_idx: int) -> Outputs:

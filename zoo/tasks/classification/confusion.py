@@ -5,14 +5,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from lightning import Callback, LightningModule, Trainer
 from matplotlib.figure import Figure
 
+from zoo.tasks.drawing import shorten
+from zoo.training.files import write_csv
 from zoo.training.reporting import facts, gathered, log_picture, writes
+
+MOST_CLASSES = 30  # in the picture
+_NAME = 24  # characters of a class's name
 
 
 class Confusion(Callback):
-    """Base class of reports on the confusion matrix of the test samples of all ranks.
+    """Base class of reports on the classes that the test samples of all ranks have and are predicted to have.
 
     For classifiers whose classes have names. The output "preds" holds logits (B, K), or the probability of class 1 (B,).
 
@@ -22,58 +28,78 @@ class Confusion(Callback):
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._counts: list[np.ndarray] = []  # (K, K) for each batch
+        self._pairs: list[np.ndarray] = []  # (2, B) for each batch. Matrices (K, K) would fill the memory if K is large.
 
-    def report(self, trainer: Trainer, counts: np.ndarray, names: Sequence[str]) -> None:
-        """Write the report on a confusion matrix (K, K). Called in one process only."""
+    def report(self, trainer: Trainer, truth: np.ndarray, predicted: np.ndarray, names: Sequence[str]) -> None:
+        """Write the report on the classes (N,) of all samples. Called in one process only."""
         raise NotImplementedError
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._counts = []
+        self._pairs = []
 
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        preds, names = outputs["preds"], facts(trainer).class_names
-        if names:
+        if facts(trainer).class_names:
+            preds = outputs["preds"]
             predicted = preds.argmax(1) if preds.ndim == 2 else (preds > 0.5).long()
-            self._counts.append(confusion_matrix(outputs["target"].tolist(), predicted.tolist(), len(names)))
+            self._pairs.append(torch.stack([outputs["target"].long(), predicted]).cpu().numpy())
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        parts, self._counts = gathered(trainer, self._counts), []
+        parts, self._pairs = gathered(trainer, self._pairs), []
         if parts and writes(trainer):
             self.folder.mkdir(parents=True, exist_ok=True)
-            self.report(trainer, np.sum(parts, axis=0), facts(trainer).class_names)
+            truth, predicted = np.concatenate(parts, axis=1)
+            self.report(trainer, truth, predicted, facts(trainer).class_names)
 
 
 class ConfusionMatrix(Confusion):
-    """Draws `folder`/confusion_matrix.png after test, and sends it to W&B."""
+    """Draws `folder`/confusion_matrix.png after test, and sends it to W&B. confusion_matrix.csv beside it has all counts.
 
-    def report(self, trainer: Trainer, counts: np.ndarray, names: Sequence[str]) -> None:
+    Of more than 30 classes, the picture shows those with the most wrong predictions.
+    """
+
+    def report(self, trainer: Trainer, truth: np.ndarray, predicted: np.ndarray, names: Sequence[str]) -> None:
         path = self.folder / "confusion_matrix.png"
-        confusion_figure(counts, names).savefig(path, dpi=120)
+        confusion_figure(truth, predicted, names).savefig(path, dpi=120)
         log_picture(trainer, "test/confusion_matrix", path)
+        pairs, counts = np.unique([truth, predicted], axis=1, return_counts=True)
+        rows = [[names[t], names[p], count] for t, p, count in zip(*pairs.tolist(), counts.tolist(), strict=True)]
+        write_csv(path.with_suffix(".csv"), ["true", "predicted", "count"], rows)
 
 
-def confusion_matrix(truth: Sequence[int], predicted: Sequence[int], num_classes: int) -> np.ndarray:
-    """Count samples by true class (rows) and predicted class (columns): (K, K)."""
-    counts = np.zeros((num_classes, num_classes), dtype=np.int64)
-    np.add.at(counts, (np.asarray(truth, dtype=np.int64), np.asarray(predicted, dtype=np.int64)), 1)
+def most_confused(truth: np.ndarray, predicted: np.ndarray, num_classes: int, most: int = MOST_CLASSES) -> np.ndarray:
+    """Return all classes, or the `most` that take part in the most wrong predictions, in their order."""
+    wrong = truth != predicted
+    errors = sum(np.bincount(classes[wrong], minlength=num_classes) for classes in (truth, predicted))
+    return np.sort(np.argsort(-np.asarray(errors), kind="stable")[:most])
+
+
+def confusion_matrix(truth: np.ndarray, predicted: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Count samples by true class (rows) and predicted class (columns), for sorted `classes` (C,) only: (C, C)."""
+    among = np.isin(truth, classes) & np.isin(predicted, classes)
+    counts = np.zeros((len(classes), len(classes)), dtype=np.int64)
+    np.add.at(counts, (np.searchsorted(classes, truth[among]), np.searchsorted(classes, predicted[among])), 1)
     return counts
 
 
-def confusion_figure(counts: np.ndarray, names: Sequence[str]) -> Figure:
-    """Draw a confusion matrix. Shades show the fraction of the true class, numbers show counts."""
-    share = counts / np.maximum(1, counts.sum(1, keepdims=True))
-    size = max(4.0, 0.55 * len(names) + 1.5)
+def confusion_figure(truth: np.ndarray, predicted: np.ndarray, names: Sequence[str]) -> Figure:
+    """Draw a confusion matrix of at most 30 classes. Shades show the fraction of the true class, numbers show counts."""
+    classes = most_confused(truth, predicted, len(names))
+    counts = confusion_matrix(truth, predicted, classes)
+    share = counts / np.maximum(1, np.bincount(truth, minlength=len(names))[classes][:, None])
+    size = max(4.0, 0.55 * len(classes) + 1.5)
     figure = Figure(figsize=(size, size), layout="constrained")
     axes = figure.subplots()
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(len(names)), names, rotation=45, ha="right", parse_math=False)
-    axes.set_yticks(range(len(names)), names, parse_math=False)
+    labels = [shorten(names[number], _NAME) for number in classes]
+    axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right", parse_math=False)
+    axes.set_yticks(range(len(labels)), labels, parse_math=False)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
-    if len(names) <= 20:
+    if len(classes) < len(names):
+        axes.set_title(f"the {len(classes)} of {len(names):,} classes with the most wrong predictions", fontsize=9)
+    if len(classes) <= 20:
         for (row, column), count in np.ndenumerate(counts):
             if count:
                 shade = "white" if share[row, column] > 0.5 else "black"

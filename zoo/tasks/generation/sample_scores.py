@@ -20,6 +20,7 @@ from zoo.metrics.generation import (
     precision_recall,
     shares,
 )
+from zoo.nn.image_range import as_bytes
 from zoo.pretrained.features import INCEPTION, build_extractor
 from zoo.tasks.abilities import Generates, require_ability
 from zoo.tasks.drawing import save_tiles
@@ -111,16 +112,11 @@ class SampleScores(ImageScores):
         if not stacked:
             features = self._network(x)
             logits = self._network.last(features)
-            return features.cpu(), logits.cpu(), logits.argmax(1).cpu(), _as_bytes(x)
+            return features.cpu(), logits.cpu(), logits.argmax(1).cpu(), as_bytes(x).cpu()
         parts = [self._network(channel[:, None]) for channel in x.unbind(1)]
         logits = torch.stack([self._network.last(part) for part in parts])  # (C, B, K)
         label = sum(channel.argmax(1) * logits.shape[2] ** place for place, channel in enumerate(logits))
-        return torch.cat(parts, dim=1).cpu(), logits.transpose(0, 1).cpu(), torch.as_tensor(label).cpu(), _as_bytes(x)
-
-
-def _as_bytes(x: Tensor) -> Tensor:
-    """Convert images in [0, 1] to bytes on the CPU."""
-    return (255 * x).round().byte().cpu()
+        return torch.cat(parts, dim=1).cpu(), logits.transpose(0, 1).cpu(), torch.as_tensor(label).cpu(), as_bytes(x).cpu()
 
 
 class PointModes(Callback):

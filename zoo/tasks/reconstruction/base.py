@@ -1,7 +1,7 @@
 """Base class of autoencoders: images in [0, 1] to codes and back, scored by the reconstruction error."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from lightning import Callback
 from torch import Tensor
@@ -22,7 +22,7 @@ class Reconstructor(System):
     """
 
     monitor = ("val/mse", "min")
-    headline = "test/mse"
+    headline: ClassVar[str | tuple[str, ...]] = "test/mse"
     conditional = False
 
     def __init__(self, lr: float, optim: Optim | None) -> None:

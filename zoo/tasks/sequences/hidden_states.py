@@ -1,6 +1,5 @@
 """Picture of a recurrent network's states over one sequence."""
 
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule, register_fsdp_forward_method
 
+from zoo.tasks.drawing import shorten
 from zoo.training.facts import Facts
 from zoo.training.reporting import facts, log_picture, writes
 
@@ -69,10 +69,7 @@ class HiddenStates(Callback):
         words, title = describe(facts(trainer), example, preds.float().cpu())
         path = self.folder / "hidden_states.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        with warnings.catch_warnings():
-            # The font draws boxes for rare characters and warns: matplotlib/_text_helpers.py
-            warnings.filterwarnings("ignore", "Glyph")
-            states_figure(states[0].float().cpu(), words, title).savefig(path, dpi=120)
+        states_figure(states[0].float().cpu(), words, title).savefig(path, dpi=120)
         log_picture(trainer, "val/hidden_states", path)
 
 
@@ -124,8 +121,3 @@ def states_figure(states: Tensor, words: Sequence[str] | None = None, title: str
         "\n".join(shorten(line, int(11 * width)) for line in title.splitlines()), fontsize=9, loc="left", parse_math=False
     )
     return figure
-
-
-def shorten(text: str, most: int) -> str:
-    """Shorten a text to at most `most` characters. The last one is an ellipsis if the text was shortened."""
-    return text if len(text) <= most else text[: most - 1] + "…"

@@ -14,7 +14,6 @@ from datamodules import Tabular
 from datamodules.core.base import DataModule
 from zoo.mlp.mlp import MLPBinaryClassifier, MLPClassifier
 from zoo.rnn.rnn import RNNClassifier
-from zoo.tasks.classification.confusion import confusion_matrix
 from zoo.tasks.classification.per_class import PerClass, per_class
 
 Fit = Callable[..., Trainer]
@@ -33,15 +32,15 @@ def expected_scores(truth: Any, predicted: Any, names: tuple[str, ...]) -> list[
 
 
 def test_scores_by_hand() -> None:
-    counts = np.array([[3, 1, 0], [2, 0, 0], [0, 0, 0]])  # class 1 is never right, class 2 neither true nor predicted
-    assert per_class(counts) == [(0.6, 0.75, 0.6667, 4), (0.0, 0.0, 0.0, 2), (0.0, 0.0, 0.0, 0)]
+    truth, predicted = np.array([[0, 0], [0, 0], [0, 0], [0, 1], [1, 0], [1, 0]]).T  # class 1 is never right, 2 never there
+    assert per_class(truth, predicted, 3) == [(0.6, 0.75, 0.6667, 4), (0.0, 0.0, 0.0, 2), (0.0, 0.0, 0.0, 0)]
 
 
 def test_scores_equal_scikit_learns() -> None:
     truth, predicted = np.random.default_rng(0).integers(0, 7, (2, 300))
     truth = truth.clip(max=5)  # class 6 is never true
     predicted = predicted.clip(min=1)  # class 0 never predicted
-    ours = per_class(confusion_matrix(truth.tolist(), predicted.tolist(), 7))
+    ours = per_class(truth, predicted, 7)
     assert [["", *row] for row in ours] == expected_scores(truth, predicted, ("",) * 7)
 
 

@@ -13,7 +13,14 @@ from datamodules import Digits
 from zoo.autoencoders.autoencoder import Autoencoder
 from zoo.autoencoders.denoising_autoencoder import DenoisingAutoencoder
 from zoo.autoencoders.vae import VAE
-from zoo.tasks.reconstruction.pictures import LatentPictures, interpolations, manifold, reconstructions, traversals
+from zoo.tasks.reconstruction.pictures import (
+    LatentPictures,
+    embedding_figure,
+    interpolations,
+    manifold,
+    reconstructions,
+    traversals,
+)
 from zoo.training.system import System
 
 Fit = Callable[..., Trainer]
@@ -86,3 +93,14 @@ def test_a_single_image_is_not_interpolated(fit: Fit, tmp_path: Path) -> None:
     trainer = fit(system, data, callbacks=[LatentPictures(tmp_path)], max_epochs=0, limit_test_batches=1)
     trainer.test(system, datamodule=data, verbose=False)
     assert not (tmp_path / "interpolation.png").exists()
+
+
+def test_the_embedding_names_few_classes_as_they_are_written(tmp_path: Path) -> None:
+    y = torch.tensor([0, 2, 2, 3])
+    figure = embedding_figure(torch.rand(4, 3), y, ("$5%$", "absent", "_hidden", "long" * 100))
+    figure.savefig(tmp_path / "a.png")  # a formula would raise an error
+    (legend,) = (axes.get_legend() for axes in figure.axes)
+    assert [text.get_text() for text in legend.get_texts()][:2] == ["$5%$", "_hidden"]
+    assert max(len(text.get_text()) for text in legend.get_texts()) == 24
+    many = embedding_figure(torch.rand(300, 2), torch.arange(300), [str(number) for number in range(300)])
+    assert many.axes[0].get_legend() is None

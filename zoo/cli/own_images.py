@@ -1,0 +1,32 @@
+"""The user's own images for a trained model: prepared as the images of its evaluation were, by what the checkpoint records."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from datamodules import ImageFiles
+from zoo.training.checkpoint import read_checkpoint, system_of
+from zoo.training.quiet import keep_quiet
+from zoo.training.system import System
+
+_PREPARATION = ("class_names", "mean", "std", "crop", "squeeze", "binarize")  # arguments of `datamodules.ImageFiles`
+
+
+def load_with_facts(checkpoint: Path) -> tuple[System, dict[str, Any]]:
+    """Load the system of a checkpoint, and the facts about its data that the checkpoint records."""
+    keep_quiet()
+    recorded = read_checkpoint(checkpoint)
+    return system_of(recorded, checkpoint), recorded.get("data", {})
+
+
+def own_images(images: Path, shape: Sequence[int], facts: dict[str, Any], batch_size: int = 32) -> ImageFiles:
+    """Build the datamodule that serves an image, or the images of a folder, as inputs of `shape` (C, size, size).
+
+    What `facts` does not record, as for a model that was trained on loaders alone, stays as it is: the centre of each image,
+    in [0, 1].
+    """
+    num_channels, size, _ = shape
+    unchanged = {"crop": 1.0, "mean": [0.0] * num_channels, "std": [1.0] * num_channels}
+    recorded = {name: facts[name] for name in _PREPARATION if name in facts}
+    arguments = {**unchanged, **recorded, "root": str(images), "size": size, "rgb": num_channels == 3, "batch_size": batch_size}
+    return ImageFiles(**arguments)
