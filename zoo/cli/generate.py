@@ -75,7 +75,7 @@ def generated_files() -> dict[Path, str]:
         text = _fill(page.read_text(encoding="utf-8"), "catalog", _catalog_table(on_page, "../zoo/"))
         text = _fill(text, "weights", _weights_table(trained, "../zoo/"))
         text = _fill_metrics(text, [score["recipe"] for entry in on_page for score in entry["scores"]])
-        files[page] = _fill(text, "claims", _claims_table(page.stem))
+        files[page] = _fill(_fill_calibration(text), "claims", _claims_table(page.stem))
     return files
 
 
@@ -234,6 +234,25 @@ def _fill_metrics(text: str, recipes: list[str]) -> str:
 
     pattern = r"(<!-- metrics ([\w ]+) -->\n).*?(<!-- /metrics -->)"
     return re.sub(pattern, lambda match: f"{match[1]}{table(match[2].split())}{match[3]}", text, flags=re.DOTALL)
+
+
+def _fill_calibration(text: str) -> str:
+    """Fill the tables between <!-- calibration NETWORK --> and <!-- /calibration --> with the last results of calibrate_fd."""
+    path = ROOT / "benchmarks" / "calibrate_fd.results.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    latest = {result["extractor"]: result["scores"] for result in map(json.loads, lines)}
+
+    def table(extractor: str) -> str:
+        if extractor not in latest:
+            raise ZooError(f"{path} has no results for {extractor}: run benchmarks/calibrate_fd.py --extractors {extractor}")
+        rows = latest[extractor]
+        names = list(next(iter(rows.values())))
+        lines = [f"| images | {' | '.join(f'`{name}`' for name in names)} |", "|---" * (len(names) + 1) + "|"]
+        lines += [f"| {kind} | {' | '.join(f'{row[name]:.3g}' for name in names)} |" for kind, row in rows.items()]
+        return "\n".join(lines) + "\n"
+
+    pattern = r"(<!-- calibration (\w+) -->\n).*?(<!-- /calibration -->)"
+    return re.sub(pattern, lambda match: f"{match[1]}{table(match[2])}{match[3]}", text, flags=re.DOTALL)
 
 
 def _claims_table(family: str) -> str:

@@ -143,7 +143,7 @@ class Pix2Pix(Translator, Adversarial):
         n_critic, accumulate, d_lr, ema, clip: as in `Adversarial`.
     """
 
-    headline = "test/l1"
+    headline = "test/fd_patches_translations"
 
     def __init__(
         self,

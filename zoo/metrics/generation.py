@@ -3,6 +3,7 @@
 Shapes: N real samples, M generated samples, F features, K modes or classes.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -28,6 +29,32 @@ def precision_recall(real: Tensor, fake: Tensor, num_neighbours: int = 3) -> Pre
     return PrecisionRecall(_share_within(fake, real, num_neighbours), _share_within(real, fake, num_neighbours))
 
 
+class DensityCoverage(NamedTuple):
+    """Density and coverage of generated samples."""
+
+    density: float  # mean number of real neighbourhoods that hold a generated sample, as a share of k; 1 for real samples
+    coverage: float  # share of real neighbourhoods that hold a generated sample
+
+
+def density_coverage(real: Tensor, fake: Tensor, num_neighbours: int = 5) -> DensityCoverage:
+    """Compute density and coverage of features (N, F) and (M, F) (Naeem et al., 2020, arXiv:2002.09797).
+
+    The neighbourhood of a real sample reaches to its k-th nearest real neighbour. A generated outlier cannot change these
+    neighbourhoods, as it changes those of recall. Coverage depends on N and M: with N = M, it is 1 - 1 / 2^k for real samples.
+    """
+    inside = [torch.cdist(x, fake) <= radius[:, None] for x, radius in _neighbourhoods(real, num_neighbours)]
+    density = sum(int(part.sum()) for part in inside) / (num_neighbours * len(fake))
+    return DensityCoverage(density, torch.cat([part.any(1) for part in inside]).float().mean().item())
+
+
+def frechet_of_features(real: Tensor, fake: Tensor) -> float:
+    """Compute the Frechet distance between Gaussians fitted to features (N, F) and (M, F) (arXiv:1706.08500)."""
+    a, b = real.double(), fake.double()
+    eigenvalues = torch.linalg.eigvals(a.T.cov() @ b.T.cov())
+    spread = a.T.cov().trace() + b.T.cov().trace() - 2 * eigenvalues.sqrt().real.sum()
+    return float((a.mean(0) - b.mean(0)).square().sum() + spread)
+
+
 def kernel_distance(real: Tensor, fake: Tensor, subset_size: int = 1000, num_subsets: int = 50) -> float:
     """Compute the squared maximum mean discrepancy of features with the kernel (a b / F + 1)^3, averaged over subsets.
 
@@ -36,7 +63,7 @@ def kernel_distance(real: Tensor, fake: Tensor, subset_size: int = 1000, num_sub
     generator = torch.Generator().manual_seed(0)
     size = min(subset_size, len(real), len(fake))
     values = []
-    for _ in range(num_subsets):
+    for _ in range(num_subsets if size < max(len(real), len(fake)) else 1):  # the only subset is the whole set
         a, b = (x[torch.randperm(len(x), generator=generator)[:size]] for x in (real, fake))
         values.append(poly_mmd(a, b))
     return torch.stack(values).mean().item()
@@ -99,7 +126,16 @@ def nearest(x: Tensor, among: Tensor, num: int) -> Tensor:
 
 def _share_within(x: Tensor, among: Tensor, num_neighbours: int) -> float:
     """Compute the share of samples x (M, F) that lie among the samples (N, F)."""
-    parts = torch.split(among, 1000)  # the nearest neighbour of each member is the member itself
-    radius = torch.cat([torch.cdist(part, among).kthvalue(num_neighbours + 1, dim=1).values for part in parts])
+    radius = torch.cat([radius for _, radius in _neighbourhoods(among, num_neighbours)])
     inside = [(torch.cdist(part, among) <= radius).any(1) for part in torch.split(x, 1000)]
     return torch.cat(inside).float().mean().item()
+
+
+def _neighbourhoods(x: Tensor, num_neighbours: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Iterate over parts of the samples x (N, F), each with the distances to its k-th nearest neighbours in x.
+
+    If there are fewer neighbours, the distance is that to the farthest one.
+    """
+    place = min(num_neighbours + 1, len(x))  # the nearest neighbour of each sample is the sample itself
+    for part in torch.split(x, 1000):
+        yield part, torch.cdist(part, x).kthvalue(place, dim=1).values

@@ -15,10 +15,11 @@ from torch.optim.lr_scheduler import LambdaLR, OneCycleLR, ReduceLROnPlateau
 from zoo.errors import ZooError, check_choice
 from zoo.training.optimizers import OPTIMIZERS, build_optimizer, resolve_settings
 
-Schedule = Literal["constant", "step", "cosine", "one_cycle", "plateau"]
+Schedule = Literal["constant", "linear", "step", "cosine", "one_cycle", "plateau"]
 
 _SCHEDULE_SETTINGS: dict[str, tuple[str, ...]] = {  # the settings that each schedule reads
     "constant": ("warmup_steps",),
+    "linear": ("warmup_steps", "final"),
     "step": ("warmup_steps", "step_every", "factor"),
     "cosine": ("warmup_steps", "final"),
     "one_cycle": ("final",),
@@ -37,8 +38,8 @@ class Optim(TypedDict, total=False):
     betas: list[float]  # for Adam and its variants; [0.9, 0.999] for adam and adamw
     eps: float  # 1e-8 for adam, adamw and rmsprop
     schedule: Schedule  # cosine
-    warmup_steps: int  # linear warm-up before constant, step and cosine; 0
-    final: float  # learning rate at the end of cosine and one_cycle, as a share of lr; 0
+    warmup_steps: int  # linear warm-up before constant, linear, step and cosine; 0
+    final: float  # learning rate at the end of linear, cosine and one_cycle, as a share of lr; 0
     step_every: int  # step: optimizer steps between two decays; a third of all steps
     factor: float  # step and plateau: each decay multiplies the learning rate by this; 0.1
     patience: int  # plateau: validations without improvement before a decay; 5
@@ -105,19 +106,22 @@ def learning_rate_factor(
     """Return the factor on the base learning rate at an optimizer step, counted from 0.
 
     The factor rises linearly to 1 over `warmup_steps`. After that it is constant, or decays by `factor` every `step_every`
-    steps (counted from step 0), or follows half a cosine from 1 to `final` (Loshchilov & Hutter, 2017, arXiv:1608.03983).
-    Beyond `total_steps` it keeps its last value.
+    steps (counted from step 0), or follows half a cosine from 1 to `final` (Loshchilov & Hutter, 2017, arXiv:1608.03983). With
+    "linear" it is 1 for the first half of the steps after the warm-up and then falls linearly to `final`, as in Pix2Pix and
+    CycleGAN. Beyond `total_steps` it keeps its last value.
     """
     step = min(step, total_steps)
     if step < warmup_steps:
         return (step + 1) / warmup_steps
+    progress = (step - warmup_steps) / max(1, total_steps - warmup_steps)
     match schedule:
         case "constant":
             return 1.0
+        case "linear":
+            return 1 - (1 - final) * max(0.0, 2 * progress - 1)
         case "step":
             return factor ** (step // (step_every or max(1, math.ceil(total_steps / 3))))
         case "cosine":
-            progress = (step - warmup_steps) / max(1, total_steps - warmup_steps)
             return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))
         case _:
             raise ZooError(f"schedule {schedule!r} is not a function of the step alone")

@@ -125,6 +125,26 @@ def test_a_page_shows_the_metrics_it_names(small_zoo: Path) -> None:
     assert second.splitlines() == ["| recipe | `kl` | `acc` |", "|---|---|---|"]  # of those that have the first: none
 
 
+def test_a_page_shows_the_last_calibration_of_a_network(small_zoo: Path) -> None:
+    results = small_zoo / "benchmarks" / "calibrate_fd.results.jsonl"
+    results.parent.mkdir()
+    scores = [{"real": {"fd": 0.1, "modes": 10}}, {"real": {"fd": 0.15384, "modes": 10}, "blur": {"fd": 11.1, "modes": 9}}]
+    results.write_text("".join(json.dumps({"extractor": "cnn", "scores": score}) + "\n" for score in scores))
+    page = small_zoo / "docs" / "metrics.md"
+    page.write_text("# Metrics\n\n<!-- calibration cnn -->\n<!-- /calibration -->\n")
+    generate(check_only=False)
+    (table,) = re.findall(r"<!-- calibration cnn -->\n(.*?)<!-- /calibration -->", page.read_text(), re.DOTALL)
+    assert table.splitlines() == [
+        "| images | `fd` | `modes` |",
+        "|---|---|---|",
+        "| real | 0.154 | 10 |",
+        "| blur | 11.1 | 9 |",
+    ]
+    page.write_text("<!-- calibration other -->\n<!-- /calibration -->\n")
+    with pytest.raises(ValueError, match="has no results for other: run benchmarks/calibrate_fd"):
+        generate(check_only=False)
+
+
 def test_a_page_shows_its_own_familys_claims(small_zoo: Path) -> None:
     page = small_zoo / "docs" / "cnn.md"
     page.write_text(page.read_text() + "<!-- claims -->\n<!-- /claims -->\n")

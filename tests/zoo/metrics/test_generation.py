@@ -10,7 +10,9 @@ from zoo.metrics.generation import (
     classifier_score,
     combined,
     count_modes,
+    density_coverage,
     divergence,
+    frechet_of_features,
     kernel_distance,
     modes_of_points,
     nearest,
@@ -41,6 +43,47 @@ def test_copies_of_one_real_sample_have_precision_but_no_recall() -> None:
     found = precision_recall(real, fake)
     assert found.precision > 0.95
     assert found.recall < 0.05
+
+
+def test_density_and_coverage_equal_naive_loops() -> None:
+    torch.manual_seed(0)
+    real, fake = torch.randn(30, 3), torch.randn(20, 3) + 0.5
+    radii = [sorted((a - b).norm().item() for b in real)[2] for a in real]
+    inside = [[(a - b).norm().item() <= r for b in fake] for a, r in zip(real, radii, strict=True)]
+    found = density_coverage(real, fake, num_neighbours=2)
+    assert found.density == pytest.approx(sum(map(sum, inside)) / (2 * 20))
+    assert found.coverage == pytest.approx(sum(map(any, inside)) / 30)
+    assert 0 < found.coverage < 1
+
+
+def test_real_samples_have_the_density_and_coverage_that_the_authors_derive() -> None:
+    torch.manual_seed(0)
+    found = density_coverage(torch.randn(1000, 4), torch.randn(1000, 4))
+    assert found.density == pytest.approx(1, abs=0.05)
+    assert found.coverage == pytest.approx(1 - 1 / 2**5, abs=0.02)
+
+
+def test_fewer_samples_than_neighbours_are_compared_with_the_farthest() -> None:
+    real, fake = torch.tensor([[0.0], [2.0]]), torch.tensor([[1.0], [5.0]])
+    assert precision_recall(real, fake) == (0.5, 1.0)
+    assert density_coverage(real, fake) == (pytest.approx(2 / (5 * 2)), 1.0)
+
+
+def test_an_outlier_changes_recall_but_not_coverage() -> None:
+    torch.manual_seed(0)
+    real, fake = torch.randn(300, 2), torch.randn(20, 2) * 0.1
+    corners = torch.tensor([[50.0, 50.0], [50.0, -50.0], [-50.0, 50.0], [-50.0, -50.0]])
+    with_outliers = torch.cat([fake, corners])
+    assert precision_recall(real, with_outliers).recall == 1 > 2 * precision_recall(real, fake).recall
+    assert density_coverage(real, with_outliers).coverage == density_coverage(real, fake).coverage
+
+
+def test_the_frechet_distance_of_features_has_the_closed_form_of_gaussians_with_aligned_axes() -> None:
+    torch.manual_seed(0)
+    a = torch.randn(50_000, 2) * torch.tensor([1.0, 2.0])
+    b = torch.randn(50_000, 2) * torch.tensor([3.0, 1.0]) + torch.tensor([1.0, -1.0])
+    assert frechet_of_features(a, a) == pytest.approx(0, abs=1e-6)
+    assert frechet_of_features(a, b) == pytest.approx(1 + 1 + (3 - 1) ** 2 + (2 - 1) ** 2, rel=0.03)
 
 
 def test_the_kernel_distance_is_unbiased_and_grows_with_the_difference() -> None:

@@ -50,6 +50,13 @@ def test_cosine_equals_torch(total_steps: int, final: float) -> None:
     assert oracle[-1] == pytest.approx(final * LR, abs=1e-9)
 
 
+def test_linear_is_constant_for_the_first_half_and_then_falls_to_final() -> None:
+    assert our_rates(8, 8, "linear") == pytest.approx([LR] * 5 + [0.75 * LR, 0.5 * LR, 0.25 * LR, 0])
+    assert our_rates(10, 10, "linear", warmup_steps=2, final=0.5)[2:] == pytest.approx(
+        [LR] * 5 + [0.875 * LR, 0.75 * LR, 0.625 * LR, 0.5 * LR]
+    )
+
+
 @pytest.mark.parametrize(("step_every", "factor"), [(3, 0.1), (4, 0.5), (10, 0.1)])
 def test_step_equals_torch(step_every: int, factor: float) -> None:
     oracle = torch_rates(lambda optimizer: StepLR(optimizer, step_every, gamma=factor), 10)
@@ -60,7 +67,7 @@ def test_step_decays_twice_within_the_training_by_default() -> None:
     assert our_rates(29, 30, "step") == pytest.approx([LR] * 10 + [0.1 * LR] * 10 + [0.01 * LR] * 10)
 
 
-@pytest.mark.parametrize("schedule", ["constant", "cosine", "step"])
+@pytest.mark.parametrize("schedule", ["constant", "linear", "cosine", "step"])
 def test_warmup_equals_torchs_linear_schedule(schedule: Schedule) -> None:
     oracle = torch_rates(lambda optimizer: LinearLR(optimizer, start_factor=1 / 8, total_iters=7), 7)
     assert our_rates(7, 100, schedule, warmup_steps=8, step_every=50) == pytest.approx(oracle)
@@ -72,7 +79,7 @@ def test_cosine_after_warmup_spans_the_remaining_steps() -> None:
     assert our_rates(100, 100, "cosine", warmup_steps=8, final=0.01)[8:] == pytest.approx(oracle, abs=1e-9)
 
 
-@pytest.mark.parametrize("schedule", ["constant", "cosine", "step"])
+@pytest.mark.parametrize("schedule", ["constant", "linear", "cosine", "step"])
 @pytest.mark.parametrize("warmup_steps", [0, 5, 20, 30])
 def test_never_rises_after_warmup_and_keeps_its_last_value(schedule: Schedule, warmup_steps: int) -> None:
     seen = our_rates(60, 20, schedule, warmup_steps=warmup_steps)
@@ -240,7 +247,7 @@ def test_valid_settings_are_returned_unchanged() -> None:
     ("optim", "message"),
     [
         ({"lr": 0.1}, "optim has no 'lr': choose from name, weight_decay"),
-        ({"schedule": "linear"}, "unknown schedule 'linear': choose one of constant, step, cosine, one_cycle, plateau"),
+        ({"schedule": "lineal"}, "unknown schedule 'lineal': choose one of constant, linear, step, cosine, one_cycle, plateau"),
         ({"name": "adamv"}, "unknown optimizer 'adamv': choose adam"),
         ({"name": "fusedsgd"}, "unknown optimizer 'fusedsgd': choose sgd"),
         ({"name": "bnbadam"}, "unknown optimizer 'bnbadam': choose nadam, nadamw, adam"),
@@ -261,11 +268,11 @@ def test_valid_settings_are_returned_unchanged() -> None:
         ({"weight_decay": float("nan")}, "optim.weight_decay must be 0 or more, got nan"),
         (
             {"schedule": "one_cycle", "warmup_steps": 5},
-            "warmup_steps has no effect with schedule 'one_cycle', only with constant, step, cosine:",
+            "warmup_steps has no effect with schedule 'one_cycle', only with constant, linear, step, cosine:",
         ),
         (
             {"schedule": "plateau", "warmup_steps": 5},
-            "warmup_steps has no effect with schedule 'plateau', only with constant, step, cosine:",
+            "warmup_steps has no effect with schedule 'plateau', only with constant, linear, step, cosine:",
         ),
         ({"schedule": "constant", "patience": 3}, "patience has no effect with schedule 'constant', only with plateau:"),
         ({"schedule": "cosine", "factor": 0.2}, "factor has no effect with schedule 'cosine', only with step, plateau:"),

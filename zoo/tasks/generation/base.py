@@ -1,6 +1,6 @@
-"""Base class of reports that compare a system's images with the test images, at equal numbers of each."""
+"""Base class of reports that compare a system's images with held-out images, at equal numbers of each."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from lightning import Callback, LightningModule, Trainer
 
@@ -9,37 +9,43 @@ from zoo.tasks.abilities import Decodes, require_ability
 from zoo.tasks.evaluation import check_counts
 from zoo.training.reporting import facts
 
+Split = Literal["val", "test"]
+
 
 class ImageScores(Callback):
-    """Counts the images that are tested, and refuses a system or data whose images cannot be compared.
+    """Counts the images of a validation or a test, and refuses a system or data whose images cannot be compared.
 
-    A subclass states the ability that it needs, loads its network in `load`, and uses `num_of` images of each kind.
+    A subclass states the ability that it needs, loads its network in `load`, and compares images in `score`. Validations use
+    fewer images than the test, so that they stay fast; the scores of one are not comparable with those of the other.
 
     Args:
         extractor: "inception", or the name of published weights of a classifier.
-        num_images: number of images of each kind over all processes, at most the number of test images.
+        num_images: number of images of each kind in a test, over all processes; at most the number of test images.
+        num_val_images: number of images of each kind in a validation, likewise. 0: no scores at validations.
 
     Raises:
-        ZooError: if `num_images` is below 1.
+        ZooError: if `num_images` is below 1 or `num_val_images` below 0.
     """
 
     ability: ClassVar[tuple[type[Decodes], str]]  # a protocol, and what its systems do, as in "draw samples"
 
-    def __init__(self, extractor: str, num_images: int = 10_000) -> None:
+    def __init__(self, extractor: str, num_images: int = 10_000, num_val_images: int = 1000) -> None:
         check_counts(num_images=num_images)
-        self.extractor, self.num_images = extractor, num_images
-        self._tested = 0
+        if num_val_images < 0:
+            raise ZooError(f"num_val_images must be at least 0, got {num_val_images}")
+        self.extractor, self.num_images, self.num_val_images = extractor, num_images, num_val_images
+        self._seen = 0
 
     def load(self) -> None:
         """Load the extractor. Called before training starts, so that an unknown name is refused there."""
         raise NotImplementedError(f"{type(self).__name__} has to define load()")
 
-    def num_of(self, trainer: Trainer) -> int:
-        """Return this process's number of images of each kind; known when the test ends."""
-        return min(self._tested, self.num_images // trainer.world_size)
+    def score(self, trainer: Trainer, pl_module: LightningModule, split: Split, num: int) -> None:
+        """Compare this process's `num` images of each kind, and log the scores under the name of the split."""
+        raise NotImplementedError(f"{type(self).__name__} has to define score(trainer, pl_module, split, num)")
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if stage not in ("fit", "test"):
+        if stage not in ("fit", "validate", "test"):
             return
         require_ability(self, pl_module, *self.ability)
         if facts(trainer).binarize:
@@ -47,10 +53,30 @@ class ImageScores(Callback):
             raise ZooError(f"the data has binary pixels but samples are grey, so all features differ: leave {name} out")
         self.load()
 
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._seen = 0
+
+    def on_validation_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        self._seen += len(batch.x)
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.sanity_checking:
+            self._score(trainer, pl_module, "val", self.num_val_images)
+
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._tested = 0
+        self._seen = 0
 
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        self._tested += len(batch.x)
+        self._seen += len(batch.x)
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._score(trainer, pl_module, "test", self.num_images)
+
+    def _score(self, trainer: Trainer, pl_module: LightningModule, split: Split, wanted: int) -> None:
+        num = min(self._seen, wanted // trainer.world_size)
+        if num > 1:  # a single image has no distribution
+            self.score(trainer, pl_module, split, num)

@@ -12,6 +12,7 @@ from zoo.metrics.generation import (
     classifier_score,
     combined,
     count_modes,
+    density_coverage,
     divergence,
     kernel_distance,
     modes_of_points,
@@ -24,7 +25,7 @@ from zoo.pretrained.features import INCEPTION, build_extractor
 from zoo.tasks.abilities import Generates, require_ability
 from zoo.tasks.drawing import save_tiles
 from zoo.tasks.evaluation import batches, check_counts, samples
-from zoo.tasks.generation.base import ImageScores
+from zoo.tasks.generation.base import ImageScores, Split
 from zoo.training.reporting import facts, gathered, log_picture, writes
 
 _COLUMNS = 10
@@ -32,11 +33,11 @@ _NEIGHBOURS = 3
 
 
 class SampleScores(ImageScores):
-    """Logs scores of a system's samples after test, computed from the features and classes of a named network.
+    """Logs scores of a system's samples, computed from the features and classes of a named network.
 
-    Scores of features, see `zoo.metrics.generation`: precision, recall, kernel distance `kd` and classifier score `cs`. They
-    are logged as `test/<score>_<network>_samples`, and as `test/<score>_<network>_real` for training images, the reference.
-    With Inception the last two are called `kid` and `is`, and the name of the network is left out.
+    Scores of features, see `zoo.metrics.generation`: precision, recall, density, coverage, kernel distance `kd` and classifier
+    score `cs`. They are logged as `test/<score>_<network>_samples`, and as `test/<score>_<network>_real` for training images,
+    the reference. With Inception the last two are called `kid` and `is`, and the name of the network is left out.
 
     Scores of classes, except with Inception: `test/modes` is the number of classes with at least 40 % of an equal share of the
     samples. `test/least_share` is the share of the rarest class. `test/class_kl` is the KL divergence of the classes of samples
@@ -46,11 +47,15 @@ class SampleScores(ImageScores):
     Stacked images combine the classes of their channels. Their classifier score is computed on single channels. Their
     `class_kl` compares with the product of the channels' shares, because the test images do not contain every combination.
 
-    `neighbours.png` shows samples in the first row, and below each the training images with the nearest features.
+    Validations log the scores of samples as `val/...`. `docs/metrics.md` shows what each score says about damaged real images.
+
+    `neighbours.png` shows samples in the first row, and below each the training images with the nearest features. A test
+    draws it.
 
     Args:
         extractor: "inception", or the name of published weights of a classifier.
-        num_images: number of images of each kind over all processes, at most the number of test images.
+        num_images: number of images of each kind in a test, over all processes; at most the number of test images.
+        num_val_images: number of images of each kind in a validation, likewise. 0: no scores at validations.
     """
 
     ability = Generates, "draw samples"
@@ -58,14 +63,14 @@ class SampleScores(ImageScores):
     def load(self) -> None:
         self._network = build_extractor(self.extractor)
 
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        num = self.num_of(trainer)
+    def score(self, trainer: Trainer, pl_module: LightningModule, split: Split, num: int) -> None:
         self._network.to(pl_module.device)
         images = {
             "samples": samples(cast(Generates, pl_module), trainer, num),
-            "test": (batch.x for batch in batches(trainer, "test", num=num)),
-            "train": (batch.x for batch in batches(trainer, "train", num=num)),
+            "held_out": (batch.x for batch in batches(trainer, split, num=num)),
         }
+        if split == "test":
+            images["train"] = (batch.x for batch in batches(trainer, "train", num=num))
         stacked = facts(trainer).stacked
         features, labels, logits, pictures = {}, {}, {}, {}
         for kind, given in images.items():
@@ -74,25 +79,28 @@ class SampleScores(ImageScores):
                 torch.cat(gathered(trainer, list(parts))) for parts in zip(*seen, strict=True)
             )
         inception = self.extractor == INCEPTION
-        names = ("precision", "recall", *(("kid", "is") if inception else ("kd", "cs")))
+        names = ("precision", "recall", "density", "coverage", *(("kid", "is") if inception else ("kd", "cs")))
+        kinds = {"samples": "samples"} | ({"real": "train"} if split == "test" else {})
         scores: dict[str, float] = {}
-        for suffix, kind in (("samples", "samples"), ("real", "train")):
+        for suffix, kind in kinds.items():
             values = (
-                *precision_recall(features["test"], features[kind]),
-                kernel_distance(features["test"], features[kind]),
+                *precision_recall(features["held_out"], features[kind]),
+                *density_coverage(features["held_out"], features[kind]),
+                kernel_distance(features["held_out"], features[kind]),
                 classifier_score(logits[kind].flatten(0, -2)),
             )
             for name, value in zip(names, values, strict=True):
                 scores[f"{name}_{suffix}" if inception else f"{name}_{self.extractor}_{suffix}"] = value
         if not inception:  # Inception's classes are not those of the data
-            classes = logits["test"].argmax(-1).reshape(len(labels["test"]), -1).T  # a row for each channel, if stacked
-            test_share = combined(torch.stack([shares(row, logits["test"].shape[-1]) for row in classes]))
-            for suffix, kind in (("", "samples"), ("_real", "train")):
-                share = shares(labels[kind], len(test_share))
+            # A row for each channel, if stacked.
+            classes = logits["held_out"].argmax(-1).reshape(len(labels["held_out"]), -1).T
+            held_out_share = combined(torch.stack([shares(row, logits["held_out"].shape[-1]) for row in classes]))
+            for name, kind in kinds.items():
+                share, suffix = shares(labels[kind], len(held_out_share)), "_real" if name == "real" else ""
                 scores |= {f"modes{suffix}": float(count_modes(share)), f"least_share{suffix}": share.min().item()}
-                scores[f"class_kl{suffix}"] = divergence(share, test_share)
-        pl_module.log_dict({f"test/{key}": value for key, value in scores.items()}, sync_dist=True)
-        if writes(trainer):
+                scores[f"class_kl{suffix}"] = divergence(share, held_out_share)
+        pl_module.log_dict({f"{split}/{key}": value for key, value in scores.items()}, sync_dist=True)
+        if split == "test" and writes(trainer):
             path = Path(trainer.default_root_dir) / "pictures" / "neighbours.png"
             places = nearest(features["samples"][:_COLUMNS], features["train"], _NEIGHBOURS)
             rows = [pictures["samples"][:_COLUMNS], *pictures["train"][places].unbind(1)]

@@ -1,63 +1,79 @@
 """Scores of translations: distances from the targets of pairs, and classifications of unpaired images."""
 
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
-from zoo.metrics.generation import kernel_distance
+from zoo.metrics.generation import frechet_of_features, kernel_distance
 from zoo.metrics.image_probe import image_probe, share_classified_as
-from zoo.pretrained.features import build_extractor, distance_name, frechet_distance
+from zoo.metrics.patches import PatchFeatures, patch_distance
+from zoo.pretrained.features import build_extractor, distance_name
 from zoo.tasks.abilities import TranslatesBack, require_ability
 from zoo.tasks.evaluation import batches, check_counts
 from zoo.tasks.translation.base import Translator
 
 
 class PairScores(Callback):
-    """Logs distances between translations of pairs and their targets, after test.
+    """Logs distances between translations of pairs and their targets, after validation and test.
 
-    `test/fd_<network>_translations` is the Frechet distance of translations from targets, in the features of a named network.
-    `test/kd_<network>_translations` is the kernel distance, which the number of images does not bias. With Inception they are
-    called `fid` and `kid`. The same scores with `_real` are those of training targets, the reference. `test/l1_mean_image` is a
-    baseline: the mean absolute difference between the targets and the mean training target.
+    `test/fd_patches_translations` is the Frechet distance between patches of translations and of targets, see
+    `zoo.metrics.patches`. It compares edges and textures, by a small network that is trained on the training targets. It is low
+    for sharp translations, also if they differ from their targets. `test/fd_patches_real` is the distance of training targets,
+    the reference. `test/l1_mean_image` is a baseline for `test/l1`: the mean absolute difference between the targets and the
+    mean training target. Validations log the same scores as `val/...`.
+
+    With an `extractor`, a test also logs distances of whole images in the features of this network:
+    `test/fd_<extractor>_translations`, and the kernel distance `test/kd_<extractor>_translations`, which the number of images
+    does not bias. With Inception they are called `fid` and `kid`. Those with `_real` are of training targets.
 
     Args:
-        extractor: "inception", or the name of published weights of a classifier.
-        num_images: largest number of images of each kind. It biases the Frechet distance, so compare only at the same number.
+        extractor: "inception", or the name of published weights of a classifier. None: leave these distances out.
+        num_images: largest number of images of each kind. It biases Frechet distances, so compare only at the same number.
     """
 
-    def __init__(self, extractor: str, num_images: int = 10_000) -> None:
+    def __init__(self, extractor: str | None = None, num_images: int = 10_000) -> None:
         check_counts(num_images=num_images)
         self.extractor, self.num_images = extractor, num_images
+        self._patches: PatchFeatures | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if stage in ("fit", "test"):
+        if stage in ("fit", "validate", "test"):
             require_ability(self, pl_module, Translator, "translate images")
-            self._metric = frechet_distance(self.extractor)  # raises for an unknown name before training starts
+            # Raises for an unknown name before training starts.
+            self._network = None if self.extractor is None else build_extractor(self.extractor)
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.sanity_checking:
+            self._score(trainer, pl_module, "val")
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        model, num = pl_module, self.num_images // trainer.world_size
+        self._score(trainer, pl_module, "test")
+
+    def _score(self, trainer: Trainer, model: LightningModule, split: Literal["val", "test"]) -> None:
+        num = self.num_images // trainer.world_size
         train = torch.cat([batch.y for batch in batches(trainer, "train", num=num)])
-        test = list(batches(trainer, "test", num=num))
-        targets, translations = torch.cat([batch.y for batch in test]), torch.cat([model(batch.x) for batch in test])
+        held_out = list(batches(trainer, split, num=num))
+        targets, translations = torch.cat([batch.y for batch in held_out]), torch.cat([model(batch.x) for batch in held_out])
         scores = {"l1_mean_image": (targets - train.mean(0)).abs().mean().item()}
-        if min(len(targets), len(train)) == 1:  # one image, as in a `fast_dev_run`, has no distribution
-            model.log_dict({f"test/{key}": value for key, value in scores.items()}, sync_dist=True)
-            return
-        metric = self._metric.to(model.device)
-        network = metric.inception
-        seen = apply_in_parts(network, targets)
-        name = distance_name(self.extractor)
+        if min(len(targets), len(train)) > 1:  # one image, as in a `fast_dev_run`, has no distribution
+            self._patches = self._patches or PatchFeatures(train)
+            for kind, images in (("translations", translations), ("real", train)):
+                scores[f"fd_patches_{kind}"] = patch_distance(self._patches, targets, images)
+                if self._network is not None and split == "test":
+                    scores |= self._distances(self._network.to(model.device), kind, targets, images)
+        model.log_dict({f"{split}/{key}": value for key, value in scores.items()}, sync_dist=True)
+
+    def _distances(self, network: nn.Module, kind: str, targets: Tensor, images: Tensor) -> dict[str, float]:
+        """Compute the distances of whole images in the features of a network."""
+        assert self.extractor is not None  # the network is the extractor's
+        name, real, fake = distance_name(self.extractor), *(apply_in_parts(network, x).cpu() for x in (targets, images))
         kernel_name = "kid" if name == "fid" else name.replace("fd_", "kd_", 1)
-        for kind, images in (("translations", translations), ("real", train)):
-            metric.reset()
-            for real, x in ((True, targets), (False, images)):
-                for row in range(0, len(x), 500):
-                    metric.update(x[row : row + 500], real=real)
-            scores[f"{name}_{kind}"] = metric.compute().item()
-            scores[f"{kernel_name}_{kind}"] = kernel_distance(seen.cpu(), apply_in_parts(network, images).cpu())
-        model.log_dict({f"test/{key}": value for key, value in scores.items()}, sync_dist=True)
+        return {
+            f"{name}_{kind}": frechet_of_features(real, fake),
+            f"{kernel_name}_{kind}": kernel_distance(real, fake),
+        }
 
 
 class CycleScores(Callback):

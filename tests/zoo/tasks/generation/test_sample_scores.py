@@ -15,6 +15,9 @@ from torch import Tensor
 from datamodules import Digits, FashionMNIST, GaussianMixture, StackedFashionMNIST
 from zoo.gans.dcgan import DCGAN
 from zoo.gans.gan import GAN
+from zoo.metrics.generation import density_coverage, divergence, shares
+from zoo.pretrained.features import build_extractor
+from zoo.tasks.generation.frechet import FrechetDistance
 from zoo.tasks.generation.sample_scores import PointModes, SampleScores
 
 Fit = Callable[..., Trainer]
@@ -52,7 +55,7 @@ def test_copied_images_score_like_real_ones_and_a_single_image_does_not(scores: 
     data, real = clothes()
     callback = SampleScores(CLOTHES, num_images=1000)
     memory = scores(Memory((1, 28, 28), 4, (4, 4)).remember(real), data, callback)
-    for name in ("precision", "recall", "kd", "cs"):
+    for name in ("precision", "recall", "density", "coverage", "kd", "cs"):
         assert memory[f"test/{name}_{CLOTHES}_samples"] == pytest.approx(
             memory[f"test/{name}_{CLOTHES}_real"], abs=0.05, rel=0.1
         )
@@ -97,6 +100,43 @@ def test_the_nearest_neighbours_of_copied_images_are_the_images_themselves(score
     assert not np.array_equal(samples, second)
 
 
+@pytest.mark.usefixtures("mirror")
+def test_the_chosen_scores_rank_real_images_before_a_dropped_class_and_before_noise() -> None:
+    """The scores of docs/metrics.md: coverage and class_kl see a missing class, density and coverage see bad samples."""
+    data, real = clothes()
+    classes = data.splits["train"].arrays.y[data.splits["train"].rows[:1000]]
+    noisy = (real + 0.05 * torch.randn(real.shape, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
+    held_out = data.splits["test"].arrays.x[:400].float() / 255
+    network = build_extractor(CLOTHES)
+    kinds = {"test": held_out, "real": real[:400], "dropped": real[classes != 5][:400], "noisy": noisy[:400]}
+    features = {kind: network(images) for kind, images in kinds.items()}
+    share = {kind: shares(network.last(seen).argmax(1), 10) for kind, seen in features.items()}
+    class_kl = {kind: divergence(found, share["test"]) for kind, found in share.items()}
+    found = {kind: density_coverage(features["test"], seen) for kind, seen in features.items()}
+    assert found["real"].coverage > found["dropped"].coverage + 0.03
+    assert class_kl["real"] < class_kl["dropped"] - 0.05
+    assert found["real"].density > found["noisy"].density + 0.3
+    assert found["real"].coverage > found["noisy"].coverage + 0.3
+    assert found["dropped"].density > 0.9  # density does not see the missing class
+
+
+def test_validations_score_fewer_images_and_leave_the_training_as_it_is(fit: Fit) -> None:
+    def train(num_val_images: int) -> tuple[Trainer, dict[str, Tensor]]:
+        reports = [report(NETWORK, num_val_images=num_val_images) for report in (FrechetDistance, SampleScores)]
+        torch.manual_seed(0)
+        system = DCGAN(SHAPE, 4, (4, 4))
+        return fit(system, digits(), callbacks=reports, max_epochs=2), system.state_dict()
+
+    (scored, weights), (unscored, expected) = train(50), train(0)
+    names = ("fd", "precision", "recall", "density", "coverage", "kd", "cs")
+    logged = {f"val/{name}_{NETWORK}_samples" for name in names} | {"val/modes", "val/least_share", "val/class_kl"}
+    assert logged <= scored.callback_metrics.keys()
+    assert logged.isdisjoint(unscored.callback_metrics)
+    assert not any(name.endswith(f"{NETWORK}_real") for name in scored.callback_metrics)
+    for name, weight in expected.items():
+        assert torch.equal(weight, weights[name])
+
+
 def test_points_are_assigned_to_their_gaussians(scores: Scores) -> None:
     data = GaussianMixture("ring", 8, num_samples=800)
 
@@ -115,5 +155,7 @@ def test_invalid_data_and_settings_are_refused_before_training(fit: Fit) -> None
         fit(GAN(SHAPE), digits(), callbacks=[PointModes()])
     with pytest.raises(ValueError, match="num_images must be at least 1, got 0"):
         SampleScores(NETWORK, num_images=0)
+    with pytest.raises(ValueError, match="num_val_images must be at least 0, got -1"):
+        SampleScores(NETWORK, num_val_images=-1)
     with pytest.raises(ValueError, match="no published weights 'nothing'"):
         fit(GAN(SHAPE), digits(), callbacks=[SampleScores("nothing")])

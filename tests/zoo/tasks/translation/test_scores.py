@@ -25,12 +25,15 @@ class Negative(nn.Module):
         return -x
 
 
-def scores(system: Any, data: Any, callback: Any, tmp_path: Path, **limits: int) -> dict[str, float]:
-    trainer = Trainer(
+def trainer(callback: Any, tmp_path: Path, **limits: int) -> Trainer:
+    return Trainer(
         accelerator="cpu", devices=1, logger=False, enable_checkpointing=False, enable_progress_bar=False,
-        enable_model_summary=False, callbacks=[callback], default_root_dir=tmp_path,
+        enable_model_summary=False, callbacks=[callback], default_root_dir=tmp_path, **limits,
     )  # fmt: skip
-    return dict(trainer.test(system, data, verbose=False)[0])
+
+
+def scores(system: Any, data: Any, callback: Any, tmp_path: Path, **limits: int) -> dict[str, float]:
+    return dict(trainer(callback, tmp_path, **limits).test(system, data, verbose=False)[0])
 
 
 def test_a_perfect_translator_scores_better_than_the_identity(negatives: Data, cycle: Cycle, tmp_path: Path) -> None:
@@ -88,6 +91,8 @@ def test_translations_of_pairs_are_compared_with_targets_and_the_mean_target(neg
     assert found["test/l1"] == pytest.approx(0, abs=1e-6)
     assert found["test/fd_simple_cnn_mnist_translations"] == pytest.approx(0, abs=0.01)
     assert found["test/fd_simple_cnn_mnist_real"] > 0.1
+    assert found["test/fd_patches_translations"] == pytest.approx(0, abs=1e-3)
+    assert found["test/fd_patches_real"] > 1e-2
     assert found["test/kd_simple_cnn_mnist_translations"] < found["test/kd_simple_cnn_mnist_real"] + 0.01
     train = torch.cat([data.transform(batch, 0, False).y for batch in data.loader("train")])
     test = torch.cat([data.transform(batch, 0, False).y for batch in data.loader("test")])
@@ -96,6 +101,9 @@ def test_translations_of_pairs_are_compared_with_targets_and_the_mean_target(neg
     identity = scores(system, data, PairScores("simple_cnn_mnist"), tmp_path)
     assert identity["test/l1"] > found["test/l1_mean_image"]
     assert identity["test/fd_simple_cnn_mnist_translations"] > 3 * found["test/fd_simple_cnn_mnist_real"]
+    assert identity["test/fd_patches_translations"] > 3 * found["test/fd_patches_real"]
+    (validation,) = trainer(PairScores(), tmp_path).validate(system, data, verbose=False)
+    assert validation["val/fd_patches_translations"] > 3 * validation["val/fd_patches_real"] > 0
 
 
 @pytest.mark.parametrize("name", ["num_images", "num_train", "epochs"])

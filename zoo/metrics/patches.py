@@ -1,0 +1,52 @@
+"""Frechet distance between the patches of photographs, which compares their edges and textures.
+
+Shapes: N photographs, P patches, C channels, H height, W width, F features.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from zoo.metrics.generation import frechet_of_features
+from zoo.metrics.image_probe import image_probe
+
+_SIZE, _STRIDE = 16, 8
+_NUM_TRAIN, _NUM_COMPARED = 5000, 10_000  # patches of each set of photographs
+
+
+class PatchFeatures:
+    """Features of patches by a small network that knows which way up the patches of given photographs are.
+
+    It learns to tell patches of 16 x 16 pixels from patches turned by 90, 180 and 270 degrees, a task that needs no labels
+    (Gidaris, Singh & Komodakis, 2018, arXiv:1803.07728). The network is trained on the fly from the same weights each time, so
+    distances by its features are comparable only for the same photographs, and with the distance of other real ones beside.
+
+    Args:
+        photos: (N, C, H, W) in [0, 1].
+    """
+
+    def __init__(self, photos: Tensor) -> None:
+        upright = cut_patches(photos, _NUM_TRAIN)
+        turned = torch.cat([upright.rot90(turns, (2, 3)) for turns in range(4)])
+        probe = image_probe(turned, torch.arange(4, device=photos.device).repeat_interleave(len(upright)), 4)
+        self.probe, self.net = probe, nn.Sequential(*probe[:-1])
+
+    @torch.no_grad()
+    def __call__(self, photos: Tensor) -> Tensor:
+        """Compute the features of the photographs' patches: (N, C, H, W) to (P, F)."""
+        return torch.cat([self.net(part) for part in torch.split(cut_patches(photos, _NUM_COMPARED), 1000)])
+
+
+def cut_patches(photos: Tensor, most: int) -> Tensor:
+    """Cut overlapping squares out of photographs (N, C, H, W), at most `most` of all: (P, C, 16, 16), the same in each call.
+
+    Smaller photographs are cut to squares of their shorter side.
+    """
+    size = min(_SIZE, *photos.shape[2:])
+    patches = photos.unfold(2, size, _STRIDE).unfold(3, size, _STRIDE).movedim(1, 3).flatten(0, 2)
+    order = torch.randperm(len(patches), generator=torch.Generator().manual_seed(0))[:most]
+    return patches[order.to(photos.device)]
+
+
+def patch_distance(features: PatchFeatures, real: Tensor, fake: Tensor) -> float:
+    """Compute the Frechet distance between the patches of photographs (N, C, H, W) and (M, C, H, W) by their features."""
+    return frechet_of_features(features(real), features(fake))
