@@ -163,26 +163,13 @@ def ngrams(task: Task) -> Scores:
     """Counts of up to eight characters, interpolated by the rule of Witten and Bell (1991)."""
     text = task.data.splits["train"].arrays
     tokens = torch.cat([text.x, text.y[-1:]]).tolist()
-    ends = {split: (rows[0].item() + 1, rows[-1].item() + 2) for split, rows in ((s, task.data.splits[s].rows) for s in ("train", "val", "test"))}
-    counts: dict[tuple[int, ...], Counter[int]] = defaultdict(Counter)
-    low, high = ends["train"]
-    for place in range(low, high):
-        for length in range(LONGEST):
-            if place - length >= 0:
-                counts[tuple(tokens[place - length : place])][tokens[place]] += 1
+    rows = {split: task.data.splits[split].rows for split in ("train", "val", "test")}
+    predicted = {split: range(int(of_split[0]) + 1, int(of_split[-1]) + 2) for split, of_split in rows.items()}
+    counts = count_ngrams(tokens, predicted["train"], LONGEST)
 
     def bits(split: str, longest: int) -> float:
-        first, last = ends[split]
-        total = 0.0
-        for place in range(first, last):
-            p = 1 / task.data.vocab_size
-            for length in range(longest):
-                if (seen := counts.get(tuple(tokens[place - length : place]))) is None:
-                    break
-                num, kinds = seen.total(), len(seen)
-                p = (seen[tokens[place]] + kinds * p) / (num + kinds)
-            total -= math.log2(p)
-        return total / (last - first)
+        places, size = predicted[split], task.data.vocab_size
+        return sum(-math.log2(probability(counts, tokens, place, longest, size)) for place in places) / len(places)
 
     longest = min(range(2, LONGEST + 1), key=lambda length: bits("val", length))
     value = bits("test", longest)
@@ -315,6 +302,28 @@ HOW = {  # as tables name the methods
     "identity": "untranslated",
     "nearest_pair": "nearest training pair",
 }
+
+
+def count_ngrams(tokens: list[int], places: range, longest: int) -> dict[tuple[int, ...], Counter[int]]:
+    """Count which token follows each history of up to `longest` - 1 tokens."""
+    counts: dict[tuple[int, ...], Counter[int]] = defaultdict(Counter)
+    for place in places:
+        for length in range(min(longest, place + 1)):
+            counts[tuple(tokens[place - length : place])][tokens[place]] += 1
+    return counts
+
+
+def probability(
+    counts: dict[tuple[int, ...], Counter[int]], tokens: list[int], place: int, longest: int, vocab_size: int
+) -> float:
+    """Return the probability of the token at a place, given up to `longest` - 1 tokens before it."""
+    p = 1 / vocab_size
+    for length in range(longest):
+        seen = counts.get(tuple(tokens[place - length : place]))
+        if seen is None:
+            break
+        p = (seen[tokens[place]] + len(seen) * p) / (seen.total() + len(seen))
+    return p
 
 
 def nearest_rows(train: Tensor, x: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ from zoo.errors import UsageError, ZooError
 from zoo.training.checkpoint import latest_checkpoint
 from zoo.training.files import write_text
 from zoo.training.provenance import commit_of
-from zoo.training.run_dir import read_run
+from zoo.training.run_dir import new_run_dir, read_run
 
 _FEW_STEPS = (
     *("--seed_everything", "0", "--trainer.accelerator", "cpu", "--trainer.precision", "32-true"),
@@ -179,26 +179,36 @@ def _measure(owed: Measurement, behaviour: Behaviour, side_by_side: bool) -> Non
     if commit.endswith("+changes"):
         print("the code has uncommitted changes: commit first, so that others can reproduce the score", flush=True)
     folder = _interrupted(owed, config, behaviour)
+    if folder is not None and "results" in read_run(folder):
+        _record(owed, folder, commit)
+        return
     if folder is None:
-        folder = Path("runs") / "reproduce" / recipe.stem / f"{time.strftime('%Y-%m-%d_%H-%M-%S')}-seed{seed}"
+        folder = new_run_dir(f"{recipe.stem}/seed{seed}", Path("runs") / "reproduce")
         Note(config, behaviour, 0.0, time.time()).write(folder)
         arguments = fit_arguments(owed, folder)
     else:
         print(f"continuing {folder}", flush=True)
+        arguments = ["fit", "--resume", str(folder)]
         note = Note.read(folder)
         trained = latest_checkpoint(folder).stat().st_mtime - note.started
         note._replace(seconds=note.seconds + trained, started=time.time()).write(folder)
-        arguments = ["fit", "--resume", str(folder)]
-    if "results" not in read_run(folder):
-        run_zoo(arguments, folder.with_name(f"{folder.name}.log") if side_by_side else None, one_thread=side_by_side)
+    log = folder.with_name(f"{folder.name}.log") if side_by_side else None
+    run_zoo(arguments, log, one_thread=side_by_side)
+    _record(owed, folder, commit)
+
+
+def _record(owed: Measurement, folder: Path, commit: str) -> None:
+    """Append the result of a finished run, and remove its note."""
+    recipe, seed = owed
+    note = Note.read(folder)
     record = read_run(folder)
     result = Result(
         recipe=recipe.stem,
         seed=seed,
-        config=config,
-        behaviour=behaviour,
+        config=note.config,
+        behaviour=note.behaviour,
         metrics={name: round(value, 6) for name, value in record["results"].items()},
-        seconds=round(record["seconds"] + Note.read(folder).seconds, 1),
+        seconds=round(record["seconds"] + note.seconds, 1),
         epochs=record["epochs"],
         num_params=record["num_params"],
         precision=record["precision"],
@@ -216,7 +226,7 @@ def _measure(owed: Measurement, behaviour: Behaviour, side_by_side: bool) -> Non
 
 def _interrupted(owed: Measurement, config: str, behaviour: Behaviour) -> Path | None:
     """Return the directory of an interrupted run of the same measurement. Runs without a checkpoint are removed."""
-    for path in sorted((Path("runs") / "reproduce" / owed.recipe.stem).glob(f"*-seed{owed.seed}.json")):
+    for path in sorted((Path("runs") / "reproduce" / owed.recipe.stem / f"seed{owed.seed}").glob("*.json")):
         folder = path.with_suffix("")
         note = Note.read(folder)
         if (note.config, note.behaviour) != (config, behaviour):
