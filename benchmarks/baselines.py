@@ -15,8 +15,9 @@ import platform
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -98,9 +99,16 @@ class Task:
         reports = [callback for callback in trainer.callbacks if type(callback).__module__.startswith("zoo.tasks.")]
         self.model.test_step = lambda batch, batch_idx: {}
         with tempfile.TemporaryDirectory() as folder:
-            quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+            quiet = {
+                "logger": False,
+                "enable_checkpointing": False,
+                "enable_progress_bar": False,
+                "enable_model_summary": False,
+            }
             tester = Trainer(accelerator="cpu", callbacks=reports, default_root_dir=folder, **quiet)
-            return {name: float(value) for name, value in tester.test(self.model, datamodule=self.data, verbose=False)[0].items()}
+            return {
+                name: float(value) for name, value in tester.test(self.model, datamodule=self.data, verbose=False)[0].items()
+            }
 
 
 def majority(task: Task) -> Scores:
@@ -128,8 +136,10 @@ def tfidf_logistic_regression(task: Task) -> Scores:
     """TF-IDF of words and pairs of words, or of 1 to 4 characters for a model of characters, and logistic regression."""
     parts = {split: task.data.splits[split].rows for split in ("train", "val", "test")}
     of_words = task.configuration.config.data.init_args.tokenizer != "char"
-    grams = {"ngram_range": (1, 2)} if of_words else {"analyzer": "char_wb", "ngram_range": (1, 4), "lowercase": False}
-    vectors = TfidfVectorizer(sublinear_tf=True, token_pattern=r"(?u)\b\w+\b", **grams)
+    grams = (
+        {"token_pattern": r"(?u)\b\w+\b"} if of_words else {"analyzer": "char_wb", "token_pattern": None, "lowercase": False}
+    )
+    vectors = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2 if of_words else 4), **grams)
     texts = {split: [task.data.texts[row] for row in rows.tolist()] for split, rows in parts.items()}
     y = {split: task.data.splits[split].arrays.y[rows] for split, rows in parts.items()}
     x_train = vectors.fit_transform(texts["train"])
@@ -366,8 +376,12 @@ def as_samples(points: Tensor, like: Tensor) -> Tensor:
     return points if like.ndim == 2 else points.view(-1, *like.shape[1:]).clamp(0, 1)
 
 
-def measure(recipe: Path) -> Baseline:
+def measure(recipe: Path, reusable: Mapping[tuple[str, str], Baseline] = MappingProxyType({})) -> Baseline:
     """Measure the baseline that the header of a recipe names.
+
+    Args:
+        recipe: the recipe.
+        reusable: baselines by method and checksum, which need not be measured again.
 
     Raises:
         UsageError: if it names none, or one that does not exist.
@@ -375,6 +389,8 @@ def measure(recipe: Path) -> Baseline:
     method, settings, start = read_header(recipe).get("baseline"), read_settings(recipe), time.perf_counter()
     if method not in METHODS:
         raise UsageError(f"{recipe}: no baseline {method!r} in its header: {nearest(str(method), list(METHODS))}")
+    if (method, baseline_checksum(settings)) in reusable:  # of another recipe on the same data
+        return {**reusable[method, baseline_checksum(settings)], "recipe": recipe.stem}
     with torch.no_grad():
         metrics = METHODS[method](Task(recipe))
     return Baseline(
@@ -406,7 +422,9 @@ if __name__ == "__main__":
         for path in recipe_paths().values()
         if "baseline" in read_header(path) and measured_baseline(path, read_settings(path)) is None
     ]
+    reusable: dict[tuple[str, str], Baseline] = {}
     for path in chosen:
-        found = measure(path)
+        found = measure(path, reusable)
+        reusable[found["method"], found["config"]] = found
         keep(found)
         print(f"{path.stem}: {found['how']}, {found['metrics']}, {found['seconds']} s", flush=True)

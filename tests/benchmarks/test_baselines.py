@@ -68,5 +68,7 @@ def test_ngrams_are_interpolated(token: int, p: float, script: ModuleType) -> No
 def test_a_baseline_that_is_kept_can_be_measured_again(recipe: str, script: ModuleType) -> None:
     (kept,) = [line for line in read_baselines() if line["recipe"] == recipe]
     measured = script.measure(find_recipe(recipe))
-    assert {name: kept[name] for name in ("method", "how", "config")} == {name: measured[name] for name in ("method", "how", "config")}
+    assert {name: kept[name] for name in ("method", "how", "config")} == {
+        name: measured[name] for name in ("method", "how", "config")
+    }
     assert measured["metrics"] == pytest.approx(kept["metrics"], rel=1e-3)

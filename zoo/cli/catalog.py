@@ -91,8 +91,8 @@ def weights() -> list[Weights]:
 def digits(mean: float, sd: float, num_seeds: int) -> str:
     """Format a score with the digits that it deserves.
 
-    The deviation over seeds has one digit, or two if the first is 1, and the mean as many decimals. The score of one seed has two
-    digits. A score that is equal for all seeds has four.
+    The deviation over seeds has one digit, or two if the first is 1, and the mean has as many decimals. The score of one seed
+    has two digits. A score that is equal for all seeds has four.
     """
     if num_seeds > 1 and sd > 0:
         exponent = math.floor(math.log10(sd))

@@ -264,7 +264,9 @@ def _reproduce_arguments(parser: argparse.ArgumentParser) -> None:
         help="only compute what the code does in a few steps of the recipe, or of all recipes; other scores become stale",
     )
     parser.add_argument("--dry-run", action="store_true", help="with --missing: only print what would be measured")
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time, with one thread each if there are several (default: 1)")
+    parser.add_argument(
+        "--jobs", type=int, default=1, help="runs at a time, with one thread each if there are several (default: 1)"
+    )
 
 
 def _seeds(text: str) -> int | list[int]:
@@ -275,7 +277,7 @@ def _seeds(text: str) -> int | list[int]:
 
 
 def _reproduce(args: argparse.Namespace, settings: list[str]) -> int:
-    if args.missing and args.recipe or not (args.missing or args.behaviour or args.recipe):
+    if (args.missing and args.recipe) or not (args.missing or args.behaviour or args.recipe):
         raise UsageError("reproduce takes the name of a recipe, or --missing")
     if args.dry_run and not args.missing:
         raise UsageError("--dry-run is for --missing")

@@ -51,7 +51,7 @@ def read_header(recipe: Path) -> Header:
     Raises:
         ZooError: if they are not YAML, or a field is unknown, incomplete or of the wrong type.
     """
-    lines = []
+    lines: list[str] = []
     for line in recipe.read_text(encoding="utf-8").splitlines():
         if not line.startswith("#"):
             break

@@ -17,7 +17,9 @@ PUBLISHED = """# published:
 
 def recipe(folder: Path, header: str) -> Path:
     path = folder / "net.yaml"
-    path.write_text(f"# A network.\n#\n#   zoo fit -c net    seconds\n#\n# Expected: nothing.\n{header}seed_everything: 0\n# seeds: 7\n")
+    path.write_text(
+        f"# A network.\n#\n#   zoo fit -c net    seconds\n#\n# Expected: nothing.\n{header}seed_everything: 0\n# seeds: 7\n"
+    )
     return path
 
 

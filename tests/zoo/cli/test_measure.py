@@ -74,7 +74,10 @@ def test_a_result_is_appended_with_what_it_measured(runs: Runs) -> None:
         "config": settings_checksum(DIGITS),
         "command": "zoo fit -c mlp_digits --seed_everything 4",
     }
-    assert json.loads(Path("behaviour.json").read_text()) == {"mlp_digits": {"train/loss": [0.5]}, "other": {"train/loss": [1.0]}}
+    assert json.loads(Path("behaviour.json").read_text()) == {
+        "mlp_digits": {"train/loss": [0.5]},
+        "other": {"train/loss": [1.0]},
+    }
     assert runs.one_thread == [False]
     assert measure_all([Measurement(DIGITS, 4)], jobs=1) == 0  # a recorded run is not taken for an interrupted one
     assert len(results()) == 2

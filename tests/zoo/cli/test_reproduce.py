@@ -9,8 +9,8 @@ from zoo.cli import reproduce
 from zoo.cli.main import main
 from zoo.cli.measure import Measurement
 from zoo.cli.names import find_recipe, recipe_paths
-from zoo.cli.results import Measured, current_results, results_path
 from zoo.cli.reproduce import missing, wants_gpu
+from zoo.cli.results import Measured, current_results, results_path
 
 MANY = 99
 
@@ -60,7 +60,8 @@ def test_a_recipe_without_a_time_runs_once_before_its_other_seeds_are_owed(monke
 
 
 @pytest.mark.parametrize(
-    ("arguments", "seeds"), [([], [0, 1, 2]), (["--seeds", "2"], [0, 1]), (["--seeds", "1,2"], [1, 2]), (["--seeds", "4,"], [4])]
+    ("arguments", "seeds"),
+    [([], [0, 1, 2]), (["--seeds", "2"], [0, 1]), (["--seeds", "1,2"], [1, 2]), (["--seeds", "4,"], [4])],
 )
 def test_seeds_are_a_number_or_a_list_which_has_a_comma(
     arguments: list[str], seeds: list[int], monkeypatch: pytest.MonkeyPatch
