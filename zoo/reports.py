@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from zoo.tasks.behaviour import Behaviour as Behaviour
     from zoo.tasks.generation.frechet import FrechetDistance as FrechetDistance
     from zoo.tasks.generation.sample_scores import PointModes as PointModes
     from zoo.tasks.generation.sample_scores import SampleScores as SampleScores
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 HOMES = {
     "AnomalyDetection": "reconstruction.anomaly",
+    "Behaviour": "behaviour",
     "CycleScores": "translation.scores",
     "FrechetDistance": "generation.frechet",
     "LikelihoodBound": "reconstruction.likelihood",

@@ -1,5 +1,6 @@
 """Run every recipe alone, and one recipe of each system with every applicable overlay, for a batch or two."""
 
+import json
 import re
 import runpy
 from collections.abc import Callable
@@ -16,10 +17,16 @@ import yaml
 from PIL import Image
 
 from datamodules.core.batch import Batch
+from zoo.cli.baselines import measured_baseline
+from zoo.cli.catalog import entries
 from zoo.cli.configuration import Configuration
+from zoo.cli.headers import read_header
 from zoo.cli.main import main
+from zoo.cli.measure import few_steps
 from zoo.cli.names import ROOT, overlay_paths, recipe_paths
 from zoo.cli.reproduce import wants_gpu
+from zoo.cli.results import current_results, read_behaviours, same_behaviour
+from zoo.cli.settings import read_settings
 from zoo.training.checkpoint import read_checkpoint
 
 pytestmark = pytest.mark.early
@@ -113,10 +120,20 @@ def test_runs(recipe: str, overlay: str | None, tmp_path: Path, data_of: Callabl
     """Fit and test for two batches each, and check that the overlay's settings arrive.
 
     The batch size is cut to 8, since a deep network takes minutes for a full batch on a CPU. Recipes that only test train here
-    too.
+    too. Without an overlay the fit is the one that shows the recipe's behaviour: it has to be the behaviour that is kept.
     """
     data_of(recipe)
     overlays = ["-c", overlay] if overlay else []
+    if overlay is None:
+        short = [*few_steps(RECIPES[recipe]), "--trainer.limit_test_batches", "2"]
+        assert main(["fit", "-c", recipe, *short, "--run_dir", str(tmp_path / "run")]) == 0
+        assert (tmp_path / "run" / "checkpoints" / "last.ckpt").exists()
+        found, kept = json.loads((tmp_path / "run" / "behaviour.json").read_text()), read_behaviours().get(recipe)
+        assert kept is None or same_behaviour(found, kept), (
+            f"{recipe} computes {found} in its first steps, {kept} is kept: if the change is meant, run "
+            f"`zoo reproduce {recipe} --behaviour`, which marks its score as stale, and later `zoo reproduce {recipe}`"
+        )
+        return
     short = ["--trainer.max_epochs", "1", "--trainer.limit_val_batches", "2", "--trainer.limit_test_batches", "2"]
     if overlay != "debug/overfit":
         short += ["--trainer.limit_train_batches", "2"]
@@ -140,6 +157,25 @@ def test_runs(recipe: str, overlay: str | None, tmp_path: Path, data_of: Callabl
     if overlay == "debug/profile":
         assert "run_training_batch" in (folder / "fit-profile.txt").read_text()
     assert (folder / "checkpoints" / "last.ckpt").exists()
+
+
+def test_the_behaviour_of_every_recipe_with_a_score_is_kept() -> None:
+    scored = {name for name, path in RECIPES.items() if current_results(path).results}
+    assert scored == read_behaviours().keys()
+
+
+def test_every_score_has_its_baseline_measured() -> None:
+    lacking = [
+        name
+        for name, path in RECIPES.items()
+        if "baseline" in read_header(path) and measured_baseline(path, read_settings(path)) is None
+    ]
+    assert not lacking, f"run python benchmarks/baselines.py {' '.join(lacking)}"
+
+
+def test_every_score_below_its_baseline_is_explained() -> None:
+    below = [score for entry in entries() for score in entry["scores"] if score["below_baseline"]]
+    assert not [score["recipe"] for score in below if not score["explanation"]]
 
 
 def named(setting: Any) -> Any:

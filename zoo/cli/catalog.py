@@ -2,6 +2,7 @@
 
 import fnmatch
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypedDict
@@ -13,6 +14,15 @@ ZOO = Path(__file__).resolve().parents[1]
 INDEX = ZOO / "catalog.json"
 
 
+class Reference(TypedDict):
+    """A score that a recipe's score is compared with."""
+
+    value: float
+    about: str  # the model and its source, or the method
+    metric: str
+    ours: str  # our score in this metric, if it is not the recipe's own metric; else empty
+
+
 class Score(TypedDict):
     """The score of a recipe over seeds."""
 
@@ -22,6 +32,11 @@ class Score(TypedDict):
     mean: float | None  # None: not measured
     sd: float
     num_seeds: int
+    stale: bool  # measured before the code changed what the recipe computes
+    published: Reference | None
+    baseline: Reference | None
+    below_baseline: bool
+    explanation: str  # why it is below its baseline
     num_params: int | None  # of the network in the recipe
     seconds: float
     hardware: str
@@ -73,12 +88,44 @@ def weights() -> list[Weights]:
     return json.loads(INDEX.read_text(encoding="utf-8"))["weights"]
 
 
+def digits(mean: float, sd: float, num_seeds: int) -> str:
+    """Format a score with the digits that it deserves.
+
+    The deviation over seeds has one digit, or two if the first is 1, and the mean has as many decimals. The score of one seed
+    has two digits. A score that is equal for all seeds has four.
+    """
+    if num_seeds > 1 and sd > 0:
+        exponent = math.floor(math.log10(sd))
+        decimals = -exponent + (sd < 2 * 10**exponent)
+        return f"{_fixed(mean, decimals)} ± {_fixed(sd, decimals)}"
+    num_digits = 4 if num_seeds > 1 else 2
+    return _fixed(mean, num_digits - 1 - math.floor(math.log10(abs(mean)))) if mean else "0"
+
+
+def _fixed(value: float, decimals: int) -> str:
+    return f"{round(value, decimals):.{max(decimals, 0)}f}"
+
+
 def score_text(score: Score) -> str:
-    """Format a score for tables: mean and standard deviation over seeds."""
+    """Format a score for tables: mean and standard deviation over seeds, and what to mind about it."""
     if score["mean"] is None:
         return "not measured yet"
-    spread = f" ± {score['sd']:.4f}" if score["num_seeds"] > 1 else ""
-    return f"{score['metric']} {score['mean']:.4f}{spread} (n={score['num_seeds']})"
+    value = digits(score["mean"], score["sd"], score["num_seeds"])
+    notes = [f"n={score['num_seeds']}", *["stale"] * score["stale"], *["below baseline"] * score["below_baseline"]]
+    return f"{score['metric']} {'≈ ' * (score['num_seeds'] == 1)}{value} ({', '.join(notes)})"
+
+
+def reference_value(reference: Reference | None) -> str:
+    """Format the value of a published score or of a baseline; empty if there is none."""
+    return "" if reference is None else f"{reference['value']:.4g}"
+
+
+def reference_text(reference: Reference | None) -> str:
+    """Format a published score or a baseline with what it is."""
+    if reference is None:
+        return ""
+    metric = f" {reference['metric']}, ours {reference['ours']}" if reference["ours"] else ""
+    return f"{reference_value(reference)}{metric} ({reference['about']})"
 
 
 def params_text(score: Score) -> str:
@@ -94,15 +141,16 @@ def print_list(pattern: str) -> int:
     if not chosen and not trained:
         names = [entry["name"] for entry in models] + [item["name"] for item in published]
         raise UsageError(f"no model matches {pattern!r}: {nearest(pattern.strip('*'), names)}")
-    rows = [("model", "task", "data", "recipe", "params", "score", "time")] if chosen else []
+    rows = [("model", "task", "data", "recipe", "params", "score", "baseline", "published", "time")] if chosen else []
     for entry in chosen:
         head = (entry["name"], entry["task"])
         for score in entry["scores"]:
             seconds = f"{score['seconds']:.0f} s" if score["mean"] is not None else ""
-            rows.append((*head, score["data"], score["recipe"], params_text(score), score_text(score), seconds))
+            compared = (reference_value(score["baseline"]), reference_value(score["published"]))
+            rows.append((*head, score["data"], score["recipe"], params_text(score), score_text(score), *compared, seconds))
             head = ("", "")
         if not entry["scores"]:
-            rows.append((*head, "", "", f"{entry['num_params']:,}", "no recipe", ""))
+            rows.append((*head, "", "", f"{entry['num_params']:,}", "no recipe", "", "", ""))
     print_columns(rows)
     if trained:
         if chosen:

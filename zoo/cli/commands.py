@@ -5,6 +5,7 @@ The module itself imports no slow library; each function imports what it needs.
 
 import argparse
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -249,17 +250,53 @@ def _export(args: argparse.Namespace, settings: list[str]) -> int:
 
 def _reproduce_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", nargs="?")
-    parser.add_argument("--seeds", type=int, default=3, help="number of seeds, from 0 on (default: 3)")
-    parser.add_argument("--missing", action="store_true", help="measure all recipes whose score is missing or out of date")
+    parser.add_argument(
+        "--seeds",
+        type=_seeds,
+        help="number of seeds, from 0 on (3), or a list of seeds, which has a comma (1,2 or 4,); default: 3, for --check 0,",
+    )
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--missing", action="store_true", help="measure all recipes whose score is missing or out of date")
+    what.add_argument("--check", action="store_true", help="compare with the recorded score, and write nothing")
+    what.add_argument(
+        "--behaviour",
+        action="store_true",
+        help="only compute what the code does in a few steps of the recipe, or of all recipes; other scores become stale",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="with --missing: only print what would be measured")
+    parser.add_argument(
+        "--jobs", type=int, default=1, help="runs at a time, with one thread each if there are several (default: 1)"
+    )
+
+
+def _seeds(text: str) -> int | list[int]:
+    """Parse a number of seeds, or a list of seeds, which has a comma."""
+    if "," not in text:
+        return int(text)
+    return [int(seed) for seed in text.removesuffix(",").split(",")]
 
 
 def _reproduce(args: argparse.Namespace, settings: list[str]) -> int:
-    if args.missing == bool(args.recipe):
+    if (args.missing and args.recipe) or not (args.missing or args.behaviour or args.recipe):
         raise UsageError("reproduce takes the name of a recipe, or --missing")
-    _at_least(1, seeds=args.seeds)
-    from zoo.cli.reproduce import reproduce, reproduce_missing
+    if args.dry_run and not args.missing:
+        raise UsageError("--dry-run is for --missing")
+    if args.missing and isinstance(args.seeds, list):
+        raise UsageError("--missing takes the largest number of seeds of a recipe, not a list")
+    given = ([0] if args.check else 3) if args.seeds is None else args.seeds
+    seeds = given if isinstance(given, list) else list(range(given))
+    _at_least(1, seeds=len(seeds), jobs=args.jobs)
+    _at_least(0, seeds=min(seeds))
+    from zoo.cli import reproduce
 
-    return reproduce_missing(args.seeds) if args.missing else reproduce(args.recipe, args.seeds)
+    if args.behaviour:
+        return reproduce.behave(args.recipe)
+    if args.check:
+        return reproduce.check(args.recipe, seeds)
+    if args.missing:
+        most = sys.maxsize if args.seeds is None else len(seeds)
+        return reproduce.print_missing(most) if args.dry_run else reproduce.reproduce_missing(most, args.jobs)
+    return reproduce.reproduce(args.recipe, seeds, args.jobs)
 
 
 def _claims_arguments(parser: argparse.ArgumentParser) -> None:

@@ -12,7 +12,18 @@ import torch
 import yaml
 from torch import nn
 
-from zoo.cli.catalog import INDEX, ZOO, Entry, LayerSees, Score, Weights, params_text, results_text, score_text
+from zoo.cli.catalog import (
+    INDEX,
+    ZOO,
+    Entry,
+    LayerSees,
+    Score,
+    Weights,
+    params_text,
+    reference_text,
+    results_text,
+    score_text,
+)
 from zoo.cli.claims import claim_paths, results_path
 from zoo.cli.names import WEIGHTS, find_recipe, recipe_paths
 from zoo.cli.results import current_results, summarise
@@ -178,41 +189,50 @@ def _fill(text: str, name: str, table: str) -> str:
 
 
 def _table(scores: list[Score]) -> str:
-    lines = ["| recipe | data | parameters | score | time | hardware |", "|---|---|---|---|---|---|"]
+    """Write the scores of a card, and why a score is below its baseline."""
+    lines = ["| recipe | data | parameters | score | baseline | published | time | hardware |", "|---" * 8 + "|"]
     for score in scores:
-        time = f"{score['seconds']:.0f} s" if score["mean"] is not None else ""
-        measured = f"{params_text(score)} | {score_text(score)} | {time} | {score['hardware']}"
-        lines.append(f"| `{score['recipe']}` | {score['data']} | {measured} |")
+        lines.append(f"| `{score['recipe']}` | {score['data']} | {_measured(score)} | {score['hardware']} |")
+    for score in scores:
+        if score["below_baseline"] and score["explanation"]:
+            lines += ["", f"`{score['recipe']}` is below its baseline: {score['explanation']}"]
     return "\n".join(lines) + "\n"
 
 
+def _measured(score: Score) -> str:
+    """Write the cells that every table of scores has: parameters, score, baseline, published, time."""
+    time = f"{score['seconds']:.0f} s" if score["mean"] is not None else ""
+    compared = f"{reference_text(score['baseline'])} | {reference_text(score['published'])}"
+    return f"{params_text(score)} | {score_text(score)} | {compared} | {time}"
+
+
 def _catalog_table(models: list[Entry], to_cards: str) -> str:
-    lines = ["| model | recipe | data | parameters | score | time |", "|---|---|---|---|---|---|"]
+    lines = ["| model | recipe | data | parameters | score | baseline | published | time |", "|---" * 8 + "|"]
     for entry in models:
         for score in entry["scores"]:
-            time = f"{score['seconds']:.0f} s" if score["mean"] is not None else ""
             model = f"[{entry['name']}]({to_cards}{entry['card']})"
-            measured = f"{params_text(score)} | {score_text(score)} | {time}"
-            lines.append(f"| {model} | `{score['recipe']}` | {score['data']} | {measured} |")
+            lines.append(f"| {model} | `{score['recipe']}` | {score['data']} | {_measured(score)} |")
     return "\n".join(lines) + "\n"
 
 
 def _families_table(pages: list[Path], models: list[Entry]) -> str:
-    """Write a row for each page with a comment `<!-- best: RECIPE; published: FIGURE -->`.
+    """Write a row for each page with a comment `<!-- best: RECIPE -->`.
 
     Raises:
         ZooError: if a page names a recipe that does not exist.
     """
     scores = {score["recipe"]: score for entry in models for score in entry["scores"]}
-    lines = ["| family | best recipe | score | published |", "|---|---|---|---|"]
+    lines = ["| family | best recipe | score | baseline | published |", "|---" * 5 + "|"]
     for page in pages:
         text = page.read_text(encoding="utf-8")
-        if not (best := re.search(r"<!-- best: (\w+); published: (.*) -->", text)):
+        if not (best := re.search(r"<!-- best: (\w+) -->", text)):
             continue
         if best[1] not in scores:
             raise ZooError(f"{page} names the recipe {best[1]!r}, which does not exist")
+        score = scores[best[1]]
+        compared = f"{reference_text(score['baseline'])} | {reference_text(score['published'])}"
         title = text.partition("\n")[0].removeprefix("# ")
-        lines.append(f"| [{title}](docs/{page.name}) | `{best[1]}` | {score_text(scores[best[1]])} | {best[2]} |")
+        lines.append(f"| [{title}](docs/{page.name}) | `{best[1]}` | {score_text(score)} | {compared} |")
     return "\n".join(lines) + "\n"
 
 
@@ -225,7 +245,7 @@ def _fill_metrics(text: str, recipes: list[str]) -> str:
     def table(names: list[str]) -> str:
         lines = [f"| recipe | {' | '.join(f'`{name}`' for name in names)} |", "|---" * (len(names) + 1) + "|"]
         for recipe in recipes:
-            results = [result["metrics"] for result in current_results(find_recipe(recipe))]
+            results = [result["metrics"] for result in current_results(find_recipe(recipe)).results]
             found = [[metrics[f"test/{name}"] for metrics in results if f"test/{name}" in metrics] for name in names]
             if found[0]:
                 cells = [f"{statistics.mean(values):.4g}" if values else "" for values in found]

@@ -1,43 +1,64 @@
-"""`zoo reproduce`: measure and record the score of a recipe."""
+"""`zoo reproduce`: measure and record the score of a recipe, check it, or find what is missing."""
 
-import json
-import re
-import subprocess
-import sys
-import time
+import statistics
+import tempfile
 from pathlib import Path
 
 import torch
 
+from zoo.cli.measure import Measurement, check_checkout, fit_arguments, measure_all, note_behaviours, run_zoo
 from zoo.cli.names import find_recipe, recipe_paths
-from zoo.cli.results import Result, current_results, results_path, settings_checksum
+from zoo.cli.results import current_results, expected_seconds, headline_of, num_seeds_owed
 from zoo.cli.settings import read_settings
-from zoo.training.provenance import commit_of
+from zoo.errors import ZooError
+from zoo.training.links import import_class
 from zoo.training.run_dir import read_run
 
 
-def reproduce(recipe: str, num_seeds: int) -> int:
+def reproduce(recipe: str, seeds: list[int], jobs: int) -> int:
     """Run a recipe once per seed, each in a separate process, and append one line per run to its results."""
     path = find_recipe(recipe)
-    for seed in range(num_seeds):
-        _measure(path, seed)
+    exit_code = measure_all([Measurement(path, seed) for seed in seeds], jobs)
     _regenerate()
+    return exit_code
+
+
+def reproduce_missing(max_seeds: int, jobs: int) -> int:
+    """Run all recipes and seeds that have no result for the current settings and behaviour.
+
+    A recipe without any result runs once; its time then decides how many seeds it owes.
+    """
+    tried: set[Measurement] = set()
+    exit_code = 0
+    while todo := [owed for owed in missing(max_seeds) if owed not in tried]:
+        tried |= set(todo)
+        exit_code = max(exit_code, measure_all(todo, jobs))
+    _regenerate()
+    return exit_code
+
+
+def print_missing(max_seeds: int) -> int:
+    """Print what is missing, with the time that it took before."""
+    total, owed = 0.0, missing(max_seeds)
+    seeds_of = {path: [seed for other, seed in owed if other == path] for path, _ in owed}
+    for path, seeds in seeds_of.items():
+        seconds = expected_seconds(path)
+        total += len(seeds) * (seconds or 0.0)
+        estimate = "time unknown" if seconds is None else f"{len(seeds) * seconds:.0f} s"
+        print(f"{path.stem}: seeds {','.join(map(str, seeds))}, {estimate}")
+    print(f"{len(owed)} runs of {len(seeds_of)} recipes, {total / 3600:.1f} hours one at a time")
     return 0
 
 
-def reproduce_missing(num_seeds: int) -> int:
-    """Run all recipes and seeds that have no result for the current settings."""
-    for path, seed in missing(num_seeds):
-        _measure(path, seed)
-    _regenerate()
-    return 0
-
-
-def missing(num_seeds: int) -> list[tuple[Path, int]]:
+def missing(max_seeds: int) -> list[Measurement]:
     """Return the recipes and seeds without a result; without a GPU, recipes that need one are left out."""
-    here = [path for path in recipe_paths().values() if torch.cuda.is_available() or not wants_gpu(path)]
-    done = {path: {result["seed"] for result in current_results(path)} for path in here}
-    return [(path, seed) for path in here for seed in range(min(num_seeds, most_seeds(path))) if seed not in done[path]]
+    owed = []
+    for path in recipe_paths().values():
+        if torch.cuda.is_available() or not wants_gpu(path):
+            results, stale = current_results(path)
+            done = set() if stale else {result["seed"] for result in results}
+            owed += [Measurement(path, seed) for seed in range(min(max_seeds, num_seeds_owed(path))) if seed not in done]
+    return owed
 
 
 def wants_gpu(recipe: Path) -> bool:
@@ -45,38 +66,41 @@ def wants_gpu(recipe: Path) -> bool:
     return bool(read_settings(recipe)["trainer"].get("accelerator") == "gpu")
 
 
-def most_seeds(recipe: Path) -> int:
-    """Return the limit on seeds in the header of an expensive recipe: `# Seeds: 1, ...`."""
-    stated = re.search(r"^# Seeds: (\d+)", recipe.read_text(encoding="utf-8"), re.MULTILINE)
-    return int(stated[1]) if stated else sys.maxsize
+def check(recipe: str, seeds: list[int]) -> int:
+    """Measure again and compare with the recorded score; write nothing. Returns 1 if a seed differs from it.
+
+    A seed agrees if it lies within three standard deviations of the mean. If the score has one seed, it agrees to two digits.
+
+    Raises:
+        ZooError: if the recipe has no score.
+    """
+    check_checkout()
+    path = find_recipe(recipe)
+    results = current_results(path).results
+    if not results:
+        raise ZooError(f"{recipe} has no score to compare with: measure it with zoo reproduce {recipe}")
+    metric = headline_of(list(results[0]["metrics"]), import_class(read_settings(path)["model"]["class_path"]).headline)
+    assert metric is not None  # `zoo generate` refuses results without it
+    recorded = [result["metrics"][metric] for result in results]
+    mean = statistics.mean(recorded)
+    tolerance = 3 * statistics.stdev(recorded) if len(recorded) > 1 else 0.05 * abs(mean)
+    agrees = []
+    for seed in seeds:
+        with tempfile.TemporaryDirectory() as folder:
+            run_zoo(fit_arguments(Measurement(path, seed), Path(folder) / "run"))
+            value = read_run(Path(folder) / "run")["results"][metric]
+        agrees.append(abs(value - mean) <= tolerance + 1e-4 * abs(mean))
+        verdict = "agrees" if agrees[-1] else "differs"
+        print(f"{path.stem}, seed {seed}: {metric} {value:.4f}, recorded {mean:.4f} (n={len(results)}): {verdict}", flush=True)
+    return 0 if all(agrees) else 1
 
 
-def _measure(recipe: Path, seed: int) -> None:
-    folder = Path("runs") / "reproduce" / recipe.stem / f"{time.strftime('%Y-%m-%d_%H-%M-%S')}-seed{seed}"
-    arguments = ["fit", "-c", recipe.stem, "--seed_everything", str(seed)]
-    commit = commit_of(recipe)  # Before the run, because the code may change while it trains.
-    print(f"\n{recipe.stem}, seed {seed}, at {commit}", flush=True)
-    if commit.endswith("+changes"):
-        print("the code has uncommitted changes: commit first, so that others can reproduce the score", flush=True)
-    subprocess.run([sys.executable, "-m", "zoo", *arguments, "--run_dir", str(folder)], check=True)
-    record = read_run(folder)
-    result = Result(
-        recipe=recipe.stem,
-        seed=seed,
-        config=settings_checksum(recipe),
-        metrics={name: round(value, 6) for name, value in record["results"].items()},
-        seconds=record["seconds"],
-        epochs=record["epochs"],
-        num_params=record["num_params"],
-        precision=record["precision"],
-        hardware=record["hardware"],
-        versions=record["versions"],
-        commit=commit,
-        date=time.strftime("%Y-%m-%d"),
-        command="zoo " + " ".join(arguments),
-    )
-    with results_path(recipe).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(result) + "\n")
+def behave(recipe: str | None) -> int:
+    """Compute what a recipe, or every recipe with a score, does in a few small steps with the present code."""
+    scored = [path for path in recipe_paths().values() if current_results(path).results]
+    note_behaviours(scored if recipe is None else [find_recipe(recipe)])
+    _regenerate()
+    return 0
 
 
 def _regenerate() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from zoo.cli.catalog import INDEX, entries
+from zoo.cli.catalog import INDEX, digits, entries
 from zoo.cli.generate import generate
 from zoo.cli.main import main
 
@@ -111,3 +111,24 @@ def test_a_card_s_name_means_its_first_variant(capsys: pytest.CaptureFixture[str
     by_card = capsys.readouterr().out
     assert main(["info", "resnet18"]) == 0
     assert capsys.readouterr().out == by_card
+
+
+@pytest.mark.parametrize(
+    ("mean", "sd", "num_seeds", "text"),
+    [
+        (0.98892, 0.00281, 3, "0.989 ± 0.003"),
+        (0.95278, 0.01603, 3, "0.953 ± 0.016"),
+        (54.711, 19.6752, 3, "55 ± 20"),
+        (-691.5262, 0.96, 3, "-691.5 ± 1.0"),
+        (1234.5, 321.0, 3, "1200 ± 300"),
+        (0.010412, 0.0000021, 3, "0.010412 ± 0.000002"),
+        (0.9459, 0.0, 1, "0.95"),
+        (-691.5262, 0.0, 1, "-690"),
+        (25.0, 0.0, 1, "25"),
+        (0.0048123, 0.0, 1, "0.0048"),
+        (0.91731, 0.0, 3, "0.9173"),
+        (0.0, 0.0, 3, "0"),
+    ],
+)
+def test_digits_follow_the_deviation_and_one_seed_has_two(mean: float, sd: float, num_seeds: int, text: str) -> None:
+    assert digits(mean, sd, num_seeds) == text

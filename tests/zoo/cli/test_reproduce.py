@@ -1,39 +1,113 @@
-"""Scores that are missing or out of date."""
+"""What is missing, and how a score is checked."""
 
-import json
 from pathlib import Path
 
 import pytest
 import torch
 
+from zoo.cli import reproduce
+from zoo.cli.main import main
+from zoo.cli.measure import Measurement
 from zoo.cli.names import find_recipe, recipe_paths
-from zoo.cli.reproduce import missing, most_seeds, wants_gpu
-from zoo.cli.results import results_path, settings_checksum, summarise
+from zoo.cli.reproduce import missing, wants_gpu
+from zoo.cli.results import Measured, current_results, results_path
+
+MANY = 99
 
 
-def test_what_is_measured_is_not_missing_and_a_header_says_how_many_seeds_there_are() -> None:
-    recipe = find_recipe("dcgan_fashion_mnist")
-    assert most_seeds(recipe) == 1
-    measured = {json.loads(line)["seed"] for line in results_path(recipe).read_text().splitlines()}
-    assert 0 in measured
-    assert recipe not in [path for path, _ in missing(num_seeds=3)]
+def test_what_is_measured_is_not_missing_and_what_is_stale_is(monkeypatch: pytest.MonkeyPatch) -> None:
     digits = find_recipe("mlp_digits")
-    known = {json.loads(line)["seed"] for line in results_path(digits).read_text().splitlines()}
-    assert [seed for path, seed in missing(num_seeds=max(known) + 3) if path == digits] == [max(known) + 1, max(known) + 2]
+    results = current_results(digits).results
+    assert len(results) == 3
+    for kept, stale, owed in ((3, False, []), (1, False, [1, 2]), (3, True, [0, 1, 2])):
+        monkeypatch.setattr(reproduce, "current_results", lambda path, kept=kept, stale=stale: Measured(results[:kept], stale))
+        assert [seed for path, seed in missing(MANY) if path == digits] == owed
+    assert [seed for path, seed in missing(2) if path == digits] == [0, 1]
 
 
 def test_recipes_of_a_gpu_are_missing_only_where_there_is_one() -> None:
     large = {path for path in recipe_paths().values() if wants_gpu(path)}
     assert find_recipe("stylegan_cifar10") in large
     assert find_recipe("stylegan_fashion_mnist") not in large
-    assert (large <= {path for path, _ in missing(num_seeds=1)}) == torch.cuda.is_available()
+    assert (large <= {path for path, _ in missing(MANY)}) == torch.cuda.is_available()
 
 
-def test_a_score_that_no_run_reported_is_named(tmp_path: Path) -> None:
-    recipe = tmp_path / "gan.yaml"
-    recipe.write_text("model: {class_path: zoo.GAN}\ndata: {class_path: datamodules.Digits}\ntrainer: {max_epochs: 1}\n")
-    line = {"seed": 0, "config": settings_checksum(recipe), "commit": "abc", "metrics": {"test/d_loss": 1.0}}
-    results_path(recipe).write_text(json.dumps(line) + "\n")
-    settings = {"data": {"class_path": "datamodules.Digits"}}
-    with pytest.raises(ValueError, match=r"gan.yaml was measured without test/fd_\* or test/modes: add a callback"):
-        summarise(recipe, ("test/fd_*", "test/modes"), settings)
+def test_what_is_missing_is_listed_with_its_time(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    digits, imdb = find_recipe("mlp_digits"), find_recipe("bilstm_imdb")
+    owed = [Measurement(digits, 1), Measurement(digits, 2), Measurement(imdb, 0)]
+    monkeypatch.setattr(reproduce, "missing", lambda max_seeds: owed[:max_seeds])
+    monkeypatch.setattr(reproduce, "expected_seconds", lambda path: 3600.0 if path == digits else None)
+    assert main(["reproduce", "--missing", "--dry-run"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "mlp_digits: seeds 1,2, 7200 s",
+        "bilstm_imdb: seeds 0, time unknown",
+        "3 runs of 2 recipes, 2.0 hours one at a time",
+    ]
+
+
+def test_a_recipe_without_a_time_runs_once_before_its_other_seeds_are_owed(monkeypatch: pytest.MonkeyPatch) -> None:
+    digits, done = find_recipe("mlp_digits"), []
+
+    def measure_all(todo: list[Measurement], jobs: int) -> int:
+        done.append([seed for _, seed in todo])
+        return 0
+
+    monkeypatch.setattr(reproduce, "missing", lambda _: [Measurement(digits, seed) for seed in (range(1, 3) if done else [0])])
+    monkeypatch.setattr(reproduce, "measure_all", measure_all)
+    monkeypatch.setattr(reproduce, "_regenerate", lambda: None)
+    assert main(["reproduce", "--missing"]) == 0
+    assert done == [[0], [1, 2]]  # and no run is tried twice, even if it left no result
+
+
+@pytest.mark.parametrize(
+    ("arguments", "seeds"),
+    [([], [0, 1, 2]), (["--seeds", "2"], [0, 1]), (["--seeds", "1,2"], [1, 2]), (["--seeds", "4,"], [4])],
+)
+def test_seeds_are_a_number_or_a_list_which_has_a_comma(
+    arguments: list[str], seeds: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[int]] = []
+    monkeypatch.setattr(reproduce, "reproduce", lambda recipe, seeds, jobs: asked.append(seeds) or 0)
+    assert main(["reproduce", "mlp_digits", *arguments]) == 0
+    assert asked == [seeds]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["mlp_digits", "--seeds", "0"], "--seeds must be at least 1, got 0"),
+        (["mlp_digits", "--seeds", "1,-2"], "--seeds must be at least 0, got -2"),
+        (["mlp_digits", "--seeds", "one"], "argument --seeds: invalid"),
+        (["mlp_digits", "--seeds", "1,,2"], "argument --seeds: invalid"),
+        (["mlp_digits", "--jobs", "0"], "--jobs must be at least 1, got 0"),
+        (["mlp_digits", "--dry-run"], "--dry-run is for --missing"),
+        (["--missing", "--seeds", "1,2"], "--missing takes the largest number of seeds of a recipe, not a list"),
+        (["--check"], "reproduce takes the name of a recipe, or --missing"),
+        (["mlp_digits", "--check", "--behaviour"], "not allowed with argument"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_a_line(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["reproduce", *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("off", "code"), [(0.001, 0), (0.5, 1)])
+def test_a_check_compares_and_writes_nothing(
+    off: float, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = find_recipe("mlp_digits")
+    before = results_path(recipe).read_bytes()
+    mean = sum(result["metrics"]["test/acc"] for result in current_results(recipe).results) / 3
+    monkeypatch.setattr(reproduce, "run_zoo", lambda arguments: None)
+    monkeypatch.setattr(reproduce, "read_run", lambda folder: {"results": {"test/acc": mean - off}})
+    assert main(["reproduce", "mlp_digits", "--check", "--seeds", "5,"]) == code
+    verdict = "differs" if code else "agrees"
+    assert f"mlp_digits, seed 5: test/acc {mean - off:.4f}, recorded {mean:.4f} (n=3): {verdict}" in capsys.readouterr().out
+    assert results_path(recipe).read_bytes() == before
+
+
+def test_a_recipe_without_a_score_cannot_be_checked(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["reproduce", "bilstm_imdb", "--check"]) == 1
+    assert "bilstm_imdb has no score to compare with" in capsys.readouterr().err

@@ -1,0 +1,74 @@
+"""Baselines are computed by closed forms, and the ones that are kept can be measured again."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+from torch.distributions import MultivariateNormal
+
+from zoo.cli.baselines import read_baselines
+from zoo.cli.headers import read_header
+from zoo.cli.names import find_recipe, recipe_paths
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "baselines.py"
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("baselines", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_headers_name_methods_that_exist_and_every_method_has_a_name_for_tables(script: ModuleType) -> None:
+    assert script.METHODS.keys() == script.HOW.keys()
+    named = {header["baseline"] for path in recipe_paths().values() if "baseline" in (header := read_header(path))}
+    assert named <= script.METHODS.keys()
+
+
+def test_the_density_of_a_gaussian(script: ModuleType) -> None:
+    torch.manual_seed(0)
+    rows = torch.randn(50, 4, dtype=torch.float64) @ torch.randn(4, 4, dtype=torch.float64)
+    normal = MultivariateNormal(rows.mean(0), rows.T.cov())
+    assert script.gaussian_nll(rows, rows.mean(0), rows.T.cov()) == pytest.approx(-normal.log_prob(rows).mean().item())
+
+
+def test_samples_of_a_gaussian_have_its_mean_and_covariance(script: ModuleType) -> None:
+    torch.manual_seed(0)
+    rows = torch.randn(500, 3) @ torch.tensor([[1.0, 2.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]]) + 5
+    drawn = script.sampler(rows)(20_000)
+    assert torch.allclose(drawn.mean(0), rows.mean(0), atol=0.1)
+    assert torch.allclose(drawn.T.cov(), rows.T.cov(), atol=0.2)
+
+
+def test_the_nearest_row(script: ModuleType) -> None:
+    torch.manual_seed(0)
+    train, x = torch.randn(40, 3), torch.randn(700, 3)
+    assert script.nearest_rows(train, x).equal(torch.cdist(x, train).argmin(1))
+
+
+def test_pixels_are_scored_by_cross_entropy(script: ModuleType) -> None:
+    p, x = torch.tensor([[[[0.5, 0.25]]]]), torch.tensor([[[[1.0, 0.0]]]])
+    assert script.bernoulli(p, x) == pytest.approx(-torch.tensor([0.5, 0.75]).log().sum().item())
+
+
+@pytest.mark.parametrize(("token", "p"), [(0, 0.5), (1, 0.4), (3, 0.05)])
+def test_ngrams_are_interpolated(token: int, p: float, script: ModuleType) -> None:
+    """By hand: after 0, 0, 1 a token has (n + 2/4) / 5 without a history; after a 0 it has (n + 2 times that) / 4."""
+    counts = script.count_ngrams([0, 0, 1], range(3), longest=2)
+    assert script.probability(counts, [0, token], 1, longest=2, vocab_size=4) == pytest.approx(p)
+
+
+@pytest.mark.parametrize("recipe", ["mlp_diabetes", "mlp_wine"])
+def test_a_baseline_that_is_kept_can_be_measured_again(recipe: str, script: ModuleType) -> None:
+    (kept,) = [line for line in read_baselines() if line["recipe"] == recipe]
+    measured = script.measure(find_recipe(recipe))
+    assert {name: kept[name] for name in ("method", "how", "config")} == {
+        name: measured[name] for name in ("method", "how", "config")
+    }
+    assert measured["metrics"] == pytest.approx(kept["metrics"], rel=1e-3)

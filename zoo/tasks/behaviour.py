@@ -1,0 +1,39 @@
+"""The behaviour of the first training steps, by which a changed result of a recipe is noticed without training it."""
+
+import json
+from pathlib import Path
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+
+from zoo.training.files import write_text
+from zoo.training.reporting import writes
+
+
+class Behaviour(Callback):
+    """Writes behaviour.json into the run directory: training losses, how far the weights moved, and the validation scores.
+
+    The distance of the weights from their start shows what a learning rate hides during warm-up. `zoo reproduce` runs a few
+    small steps with this report and keeps the file with each score.
+    """
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._start = [parameter.detach().clone() for parameter in pl_module.parameters()]
+        self._losses: list[float] = []
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
+    ) -> None:
+        assert isinstance(outputs, dict)  # training_step returns the loss
+        self._losses.append(outputs["loss"].item())
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        moved = zip(pl_module.parameters(), self._start, strict=True)
+        squares = torch.stack([(after.detach() - before).double().square().sum() for after, before in moved])
+        behaviour = {"train/loss": self._losses, "distance": [squares.sum().sqrt().item()]}
+        for name, value in sorted(trainer.callback_metrics.items()):
+            if name.startswith("val/"):
+                behaviour[name] = [value.item()]
+        if writes(trainer):
+            digits = {name: [float(f"{value:.6g}") for value in values] for name, values in behaviour.items()}
+            write_text(Path(trainer.default_root_dir) / "behaviour.json", json.dumps(digits) + "\n")
