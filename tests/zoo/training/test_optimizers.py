@@ -2,6 +2,8 @@
 
 import inspect
 import pkgutil
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ import timm
 import torch
 from torch import nn
 
+import zoo
 from zoo.cli.names import recipe_paths
 from zoo.cli.settings import read_settings
 from zoo.gans.wgan import WGAN
@@ -83,3 +86,15 @@ def test_weights_that_a_network_exempts_do_not_decay(name: str, exempt: set[str]
     rest = {names[id(parameter)] for parameter in decayed["params"]}
     assert all(key.endswith("weight") and "norm" not in key for key in rest)
     assert rest
+
+
+def test_no_run_imports_timm_before_it_needs_it() -> None:
+    """It takes 0.6 s to import, which every command would pay."""
+    rooms = [
+        Path(zoo.__file__).parent / room for room in ("nn", "metrics", "training", "tasks", "mlp", "rnn", "autoencoders", "cli")
+    ]
+    files = [path for room in rooms for path in room.rglob("*.py")]
+    assert len(files) > 50
+    assert [
+        path.name for path in files if re.search(r"^(import|from) timm", path.read_text(encoding="utf-8"), re.MULTILINE)
+    ] == []
