@@ -46,7 +46,7 @@ NO_GRADIENT: dict[str, dict[str, str]] = {
         for name in ("generator.to_image.0", "discriminator.from_image.0.0")
         for kind in ("weight", "bias")
     }
-    | {"discriminator.end.4.bias": "a difference of means does not see it"},
+    | {"discriminator.end.6.bias": "a difference of means does not see it"},
     "wgan": {"discriminator.head.bias": "a difference of means does not see it"},
     "wgan_gp": {"discriminator.head.bias": "a difference of means does not see it"},
 }
