@@ -337,7 +337,8 @@ def test_every_cnn_trains_exports_and_reloads(
 @each_single
 def test_what_chooses_the_checkpoint_and_what_is_shown_are_logged(entry: Entry) -> None:
     system = build(entry)
-    for name in (system.monitor[0], system.headline):
+    headline = system.headline if isinstance(system.headline, str) else system.headline[0]
+    for name in (system.monitor[0], headline):
         stage, _, metric = name.partition("/")
         scalars = {name for name, value in system.eval().step(made_up_batch(entry), PROGRESS)[1].items() if value.ndim == 0}
         logged = {"loss", *scalars, *system.metrics[f"{stage}_metrics"].keys(keep_base=True)}
@@ -356,6 +357,7 @@ DECLARED = {  # the reports of every run of a model, by its class, or below by i
     "RNNClassifier": [*OF_CLASSES, "HardestTexts", "HiddenStates", "LengthBuckets"],
     "RNNForecaster": ["Forecasts"],
     "RNNRegressor": ["HiddenStates"],
+    "SparseAutoencoder": ["LatentPictures", "CodeSparsity"],
     "SimpleCNNClassifier": [*OF_IMAGES, "FirstFilters", *OF_CLASSES],
 }
 DECLARED_BY_BASE: dict[type[System], list[str]] = {
@@ -423,6 +425,8 @@ def written_by(report: str, system: System, batch: Any) -> list[str]:
         case "Translations":
             assert isinstance(system, Translator)
             return [f"pictures/{stage}{name}.png" for stage in ("", "test_") for name in system.strips(batch)]
+        case "CodeSparsity":  # it logs scores only
+            return []
         case _:
             return WRITTEN[report]
 
