@@ -3,6 +3,7 @@
 import statistics
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -79,7 +80,8 @@ def check(recipe: str, seeds: list[int]) -> int:
     results = current_results(path).results
     if not results:
         raise ZooError(f"{recipe} has no score to compare with: measure it with zoo reproduce {recipe}")
-    metric = headline_of(list(results[0]["metrics"]), import_class(read_settings(path)["model"]["class_path"]).headline)
+    model_class: Any = import_class(read_settings(path)["model"]["class_path"])
+    metric = headline_of(list(results[0]["metrics"]), model_class.headline)
     assert metric is not None  # `zoo generate` refuses results without it
     recorded = [result["metrics"][metric] for result in results]
     mean = statistics.mean(recorded)
