@@ -2,6 +2,7 @@
 
 import torch
 import torch.nn.functional as F
+from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance, NoTrainInceptionV3  # exported only if torch-fidelity is installed
 
@@ -100,7 +101,8 @@ def build_extractor(name: str) -> ClassifierFeatures | InceptionFeatures:
         MissingPackageError, FileError: see `InceptionFeatures`.
         ZooError: see `ClassifierFeatures`.
     """
-    return InceptionFeatures() if name == INCEPTION else ClassifierFeatures(name)
+    with isolate_rng():  # the initial weights, which the published ones replace, must not change the draws of a training
+        return InceptionFeatures() if name == INCEPTION else ClassifierFeatures(name)
 
 
 def frechet_distance(extractor: str) -> FrechetInceptionDistance:

@@ -3,6 +3,7 @@
 from typing import Any, ClassVar, Literal
 
 from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities.seed import isolate_rng
 
 from zoo.errors import ZooError
 from zoo.tasks.abilities import Decodes, require_ability
@@ -79,4 +80,5 @@ class ImageScores(Callback):
     def _score(self, trainer: Trainer, pl_module: LightningModule, split: Split, wanted: int) -> None:
         num = min(self._seen, wanted // trainer.world_size)
         if num > 1:  # a single image has no distribution
-            self.score(trainer, pl_module, split, num)
+            with isolate_rng():  # a training must not depend on its reports
+                self.score(trainer, pl_module, split, num)

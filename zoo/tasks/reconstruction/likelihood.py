@@ -70,20 +70,22 @@ class LikelihoodBound(Callback):
         model = cast(BoundsLikelihood, pl_module)
         elbos = torch.cat(gathered(trainer, self._elbos))
         subset = torch.cat(gathered(trainer, [self._subset.values[0].cpu()]))
+        # With sharded parameters every process has to call the model equally often.
+        num_chunks = -(-max(gathered(trainer, [len(self._subset.values[0])])) // _IMAGES_AT_ONCE)
         name = "test/conditional_nll_iwae" if model.conditional else "test/nll_iwae"
         for k in self.num_samples:
-            bounds = torch.cat(gathered(trainer, self._bounds(model, k, trainer.global_rank))) if k > 1 else subset.mean(1)
-            found = split_mean(elbos, subset, bounds)
+            chunks = [subset.mean(1)] if k == 1 else gathered(trainer, self._bounds(model, k, num_chunks, trainer.global_rank))
+            found = split_mean(elbos, subset, torch.cat(chunks))
             pl_module.log(f"{name}_{k}", -found.mean, sync_dist=True)
             pl_module.log(f"{name}_{k}_error", found.error, sync_dist=True)
         pl_module.log(f"{name}_images", float(len(subset)), sync_dist=True)
 
-    def _bounds(self, model: BoundsLikelihood, num_samples: int, rank: int) -> list[Tensor]:
+    def _bounds(self, model: BoundsLikelihood, num_samples: int, num_chunks: int, rank: int) -> list[Tensor]:
         """Compute the bounds of this process's part of the subset, in chunks (B,)."""
         found = []
         with isolate_rng():
             torch.manual_seed(rank)
-            for chunk in zip(*(torch.split(value, _IMAGES_AT_ONCE) for value in self._subset.values[1:]), strict=True):
+            for chunk in zip(*(value.tensor_split(num_chunks) for value in self._subset.values[1:]), strict=True):
                 log_weights = partial(_log_weights, model, chunk)
                 found.append(importance_weighted_bound(log_weights, num_samples, self.at_once).float().cpu())
         return found

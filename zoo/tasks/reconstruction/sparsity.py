@@ -9,7 +9,7 @@ from torch import Tensor
 from zoo.metrics.probe import principal_components
 from zoo.tasks.abilities import Encodes, require_ability
 from zoo.tasks.evaluation import batches, check_counts
-from zoo.training.reporting import gathered
+from zoo.training.reporting import facts, gathered
 
 
 class CodeSparsity(Callback):
@@ -17,7 +17,8 @@ class CodeSparsity(Callback):
 
     `test/l0` is the number of units that are on for an image, averaged over test images. `test/dead_units` is the share of
     units that are on for none of them. `test/mse_pca` is a baseline: the squared error per pixel of test images, reconstructed
-    from as many principal components of training images as units are on, and clipped to [0, 1].
+    from as many principal components of training images as units are on, and clipped to [0, 1]. It needs a datamodule that has
+    `loader(split)` and `transform`.
 
     Args:
         threshold: a unit is on if its activation is above this.
@@ -48,6 +49,8 @@ class CodeSparsity(Callback):
         l0 = float(on.float().sum(1).mean())
         pl_module.log("test/l0", l0, sync_dist=True)
         pl_module.log("test/dead_units", float((~on).all(0).float().mean()), sync_dist=True)
+        if facts(trainer).loader is None or facts(trainer).transform is None:
+            return  # training images cannot be read again
         train = [batch.x.flatten(1).cpu() for batch in batches(trainer, "train", num=self.num_images // trainer.world_size)]
         mean, directions = principal_components(torch.cat(gathered(trainer, train)), max(1, round(l0)))
         x = torch.cat(gathered(trainer, self._images)) - mean

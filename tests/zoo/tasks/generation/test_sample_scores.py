@@ -50,6 +50,17 @@ def clothes() -> tuple[FashionMNIST, Tensor]:
     return data, images[rows[:1000]].float() / 255
 
 
+def test_a_training_does_not_depend_on_its_reports(fit: Fit) -> None:
+    """The report builds a network before training and draws samples at each validation."""
+    weights = []
+    for callbacks in ([], [SampleScores(NETWORK, num_val_images=20)]):
+        torch.manual_seed(0)
+        system = DCGAN(SHAPE, 4, (4, 4))
+        fit(system, digits(), max_epochs=2, limit_train_batches=2, callbacks=callbacks)
+        weights.append(torch.cat([parameter.detach().flatten() for parameter in system.parameters()]))
+    assert torch.equal(*weights)
+
+
 @pytest.mark.usefixtures("mirror")
 def test_copied_images_score_like_real_ones_and_a_single_image_does_not(scores: Scores) -> None:
     data, real = clothes()
