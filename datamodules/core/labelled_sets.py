@@ -130,7 +130,7 @@ def check_class_column(path: Path, label: str, labels: Sequence[str], delimiter:
     likely = [name for name, count in counts.items() if 2 <= count <= max(_MOST_CLASSES, num_rows // 10)]
     raise ZooError(
         f"column {label!r} of {path} has {num_classes:,} classes in {num_rows:,} rows, about one per row: "
-        f"choose a column of classes, such as {', '.join(likely[:5]) or '(none seems to be one)'}; for numbers, use regression"
+        f"choose a column of classes, such as {', '.join(likely[:5]) or '(none seems to be one)'}, or for numbers a regression"
     )
 
 
