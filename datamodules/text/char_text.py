@@ -183,7 +183,7 @@ class CharText(DataModule):
         if was != now:
             only_was, only_now = (_shown(sorted(set(a) - set(b))) for a, b in ((was, now), (now, was)))
             raise ZooError(
-                f"the checkpoint knows {len(was)} characters (not here: {only_was}), {self.source} has {len(now)} "
+                f"the checkpoint has {len(was)} characters (not here: {only_was}), {self.source} has {len(now)} "
                 f"(not there: {only_now}): use the text it was trained on, or train anew"
             )
         super().load_state_dict(state_dict)
@@ -216,7 +216,7 @@ class CharText(DataModule):
     def _report(self, num_characters: int, unknown: float) -> None:
         print(
             f"{self.source}: {num_characters:,} characters, {len(self.characters)} of them known; "
-            f"{unknown:.2%} of those held out are not",
+            f"{unknown:.2%} of the held-out characters are unknown",
             flush=True,
         )
 
