@@ -135,7 +135,7 @@ def logistic_regression(task: Task) -> Scores:
 def tfidf_logistic_regression(task: Task) -> Scores:
     """TF-IDF of words and pairs of words, or of 1 to 4 characters for a model of characters, and logistic regression."""
     parts = {split: task.data.splits[split].rows for split in ("train", "val", "test")}
-    of_words = task.configuration.config.data.init_args.tokenizer != "char"
+    of_words = task.data.tokenizer_settings["kind"] != "char"
     grams = (
         {"token_pattern": r"(?u)\b\w+\b"} if of_words else {"analyzer": "char_wb", "token_pattern": None, "lowercase": False}
     )

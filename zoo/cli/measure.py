@@ -25,7 +25,7 @@ from zoo.errors import UsageError, ZooError
 from zoo.training.checkpoint import latest_checkpoint
 from zoo.training.files import write_text
 from zoo.training.provenance import commit_of
-from zoo.training.run_dir import new_run_dir, read_run
+from zoo.training.run_dir import RunDirectory, new_run_dir, read_run
 
 _FEW_STEPS = (
     *("--seed_everything", "0", "--trainer.accelerator", "cpu", "--trainer.precision", "32-true"),
@@ -71,10 +71,18 @@ def measure_all(todo: list[Measurement], jobs: int) -> int:
     Raises:
         UsageError: if the working directory is in another checkout than the recipes.
     """
-    behaviours = note_behaviours(dict.fromkeys(owed.recipe for owed in todo))
+    check_checkout()
+    behaviours: dict[Path, Behaviour] = {}
     failed = []
+    for recipe in dict.fromkeys(owed.recipe for owed in todo):
+        try:
+            behaviours |= note_behaviours([recipe])
+        except ZooError as error:
+            failed.append(f"{recipe.stem}: {error}")
     with ThreadPoolExecutor(jobs) as pool:
-        futures = {pool.submit(_measure, owed, behaviours[owed.recipe], jobs > 1): owed for owed in todo}
+        futures = {
+            pool.submit(_measure, owed, behaviours[owed.recipe], jobs > 1): owed for owed in todo if owed.recipe in behaviours
+        }
         try:
             for future, owed in futures.items():
                 try:
@@ -146,10 +154,12 @@ def run_zoo(arguments: list[str], log: Path | None = None, one_thread: bool = Fa
         code = subprocess.run(command, env=environment, check=False).returncode
     else:
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("w") as file:
+        with log.open("w", encoding="utf-8") as file:
             code = subprocess.run(command, env=environment, check=False, stdout=file, stderr=subprocess.STDOUT).returncode
     if code != 0:
-        said = "" if log is None else ": " + " ".join(log.read_text().strip().splitlines()[-1:])
+        said = (
+            "" if log is None else ": " + " ".join(log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:])
+        )
         raise ZooError(f"zoo {' '.join(arguments)} failed with exit code {code}{said}")
 
 
@@ -190,7 +200,8 @@ def _measure(owed: Measurement, behaviour: Behaviour, side_by_side: bool) -> Non
         print(f"continuing {folder}", flush=True)
         arguments = ["fit", "--resume", str(folder)]
         note = Note.read(folder)
-        trained = latest_checkpoint(folder).stat().st_mtime - note.started
+        # A session may have ended before it wrote a checkpoint.
+        trained = max(0.0, latest_checkpoint(folder).stat().st_mtime - note.started)
         note._replace(seconds=note.seconds + trained, started=time.time()).write(folder)
     log = folder.with_name(f"{folder.name}.log") if side_by_side else None
     run_zoo(arguments, log, one_thread=side_by_side)
@@ -225,7 +236,11 @@ def _record(owed: Measurement, folder: Path, commit: str) -> None:
 
 
 def _interrupted(owed: Measurement, config: str, behaviour: Behaviour) -> Path | None:
-    """Return the directory of an interrupted run of the same measurement. Runs without a checkpoint are removed."""
+    """Return the directory of an interrupted run of the same measurement. Runs without a checkpoint are removed.
+
+    Raises:
+        ZooError: if another process trains such a run at this moment.
+    """
     for path in sorted((Path("runs") / "reproduce" / owed.recipe.stem / f"seed{owed.seed}").glob("*.json")):
         folder = path.with_suffix("")
         note = Note.read(folder)
@@ -233,6 +248,7 @@ def _interrupted(owed: Measurement, config: str, behaviour: Behaviour) -> Path |
             continue
         if any((folder / "checkpoints").glob("*.ckpt")):
             return folder
-        shutil.rmtree(folder, ignore_errors=True)
+        with RunDirectory(folder).held():
+            shutil.rmtree(folder, ignore_errors=True)
         path.unlink()
     return None
