@@ -92,14 +92,15 @@ def digits(mean: float, sd: float, num_seeds: int) -> str:
     """Format a score with the digits that it deserves.
 
     The deviation over seeds has one digit, or two if the first is 1, and the mean has as many decimals. The score of one seed
-    has two digits. A score that is equal for all seeds has four.
+    has two digits and is marked with ≈. A score that is equal for all seeds has four.
     """
     if num_seeds > 1 and sd > 0:
         exponent = math.floor(math.log10(sd))
         decimals = -exponent + (sd < 2 * 10**exponent)
         return f"{_fixed(mean, decimals)} ± {_fixed(sd, decimals)}"
     num_digits = 4 if num_seeds > 1 else 2
-    return _fixed(mean, num_digits - 1 - math.floor(math.log10(abs(mean)))) if mean else "0"
+    value = _fixed(mean, num_digits - 1 - math.floor(math.log10(abs(mean)))) if mean else "0"
+    return value if num_seeds > 1 else f"≈ {value}"
 
 
 def _fixed(value: float, decimals: int) -> str:
@@ -112,7 +113,7 @@ def score_text(score: Score) -> str:
         return "not measured yet"
     value = digits(score["mean"], score["sd"], score["num_seeds"])
     notes = [f"n={score['num_seeds']}", *["stale"] * score["stale"], *["below baseline"] * score["below_baseline"]]
-    return f"{score['metric']} {'≈ ' * (score['num_seeds'] == 1)}{value} ({', '.join(notes)})"
+    return f"{score['metric']} {value} ({', '.join(notes)})"
 
 
 def reference_value(reference: Reference | None) -> str:

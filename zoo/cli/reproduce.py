@@ -79,8 +79,8 @@ def check(recipe: str, seeds: list[int]) -> int:
     results = current_results(path).results
     if not results:
         raise ZooError(f"{recipe} has no score to compare with: measure it with zoo reproduce {recipe}")
-    model: Any = import_class(read_settings(path)["model"]["class_path"])
-    metric = headline_of(list(results[0]["metrics"]), model.headline)
+    model_class: Any = import_class(read_settings(path)["model"]["class_path"])
+    metric = headline_of(list(results[0]["metrics"]), model_class.headline)
     assert metric is not None  # `zoo generate` refuses results without it
     recorded = [result["metrics"][metric] for result in results]
     mean = statistics.mean(recorded)

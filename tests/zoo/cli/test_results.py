@@ -96,12 +96,14 @@ def test_results_without_a_behaviour_do_not_count(net: Path) -> None:
         ({"a": [1.001], "b": [-2.0, 0.0]}, False),
         ({"a": [1.0], "b": [2.0, 0.0]}, False),
         ({"a": [1.0], "b": [-2.0]}, False),
-        ({"a": [1.0]}, False),
+        ({"a": [1.0]}, True),
+        ({"a": [2.0]}, False),
+        ({"c": [1.0]}, False),
         ({"a": [float("nan")], "b": [-2.0, 0.0]}, False),
     ],
-    ids=["rounding", "fourth digit", "sign", "fewer", "missing", "nan"],
+    ids=["rounding", "fourth digit", "sign", "fewer", "missing", "missing and other", "nothing in common", "nan"],
 )
-def test_behaviours_are_compared_to_four_digits(other: dict[str, list[float]], same: bool) -> None:
+def test_behaviours_are_compared_to_four_digits_in_what_both_have(other: dict[str, list[float]], same: bool) -> None:
     assert same_behaviour({"a": [1.0], "b": [-2.0, 0.0]}, other) == same
 
 
