@@ -19,7 +19,15 @@ import torch
 from zoo.cli.context import Request
 from zoo.cli.fit import fit
 from zoo.cli.names import ROOT
-from zoo.cli.results import BEHAVIOURS, Behaviour, Result, read_behaviours, results_path, settings_checksum
+from zoo.cli.results import (
+    BEHAVIOURS,
+    Behaviour,
+    Result,
+    read_behaviours,
+    results_path,
+    same_behaviour,
+    settings_checksum,
+)
 from zoo.cli.settings import read_settings
 from zoo.errors import UsageError, ZooError
 from zoo.training.checkpoint import latest_checkpoint
@@ -244,7 +252,7 @@ def _interrupted(owed: Measurement, config: str, behaviour: Behaviour) -> Path |
     for path in sorted((Path("runs") / "reproduce" / owed.recipe.stem / f"seed{owed.seed}").glob("*.json")):
         folder = path.with_suffix("")
         note = Note.read(folder)
-        if (note.config, note.behaviour) != (config, behaviour):
+        if note.config != config or not same_behaviour(note.behaviour, behaviour):
             continue
         if any((folder / "checkpoints").glob("*.ckpt")):
             return folder
