@@ -1,4 +1,4 @@
-"""Baselines: what a score is worth that needs no training of a network.
+"""Measure baselines: scores of simple methods, which a trained network should beat.
 
 python benchmarks/baselines.py              every recipe whose header names a baseline that is not measured yet
 python benchmarks/baselines.py RECIPE ...   these recipes, again
@@ -93,7 +93,7 @@ class Task:
         return self.score(F.one_hot(classes, self.data.num_classes).float(), target)
 
     def report(self) -> Scores:
-        """Run the reports of the recipe's settings on the test split, with whatever the model's methods were replaced by."""
+        """Run the recipe's reports on the test split, after a baseline has replaced methods of the model."""
         configuration = self.configuration
         trainer = configuration.parser.instantiate(Namespace(trainer=configuration.config.trainer)).trainer
         reports = [callback for callback in trainer.callbacks if type(callback).__module__.startswith("zoo.tasks.")]
@@ -199,7 +199,7 @@ def pca_of_active(task: Task) -> Scores:
     """PCA with as many components as units of the code are on, on average over test images and seeds."""
     shares = [result["metrics"]["test/active"] for result in current_results(task.recipe).results]
     if not shares:
-        raise ZooError(f"{task.recipe.stem} is not measured: how many units are on is not known")
+        raise ZooError(f"{task.recipe.stem} has no score, which would say how many units are on: measure it first")
     return pca(task, max(1, round(sum(shares) / len(shares) * task.model.hparams["latent_dim"])))
 
 
@@ -408,7 +408,7 @@ def measure(recipe: Path, reusable: Mapping[tuple[str, str], Baseline] = Mapping
 
 
 def keep(baseline: Baseline) -> None:
-    """Put a baseline in the place of the recipe's earlier one, and drop those of recipes without a baseline."""
+    """Replace the recipe's earlier baseline, and drop those of recipes that no longer name one."""
     known = {line["recipe"]: line for line in [*read_baselines(), baseline]}
     wanted = {name for name, path in recipe_paths().items() if "baseline" in read_header(path)}
     write_text(BASELINES, "".join(json.dumps(known[name]) + "\n" for name in sorted(known.keys() & wanted)))

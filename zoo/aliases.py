@@ -1,7 +1,7 @@
 """Deprecated arguments, translated when checkpoints and configurations are read. Kept for one version.
 
-`game` was a dictionary with the settings of every GAN. Its entries are now arguments of the classes. Data sets of texts took
-the settings of their tokenizer one by one. These are now the group `tokenizer`.
+`game` was a dictionary with the settings of every GAN. Its entries are now arguments of the classes. Text data sets took each
+setting of their tokenizer as an argument of its own. These settings are now the group `tokenizer`.
 """
 
 import sys
@@ -80,7 +80,7 @@ def migrate_game(class_path: str, arguments: dict[str, Any], strict: bool = True
 
 
 def migrate_tokenizer(class_path: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Collect the arguments of a data set of texts that describe its tokenizer in one group. Other classes keep theirs."""
+    """Move the tokenizer arguments of a text data set into the group `tokenizer`. Other classes are left unchanged."""
     old = {name: _OF_TOKENIZER[name] for name in arguments if _is_flat(class_path, name, arguments[name])}
     if not old:
         return arguments
@@ -90,7 +90,7 @@ def migrate_tokenizer(class_path: str, arguments: dict[str, Any]) -> dict[str, A
 
 
 def current_setting(name: str, value: object, data: str) -> str:
-    """Return the dotted name of a setting of the command line, where `data` is the class of the data."""
+    """Return the current dotted name of a command-line setting. `data` is the class path of the datamodule."""
     *groups, last = name.split(".")
     if groups in (["data"], ["data", "init_args"]) and _is_flat(data, last, value):
         return ".".join([*groups, "tokenizer", _OF_TOKENIZER[last]])
@@ -124,7 +124,7 @@ def migrate_settings(settings: dict[str, Any], source: str | None) -> dict[str, 
 
 
 def _is_flat(class_path: str, name: str, value: object) -> bool:
-    """Return whether a setting of the data is one of a tokenizer's in the form of an earlier version."""
+    """Return whether a data setting is a tokenizer setting in the flat form of an earlier version."""
     package, _, last = class_path.rpartition(".")
     ours = package in ("", "datamodules") and last in _TEXTS
     return ours and name in _OF_TOKENIZER and (name != "tokenizer" or isinstance(value, str))

@@ -17,7 +17,7 @@ from zoo.errors import ZooError
 Transform = Callable[[Any, int, bool], Any]  # (batch, epoch, train) -> batch
 # Facts that new inputs need in order to be prepared as the training data were.
 _PREPARATION = ("class_names", "mean", "std", "crop", "squeeze", "binarize", "tokenizer_json", "max_length")
-# Parts that a function of the trainer scores, or whose scores choose the checkpoint.
+# Parts that each function of the trainer scores, or whose scores choose the checkpoint.
 _SCORED = {"fit": ("val", "test"), "validate": ("val",), "test": ("test",), "predict": ("test",)}
 
 
@@ -100,8 +100,8 @@ class DataModule(LightningDataModule):
         self.seed, self.split_seed = seed or 0, split_seed
         self.splits: dict[str, Split] = {}
         self.notes: list[str] = []  # lines of `report`: where the data come from, what is left out and why
-        self._seen: Seen | None = None  # the samples of these splits
-        self._trained_on: list[int] = []  # the samples that a checkpoint remembers
+        self._seen: Seen | None = None  # identities of the samples of these splits
+        self._trained_on: list[int] = []  # identities of training samples, from a checkpoint
 
     @property
     def tokenizer_json(self) -> str | None:
@@ -121,7 +121,7 @@ class DataModule(LightningDataModule):
     def report(self) -> list[str]:
         """Describe the data in a few lines for the user: sizes of the splits, classes with their counts, and `notes`.
 
-        Known after `setup`. A run prints the lines before training. A subclass appends to `notes` what it leaves out and why.
+        Available after `setup`. A run prints it before training. A subclass appends to `notes` what it leaves out and why.
         """
         sizes = ", ".join(f"{len(self.splits[part].rows):,} {part}" for part in ("train", "val", "test") if part in self.splits)
         lines = [f"{type(self).__name__}: {sizes} samples"]
@@ -179,9 +179,9 @@ class DataModule(LightningDataModule):
         return TensorLoader(x, y, rows, self.order(split))
 
     def adopt(self, facts: Mapping[str, Any]) -> None:
-        """Prepare the data as those of a checkpoint, which `facts` describe. Called before `setup`.
+        """Prepare the data like those of a checkpoint, which `facts` describe. Called before `setup`.
 
-        A file that lacks some of the checkpoint's classes gets the numbers that the checkpoint gives to the others.
+        If a file lacks some of the checkpoint's classes, the others keep the numbers that they have in the checkpoint.
         """
         known = tuple(facts.get("class_names", ()))
         if self.classes_by_name and set(self.class_names) < set(known):
@@ -190,8 +190,8 @@ class DataModule(LightningDataModule):
     def recognise(self, state_dict: dict[str, Any]) -> None:
         """Prepare for the evaluation of a checkpoint, given the state of its data. Called before `setup`.
 
-        Data that are new to the checkpoint's model are not split: all samples are the test part. Data that have a test part of
-        their own are tested on it.
+        Data that the model was not trained on are not split: all samples become the test part. Data with a test part of their
+        own are tested on that part.
         """
         self._trained_on = state_dict.get("seen", {}).get("trained_on", [])
 
@@ -228,13 +228,13 @@ class DataModule(LightningDataModule):
         """Compare with the data of a checkpoint. Lightning calls this after `setup` when it loads one.
 
         Raises:
-            ZooError: if the classes of the checkpoint differ in name or order, or if samples would be scored that the
-                checkpoint was trained on. Also if training would continue with another order of samples, in which the
-                checkpoint's position within the epoch has no meaning.
+            ZooError: if the classes of the checkpoint differ in name or order, or if the samples to be scored include its
+                training samples. Also if training would continue with another order of samples, in which the checkpoint's
+                position within the epoch has no meaning.
         """
         if state_dict["class_names"] != list(self.class_names):
             raise ZooError(
-                f"the checkpoint knows the classes {first_names(state_dict['class_names'])}, "
+                f"the checkpoint has the classes {first_names(state_dict['class_names'])}, "
                 f"but {type(self).__name__} has {first_names(self.class_names)}: use the data it was trained on, or train anew"
             )
 
@@ -252,9 +252,9 @@ class DataModule(LightningDataModule):
         return Seen(trained_on=trained_on, repeated={part: count_common(trained_on, of) for part, of in held_out.items()})
 
     def _check_unseen(self, state_dict: dict[str, Any]) -> None:
-        """Refuse to score samples that the checkpoint was trained on, except those that its own test part repeats.
+        """Raise if training samples of the checkpoint would be scored, except those that its own test part repeats.
 
-        Also refuse to validate new data, which are not split.
+        Also raise if new data, which are not split, would be validated.
         """
         assert self.trainer is not None
         assert self.trainer.state.fn is not None
@@ -267,7 +267,7 @@ class DataModule(LightningDataModule):
                     "use zoo test, which reads all of them"
                 )
             found = self.num_seen(self.splits[part])
-            # Other data may have a few samples in common with the training.
+            # Other data may have a few samples in common with the training data.
             if found <= seen["repeated"][part] or self.is_new(*self.splits.values()):
                 continue
             was, now = state_dict["split"], self._split_settings()
@@ -275,7 +275,7 @@ class DataModule(LightningDataModule):
             raise ZooError(
                 f"the {part} split of {type(self).__name__} holds {found / len(seen['trained_on']):.0%} of the samples that "
                 f"the checkpoint was trained on, because {'; '.join(changed) or 'the data have changed'}: use the data and "
-                "the split of its run, or a source of new samples alone"
+                "the split of its run, or a source that holds only new samples"
             )
 
     def _split_settings(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from datamodules.core.table_files import read_csv, read_table, schema, words_of
 from zoo.errors import ZooError
 
 _PARTS = {"train": "train", "validation": "val", "valid": "val", "val": "val", "dev": "val", "test": "test", "eval": "test"}
-_MOST_CLASSES = 20  # so many classes are accepted even if every row has its own
+_MOST_CLASSES = 20  # up to this many classes are accepted even if every row has its own
 
 
 def find_parts(
@@ -82,7 +82,7 @@ def read_labels(path: Path, label: str, names: Sequence[str] = (), delimiter: st
     Args:
         path: the file.
         label: its column of classes.
-        names: names of classes that are numbered, unless the schema of this file names them.
+        names: class names for numbered classes, unless the schema of this file names them.
         delimiter: of a CSV file with an unusual ending.
 
     Raises:
@@ -135,10 +135,10 @@ def check_class_column(path: Path, label: str, labels: Sequence[str], delimiter:
 
 
 def check_several_classes(y: Tensor, names: Sequence[str], source: str) -> None:
-    """Refuse to train on one class only, where every model is always right.
+    """Raise if there is only one class for training, because every model would be right.
 
     Raises:
         ZooError: naming the class.
     """
     if len(y) and bool((y == y[0]).all()):
-        raise ZooError(f"{source} has one class only for training, {names[int(y[0])]!r}: add samples of another class")
+        raise ZooError(f"{source} has only one class for training, {names[int(y[0])]!r}: add samples of another class")

@@ -40,8 +40,8 @@ class BatchOrder:
         world_size: number of processes.
         lengths: (size,) of sequences. Sequences of similar length then share a batch, which saves padding. Shuffled samples
             are sorted within pools of 50 batches, and the order of batches is shuffled again, so that batch composition still
-            varies between epochs. Without `shuffle`, all are sorted, and the order of batches is random but always the same, so
-            that the first batches are a sample of all lengths.
+            varies between epochs. Without `shuffle`, all are sorted, and the order of batches is random but fixed, so that the
+            first batches cover all lengths.
 
     Raises:
         ZooError: if there are fewer samples than ranks, or if `batch_size` is not a positive multiple of the number of ranks.

@@ -1,4 +1,4 @@
-"""Recognise the samples that a model was trained on, so that a test of them is refused."""
+"""Recognise the training samples of a checkpoint, so that they are not tested on."""
 
 import hashlib
 from collections.abc import Iterable

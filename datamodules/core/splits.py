@@ -15,14 +15,14 @@ def stratified_split(y: Tensor, fraction: float, seed: int, groups: Tensor | Non
     """Hold out `fraction` of every class. Return the remaining and the held-out rows, both sorted.
 
     Float targets have no classes and are split at random. A class with several samples keeps at least one. Classes that are too
-    small to give a whole sample each give `fraction` of all their samples together, from classes drawn at random.
+    small to give a whole sample each are pooled: `fraction` of the pool is held out, from classes drawn at random.
 
     Args:
         y: (N,) classes or float targets.
         fraction: share of the rows to hold out.
         seed: of the random choice.
-        groups: (N,) numbers; rows with equal numbers have the same class and stay on the same side, such as duplicates. They
-            are numbered in the order of their first rows. The fraction is then of groups.
+        groups: (N,) group numbers, in the order of first rows. Rows of a group, such as duplicates, have one class and stay on
+            the same side. `fraction` is then a share of the groups.
 
     Raises:
         ZooError: if `fraction` is not in (0, 1), or if one side would be empty.
@@ -94,7 +94,7 @@ def hold_out(
 
 
 def numbered(values: Iterable[Hashable]) -> Tensor:
-    """Number equal values alike, (N,) int64 from 0 in the order of their first occurrences."""
+    """Give equal values the same number: (N,) int64, from 0, in the order of first occurrence."""
     numbers: dict[Hashable, int] = {}
     return torch.tensor([numbers.setdefault(value, len(numbers)) for value in values], dtype=torch.long)
 

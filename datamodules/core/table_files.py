@@ -84,7 +84,7 @@ def csv_schema(path: Path, delimiter: str = ",") -> pa.Schema:
 def read_csv(path: Path, delimiter: str = ",", columns: Sequence[str] | None = None) -> pa.Table:
     """Read a CSV file with a header, or only some of its columns; compressed if the ending says so (.csv.gz).
 
-    Cells of a TSV file are not quoted, so that a quotation mark is a character like any other.
+    Cells of a TSV file are not quoted: a quotation mark is an ordinary character.
 
     Raises:
         ZooError: if the file cannot be read or is not UTF-8.
@@ -170,7 +170,7 @@ def _csv_content(path: Path, delimiter: str) -> io.BytesIO:
 
 
 def _read_csv(path: Path, delimiter: str, columns: Sequence[str] | None, words: Sequence[str] = ()) -> pa.Table:
-    """Read a CSV file; the columns in `words` become strings without a look at their values, or null for a missing value."""
+    """Read a CSV file; the columns in `words` are read as strings without type inference, missing values as null."""
     content, options = _csv_content(path, delimiter), _parse_options(delimiter)
     convert = pa.csv.ConvertOptions(
         include_columns=columns,

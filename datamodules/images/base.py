@@ -108,13 +108,13 @@ FULL_SIZE = 1 << 16  # pixels, more than any side has: with it, `open_picture` d
 
 
 def open_picture(files: Files, position: int, smallest: int) -> Image.Image:
-    """Decode an image to 8 bits per channel and turn it upright. What is transparent shows a white ground.
+    """Decode an image to 8 bits per channel and turn it upright. Transparent pixels get a white background.
 
     16-bit images are scaled by their range. A JPEG is decoded at a reduced size with at least `smallest` pixels per side.
 
     Raises:
         ZooError: naming the image, if it is empty, cut short, not an image, has more pixels than Pillow considers safe, or
-            holds numbers without a known range.
+            has pixel values of unknown range.
     """
     with _readable(files, position) as encoded:
         # Read it here: Pillow would keep a file open that is damaged or holds several images.
@@ -134,7 +134,7 @@ def open_picture(files: Files, position: int, smallest: int) -> Image.Image:
 
 
 def _has_16_bits(picture: Image.Image) -> bool:
-    """Return whether pixels lie in 0..65535. Raise a `ValueError` for images whose range is unknown, or no known colours."""
+    """Return whether pixels lie in 0..65535. Raise a `ValueError` if their range or their colour space is unknown."""
     if picture.mode.startswith("I;16") or (picture.mode == "I" and picture.format == "PPM"):  # Pillow scales PGM to 16 bits.
         return True
     if picture.mode in ("I", "F", "LAB"):
@@ -143,7 +143,7 @@ def _has_16_bits(picture: Image.Image) -> bool:
 
 
 def pixels(picture: Image.Image, size: int, rgb: bool, box: tuple[int, int, int, int] | None = None) -> Tensor:
-    """Squeeze an image, or a box (left, top, right, bottom) of it, to a square (C, size, size) uint8."""
+    """Resize an image, or a box (left, top, right, bottom) of it, to a square (C, size, size) uint8."""
     # Crop first: resizing with a box also reads the pixels beside it, which belong to the other image.
     part = (picture.crop(box) if box else picture).convert("RGB" if rgb else "L")
     square = part.resize((size, size), Image.Resampling.BILINEAR)
@@ -295,7 +295,7 @@ class PictureData(DataModule):
 
 
 def check_readable(files: Files) -> None:
-    """Check the header of every image, so that those that are empty, no images, too large or of unknown range are named early.
+    """Check the header of every image, to report early those that are empty, not images, too large or of unknown range.
 
     Images that are cut short are only found when they are decoded.
 

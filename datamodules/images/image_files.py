@@ -17,7 +17,7 @@ class ImageFiles(PictureData):
     Args:
         root: the folder or the file.
         class_names: names of the model's classes.
-        binarize: as the images of the training were; the other arguments are those of `PictureData`.
+        binarize: as for the training images. See `PictureData` for the other arguments.
 
     Raises:
         MissingFileError: if there is no such folder, or no image in it.

@@ -41,8 +41,8 @@ class ImageFolder(PictureData):
     """Images under `root`/<class>/, or under `root`/train/<class>/ and also `root`/test/<class>/ or `root`/val/<class>/.
 
     Parts may also be called training, valid, validation, dev, testing or eval, in any case. Three parts are used as their
-    names say. If only one part exists beside `train`, it is the test part and `val_fraction` of the training part validates,
-    so that the score is of images that made no choices. See `PictureData` for the other arguments. The constructor lists the
+    names say. If only one part exists beside `train`, it is the test part, and `val_fraction` of the training part is held out
+    for validation, so that the test images choose nothing. See `PictureData` for the other arguments. The constructor lists the
     folders; images are opened in `setup` and later.
 
     Raises:
@@ -133,7 +133,7 @@ def part_folders(folder: Path) -> dict[str, Path]:
     for path in visible_folders(folder):
         for part in (part for part, names in _PARTS.items() if path.name.lower() in names):
             if part in parts:
-                raise ZooError(f"{parts[part]} and {path.name} are both the {part} part by their names: join or rename them")
+                raise ZooError(f"{parts[part]} and {path.name} both have a name of the {part} part: merge or rename them")
             parts[part] = path
     return {part: parts[part] for part in _PARTS if part in parts}
 
@@ -164,7 +164,7 @@ def picture_paths(folder: Path) -> list[Path]:
 
 
 def other_files(folder: Path) -> list[str]:
-    """Describe the files in a folder and its subfolders that are left out because of their endings, in one line or none."""
+    """Return a line about the files in a folder and its subfolders that Pillow cannot read by their endings, or no line."""
     endings = Counter(path.suffix.lower() or "no ending" for path in _visible_files(folder) if not _is_picture(path))
     if not endings:
         return []
@@ -174,7 +174,7 @@ def other_files(folder: Path) -> list[str]:
 
 
 def left_out(folder: Path, parts: Collection[Path]) -> list[str]:
-    """Describe what is in a folder, but not used by its `parts`: other folders beside them, and files that are not images."""
+    """Describe what a folder holds that its `parts` do not use: other folders, and files that are not images."""
     unused = [path.name for path in visible_folders(folder) if path not in parts] if folder not in parts else []
     shown = ", ".join(map(readable_name, unused[:_SHOWN])) + (", ..." if len(unused) > _SHOWN else "")
     beside = [f"left out of {readable_name(folder)}: folders whose names are not those of a part: {shown}"] if unused else []

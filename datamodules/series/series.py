@@ -53,7 +53,7 @@ class Series(DataModule):
     within its part. The context of a window may start in the part before, as it would in use. All scales are measured on the
     training part: `mean` and `std` per channel normalise the inputs. Targets stay in their own units; `target_mean` and
     `target_std` (H C,) are their scale, and `naive_mae` (H C,) is the mean absolute difference of consecutive values. Values
-    that were filled in count for none of these, and windows with such a value among their targets are left out.
+    that were filled in are not used for these, and windows with such a value among their targets are left out.
 
     Targets are flattened to (B, H C): all channels of the first step, then of the second.
 
@@ -64,8 +64,8 @@ class Series(DataModule):
         columns: columns that are inputs and targets; None means all except the times.
         fill: "interpolate" fills missing values linearly, from the last known value to the next. The last steps of a context
             may then depend on a later value. Without it, missing values are refused.
-        gaps: where the distance of two rows is more than 1.5 times the median, "split" leaves out the windows that run across.
-            "join" keeps them, for series in which the next row follows whatever the time, such as trading days.
+        gaps: what happens to windows that cross a gap, where the time between two rows is more than 1.5 times the median.
+            "split" leaves them out. "join" keeps them, for series with irregular times, such as trading days.
 
     Raises:
         MissingFileError: if there is no such file.
@@ -152,12 +152,14 @@ class Series(DataModule):
         self.target_mean, self.target_std = (torch.tensor(values).repeat(self.horizon) for values in (self.mean, self.std))
         pairs = self._follows[: val - 1, None] & self._observed[1:val] & self._observed[: val - 1]
         if not pairs.any(0).all():
-            raise ZooError(f"{self.source} has no two consecutive values in the training part: set data.gaps to join, or fill")
+            raise ZooError(
+                f"{self.source} has no two consecutive values in the training part: set data.gaps to join, or data.fill"
+            )
         change = torch.where(pairs, self._values[:val].diff(dim=0).abs(), 0).sum(0) / pairs.sum(0)
         self.naive_mae = change.float().repeat(self.horizon)
 
     def _usable(self) -> Tensor:
-        """Mark the windows (W,) that do not run across a gap and whose targets were all observed."""
+        """Mark the windows (W,) that do not cross a gap and whose targets were all observed."""
         size = self.context + self.horizon
         targets = self._observed[self.context :].all(1).unfold(0, self.horizon, 1).all(1)
         return targets & self._follows.unfold(0, size - 1, 1).all(1)
@@ -192,7 +194,7 @@ class Series(DataModule):
         super().load_state_dict(state_dict)
         if state_dict["columns"] != list(self.columns):
             raise ZooError(
-                f"the checkpoint knows the columns {', '.join(state_dict['columns'])}, "
+                f"the checkpoint has the columns {', '.join(state_dict['columns'])}, "
                 f"but {self.source} has {', '.join(self.columns)}: set columns to those of the checkpoint"
             )
         self._normalise(state_dict["mean"], state_dict["std"])
@@ -202,7 +204,7 @@ class Series(DataModule):
         self.transform = StandardizeSteps(self.mean, self.std)
 
     def _read(self) -> np.ndarray:
-        """Read the chosen columns (L, C) in the order of time, and note which values were filled in and where rows lack."""
+        """Read the chosen columns (L, C) in the order of time, and note which values and which rows are missing."""
         path = find(self.source)
         rows = _rows(path)
         header = _header(rows, path)
@@ -261,14 +263,14 @@ class Series(DataModule):
             shown = [f"{times[place][1]} and {times[place + 1][1]} (line {lines[place + 1]})" for place in places[:_SHOWN]]
             more = f" and {len(places) - _SHOWN} more" if len(places) > _SHOWN else ""
             effect = (
-                "no window runs across (set data.gaps to join if they may)" if self.gaps == "split" else "windows run across"
+                "no window crosses them (set data.gaps to join to allow it)" if self.gaps == "split" else "windows cross them"
             )
             self.notes.append(f"gaps in time between {', between '.join(shown)}{more}: {effect}")
         return ~gap if self.gaps == "split" else torch.ones_like(gap)
 
 
 def check_resolution(values: Tensor, name: str) -> None:
-    """Refuse numbers (N,) float64 that vary by less than float32 can tell apart at their size. Constants pass.
+    """Raise if numbers (N,) float64 vary by less than float32 can resolve at their size. Constants pass.
 
     Raises:
         ZooError: with `name`.

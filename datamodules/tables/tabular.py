@@ -28,7 +28,7 @@ _LARGEST = 1e150  # squares of larger numbers, and so the deviation, are infinit
 def scale_of(x: Tensor) -> tuple[Tensor, Tensor]:
     """Return mean and standard deviation (F,) of features (N, F) in float64.
 
-    A constant feature has deviation 1 and its own value as mean. Computed, its mean is rounded and its deviation not always 0.
+    A constant feature has its value as mean and deviation 1, because the computed ones have rounding errors.
     """
     low, high = x.double().aminmax(dim=0)
     mean, std = x.double().mean(0), x.double().std(0, correction=0)
@@ -40,10 +40,10 @@ class Tabular(DataModule):
 
     `source` is "breast_cancer", "wine" (classification), "diabetes" (regression, with a target in its own units), or the path
     of a CSV file with a header. `target` names its target column; all other columns must be numbers. A column without a name is
-    left out, because pandas writes row numbers so. A target of text, of whole numbers, or of at most 20 different whole numbers
-    written as 1.0, means classification, unless `task` says otherwise. 20 % are held out for the test, then `val_fraction` of
-    the rest. Features are standardised by the training rows alone, in float64, because float32 cannot tell Unix times of one
-    day apart. `target_mean` and `target_std` are the scale of the training rows' targets.
+    left out, because pandas writes row numbers that way. A target of text, of whole numbers, or of at most 20 different whole
+    numbers written as 1.0, means classification, unless `task` says otherwise. 20 % are held out for the test, then
+    `val_fraction` of the rest. Features are standardised by the training rows alone, in float64, because float32 cannot tell
+    Unix times of one day apart. `target_mean` and `target_std` are the scale of the training rows' targets.
 
     The constructor reads the header of a CSV file, and its target column, because only this column tells the task and the
     classes. `setup` reads the rest.
@@ -105,7 +105,7 @@ class Tabular(DataModule):
         self.notes.append(f"{self.source}: {len(y):,} rows of {self._x.shape[1]} features")
         constant = (self._x[rows] == self._x[rows[0]]).all(0).nonzero()[:, 0].tolist()
         if constant and self.feature_names:
-            self.notes.append(f"constant in train, so of no use: {', '.join(self.feature_names[place] for place in constant)}")
+            self.notes.append(f"constant and so useless in train: {', '.join(self.feature_names[place] for place in constant)}")
         self._standardise(*scale_of(self._x[rows]))
 
     def transform(self, batch: Batch, epoch: int, train: bool) -> Batch:
@@ -125,7 +125,7 @@ class Tabular(DataModule):
         super().load_state_dict(state_dict)
         if state_dict["feature_names"] != list(self.feature_names):
             raise ZooError(
-                f"the checkpoint knows the columns {', '.join(state_dict['feature_names'])}, "
+                f"the checkpoint has the columns {', '.join(state_dict['feature_names'])}, "
                 f"but {self.source} has {', '.join(self.feature_names)}: bring them into this order"
             )
         # An exported file holds lists.
@@ -160,7 +160,7 @@ class Tabular(DataModule):
         return identities_of_rows(self._x[rows], samples.arrays.y[rows])
 
     def _standardise(self, mean: Tensor, std: Tensor) -> None:
-        """Serve the features on this scale, in float32."""
+        """Standardise the features by this scale, in float32."""
         self.mean, self.std = tuple(mean.tolist()), tuple(std.tolist())
         x = ((self._x - mean) / std).float()
         self.splits = {part: Split(arrays._replace(x=x), rows) for part, (arrays, rows) in self.splits.items()}
@@ -193,7 +193,7 @@ class Tabular(DataModule):
         return found
 
     def _holds_classes(self, words: Sequence[str]) -> bool:
-        """Return whether target values are classes: text, whole numbers, or few whole numbers written as fractions."""
+        """Return whether target values are classes: text, whole numbers, or few whole numbers written as decimals."""
         if not pa.types.is_floating(read_csv(Path(self.source), columns=[str(self.target)])[0].type):
             return True
         return len(found := set(words)) <= 20 and all(float(word).is_integer() for word in found)
@@ -206,5 +206,7 @@ class Tabular(DataModule):
             raise ZooError(f"column {name!r} of {self.source} has {column.null_count} empty cell(s): fill or remove them")
         numbers = column.to_numpy().astype(np.float64)  # a copy, because the memory of Arrow is read-only
         if len(numbers) and not np.abs(numbers).max() < _LARGEST:
-            raise ZooError(f"column {name!r} of {self.source} holds infinite numbers, or larger than {_LARGEST}: replace them")
+            raise ZooError(
+                f"column {name!r} of {self.source} holds numbers that are infinite or above {_LARGEST}: replace them"
+            )
         return numbers

@@ -61,7 +61,7 @@ class TextData(DataModule):
         num_train: train on this number of texts only, with the same share of each class.
     """
 
-    keep_duplicates_together: ClassVar[bool] = True  # whether equal texts of one class stay in one of the parts held out
+    keep_duplicates_together: ClassVar[bool] = True  # whether equal texts of one class stay in the same part
     vocab_size: int
     max_length: int
     tokenizer: Tokenizer | None = None
@@ -190,7 +190,7 @@ class TextData(DataModule):
         file = self.tokenizer_settings["file"]
         if file is not None or (self.trainer is not None and self.trainer.state.fn == "fit"):
             raise ZooError(
-                f"the checkpoint's tokenizer is not {file or f'the one that {self.source} makes now'}: "
+                f"the checkpoint's tokenizer is not {file or f'the one that {self.source} builds now'}: "
                 "its tokens would mean other words; use the data and settings it was trained on, or train anew"
             )
         self.tokenizer = Tokenizer.from_str(state_dict["tokenizer"])
@@ -213,7 +213,7 @@ class TextData(DataModule):
             rank_zero_only(print)(self._token_line, flush=True)
 
     def _describe_tokens(self, num_tokens: int, lengths: Tensor, num_cut: int) -> str:
-        """Say how many tokens the texts have, how many texts were cut, and how many held-out tokens are unknown."""
+        """Describe how many tokens the texts have, how many texts were cut, and how many held-out tokens are unknown."""
         cut = f"{num_cut} were longer than max_length {self.max_length} and cut" if num_cut else "none was cut"
         texts = f"{self.source}: {len(self.texts):,} texts of {lengths.float().mean():.0f} tokens on average, {cut}"
         if "train" not in self.splits:
@@ -223,7 +223,7 @@ class TextData(DataModule):
         assert self.tokenizer is not None
         token = self.tokenizer.token_to_id(getattr(self.tokenizer.model, "unk_token", None) or tokenization.UNKNOWN)
         unknown = (x == (-1 if token is None else token)).sum().item() / int(lengths[held_out].sum())
-        return f"{texts}; {num_tokens:,} tokens known, {unknown:.1%} of those held out are not"
+        return f"{texts}; {num_tokens:,} tokens known, {unknown:.1%} of the held-out tokens are unknown"
 
     def _training_texts(self, rows: Tensor) -> list[str]:
         """Return the training texts, and the words that augmentation adds to each, so that the tokenizer knows both.

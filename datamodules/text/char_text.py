@@ -118,7 +118,7 @@ class CharText(DataModule):
         arrays = Arrays(tokens[:-1], tokens[1:])
         self.splits = {part: Split(arrays, places) for part, places in rows.items()}
         unknown = (tokens[val_at:] == 1).float().mean().item()
-        self.notes.append(f"{len(self.characters)} characters are known; {unknown:.2%} of those held out are not")
+        self.notes.append(f"{len(self.characters)} characters are known; {unknown:.2%} of the held-out characters are not")
 
     def order(self, split: str) -> BatchOrder:
         """Return the order of a split's chunks; every rank has the same number of them."""
@@ -183,7 +183,7 @@ class CharText(DataModule):
         if was != now:
             only_was, only_now = (_shown(sorted(set(a) - set(b))) for a, b in ((was, now), (now, was)))
             raise ZooError(
-                f"the checkpoint knows {len(was)} characters (not here: {only_was}), {self.source} has {len(now)} "
+                f"the checkpoint has {len(was)} characters (not here: {only_was}), {self.source} has {len(now)} "
                 f"(not there: {only_now}): use the text it was trained on, or train anew"
             )
         super().load_state_dict(state_dict)

@@ -78,7 +78,7 @@ def read_texts(paths: Mapping[str, Sequence[Path]], columns: Columns, class_name
             places += [f"row {row} of {path.name}" for row in range(len(texts) - len(places))]
         parts[part] = torch.arange(first, len(texts))
     if not len(parts["train"]):
-        raise ZooError(f"{source} has no text for training: {paths['train'][0].name} has a header at most")
+        raise ZooError(f"{source} has no text for training: {paths['train'][0].name} has no rows")
     known = set(class_names) & {labels[row] for row in parts["train"].tolist()}
     if (unseen := next((row for row, label in enumerate(labels) if label not in known), None)) is not None:
         raise ZooError(
@@ -97,7 +97,7 @@ def _labels(path: Path, columns: Columns, words: Mapping[str, str]) -> list[str]
 
 
 def _words(paths: Sequence[Path], columns: Columns) -> dict[str, str]:
-    """Return the name for each label in the training files, if their schema or a column of words tells it one to one."""
+    """Return the class name of each label in the training files, if their schema or a column of words maps them one to one."""
     if stated := class_names_of(paths[0], columns.label):
         return {str(number): name for number, name in enumerate(stated)}
     pairs = {

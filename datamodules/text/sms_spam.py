@@ -6,7 +6,7 @@ from datamodules.text.text_set import TextSet
 class SMSSpam(TextSet):
     """5,574 messages without an official split: `test_fraction` is held out by class, then `val_fraction` of the rest.
 
-    Some messages occur many times and therefore in several parts, as in every published score of a random split. The report
+    Some messages occur many times and therefore in several parts, as in all published scores on random splits. The report
     before training says how many.
     """
 

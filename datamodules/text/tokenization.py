@@ -12,11 +12,11 @@ from zoo.errors import MissingFileError, ZooError, check_choice
 Kind = Literal["word", "bpe", "char"]
 _WORD = "'?\\w+(?:['\u2019]\\w+)*|[^\\w\\s]+"  # words, including don't, 's and n't; or consecutive punctuation
 PADDING, UNKNOWN = "[PAD]", "[UNK]"  # tokens 0 and 1
-_LONGEST = 1000  # characters; byte pairs are learned from pieces of longer words, because the time grows with the square
+_LONGEST = 1000  # characters; longer words are cut before byte pairs are learned, because the time grows quadratically
 
 
 class TokenizerSettings(TypedDict, total=False):
-    """How texts become tokens. `DEFAULTS` states what a missing setting means."""
+    """Settings of a tokenizer. `DEFAULTS` holds the values of missing settings."""
 
     kind: Kind  # words, byte pairs or characters
     vocab_size: int  # maximum number of tokens, including padding and unknown; also the size of the embedding

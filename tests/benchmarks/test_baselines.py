@@ -1,4 +1,4 @@
-"""Baselines are computed by closed forms, and the ones that are kept can be measured again."""
+"""Baselines equal closed forms, and recorded ones can be measured again."""
 
 import importlib.util
 from pathlib import Path

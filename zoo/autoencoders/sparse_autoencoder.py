@@ -27,7 +27,7 @@ from zoo.training.system import Batch, Outputs, require
 
 Penalty = Literal["kl", "l1"]
 CODE_ACTIVATIONS: dict[Penalty, Activation] = {"kl": "sigmoid", "l1": "relu"}  # the KL needs values in (0, 1)
-THRESHOLDS: dict[Penalty, float] = {"kl": 0.1, "l1": 0.0}  # a unit is on above it; a sigmoid is never exactly 0
+THRESHOLDS: dict[Penalty, float] = {"kl": 0.1, "l1": 0.0}  # activation above which a unit is on; a sigmoid is never exactly 0
 
 
 def kl_penalty(activation: Tensor, rho: float) -> Tensor:
@@ -39,8 +39,8 @@ def kl_penalty(activation: Tensor, rho: float) -> Tensor:
 class SparseAutoencoder(Reconstructor):
     """Autoencoder trained with the squared error per image plus a penalty on the activations of the code.
 
-    With "l1" all columns of the decoder's weights have norm 1. Otherwise a code of a tenth and a decoder of ten times the size
-    would have the same error and a tenth of the penalty. If the decoder is one linear layer, the encoder starts as its
+    With "l1" all columns of the decoder's weights have norm 1. Otherwise a tenth of the code and ten times the decoder would
+    give the same output at a tenth of the penalty. If the decoder is one linear layer, the encoder starts as its
     transpose, so that every unit is on for some images and learns.
 
     Logs `activation`, the mean over units and images, and `active`, the share of units that are on: above 0 with "l1", above
@@ -50,7 +50,7 @@ class SparseAutoencoder(Reconstructor):
         penalty: "kl" pulls the mean activation of every unit towards `rho`. "l1" pulls all activations towards 0.
         rho: target for the mean activation of a unit, used by "kl" only.
         weight: factor of the penalty; the squared error is summed over pixels.
-        squash: end with a sigmoid. Without it and with no widths, images are sums of few columns of the decoder.
+        squash: apply a sigmoid to the output. Without it and without hidden layers, images are sums of a few decoder columns.
     """
 
     net: AutoencoderNet

@@ -133,18 +133,18 @@ class VAENet(nn.Module):
 
 
 class VAE(Reconstructor):
-    """VAE trained with the evidence lower bound (ELBO), or with a tighter bound of several samples.
+    """VAE trained with the evidence lower bound (ELBO), or with the tighter importance-weighted bound.
 
-    Logs in nats per image: `nll` of the reconstruction, averaged over the samples, `kl`, and their sum `negative_elbo`, without
-    beta and free bits. `bits_per_dim` is `negative_elbo` in bits per pixel and channel. A conditional VAE bounds log p(x|y), so
-    its sum is named `conditional_negative_elbo`.
+    Logs three terms in nats per image, without beta and free bits: `nll` of the reconstruction (averaged over the samples),
+    `kl`, and their sum `negative_elbo`. `bits_per_dim` is the sum in bits per pixel and channel. A conditional VAE bounds
+    log p(x|y), so the sum is named `conditional_negative_elbo`.
 
     Args:
         beta: weight of the KL term.
         free_bits: nats of KL per latent dimension, averaged over the batch, that are not penalised.
         warmup: fraction of training over which the weight of the KL rises from 0 to `beta`.
         conditional: condition encoder and decoder on the image's class.
-        iwae_samples: samples K of the importance-weighted bound that is maximised. 1: the ELBO with its exact KL.
+        iwae_samples: number of samples K of the importance-weighted bound. 1: the ELBO with its exact KL.
     """
 
     monitor = ("val/loss", "min")
@@ -178,7 +178,7 @@ class VAE(Reconstructor):
             raise ZooError(f"iwae_samples must be at least 1, got {iwae_samples}")
         if iwae_samples > 1 and (beta, free_bits, warmup) != (1.0, 0.0, 0.0):
             raise ZooError(
-                f"with iwae_samples {iwae_samples} the loss has no KL term to weigh: "
+                f"with iwae_samples {iwae_samples} the loss has no KL term to weight: "
                 f"leave beta, free_bits and warmup out, got {beta}, {free_bits} and {warmup}"
             )
         super().__init__(lr, optim)

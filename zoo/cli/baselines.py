@@ -1,4 +1,4 @@
-"""Baselines: scores that need no training of ours, one line per recipe in recipes/baselines.jsonl.
+"""Read baselines: scores of simple methods, one line per recipe in recipes/baselines.jsonl.
 
 `python benchmarks/baselines.py` measures them, on the data, the split and the metric of the recipe.
 """
@@ -39,14 +39,14 @@ def read_baselines() -> list[Baseline]:
 
 
 def measured_baseline(recipe: Path, settings: dict[str, Any]) -> Baseline | None:
-    """Return the baseline of a recipe; None if it has none, or none for its present method, data and reports."""
+    """Return the baseline of a recipe, or None if it was not measured for the recipe's current method, data and reports."""
     method, config = read_header(recipe).get("baseline"), baseline_checksum(settings)
     wanted = (recipe.stem, method, config)
     return next((line for line in read_baselines() if (line["recipe"], line["method"], line["config"]) == wanted), None)
 
 
 def baseline_checksum(settings: dict[str, Any]) -> str:
-    """Return a short SHA-256 of what a baseline depends on: the data, except for the batches, and the reports."""
+    """Return a short SHA-256 of what a baseline depends on: the reports, and the data settings without those of batches."""
     data = settings["data"]
     arguments = {name: value for name, value in data.get("init_args", {}).items() if name not in ("batch_size", "num_workers")}
     parts = {"class_path": data["class_path"], **arguments, "callbacks": settings["trainer"].get("callbacks", [])}
@@ -61,5 +61,5 @@ def higher_is_better(metric: str) -> bool:
     """
     word = metric.rpartition("/")[2].partition("_")[0]
     if word not in _HIGHER | _LOWER:
-        raise ZooError(f"whether {metric} should be high or low is not known: add {word!r} to {Path(__file__).name}")
+        raise ZooError(f"unknown metric {metric}: add {word!r} to _HIGHER or _LOWER in {Path(__file__).name}")
     return word in _HIGHER

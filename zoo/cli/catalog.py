@@ -20,7 +20,7 @@ class Reference(TypedDict):
     value: float
     about: str  # the model and its source, or the method
     metric: str
-    ours: str  # our score in this metric, if it is not the recipe's own metric; else empty
+    ours: str  # our score in this metric if the recipe's headline is another metric; else empty
 
 
 class Score(TypedDict):
@@ -89,7 +89,7 @@ def weights() -> list[Weights]:
 
 
 def digits(mean: float, sd: float, num_seeds: int) -> str:
-    """Format a score with the digits that it deserves.
+    """Format a score with as many digits as its deviation supports.
 
     The deviation over seeds has one digit, or two if the first is 1, and the mean has as many decimals. The score of one seed
     has two digits and is marked with ≈. A score that is equal for all seeds has four.
@@ -108,7 +108,7 @@ def _fixed(value: float, decimals: int) -> str:
 
 
 def score_text(score: Score) -> str:
-    """Format a score for tables: mean and standard deviation over seeds, and what to mind about it."""
+    """Format a score for tables: mean and standard deviation, number of seeds, and marks such as stale."""
     if score["mean"] is None:
         return "not measured yet"
     value = digits(score["mean"], score["sd"], score["num_seeds"])
@@ -122,7 +122,7 @@ def reference_value(reference: Reference | None) -> str:
 
 
 def reference_text(reference: Reference | None) -> str:
-    """Format a published score or a baseline with what it is."""
+    """Format a published score or a baseline with its description."""
     if reference is None:
         return ""
     metric = f" {reference['metric']}, ours {reference['ours']}" if reference["ours"] else ""

@@ -253,7 +253,7 @@ def _reproduce_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seeds",
         type=_seeds,
-        help="number of seeds, from 0 on (3), or a list of seeds, which has a comma (1,2 or 4,); default: 3, for --check 0,",
+        help="number of seeds from 0 on (3), or a list with a comma (1,2 or 4,); default: 3, or seed 0 with --check",
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--missing", action="store_true", help="measure all recipes whose score is missing or out of date")
@@ -261,16 +261,16 @@ def _reproduce_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--behaviour",
         action="store_true",
-        help="only compute what the code does in a few steps of the recipe, or of all recipes; other scores become stale",
+        help="only record the current behaviour of the recipe, or of all recipes; scores of another behaviour become stale",
     )
     parser.add_argument("--dry-run", action="store_true", help="with --missing: only print what would be measured")
     parser.add_argument(
-        "--jobs", type=int, default=1, help="runs at a time, with one thread each if there are several (default: 1)"
+        "--jobs", type=int, default=1, help="number of parallel runs; if more than one, each uses one thread (default: 1)"
     )
 
 
 def _seeds(text: str) -> int | list[int]:
-    """Parse a number of seeds, or a list of seeds, which has a comma."""
+    """Parse a number of seeds, or a list of seeds if the text has a comma."""
     if "," not in text:
         return int(text)
     return [int(seed) for seed in text.removesuffix(",").split(",")]
@@ -278,11 +278,11 @@ def _seeds(text: str) -> int | list[int]:
 
 def _reproduce(args: argparse.Namespace, settings: list[str]) -> int:
     if (args.missing and args.recipe) or not (args.missing or args.behaviour or args.recipe):
-        raise UsageError("reproduce takes the name of a recipe, or --missing")
+        raise UsageError("reproduce needs the name of a recipe, --missing or --behaviour")
     if args.dry_run and not args.missing:
-        raise UsageError("--dry-run is for --missing")
+        raise UsageError("--dry-run needs --missing")
     if args.missing and isinstance(args.seeds, list):
-        raise UsageError("--missing takes the largest number of seeds of a recipe, not a list")
+        raise UsageError("--missing takes a maximum number of seeds, not a list")
     given = ([0] if args.check else 3) if args.seeds is None else args.seeds
     seeds = given if isinstance(given, list) else list(range(given))
     _at_least(1, seeds=len(seeds), jobs=args.jobs)

@@ -58,12 +58,12 @@ def check_classes(data: LightningDataModule, checkpoint: dict[str, Any], path: P
 
 
 def check_preparation(data: LightningDataModule, checkpoint: dict[str, Any], path: Path | str) -> None:
-    """Refuse data whose inputs are prepared otherwise than those that the checkpoint was trained on.
+    """Raise if the data prepare inputs differently from those that the checkpoint was trained on.
 
-    What only `setup` knows, such as the scale of a table, is taken over from the checkpoint instead.
+    Facts that are known only after `setup`, such as the scale of a table, are taken from the checkpoint instead.
 
     Raises:
-        ZooError: if a fact differs that is known before `setup`; lists all differences.
+        ZooError: if a fact that is known before `setup` differs. The error lists all differences.
     """
     known, facts = checkpoint.get("data", {}), data.describe() if isinstance(data, DataModule) else {}
     differing = [
@@ -73,7 +73,7 @@ def check_preparation(data: LightningDataModule, checkpoint: dict[str, Any], pat
     ]
     if differing:
         raise ZooError(
-            f"{path} was trained on inputs that were prepared otherwise: {'; '.join(differing)}. "
+            f"{path} was trained on inputs that were prepared differently: {'; '.join(differing)}. "
             "Use the data settings of its run, or train anew"
         )
 

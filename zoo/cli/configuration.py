@@ -38,7 +38,7 @@ _COUNTS = {  # settings that Lightning divides by, each with what to do instead
     "accumulate_grad_batches": "1 updates the weights after every batch",
     "check_val_every_n_epoch": "to skip validation, set trainer.limit_val_batches to 0",
 }
-_HALF = ("bf16-true", "16-true", "transformer-engine", "transformer-engine-float16")  # precisions of the weights
+_HALF = ("bf16-true", "16-true", "transformer-engine", "transformer-engine-float16")  # they round the weights
 
 
 class Configuration(LightningCLI):

@@ -14,7 +14,7 @@ from zoo.training.checkpoint import read_checkpoint, state_of_data
 from zoo.training.run_dir import read_run, run_of
 
 _COMPARED = ("class_path", "hyper_parameters", "data")  # the parts of a checkpoint that describe its model and data
-_FREE = ("batch_size", "num_workers", "seed")  # settings of data that change neither its test samples nor their preparation
+_FREE = ("batch_size", "num_workers", "seed")  # data settings that change neither the test samples nor how they are prepared
 
 
 def evaluate(request: Request) -> int:
@@ -69,9 +69,9 @@ def _open_checkpoint(request: Request) -> Iterator[Context]:
 
 
 def _own_run(checkpoint: Path, configuration: Configuration) -> Path | None:
-    """Return the run that the results belong to: that of the checkpoint, if it has this data and tested this checkpoint.
+    """Return the run of the checkpoint if results belong there: it has the same data and tested this checkpoint.
 
-    Results of other data or of another checkpoint must not replace those of the run.
+    Results for other data or for another checkpoint must not replace those of the run.
     """
     run = run_of(checkpoint.resolve())
     if run is None or (checkpoint.stem != "best" and checkpoint.with_name("best.ckpt").is_file()):
@@ -84,7 +84,7 @@ def _own_run(checkpoint: Path, configuration: Configuration) -> Path | None:
 
 def _print_new(data: DataModule) -> None:
     samples = data.splits["test"]
-    seen = f", but for {found} that are alike" if (found := data.num_seen(samples)) else ""
+    seen = f"; at least {found} of them equal training samples" if (found := data.num_seen(samples)) else ""
     say(f"all {len(samples.rows):,} samples were tested, because the model was trained on others{seen}")
 
 

@@ -48,7 +48,7 @@ def export(checkpoint: Path, format: Format, output: Path | None = None) -> int:
         "data": json.dumps(recorded.get("data", {})),
         "run": json.dumps(recorded.get("run") or _run_record(checkpoint)),  # an exported file contains its record
     }
-    if format == "safetensors":  # a test of this file compares its data with those of the checkpoint
+    if format == "safetensors":  # with it, a test of this file can refuse samples that the model was trained on
         about["data_state"] = json.dumps(state_of_data(recorded), default=Tensor.tolist)
     write, read = {
         "onnx": (_write_onnx, _read_onnx),

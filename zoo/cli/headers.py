@@ -27,7 +27,7 @@ class Published(TypedDict):
     """A score that others published for the same task."""
 
     value: float
-    metric: str  # the metric of ours that it is compared with
+    metric: str  # our metric that it is compared with
     protocol: str  # the model and what differs from our protocol
     source: str
 
@@ -38,7 +38,7 @@ class Header(TypedDict, total=False):
     published: Published
     baseline: str  # method of benchmarks/baselines.py, which measures the value
     explanation: str  # why the score is below its baseline
-    seeds: int  # number of seeds of a score, instead of the number that the training time decides
+    seeds: int  # number of seeds to measure; by default the training time decides
 
 
 _TYPES: dict[str, type] = {"published": dict, "baseline": str, "explanation": str, "seeds": int}

@@ -101,7 +101,7 @@ def _speaks(error: BaseException) -> bool:
 def _speak_utf8() -> None:
     """Print in UTF-8 with any locale, because cards contain characters that ASCII and cp1252 lack.
 
-    What cannot be encoded, such as half a surrogate pair in the name of a file, is escaped.
+    Characters that cannot be encoded, such as half a surrogate pair in a file name, are escaped.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

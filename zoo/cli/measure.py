@@ -1,4 +1,4 @@
-"""Measure recipes: train them in processes of their own, resume what was interrupted, and append the results."""
+"""Measure recipes: train each run in its own process, resume interrupted runs, and append the results."""
 
 import io
 import json
@@ -51,12 +51,12 @@ class Measurement(NamedTuple):
 
 
 class Note(NamedTuple):
-    """What a run measures, in a file beside its directory until the result is recorded."""
+    """Facts about a run in progress, kept in a file beside its directory until the result is recorded."""
 
     config: str  # checksum of the settings
     behaviour: Behaviour
-    seconds: float  # of the sessions that were interrupted
-    started: float  # time of the present session
+    seconds: float  # training time of the interrupted sessions
+    started: float  # start of the current session
 
     def write(self, folder: Path) -> None:
         """Write the note of a run."""
@@ -74,7 +74,7 @@ class Note(NamedTuple):
 
 
 def measure_all(todo: list[Measurement], jobs: int) -> int:
-    """Measure, `jobs` runs at a time; returns 1 if a run failed. The results of the other runs are kept.
+    """Do all runs, `jobs` at a time. Return 1 if a run failed; the results of the others are kept.
 
     Raises:
         UsageError: if the working directory is in another checkout than the recipes.
@@ -106,13 +106,13 @@ def measure_all(todo: list[Measurement], jobs: int) -> int:
 
 
 def few_steps(recipe: Path) -> list[str]:
-    """Return overrides with which a fit shows the behaviour of a recipe: three small steps in full precision on the CPU."""
+    """Return overrides for measuring the behaviour of a recipe: three steps with small batches, in fp32 on the CPU."""
     small = read_settings(recipe)["data"]["init_args"]["batch_size"] > _SMALL_BATCH
     return [*_FEW_STEPS, *(["--data.batch_size", str(_SMALL_BATCH)] if small else [])]
 
 
 def note_behaviours(recipes: Iterable[Path]) -> dict[Path, Behaviour]:
-    """Compute the present behaviour of recipes and keep it, so that scores of another behaviour are marked as stale."""
+    """Compute and record the current behaviour of recipes. Scores of another behaviour are then marked as stale."""
     check_checkout()
     found = {}
     for recipe in recipes:
@@ -132,7 +132,7 @@ def _behaviour(recipe: Path) -> Behaviour:
             run_dir = Path(folder) / "run"
             quick = ["--trainer.limit_test_batches", "0", "--trainer.logger", "false"]
             if fit(Request("fit", [recipe], [*few_steps(recipe), *quick], run_dir=run_dir)):
-                raise KeyboardInterrupt  # which `fit` has turned into an exit code
+                raise KeyboardInterrupt  # `fit` has turned it into an exit code
             behaviour: Behaviour = json.loads((run_dir / "behaviour.json").read_text(encoding="utf-8"))
     finally:
         torch.set_num_threads(num_threads)
@@ -145,11 +145,11 @@ def fit_arguments(owed: Measurement, folder: Path) -> list[str]:
 
 
 def run_zoo(arguments: list[str], log: Path | None = None, one_thread: bool = False) -> None:
-    """Run a `zoo` command of this checkout in a process of its own.
+    """Run a `zoo` command of this checkout in its own process.
 
     Args:
         arguments: of the command.
-        log: file for what it prints. None: print it.
+        log: file for the output. None: print it.
         one_thread: use one thread instead of one per core.
 
     Raises:
@@ -172,7 +172,7 @@ def run_zoo(arguments: list[str], log: Path | None = None, one_thread: bool = Fa
 
 
 def check_checkout() -> None:
-    """Refuse to measure from within another checkout, where the user expects that checkout to be measured.
+    """Raise if the command is run inside another checkout, which the user would expect to be measured.
 
     Raises:
         UsageError: if the working directory is in a checkout that this command does not belong to.
@@ -189,7 +189,7 @@ def check_checkout() -> None:
 def _measure(owed: Measurement, behaviour: Behaviour, side_by_side: bool) -> None:
     """Train or resume one run, and append its result.
 
-    Runs side by side use one thread each and print into a file beside their directory.
+    Parallel runs use one thread each and write their output to a file beside their directory.
     """
     recipe, seed = owed
     config, commit = settings_checksum(recipe), commit_of(recipe)  # before the run, because the code may change while it trains

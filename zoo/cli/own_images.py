@@ -1,4 +1,4 @@
-"""The user's own images for a trained model: prepared as the images of its evaluation were, by what the checkpoint records."""
+"""Read a user's images for a trained model, prepared like its evaluation images by the facts in the checkpoint."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,10 +20,9 @@ def load_with_facts(checkpoint: Path) -> tuple[System, dict[str, Any]]:
 
 
 def own_images(images: Path, shape: Sequence[int], facts: dict[str, Any], batch_size: int = 32) -> ImageFiles:
-    """Build the datamodule that serves an image, or the images of a folder, as inputs of `shape` (C, size, size).
+    """Build a datamodule for an image, or for the images in a folder, with inputs of `shape` (C, size, size).
 
-    What `facts` does not record, as for a model that was trained on loaders alone, stays as it is: the centre of each image,
-    in [0, 1].
+    A model that was trained on plain loaders has no facts. Its input is then the central square of each image, in [0, 1].
     """
     num_channels, size, _ = shape
     unchanged = {"crop": 1.0, "mean": [0.0] * num_channels, "std": [1.0] * num_channels}

@@ -41,7 +41,7 @@ def predict_files(checkpoint: Path, images: Path | None, text: str | None, run_d
 def predict_images(checkpoint: Path, images: Path, folder: Path) -> int:
     """Write the predicted class and confidence for each image to predictions/predict.csv in `folder`.
 
-    Images are prepared as in the evaluation during training, with what the checkpoint records.
+    Images are prepared as for evaluation, by the facts in the checkpoint.
 
     Raises:
         ZooError: if the checkpoint does not hold an image classifier, or an image cannot be read.

@@ -39,7 +39,7 @@ def reproduce_missing(max_seeds: int, jobs: int) -> int:
 
 
 def print_missing(max_seeds: int) -> int:
-    """Print what is missing, with the time that it took before."""
+    """Print what is missing, with the time that earlier runs took."""
     total, owed = 0.0, missing(max_seeds)
     seeds_of = {path: [seed for other, seed in owed if other == path] for path, _ in owed}
     for path, seeds in seeds_of.items():
@@ -97,7 +97,7 @@ def check(recipe: str, seeds: list[int]) -> int:
 
 
 def behave(recipe: str | None) -> int:
-    """Compute what a recipe, or every recipe with a score, does in a few small steps with the present code."""
+    """Record the current behaviour of a recipe, or of every recipe with a score."""
     scored = [path for path in recipe_paths().values() if current_results(path).results]
     note_behaviours(scored if recipe is None else [find_recipe(recipe)])
     _regenerate()

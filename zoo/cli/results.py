@@ -16,10 +16,10 @@ from zoo.cli.names import ROOT
 from zoo.cli.settings import read_settings
 from zoo.errors import ZooError
 
-BEHAVIOURS = ROOT / "behaviour.json"  # what each recipe computes in a few small steps with the present code
+BEHAVIOURS = ROOT / "behaviour.json"  # what each recipe computes in a few small steps with the current code
 LONG = 15 * 60  # seconds: a recipe that takes longer is measured with one seed instead of NUM_SEEDS
 NUM_SEEDS = 3
-_SAME = 5e-4  # relative difference of two behaviours with the same first four digits, rounded in different ways
+_SAME = 5e-4  # largest relative difference between behaviours that agree to four digits
 
 Behaviour = dict[str, list[float]]  # the content of behaviour.json in a run directory
 
@@ -30,7 +30,7 @@ class Result(TypedDict):
     recipe: str
     seed: int
     config: str  # checksum of the settings; results of older settings are ignored
-    behaviour: Behaviour  # of the code that was measured; absent in lines that were replaced long ago
+    behaviour: Behaviour  # of the code that was measured; old lines lack it
     metrics: dict[str, float]
     seconds: float
     epochs: int
@@ -47,7 +47,7 @@ class Measured(NamedTuple):
     """The results that make up the score of a recipe."""
 
     results: list[Result]  # one per seed
-    stale: bool  # whether the code has changed since what the recipe computes
+    stale: bool  # whether the code has since changed what the recipe computes
 
 
 def results_path(recipe: Path) -> Path:
@@ -82,15 +82,15 @@ def read_results(recipe: Path) -> list[Result]:
 
 
 def read_behaviours() -> dict[str, Behaviour]:
-    """Return the present behaviour of each recipe, by name."""
+    """Return the current behaviour of each recipe, by name."""
     found: dict[str, Behaviour] = json.loads(BEHAVIOURS.read_text(encoding="utf-8"))
     return found
 
 
 def same_behaviour(one: Behaviour, other: Behaviour) -> bool:
-    """Return whether two runs of a few small steps agree to four digits in all that both computed.
+    """Return whether two behaviours agree to four digits in all values that both contain.
 
-    A score that only one of them computed is new or gone, for example that of a report. It does not change the others.
+    A value in only one of them, such as the score of a new report, does not count.
     """
     names = one.keys() & other.keys()
     return bool(names) and all(
@@ -103,8 +103,8 @@ def same_behaviour(one: Behaviour, other: Behaviour) -> bool:
 def current_results(recipe: Path) -> Measured:
     """Return the results that make up the score of a recipe: the latest one per seed, all of the same settings and behaviour.
 
-    Results of the present behaviour are fresh. Until enough seeds are measured again after a change, the score before it stays,
-    marked as stale: one new seed does not replace three.
+    Results of the current behaviour are fresh. After a change, the old score stays and is marked as stale until enough seeds
+    are measured again, because one new seed does not replace three.
     """
     fresh, old = _fresh_and_old(recipe)
     stale = len(fresh) < min(len(old), num_seeds_owed(recipe))
@@ -138,7 +138,7 @@ def expected_seconds(recipe: Path) -> float | None:
 
 
 def num_seeds_owed(recipe: Path) -> int:
-    """Return how many seeds a score of a recipe needs: as its header says, else 3, or 1 if a run takes over 15 minutes.
+    """Return how many seeds a recipe's score needs: the `seeds` of its header, else 3, or 1 if a run takes over 15 minutes.
 
     A recipe that was never measured owes one seed, whose time then decides.
     """
@@ -147,13 +147,13 @@ def num_seeds_owed(recipe: Path) -> int:
 
 
 def headline_of(metrics: list[str], headline: str | tuple[str, ...]) -> str | None:
-    """Return the metric that is the score: the first one that was measured, of the first pattern that fits any."""
+    """Return the headline metric: the first one that matches the first pattern with a match; None without any match."""
     patterns = (headline,) if isinstance(headline, str) else headline
     return next((name for pattern in patterns for name in metrics if fnmatch.fnmatch(name, pattern)), None)
 
 
 def summarise(recipe: Path, headline: str | tuple[str, ...], settings: dict[str, Any]) -> Score:
-    """Compute mean and sample standard deviation of the headline metric over seeds, and compare it.
+    """Compute mean and sample standard deviation of the headline metric over seeds, and compare them with the references.
 
     If a model has several headline metrics, the first one that was measured counts.
 

@@ -216,10 +216,10 @@ def _unknown(where: str, name: list[str], word: str, known: list[str]) -> UsageE
 
 
 def _value(name: str, text: str | None) -> Any:
-    """Parse the value of a setting of the command line; text that is not valid YAML stays unchanged, for jsonargparse to judge.
+    """Parse the value of a command-line setting. Invalid YAML is returned unchanged, so that jsonargparse reports it.
 
     Raises:
-        UsageError: if a key stands twice in it.
+        UsageError: if it contains a key twice.
     """
     try:
         return yaml.load(text or "", _Loader)

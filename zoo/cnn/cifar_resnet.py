@@ -93,8 +93,8 @@ class CIFARResNetClassifier(Classifier):
     Args:
         depth: number of layers with weights, 6n + 2.
         width: channels of the first group. He et al. use 16.
-        weights: file with trained weights: named tensors, a checkpoint, or an exported file. The last layer is initialised anew
-            if its number of classes differs. A relative path may also start in the folder `ZOO_DATA`.
+        weights: file with trained weights: named tensors, a checkpoint, or an exported file. If the number of
+            classes differs, the last layer keeps its initial weights. A relative path may also start in the folder `ZOO_DATA`.
     """
 
     def __init__(

@@ -26,8 +26,8 @@ class ImageClassifier(Classifier):
         stem: "small" suits images of 28 to 64 pixels: the first convolution becomes 3x3 with stride 1, without a pool after it.
         dropout: probability before the last layer. None: as in the original network.
         drop_path: probability of skipping a residual branch, for networks from timm only. None: as in the original network.
-        weights: file with trained weights: named tensors, a checkpoint, or an exported file. The last layer is initialised anew
-            if its number of classes differs. A relative path may also start in the folder `ZOO_DATA`.
+        weights: file with trained weights: named tensors, a checkpoint, or an exported file. If the number of
+            classes differs, the last layer keeps its initial weights. A relative path may also start in the folder `ZOO_DATA`.
     """
 
     def __init__(

@@ -3,7 +3,7 @@
 Karras et al., 2018, arXiv:1710.10196.
 
 Shapes: B batch, C channels, H height, W width, Z latent dimension, L resolutions. Real images are in [-1, 1]. The generator's
-last layer is linear, so a generated value may lie outside.
+last layer is linear, so generated values may lie outside this range.
 """
 
 import math

@@ -29,11 +29,11 @@ SLOPE = 0.1  # of the paper's leaky ReLUs
 
 
 class SNGenerator(nn.Module):
-    """Map noise (B, Z) to images (B, C, H, W): the generator of table 3, with a convolution at full size at its end.
+    """Map noise (B, Z) to images (B, C, H, W): the generator of table 3, which ends in a convolution at full resolution.
 
     Args:
         latent_dim: Z.
-        output_shape: (C, H, W). H and W must be divisible by two, once for each width but one.
+        output_shape: (C, H, W). H and W must be divisible by 2 ** (len(widths) - 1).
         widths: channels from the largest to the smallest feature map.
 
     Raises:
@@ -59,7 +59,7 @@ class SNDiscriminator(nn.Module):
     """Map images (B, C, H, W) to logits (B,): table 3, with two convolutions at each size and one at the smallest.
 
     Args:
-        input_shape: (C, H, W). H and W must be divisible by two, once for each width but one.
+        input_shape: (C, H, W). H and W must be divisible by 2 ** (len(widths) - 1).
         widths: channels from the largest to the smallest feature map; four widths give the paper's seven convolutions.
 
     Raises:

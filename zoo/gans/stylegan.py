@@ -4,7 +4,7 @@ Karras, Laine & Aila, 2019, arXiv:1812.04948 (mapping, noise, style mixing, trun
 images, lazy regularisation and path lengths of the second version (Karras et al., 2020, arXiv:1912.04958).
 
 Shapes: B batch, C channels, H height, W width or size of a style, Z latent dimension, N styles per sample.
-Real images are in [-1, 1]. The generator's last layer is linear, so a generated value may lie outside.
+Real images are in [-1, 1]. The generator's last layer is linear, so generated values may lie outside this range.
 """
 
 import math
@@ -224,14 +224,14 @@ class ResidualBlock(nn.Module):
 
 
 def resample(x: Tensor, size: Sequence[int]) -> Tensor:
-    """Resize maps (B, C, H, W) to `size`. For a factor of two this is the paper's filter [1, 3, 3, 1] inside the maps."""
+    """Resize maps (B, C, H, W) to `size`. For a factor of two this is the paper's filter [1, 3, 3, 1], except at borders."""
     return x if list(x.shape[2:]) == list(size) else F.interpolate(x, list(size), mode="bilinear", antialias=True)
 
 
 def path_lengths(generator: StyleGenerator, z: Tensor) -> Tensor:
-    """Estimate how fast generated images (B, C, H, W) change with their styles: (B, Z) to lengths (B,), differentiable.
+    """Estimate how fast generated images (B, C, H, W) change with their styles: noise (B, Z) to lengths (B,), differentiable.
 
-    The length of J^T y for y ~ N(0, I) / sqrt(H W), where J is the Jacobian of the image with respect to the styles
+    A length is that of J^T y for y ~ N(0, I) / sqrt(H W), where J is the Jacobian of the image with respect to the styles
     (section 3.2 and appendix B of the second paper). Autocast is off here, as in `input_gradient`.
     """
     with full_precision(z.device.type):
@@ -255,7 +255,7 @@ class StyleGAN(FromNoise, Adversarial):
         penalty_weight: weight of R1; 0 turns it off.
         penalty_every: iterations from one penalty to the next, which counts for those between (lazy regularisation).
         path_weight: weight of path-length regularisation; 0 turns it off.
-        path_every: as `penalty_every`, for path lengths.
+        path_every: iterations from one path-length penalty to the next, weighted like `penalty_every`.
         n_critic, accumulate, d_lr, ema, clip: as in `Adversarial`.
     """
 
@@ -303,7 +303,7 @@ class StyleGAN(FromNoise, Adversarial):
         self.truncation, self.penalty_weight, self.penalty_every = truncation, penalty_weight, penalty_every
         self.path_weight, self.path_every = path_weight, path_every
         self.second_order = penalty_weight > 0 or path_weight > 0
-        self.register_buffer("path_length", torch.zeros(()))  # running mean, to which lengths are pulled
+        self.register_buffer("path_length", torch.zeros(()))  # running mean, the target of the penalty
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Map noise (B, Z) to images (B, C, H, W) in [0, 1], truncated."""
@@ -321,7 +321,7 @@ class StyleGAN(FromNoise, Adversarial):
         return loss, outputs
 
     def g_step(self, batch: Any, progress: Tensor, penalise: bool = True) -> tuple[Tensor, Outputs]:
-        """Make the discriminator take generated images for real ones; in training, with equal path lengths if `penalise`."""
+        """Make the discriminator take generated images for real ones. In training, `penalise` adds the path-length penalty."""
         loss = g_non_saturating(self.discriminator(self.fake(batch)))
         outputs: Outputs = {"g_loss": loss}
         if self.training and penalise and self.path_weight:

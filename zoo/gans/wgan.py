@@ -19,7 +19,7 @@ from zoo.tasks.adversarial.noise import FromNoise
 from zoo.training.optim import Optim, merge_optim
 from zoo.training.system import Outputs, require
 
-# Section 3: momentum made training unstable. OPTIMIZERS gives RMSprop momentum 0 and alpha 0.99, as the authors' code has.
+# Section 3: momentum made training unstable. OPTIMIZERS sets momentum 0 and alpha 0.99 for RMSprop, like the authors' code.
 RMSPROP: Optim = {"name": "rmsprop", "schedule": "constant"}
 
 
@@ -30,8 +30,8 @@ class WGAN(FromNoise, Adversarial):
         architecture: "conv" for DCGAN's networks, "mlp" for dense ones.
         widths: channels from the largest to the smallest feature map, or sizes of the hidden layers.
         weight_clip: bound on the magnitude of the critic's weights; None turns clipping off.
-        warmup: critic updates in each of the first 25 iterations and in every 500th; 100 in the authors' code. Here they use
-            the parts of one batch several times. 0 keeps `n_critic` in all iterations.
+        warmup: critic updates in each of the first 25 iterations and in every 500th; 100 in the authors' code. Here they
+            reuse the parts of one batch. 0 keeps `n_critic` in all iterations.
         n_critic, accumulate, d_lr, ema, clip: as in `Adversarial`.
     """
 

@@ -32,15 +32,15 @@ def precision_recall(real: Tensor, fake: Tensor, num_neighbours: int = 3) -> Pre
 class DensityCoverage(NamedTuple):
     """Density and coverage of generated samples."""
 
-    density: float  # mean number of real neighbourhoods that hold a generated sample, as a share of k; 1 for real samples
+    density: float  # mean number of real neighbourhoods around a generated sample, divided by k; 1 for real samples
     coverage: float  # share of real neighbourhoods that hold a generated sample
 
 
 def density_coverage(real: Tensor, fake: Tensor, num_neighbours: int = 5) -> DensityCoverage:
     """Compute density and coverage of features (N, F) and (M, F) (Naeem et al., 2020, arXiv:2002.09797).
 
-    The neighbourhood of a real sample reaches to its k-th nearest real neighbour. A generated outlier cannot change these
-    neighbourhoods, as it changes those of recall. Coverage depends on N and M: with N = M, it is 1 - 1 / 2^k for real samples.
+    The neighbourhood of a real sample reaches to its k-th nearest real neighbour. A generated outlier cannot enlarge these
+    neighbourhoods, unlike those of recall. Coverage depends on N and M: with N = M, it is 1 - 1 / 2^k for real samples.
     """
     inside = [torch.cdist(x, fake) <= radius[:, None] for x, radius in _neighbourhoods(real, num_neighbours)]
     density = sum(int(part.sum()) for part in inside) / (num_neighbours * len(fake))

@@ -51,9 +51,9 @@ class Estimate(NamedTuple):
 def split_mean(elbos: Tensor, elbos_subset: Tensor, bounds: Tensor) -> Estimate:
     """Estimate the mean of a bound over a split, for which the bound is known on a random subset only.
 
-    A subset may be easier than its split. So the ELBO, which is cheap, is averaged over the split, and only what the bound adds
-    to it is averaged over the subset: mean(bound) = mean(ELBO) + mean over the subset of (bound - ELBO). The ELBO is a control
-    variate: it varies much more between images than the difference.
+    A subset may be easier than its split. Therefore the ELBO, which is cheap, is averaged over the split, and only its
+    difference from the bound over the subset: mean(bound) = mean(ELBO) + mean over the subset of (bound - ELBO). The ELBO is a
+    control variate: it varies much more between images than the difference does.
 
     Args:
         elbos: single-sample estimates of the ELBO of all images, (N, R).

@@ -14,11 +14,11 @@ _NUM_TRAIN, _NUM_COMPARED = 5000, 10_000  # patches of each set of photographs
 
 
 class PatchFeatures:
-    """Features of patches by a small network that knows which way up the patches of given photographs are.
+    """Patch features of a small network that is trained to predict how patches of given photographs are rotated.
 
-    It learns to tell patches of 16 x 16 pixels from patches turned by 90, 180 and 270 degrees, a task that needs no labels
-    (Gidaris, Singh & Komodakis, 2018, arXiv:1803.07728). The network is trained on the fly from the same weights each time, so
-    distances by its features are comparable only for the same photographs, and with the distance of other real ones beside.
+    It learns to tell patches of 16 x 16 pixels from patches rotated by 90, 180 and 270 degrees, a task that needs no labels
+    (Gidaris, Singh & Komodakis, 2018, arXiv:1803.07728). The network is trained on the fly, each time from the same initial
+    weights. Distances are comparable only for the same photographs. The distance of other real photographs is their reference.
 
     Args:
         photos: (N, C, H, W) in [0, 1].
@@ -37,7 +37,7 @@ class PatchFeatures:
 
 
 def cut_patches(photos: Tensor, most: int) -> Tensor:
-    """Cut overlapping squares out of photographs (N, C, H, W), at most `most` of all: (P, C, 16, 16), the same in each call.
+    """Cut at most `most` overlapping squares out of photographs (N, C, H, W): (P, C, 16, 16). Each call chooses the same ones.
 
     Smaller photographs are cut to squares of their shorter side.
     """

@@ -17,9 +17,9 @@ class SecondClassF1(BinaryF1Score):
 class R2(Metric):
     """Coefficient of determination from predictions (B, T) and targets (B, T), averaged over T: 1 is perfect, 0 is the mean.
 
-    torchmetrics' `R2Score` sums squared targets in float32, which loses the variance of targets far from zero, and takes every
-    sum below 1e-4 for a constant target. Here, sums are of differences from a target of the same batch. The score of
-    fewer than two samples is NaN. With a constant target it is 1 if all predictions are exact, else 0.
+    torchmetrics' `R2Score` sums squared targets in float32, which loses the variance of targets far from zero, and treats
+    every sum below 1e-4 as a constant target. This class sums differences from a target of the same batch instead. The score
+    of fewer than two samples is NaN. With a constant target it is 1 if all predictions are exact, else 0.
     """
 
     full_state_update = False

@@ -17,7 +17,7 @@ class Average(nn.Module):
 
     Args:
         network: the network to average.
-        decay: weight of the old average at each update, in [0, 1). The first updates use less: see `decay_at`.
+        decay: weight of the old average at each update, in [0, 1). The first updates use a lower one: see `decay_at`.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
@@ -25,10 +25,10 @@ class Average(nn.Module):
         self.module, self.decay = copy.deepcopy(network).requires_grad_(False), decay
 
     def decay_at(self, num_updates: int) -> float:
-        """Return the decay of the update that follows `num_updates` others: min(decay, (1 + n) / (10 + n)).
+        """Return the decay of the update after n = `num_updates` others: min(decay, (1 + n) / (10 + n)).
 
-        With a constant decay of 0.999 an average of 850 updates is made of initial weights by 43 %. With the ramp, which
-        TensorFlow's `ExponentialMovingAverage` has, initial weights are gone after a few updates.
+        With a constant decay of 0.999, the initial weights still make up 43 % of the average after 850 updates. With this ramp,
+        which TensorFlow's `ExponentialMovingAverage` also uses, they are gone after a few updates.
         """
         return min(self.decay, (1 + num_updates) / (10 + num_updates))
 

@@ -73,9 +73,9 @@ class _UnitNorm(nn.Module):
 
 
 def unit_columns(network: nn.Module) -> None:
-    """Give the outgoing weights of each input of a network's layers norm 1, so that no layer can undo the scale of its inputs.
+    """Constrain the outgoing weights of each input of each layer to norm 1, so that no layer can undo the scale of its inputs.
 
-    It changes linear layers and transposed convolutions, in place.
+    Changes the linear layers and transposed convolutions of a network in place.
     """
     for layer in list(network.modules()):
         if isinstance(layer, nn.Linear | nn.ConvTranspose2d):

@@ -101,7 +101,7 @@ def build_extractor(name: str) -> ClassifierFeatures | InceptionFeatures:
         MissingPackageError, FileError: see `InceptionFeatures`.
         ZooError: see `ClassifierFeatures`.
     """
-    with isolate_rng():  # the initial weights, which the published ones replace, must not change the draws of a training
+    with isolate_rng():  # drawing initial weights, which the published ones replace, must not change the draws of training
         return InceptionFeatures() if name == INCEPTION else ClassifierFeatures(name)
 
 

@@ -1,4 +1,4 @@
-"""The behaviour of the first training steps, by which a changed result of a recipe is noticed without training it."""
+"""Record what the first training steps compute, which shows whether a recipe's results have changed without training it."""
 
 import json
 from pathlib import Path
@@ -13,8 +13,8 @@ from zoo.training.reporting import writes
 class Behaviour(Callback):
     """Writes behaviour.json into the run directory: training losses, how far the weights moved, and the validation scores.
 
-    The distance of the weights from their start shows what a learning rate hides during warm-up. `zoo reproduce` runs a few
-    small steps with this report and keeps the file with each score.
+    The distance of the weights from their start shows changes that the losses hide while the learning rate warms up.
+    `zoo reproduce` runs a few small steps with this report and stores the values with each score.
     """
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

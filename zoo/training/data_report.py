@@ -1,4 +1,4 @@
-"""Report of the data before training: what the splits hold, and what is left out."""
+"""Report on the data before training: the size of the splits, the classes, and what was left out."""
 
 from pathlib import Path
 

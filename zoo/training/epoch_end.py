@@ -1,4 +1,4 @@
-"""Resumption at the end of an epoch: hooks run once, and find the metrics of the epoch."""
+"""Resume at the end of an epoch: its hooks run once and see the metrics of the epoch."""
 
 from typing import Any
 
@@ -9,12 +9,12 @@ from lightning.pytorch.callbacks import EarlyStopping
 class EpochEnd(Callback):
     """Lets callbacks that read metrics, such as `EarlyStopping`, continue as in an uninterrupted run.
 
-    A checkpoint that is written at an epoch's validation is older than the hooks at the end of that epoch. A resumed run calls
-    these hooks first, but Lightning's checkpoints contain no metrics. This callback saves and restores them
+    A checkpoint of an epoch's validation is written before the hooks at the end of that epoch. A resumed run calls these hooks
+    first, but Lightning's checkpoints contain no metrics. This callback saves and restores them
     (https://github.com/Lightning-AI/pytorch-lightning/issues/13225).
 
-    A checkpoint that is written at the end of an epoch is newer than the hooks. If the run has a limit of steps, Lightning
-    calls them again, so the progress in the checkpoint is changed to the start of the next epoch.
+    A checkpoint of an epoch's end is written after the hooks. If the run has a step limit, Lightning calls them again, so the
+    progress in the checkpoint is moved to the start of the next epoch.
 
     `EarlyStopping` takes its patience from the configuration. Lightning would take it from the checkpoint.
     """

@@ -1,4 +1,4 @@
-"""Files are written completely or not at all, and damaged files are not read."""
+"""Write files completely or not at all, and detect damaged files."""
 
 import csv
 import os
@@ -27,7 +27,7 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 def check_sums(path: Path) -> None:
-    """Compare the checksums in a file that torch wrote. `torch.load` ignores them, so that it would load a flipped bit.
+    """Verify the checksums in a file that torch wrote. `torch.load` ignores them and would load a flipped bit.
 
     Raises:
         ZooError: if a checksum differs. Other kinds of files have none and are not checked.
@@ -36,7 +36,7 @@ def check_sums(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
         if damaged is not None:
-            raise ZooError(f"cannot read {path}: {damaged} in it is damaged. Copy the file again, or use another")
+            raise ZooError(f"cannot read {path}: its part {damaged} is damaged. Copy the file again, or use another")
 
 
 def write_text(path: Path, text: str) -> None:

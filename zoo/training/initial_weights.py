@@ -35,8 +35,8 @@ def initial_weights_wanted() -> bool:
 def load_weights(net: nn.Module, name: str) -> None:
     """Load weights from a file into `net`: named tensors in torch's format or safetensors, a checkpoint, or an exported file.
 
-    If the file's network has another number of classes, its last layer is left out, and the one of `net` keeps its initial
-    weights. A note says so. A relative `name` is looked up in the current directory, then in the folder `ZOO_DATA`.
+    If the number of classes differs, the last layer of `net` keeps its initial weights, and a note is printed. A relative
+    `name` is looked up in the current directory, then in the folder `ZOO_DATA`.
 
     Raises:
         MissingFileError: if the file does not exist.
@@ -58,12 +58,12 @@ def load_weights(net: nn.Module, name: str) -> None:
             more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
             raise ZooError(f"{path} does not fit this {type(net).__name__}: it {problem} {keys[0]}{more}")
     for was, now in heads:
-        _note(f"{path} is for {was} classes, not {now}: {', '.join(wrong)} keep new initial weights, which have to be trained")
+        _note(f"{path} has {was} classes, not {now}: {', '.join(wrong)} keep their initial values and have to be trained")
     net.load_state_dict({key: value for key, value in state.items() if key not in wrong}, strict=False)
 
 
 def _other_heads(pairs: list[tuple[Tensor, Tensor]]) -> set[tuple[int, int]]:
-    """Return both numbers of classes if pairs of tensors of different shapes belong to the last layer; else nothing."""
+    """Return {(classes in the file, classes of the net)} if the pairs of mismatched tensors are a last layer; else nothing."""
     if not any(own.ndim > 1 for _, own in pairs) or any(other.shape[1:] != own.shape[1:] for other, own in pairs):
         return set()
     sizes = {(len(other), len(own)) for other, own in pairs}
@@ -71,7 +71,7 @@ def _other_heads(pairs: list[tuple[Tensor, Tensor]]) -> set[tuple[int, int]]:
 
 
 def _named_tensors(path: Path) -> dict[str, Tensor]:
-    """Read the tensors of a file; of a checkpoint, only its weights."""
+    """Read the tensors in a file; of a checkpoint, only the weights."""
     try:
         check_sums(path)
         state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)

@@ -31,7 +31,7 @@ class Optim(TypedDict, total=False):
     """Optimizer settings except the learning rate, which is the system's argument `lr`. Comments end with the default."""
 
     name: str  # one of OPTIMIZERS in zoo/training/optimizers.py, which states the defaults of momentum to eps; adamw
-    weight_decay: float  # on weights only, not on norms, biases and what the network exempts; 0
+    weight_decay: float  # not on norms, biases and parameters that the network exempts; 0
     momentum: float  # for momentum, nesterov and rmsprop, among others; 0 for sgd and rmsprop, 0.9 for momentum and nesterov
     nesterov: bool  # for SGD and its variants; true for nesterov
     alpha: float  # for RMSprop: decay of the mean squared gradient; 0.99 for rmsprop

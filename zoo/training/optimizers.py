@@ -1,4 +1,4 @@
-"""Optimizers by name, with all their settings, so that no default of a library decides a training."""
+"""Optimizers by name, with all their settings, so that no result depends on a library's defaults."""
 
 import difflib
 import math
@@ -13,9 +13,9 @@ from zoo.errors import ZooError
 
 
 class Method(NamedTuple):
-    """A class of optimizers, and the arguments of its constructor that decide an update, except lr and weight_decay."""
+    """A class of optimizers, and the constructor arguments that determine an update, except lr and weight_decay."""
 
-    path: str  # module:class, imported when it is built, because timm takes long to import
+    path: str  # module:class, imported when it is needed, because timm is slow to import
     defaults: dict[str, Any]
     fused: bool = False  # whether one kernel can update all parameters
 
@@ -90,17 +90,17 @@ OPTIMIZERS: dict[str, Method] = {
 
 @runtime_checkable
 class ExemptsWeights(Protocol):
-    """A network that names parameters of its own that must not decay, as timm's networks do."""
+    """A network that names those of its parameters that must not decay, as timm's networks do."""
 
     def no_weight_decay(self) -> Iterable[str]:
         """Return the names of these parameters, as in `named_parameters`."""
 
 
 def resolve_settings(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the constructor arguments of the optimizer `name`: its defaults, changed by those of SETTINGS that are given.
+    """Return the constructor arguments of the optimizer `name`: its defaults, overridden by the SETTINGS in `given`.
 
     Raises:
-        ZooError: if the optimizer is unknown, does not have a setting, or a value is out of range.
+        ZooError: if the optimizer is unknown or does not have a setting, or if a value is out of range.
     """
     if name not in OPTIMIZERS:
         near = difflib.get_close_matches(name, OPTIMIZERS, n=3)
@@ -141,8 +141,8 @@ def build_optimizer(
 def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Split a network's trainable parameters into a group that does not decay and a group that does.
 
-    Biases, parameters with fewer than two dimensions, such as those of norms, and parameters that a network or a part of it
-    exempts (`ExemptsWeights`) do not decay.
+    Three kinds of parameters do not decay: biases, those with fewer than two dimensions (such as the weights of norms), and
+    those that the network or one of its modules exempts (`ExemptsWeights`).
     """
     exempt = {
         f"{prefix}.{name}" if prefix else name

@@ -45,5 +45,5 @@ def keep_quiet() -> None:
     # Lightning looks for a SequentialSampler, which the zoo's loaders lack. They do not shuffle while overfitting:
     # datamodules/core/base.py
     warnings.filterwarnings("ignore", message="You requested to overfit but enabled .* dataloader shuffling")
-    # The font draws boxes for characters that it lacks, such as Chinese names of classes: matplotlib/_text_helpers.py
+    # The font draws boxes for characters that it lacks, such as Chinese class names: matplotlib/_text_helpers.py
     warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from font")

@@ -1,4 +1,4 @@
-"""Create a run directory, and hold it while a run trains in it. The directory is removed if training never starts."""
+"""Create a run directory, and lock it while a run trains in it. The directory is removed if training never starts."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from zoo.errors import FileError, UsageError, ZooError
 
 _LOCK = ".lock"
-_PROBE = 65536  # bytes that are written to notice a full disk before the run
+_PROBE = 65536  # bytes that are written to detect a full disk before the run
 
 
 class RunDirectory:
@@ -59,7 +59,7 @@ class RunDirectory:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep other processes from training in this directory. The lock ends with the process, however it ends.
+        """Lock this directory, so that no other process trains in it. The lock is released even if the process is killed.
 
         Only the first process of a distributed run takes the lock.
 
@@ -103,7 +103,7 @@ def check_holds_no_run(folder: Path) -> None:
     """Refuse a directory that already holds a run.
 
     Raises:
-        UsageError: if it does; says how to continue that run.
+        UsageError: if it does. The message says how to continue that run.
     """
     if (folder / "config.yaml").exists():
         way_out = f"continue it with --resume {folder}, or choose" if any(folder.glob("checkpoints/*.ckpt")) else "choose"

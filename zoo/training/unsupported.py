@@ -1,4 +1,4 @@
-"""Callbacks of Lightning that do not work in a run, each with the way out."""
+"""Lightning callbacks that do not work in a run, each with the reason and an alternative."""
 
 from collections.abc import Iterable
 

@@ -124,7 +124,7 @@ def test_a_column_with_about_one_class_per_row_is_refused(tmp_path: Path) -> Non
 
 
 def test_one_class_only_is_refused() -> None:
-    with pytest.raises(ValueError, match="notes has one class only for training, 'up': add samples of another class"):
+    with pytest.raises(ValueError, match="notes has only one class for training, 'up': add samples of another class"):
         check_several_classes(torch.tensor([1, 1, 1]), ("down", "up"), "notes")
     check_several_classes(torch.tensor([1, 0, 1]), ("down", "up"), "notes")
 

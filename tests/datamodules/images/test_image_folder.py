@@ -91,7 +91,7 @@ def test_parts_are_known_by_their_usual_names_in_any_case(tmp_path: Path, train:
 def test_two_folders_for_one_part_are_refused(tmp_path: Path) -> None:
     for part in ("train", "dev", "val"):
         fill(tmp_path / part, {"cats": 2, "dogs": 2})
-    with pytest.raises(ValueError, match=r"/dev and val are both the val part by their names: join or rename them"):
+    with pytest.raises(ValueError, match=r"/dev and val both have a name of the val part: merge or rename them"):
         module(tmp_path)
 
 

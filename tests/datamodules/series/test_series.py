@@ -160,7 +160,7 @@ def test_no_window_runs_across_a_gap_in_time(csv: Csv) -> None:
     rows = torch.cat([split.rows for split in data.splits.values()]).tolist()
     assert rows
     assert not [row for row in rows if row < 60 < row + 10]  # row 60 is the first after the gap
-    assert data.notes[0].startswith("gaps in time between 2020-02-29 and 2020-04-30 (line 62): no window runs across")
+    assert data.notes[0].startswith("gaps in time between 2020-02-29 and 2020-04-30 (line 62): no window crosses them")
     assert data.notes[1] == "9 of 131 windows are left out"
     before, after = np.diff(np.sin(np.arange(60))), np.diff(np.sin(np.arange(120, 150)))
     assert data.naive_mae[0].item() == pytest.approx(np.abs([*before, *after]).mean(), abs=1e-2)  # without the jump
@@ -169,7 +169,7 @@ def test_no_window_runs_across_a_gap_in_time(csv: Csv) -> None:
 def test_a_gap_may_be_joined_and_is_named_all_the_same(csv: Csv) -> None:
     data = ready(source=csv(days(range(60, 120))), context=8, horizon=2, gaps="join")
     assert {59 - 8, 60 - 8} <= set(data.splits["train"].rows.tolist())
-    assert data.notes == ["gaps in time between 2020-02-29 and 2020-04-30 (line 62): windows run across"]
+    assert data.notes == ["gaps in time between 2020-02-29 and 2020-04-30 (line 62): windows cross them"]
 
 
 def test_where_gaps_leave_no_windows_they_are_named(csv: Csv) -> None:
@@ -298,7 +298,7 @@ def test_a_checkpoint_keeps_its_scale_and_its_columns(csv: Csv) -> None:
     assert (newer.mean, newer.std) == (data.mean, data.std)
     batch = next(iter(newer.val_dataloader()))
     assert torch.equal(newer.transform(batch, 0, False).x, data.transform(batch, 0, False).x)
-    with pytest.raises(ValueError, match=r"the checkpoint knows the columns a, b, but .* has b: set columns to those"):
+    with pytest.raises(ValueError, match=r"the checkpoint has the columns a, b, but .* has b: set columns to those"):
         ready(source=csv(years(50, str, "year,b")), context=4).load_state_dict(data.state_dict())
 
 

@@ -138,7 +138,7 @@ def test_a_constant_target_is_refused(csv: Callable[[str], str], value: float) -
 @pytest.mark.parametrize("value", ["fig", "1", "0.0"])
 def test_one_class_is_refused_for_training(csv: Callable[[str], str], value: str) -> None:
     data = Tabular(csv(rows_of(50, lambda i: f"{i},{value}", header="a,y")), target="y")
-    with pytest.raises(ValueError, match=rf"table\.csv has one class only for training, '{value}': add samples"):
+    with pytest.raises(ValueError, match=rf"table\.csv has only one class for training, '{value}': add samples"):
         data.setup("fit")
 
 
@@ -174,7 +174,7 @@ def test_the_report_says_what_the_table_holds(csv: Callable[[str], str]) -> None
         "Tabular: 32 train, 8 val, 10 test samples",
         "2 classes: fig (40), plum (10)",
         f"{path}: 50 rows of 2 features",
-        "constant in train, so of no use: b",
+        "constant and so useless in train: b",
     ]
 
 
@@ -252,10 +252,10 @@ def test_csv_task_overrules_the_guess(csv: Callable[[str], str]) -> None:
         ("a,b,y\n1,2,\n3,4,1\n", r"column 'y' of .*table\.csv has 1 empty cell\(s\)"),
         ("a,b,y\n1,2,\n3,4,fig\n", r"column 'y' of .*table\.csv has 1 empty cell\(s\)"),
         ("a,b,y\n1,2,fig\n3,4,NaN\n", r"column 'y' of .*table\.csv has 1 empty cell\(s\)"),
-        ("a,b,y\n1,1e200,0\n3,4,1\n", r"column 'b' of .*table\.csv holds infinite numbers, or larger than 1e\+150"),
+        ("a,b,y\n1,1e200,0\n3,4,1\n", r"column 'b' of .*table\.csv holds numbers that are infinite or above 1e\+150"),
         (",y\n1,2\n", r"table\.csv has no column besides the target 'y'"),
         ("a,b,y\n1,2,0.5\n3,4,nan\n", r"column 'y' of .*table\.csv has 1 empty cell\(s\)"),
-        ("a,b,y\n1,inf,0\n3,4,1\n", r"column 'b' of .*table\.csv holds infinite numbers"),
+        ("a,b,y\n1,inf,0\n3,4,1\n", r"column 'b' of .*table\.csv holds numbers that are infinite"),
         ("a,a,y\n1,2,0\n3,4,1\n", r"table\.csv names a column twice: a, a, y"),
         ("y\n1\n2\n", r"table\.csv has no column besides the target 'y'"),
         ("a,y\n1,2\n1,2,3\n", r"cannot read .*table\.csv as CSV: .*Expected 2 columns, got 3"),

@@ -152,7 +152,7 @@ def test_what_is_longer_than_max_length_is_cut_and_counted() -> None:
     share = len(held_out) / sum(min(7, len(TEXTS[row].split())) for row in held_out)  # one unknown word in each
     assert line == (
         "reviews.csv: 120 texts of 7 tokens on average, 60 were longer than max_length 7 and cut; "
-        f"101 tokens known, {share:.1%} of those held out are not"
+        f"101 tokens known, {share:.1%} of the held-out tokens are unknown"
     )
 
 
@@ -202,7 +202,7 @@ def test_one_class_is_refused_for_training_and_can_be_tested() -> None:
         data.read = lambda: Texts(TEXTS, torch.full((NUM,), 1), {"train": torch.arange(NUM)}, "reviews.csv")  # type: ignore[method-assign]
         return data
 
-    with pytest.raises(ValueError, match=r"reviews\.csv has one class only for training, 'fair': add samples of another class"):
+    with pytest.raises(ValueError, match=r"reviews\.csv has only one class for training, 'fair': add samples of another class"):
         one_class().setup("fit")
     one_class().setup("test")
 
@@ -288,7 +288,7 @@ def test_the_unknown_of_another_tokenizer_is_counted_as_well(tmp_path: Path) -> 
     held_out = [row for part in ("val", "test") for row in rows_of(data, part)]
     words = [word for row in held_out for word in TEXTS[row].split()]
     share = sum(word not in ("is", "the", "film", "very") for word in words) / len(words)
-    assert f"6 tokens known, {share:.1%} of those held out are not" in data.report()[-1]
+    assert f"6 tokens known, {share:.1%} of the held-out tokens are unknown" in data.report()[-1]
 
 
 def test_more_tokens_than_the_embedding_has_are_refused(tmp_path: Path) -> None:
@@ -329,7 +329,7 @@ def test_the_same_tokenizer_is_no_reason_to_encode_again() -> None:
 
 def test_a_checkpoint_of_other_classes_or_of_a_larger_vocabulary_is_refused() -> None:
     state = ready().state_dict()
-    with pytest.raises(ValueError, match=r"the checkpoint knows the classes good, fair, bad, but Reviews has bad, fair, good"):
+    with pytest.raises(ValueError, match=r"the checkpoint has the classes good, fair, bad, but Reviews has bad, fair, good"):
         ready().load_state_dict({**state, "class_names": list(CLASSES[::-1])})
     with pytest.raises(
         ValueError, match=r"the tokenizer has 101 tokens, more than vocab_size 90: set data\.tokenizer\.vocab_size 101"
@@ -359,7 +359,7 @@ def test_training_does_not_go_on_with_another_tokenizer(tmp_path: Path) -> None:
     path = tmp_path / "last.ckpt"
     fitted(Reviews()).save_checkpoint(path)
     assert fitted(Reviews(), path, max_epochs=2).current_epoch == 2
-    with pytest.raises(ValueError, match=r"the checkpoint's tokenizer is not the one that reviews\.csv makes now: .* anew"):
+    with pytest.raises(ValueError, match=r"the checkpoint's tokenizer is not the one that reviews\.csv builds now: .* anew"):
         fitted(Reviews(tokenizer={"min_frequency": 2}), path, max_epochs=2)
 
 

@@ -144,7 +144,7 @@ def test_names_the_file_and_what_is_wrong_with_it(write: Write, content: str | b
 
 def test_a_header_alone_is_no_text(write: Write) -> None:
     path = write("text,label\n")
-    with pytest.raises(ValueError, match=r"notes\.csv has no text for training: notes\.csv has a header at most"):
+    with pytest.raises(ValueError, match=r"notes\.csv has no text for training: notes\.csv has no rows"):
         TextFile(path, text="text").setup()
 
 

@@ -213,8 +213,8 @@ def test_a_learned_variance_is_learned_and_a_given_one_is_not() -> None:
         ({"warmup": 2.0}, r"warmup is a fraction of training, in \[0, 1\], got 2.0"),
         ({"conditional": True}, "num_classes is not known"),
         ({"iwae_samples": 0}, "iwae_samples must be at least 1, got 0"),
-        ({"iwae_samples": 5, "beta": 2.0}, "with iwae_samples 5 the loss has no KL term to weigh: .* got 2.0, 0.0 and 0.0"),
-        ({"iwae_samples": 5, "warmup": 0.5}, "with iwae_samples 5 the loss has no KL term to weigh"),
+        ({"iwae_samples": 5, "beta": 2.0}, "with iwae_samples 5 the loss has no KL term to weight: .* got 2.0, 0.0 and 0.0"),
+        ({"iwae_samples": 5, "warmup": 0.5}, "with iwae_samples 5 the loss has no KL term to weight"),
     ],
 )
 def test_refuses_what_cannot_work(arguments: dict[str, object], message: str) -> None:

@@ -1,4 +1,4 @@
-"""Baselines: which one belongs to a recipe, and which way is up."""
+"""Baselines belong to a recipe, and each metric is better high or low."""
 
 import pytest
 
@@ -16,7 +16,7 @@ def test_the_first_word_of_a_metric_says_which_way_is_up(metric: str, higher: bo
 
 
 def test_an_unknown_metric_is_named() -> None:
-    with pytest.raises(ValueError, match="whether test/weight should be high or low is not known: add 'weight'"):
+    with pytest.raises(ValueError, match="unknown metric test/weight: add 'weight'"):
         higher_is_better("test/weight")
 
 

@@ -142,7 +142,7 @@ def test_an_export_refuses_what_its_checkpoint_refuses(
     swapped = write_table(tmp_path / "swapped.csv", columns="ba")
     for arguments in files_of(tabled):
         assert main(["test", *arguments, "--data.source", str(swapped), "--run_dir", str(tmp_path / "run")]) == 1
-        assert "knows the columns a, b, but" in capsys.readouterr().err
+        assert "has the columns a, b, but" in capsys.readouterr().err
 
 
 def test_training_samples_are_not_tested(tabled: Path, trained: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""Measuring: results are appended, interrupted runs are resumed, runs go side by side."""
+"""Results are appended, interrupted runs are resumed, and runs can be parallel."""
 
 import json
 import threading

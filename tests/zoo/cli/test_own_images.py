@@ -1,4 +1,4 @@
-"""Own images are prepared as the evaluation of the training prepares the same images, for every datamodule of images."""
+"""A user's images are prepared like the evaluation images of the training, for every image datamodule."""
 
 from pathlib import Path
 from typing import Any

@@ -78,9 +78,9 @@ def test_seeds_are_a_number_or_a_list_which_has_a_comma(
         (["mlp_digits", "--seeds", "one"], "argument --seeds: invalid"),
         (["mlp_digits", "--seeds", "1,,2"], "argument --seeds: invalid"),
         (["mlp_digits", "--jobs", "0"], "--jobs must be at least 1, got 0"),
-        (["mlp_digits", "--dry-run"], "--dry-run is for --missing"),
-        (["--missing", "--seeds", "1,2"], "--missing takes the largest number of seeds of a recipe, not a list"),
-        (["--check"], "reproduce takes the name of a recipe, or --missing"),
+        (["mlp_digits", "--dry-run"], "--dry-run needs --missing"),
+        (["--missing", "--seeds", "1,2"], "--missing takes a maximum number of seeds, not a list"),
+        (["--check"], "reproduce needs the name of a recipe, --missing or --behaviour"),
         (["mlp_digits", "--check", "--behaviour"], "not allowed with argument"),
     ],
 )

@@ -1,4 +1,4 @@
-"""A run resumed at the end of an epoch goes on with the counter of early stopping that it had."""
+"""A run that is resumed at the end of an epoch keeps its early-stopping counter."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -225,7 +225,7 @@ def test_the_head_for_other_classes_is_replaced_and_a_note_says_so(tmp_path: Pat
     torch.save(many, "many.pth")
     net = resnet(weights="many.pth").net.state_dict()
     assert capsys.readouterr().out == (
-        "many.pth is for 1000 classes, not 4: linear.bias, linear.weight keep new initial weights, which have to be trained\n"
+        "many.pth has 1000 classes, not 4: linear.bias, linear.weight keep their initial values and have to be trained\n"
     )
     assert net["linear.weight"].shape == (4, 8)
     assert same({**net, **{name: many[name] for name in ("linear.weight", "linear.bias")}}, many)
@@ -242,5 +242,5 @@ def test_a_flipped_bit_in_weights_is_found() -> None:
     content = bytearray(Path("weights.pth").read_bytes())
     content[content.index(torch.load("weights.pth")["0.weight"].numpy().tobytes()) + 3] ^= 1
     Path("weights.pth").write_bytes(content)
-    with pytest.raises(ValueError, match=r"cannot read weights.pth: \S+ in it is damaged"):
+    with pytest.raises(ValueError, match=r"cannot read weights.pth: its part \S+ is damaged"):
         load_weights(small_net(), "weights.pth")

@@ -18,7 +18,7 @@ _NAME = 24  # characters of a class's name
 
 
 class Confusion(Callback):
-    """Base class of reports on the classes that the test samples of all ranks have and are predicted to have.
+    """Base class of reports on the true and the predicted classes of the test samples of all ranks.
 
     For classifiers whose classes have names. The output "preds" holds logits (B, K), or the probability of class 1 (B,).
 
@@ -56,7 +56,7 @@ class Confusion(Callback):
 class ConfusionMatrix(Confusion):
     """Draws `folder`/confusion_matrix.png after test, and sends it to W&B. confusion_matrix.csv beside it has all counts.
 
-    Of more than 30 classes, the picture shows those with the most wrong predictions.
+    If there are more than 30 classes, the picture shows those with the most wrong predictions.
     """
 
     def report(self, trainer: Trainer, truth: np.ndarray, predicted: np.ndarray, names: Sequence[str]) -> None:
@@ -69,7 +69,7 @@ class ConfusionMatrix(Confusion):
 
 
 def most_confused(truth: np.ndarray, predicted: np.ndarray, num_classes: int, most: int = MOST_CLASSES) -> np.ndarray:
-    """Return all classes, or the `most` that take part in the most wrong predictions, in their order."""
+    """Return all classes, or the `most` classes that occur in the most wrong predictions, in ascending order."""
     wrong = truth != predicted
     errors = sum(np.bincount(classes[wrong], minlength=num_classes) for classes in (truth, predicted))
     return np.sort(np.argsort(-np.asarray(errors), kind="stable")[:most])

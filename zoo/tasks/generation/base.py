@@ -14,15 +14,15 @@ Split = Literal["val", "test"]
 
 
 class ImageScores(Callback):
-    """Counts the images of a validation or a test, and refuses a system or data whose images cannot be compared.
+    """Counts the images of a validation or a test, and raises if those of the system and the data cannot be compared.
 
     A subclass states the ability that it needs, loads its network in `load`, and compares images in `score`. Validations use
-    fewer images than the test, so that they stay fast; the scores of one are not comparable with those of the other.
+    fewer images than the test, to stay fast, so their scores are not comparable with those of the test.
 
     Args:
         extractor: "inception", or the name of published weights of a classifier.
         num_images: number of images of each kind in a test, over all processes; at most the number of test images.
-        num_val_images: number of images of each kind in a validation, likewise. 0: no scores at validations.
+        num_val_images: the same for a validation. 0: no scores at validations.
 
     Raises:
         ZooError: if `num_images` is below 1 or `num_val_images` below 0.
@@ -81,5 +81,5 @@ class ImageScores(Callback):
         # Processes decide alike, because they gather the scores.
         num = min(gathered(trainer, [min(self._seen, wanted // trainer.world_size)]))
         if num > 1:  # a single image has no distribution
-            with isolate_rng():  # a training must not depend on its reports
+            with isolate_rng():  # reports must not change the draws of training
                 self.score(trainer, pl_module, split, num)

@@ -22,7 +22,7 @@ class FrechetDistance(ImageScores):
         extractor: "inception", or the name of published weights of a classifier.
         num_images: number of images of each kind in a test, over all processes; at most the number of test images. It biases
             the distance, so compare only at the same number.
-        num_val_images: number of images of each kind in a validation, likewise. 0: no distances at validations.
+        num_val_images: the same for a validation. 0: no distances at validations.
     """
 
     ability = Decodes, "generate or reconstruct images"

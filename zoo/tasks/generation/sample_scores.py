@@ -47,7 +47,7 @@ class SampleScores(ImageScores):
     Stacked images combine the classes of their channels. Their classifier score is computed on single channels. Their
     `class_kl` compares with the product of the channels' shares, because the test images do not contain every combination.
 
-    Validations log the scores of samples as `val/...`. `docs/metrics.md` shows what each score says about damaged real images.
+    Validations log the scores of samples as `val/...`. `docs/metrics.md` shows how each score reacts to damaged real images.
 
     `neighbours.png` shows samples in the first row, and below each the training images with the nearest features. A test
     draws it.
@@ -55,7 +55,7 @@ class SampleScores(ImageScores):
     Args:
         extractor: "inception", or the name of published weights of a classifier.
         num_images: number of images of each kind in a test, over all processes; at most the number of test images.
-        num_val_images: number of images of each kind in a validation, likewise. 0: no scores at validations.
+        num_val_images: the same for a validation. 0: no scores at validations.
     """
 
     ability = Generates, "draw samples"

@@ -1,4 +1,4 @@
-"""Sparsity of codes: units that are never on, units that are on, and PCA with as many components."""
+"""Sparsity of codes: units that are on, units that never are, and PCA with as many components as units are on."""
 
 from typing import Any, cast
 
@@ -16,9 +16,9 @@ class CodeSparsity(Callback):
     """Logs how sparse the codes of a system are, after test.
 
     `test/l0` is the number of units that are on for an image, averaged over test images. `test/dead_units` is the share of
-    units that are on for none of them. `test/mse_pca` is a baseline: the squared error per pixel of test images, reconstructed
-    from as many principal components of training images as units are on, and clipped to [0, 1]. It needs a datamodule that has
-    `loader(split)` and `transform`.
+    units that are on for none of them. `test/mse_pca` is a baseline: the squared error per pixel of test images that are
+    reconstructed from principal components of training images, as many as units are on, and clipped to [0, 1]. It needs a
+    datamodule that has `loader(split)` and `transform`.
 
     Args:
         threshold: a unit is on if its activation is above this.

@@ -19,14 +19,14 @@ class PairScores(Callback):
     """Logs distances between translations of pairs and their targets, after validation and test.
 
     `test/fd_patches_translations` is the Frechet distance between patches of translations and of targets, see
-    `zoo.metrics.patches`. It compares edges and textures, by a small network that is trained on the training targets. It is low
-    for sharp translations, also if they differ from their targets. `test/fd_patches_real` is the distance of training targets,
-    the reference. `test/l1_mean_image` is a baseline for `test/l1`: the mean absolute difference between the targets and the
-    mean training target. Validations log the same scores as `val/...`.
+    `zoo.metrics.patches`. It compares edges and textures, in the features of a small network that is trained on the training
+    targets. It is low for sharp translations even if they differ from their targets. `test/fd_patches_real` is the distance of
+    training targets, the reference. `test/l1_mean_image` is a baseline for `test/l1`: the mean absolute difference between the
+    targets and the mean training target. Validations log the same scores as `val/...`.
 
     With an `extractor`, a test also logs distances of whole images in the features of this network:
     `test/fd_<extractor>_translations`, and the kernel distance `test/kd_<extractor>_translations`, which the number of images
-    does not bias. With Inception they are called `fid` and `kid`. Those with `_real` are of training targets.
+    does not bias. With Inception they are called `fid` and `kid`. Names with `_real` are for training targets.
 
     Args:
         extractor: "inception", or the name of published weights of a classifier. None: leave these distances out.
