@@ -1,6 +1,7 @@
 """Base class of all datamodules: facts, splits, loaders per process, and the transform on the device."""
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
@@ -196,12 +197,11 @@ class DataModule(LightningDataModule):
 
     def is_new(self, *samples: Split) -> bool:
         """Return whether a checkpoint was trained on other data: fewer than half of its samples are among these."""
-        found = sum(map(self.num_seen, samples)) if self._trained_on else 0
-        return 2 * found < len(self._trained_on)
+        return bool(self._trained_on) and 2 * self.num_seen(*samples) < len(self._trained_on)
 
-    def num_seen(self, samples: Split) -> int:
+    def num_seen(self, *samples: Split) -> int:
         """Count how many of the samples that a checkpoint remembers are among these."""
-        return count_common(self._trained_on, self.identify(samples))
+        return count_common(self._trained_on, chain.from_iterable(map(self.identify, samples)))
 
     def identify(self, samples: Split, most: int | None = None) -> list[int]:
         """Return a number for each sample, or for `most` of them. It depends on the sample's content alone."""
@@ -246,17 +246,26 @@ class DataModule(LightningDataModule):
             self._check_unseen(state_dict)
 
     def _remember(self) -> Seen:
-        trained_on = self.identify(self.splits["train"], NUM_KEPT)
+        # Equal samples count once, as in `count_common`. Otherwise the training data themselves would look new.
+        trained_on = [*dict.fromkeys(self.identify(self.splits["train"], NUM_KEPT))]
         held_out = {part: self.identify(split) for part, split in self.splits.items() if part != "train"}
         return Seen(trained_on=trained_on, repeated={part: count_common(trained_on, of) for part, of in held_out.items()})
 
     def _check_unseen(self, state_dict: dict[str, Any]) -> None:
-        """Raise if training samples of the checkpoint would be scored, except those that its own test part repeats."""
+        """Raise if training samples of the checkpoint would be scored, except those that its own test part repeats.
+
+        Also raise if new data, which are not split, would be validated.
+        """
         assert self.trainer is not None
         assert self.trainer.state.fn is not None
         self.recognise(state_dict)
         seen = state_dict["seen"]
         for part in _SCORED[self.trainer.state.fn.value]:
+            if part not in self.splits:
+                raise ZooError(
+                    f"{type(self).__name__} has no {part} split, because its data are new to the checkpoint: "
+                    "use zoo test, which reads all of them"
+                )
             found = self.num_seen(self.splits[part])
             # Other data may have a few samples in common with the training data.
             if found <= seen["repeated"][part] or self.is_new(*self.splits.values()):

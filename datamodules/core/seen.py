@@ -12,7 +12,7 @@ NUM_KEPT = 512  # training samples that a checkpoint remembers
 class Seen(TypedDict):
     """What a checkpoint stores about the samples of its splits."""
 
-    trained_on: list[int]  # identities of at most `NUM_KEPT` training samples, evenly spaced
+    trained_on: list[int]  # the different identities of at most `NUM_KEPT` training samples, evenly spaced
     repeated: dict[str, int]  # how many of these also occur in "val" and in "test", because the data set repeats samples
 
 

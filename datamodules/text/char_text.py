@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from lightning.pytorch.utilities import rank_zero_only
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor
 
@@ -118,7 +117,8 @@ class CharText(DataModule):
         tokens = self.encode(text)
         arrays = Arrays(tokens[:-1], tokens[1:])
         self.splits = {part: Split(arrays, places) for part, places in rows.items()}
-        self._report(len(text), (tokens[val_at:] == 1).float().mean().item())
+        unknown = (tokens[val_at:] == 1).float().mean().item()
+        self.notes.append(f"{len(self.characters)} characters are known; {unknown:.2%} of the held-out characters are not")
 
     def order(self, split: str) -> BatchOrder:
         """Return the order of a split's chunks; every rank has the same number of them."""
@@ -211,14 +211,6 @@ class CharText(DataModule):
                 f"{self.vocab_size}: set data.vocab_size {len(known) + 2}, or a higher min_frequency"
             )
         return known
-
-    @rank_zero_only
-    def _report(self, num_characters: int, unknown: float) -> None:
-        print(
-            f"{self.source}: {num_characters:,} characters, {len(self.characters)} of them known; "
-            f"{unknown:.2%} of the held-out characters are unknown",
-            flush=True,
-        )
 
 
 def _codes(text: str) -> np.ndarray:

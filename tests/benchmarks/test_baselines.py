@@ -2,12 +2,13 @@
 
 import importlib.util
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
 from torch.distributions import MultivariateNormal
 
+from datamodules.core.base import Arrays, Split
 from zoo.cli.baselines import read_baselines
 from zoo.cli.headers import read_header
 from zoo.cli.names import find_recipe, recipe_paths
@@ -62,6 +63,17 @@ def test_ngrams_are_interpolated(token: int, p: float, script: ModuleType) -> No
     """By hand: after 0, 0, 1 a token has (n + 2/4) / 5 without a history; after a 0 it has (n + 2 times that) / 4."""
     counts = script.count_ngrams([0, 0, 1], range(3), longest=2)
     assert script.probability(counts, [0, token], 1, longest=2, vocab_size=4) == pytest.approx(p)
+
+
+@pytest.mark.parametrize(("kind", "accuracy"), [("char", 1.0), ("word", 0.5)])
+def test_a_model_of_characters_is_compared_with_n_grams_of_characters(kind: str, accuracy: float, script: ModuleType) -> None:
+    """Every text is a word of its own, and its first letter tells the class."""
+    y = torch.arange(60) % 2
+    parts = {split: Split(Arrays(y, y), torch.arange(60)[place::3]) for place, split in enumerate(("train", "val", "test"))}
+    texts = [f"{'ab'[label]}x{row:02}" for row, label in enumerate(y.tolist())]
+    data = SimpleNamespace(splits=parts, texts=texts, tokenizer_settings={"kind": kind})
+    task = SimpleNamespace(data=data, score_classes=lambda classes, target: float((classes == target).float().mean()))
+    assert script.tfidf_logistic_regression(task) == accuracy
 
 
 @pytest.mark.parametrize("recipe", ["mlp_diabetes", "mlp_wine"])

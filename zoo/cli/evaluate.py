@@ -13,7 +13,7 @@ from zoo.public import current_name
 from zoo.training.checkpoint import read_checkpoint, state_of_data
 from zoo.training.run_dir import read_run, run_of
 
-_COMPARED = ("class_path", "hyper_parameters", "data", "data_class")  # the parts of a checkpoint that describe it
+_COMPARED = ("class_path", "hyper_parameters", "data")  # the parts of a checkpoint that describe its model and data
 _FREE = ("batch_size", "num_workers", "seed")  # data settings that change neither the test samples nor how they are prepared
 
 

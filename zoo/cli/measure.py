@@ -19,13 +19,21 @@ import torch
 from zoo.cli.context import Request
 from zoo.cli.fit import fit
 from zoo.cli.names import ROOT
-from zoo.cli.results import BEHAVIOURS, Behaviour, Result, read_behaviours, results_path, settings_checksum
+from zoo.cli.results import (
+    BEHAVIOURS,
+    Behaviour,
+    Result,
+    read_behaviours,
+    results_path,
+    same_behaviour,
+    settings_checksum,
+)
 from zoo.cli.settings import read_settings
 from zoo.errors import UsageError, ZooError
 from zoo.training.checkpoint import latest_checkpoint
 from zoo.training.files import write_text
 from zoo.training.provenance import commit_of
-from zoo.training.run_dir import new_run_dir, read_run
+from zoo.training.run_dir import RunDirectory, new_run_dir, read_run
 
 _FEW_STEPS = (
     *("--seed_everything", "0", "--trainer.accelerator", "cpu", "--trainer.precision", "32-true"),
@@ -71,10 +79,18 @@ def measure_all(todo: list[Measurement], jobs: int) -> int:
     Raises:
         UsageError: if the working directory is in another checkout than the recipes.
     """
-    behaviours = note_behaviours(dict.fromkeys(owed.recipe for owed in todo))
+    check_checkout()
+    behaviours: dict[Path, Behaviour] = {}
     failed = []
+    for recipe in dict.fromkeys(owed.recipe for owed in todo):
+        try:
+            behaviours |= note_behaviours([recipe])
+        except ZooError as error:
+            failed.append(f"{recipe.stem}: {error}")
     with ThreadPoolExecutor(jobs) as pool:
-        futures = {pool.submit(_measure, owed, behaviours[owed.recipe], jobs > 1): owed for owed in todo}
+        futures = {
+            pool.submit(_measure, owed, behaviours[owed.recipe], jobs > 1): owed for owed in todo if owed.recipe in behaviours
+        }
         try:
             for future, owed in futures.items():
                 try:
@@ -146,10 +162,12 @@ def run_zoo(arguments: list[str], log: Path | None = None, one_thread: bool = Fa
         code = subprocess.run(command, env=environment, check=False).returncode
     else:
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("w") as file:
+        with log.open("w", encoding="utf-8") as file:
             code = subprocess.run(command, env=environment, check=False, stdout=file, stderr=subprocess.STDOUT).returncode
     if code != 0:
-        said = "" if log is None else ": " + " ".join(log.read_text().strip().splitlines()[-1:])
+        said = (
+            "" if log is None else ": " + " ".join(log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:])
+        )
         raise ZooError(f"zoo {' '.join(arguments)} failed with exit code {code}{said}")
 
 
@@ -190,7 +208,8 @@ def _measure(owed: Measurement, behaviour: Behaviour, side_by_side: bool) -> Non
         print(f"continuing {folder}", flush=True)
         arguments = ["fit", "--resume", str(folder)]
         note = Note.read(folder)
-        trained = latest_checkpoint(folder).stat().st_mtime - note.started
+        # A session may have ended before it wrote a checkpoint.
+        trained = max(0.0, latest_checkpoint(folder).stat().st_mtime - note.started)
         note._replace(seconds=note.seconds + trained, started=time.time()).write(folder)
     log = folder.with_name(f"{folder.name}.log") if side_by_side else None
     run_zoo(arguments, log, one_thread=side_by_side)
@@ -225,14 +244,19 @@ def _record(owed: Measurement, folder: Path, commit: str) -> None:
 
 
 def _interrupted(owed: Measurement, config: str, behaviour: Behaviour) -> Path | None:
-    """Return the directory of an interrupted run of the same measurement. Runs without a checkpoint are removed."""
+    """Return the directory of an interrupted run of the same measurement. Runs without a checkpoint are removed.
+
+    Raises:
+        ZooError: if another process trains such a run at this moment.
+    """
     for path in sorted((Path("runs") / "reproduce" / owed.recipe.stem / f"seed{owed.seed}").glob("*.json")):
         folder = path.with_suffix("")
         note = Note.read(folder)
-        if (note.config, note.behaviour) != (config, behaviour):
+        if note.config != config or not same_behaviour(note.behaviour, behaviour):
             continue
         if any((folder / "checkpoints").glob("*.ckpt")):
             return folder
-        shutil.rmtree(folder, ignore_errors=True)
+        with RunDirectory(folder).held():
+            shutil.rmtree(folder, ignore_errors=True)
         path.unlink()
     return None

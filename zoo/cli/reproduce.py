@@ -9,7 +9,7 @@ import torch
 
 from zoo.cli.measure import Measurement, check_checkout, fit_arguments, measure_all, note_behaviours, run_zoo
 from zoo.cli.names import find_recipe, recipe_paths
-from zoo.cli.results import current_results, expected_seconds, headline_of, num_seeds_owed
+from zoo.cli.results import current_results, expected_seconds, headline_of, measured_seeds, num_seeds_owed
 from zoo.cli.settings import read_settings
 from zoo.errors import ZooError
 from zoo.training.links import import_class
@@ -56,9 +56,8 @@ def missing(max_seeds: int) -> list[Measurement]:
     owed = []
     for path in recipe_paths().values():
         if torch.cuda.is_available() or not wants_gpu(path):
-            results, stale = current_results(path)
-            done = set() if stale else {result["seed"] for result in results}
-            owed += [Measurement(path, seed) for seed in range(min(max_seeds, num_seeds_owed(path))) if seed not in done]
+            done, num = measured_seeds(path), min(max_seeds, num_seeds_owed(path))
+            owed += [Measurement(path, seed) for seed in range(num) if seed not in done]
     return owed
 
 

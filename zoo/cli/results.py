@@ -106,14 +106,24 @@ def current_results(recipe: Path) -> Measured:
     Results of the current behaviour are fresh. After a change, the old score stays and is marked as stale until enough seeds
     are measured again, because one new seed does not replace three.
     """
+    fresh, old = _fresh_and_old(recipe)
+    stale = len(fresh) < min(len(old), num_seeds_owed(recipe))
+    return Measured(old if stale else fresh, stale)
+
+
+def measured_seeds(recipe: Path) -> set[int]:
+    """Return the seeds of a recipe that are measured with the present settings and behaviour, even if its score is stale."""
+    return {result["seed"] for result in _fresh_and_old(recipe)[0]}
+
+
+def _fresh_and_old(recipe: Path) -> tuple[list[Result], list[Result]]:
+    """Return the results of the present settings: those of the present behaviour, and those of the one before."""
     checksum = settings_checksum(recipe)
     lines = [line for line in read_results(recipe) if line["config"] == checksum and "behaviour" in line]
     present = read_behaviours().get(recipe.stem, lines[-1]["behaviour"] if lines else {})
     fresh = _by_seed(line for line in lines if same_behaviour(line["behaviour"], present))
     others = [line for line in lines if not same_behaviour(line["behaviour"], present)]
-    old = _by_seed(line for line in others if same_behaviour(line["behaviour"], others[-1]["behaviour"]))
-    stale = len(fresh) < min(len(old), num_seeds_owed(recipe))
-    return Measured(old if stale else fresh, stale)
+    return fresh, _by_seed(line for line in others if same_behaviour(line["behaviour"], others[-1]["behaviour"]))
 
 
 def _by_seed(lines: Iterator[Result]) -> list[Result]:

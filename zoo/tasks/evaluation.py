@@ -12,6 +12,7 @@ from torch import Tensor
 from zoo.errors import ZooError
 from zoo.tasks.abilities import Generates
 from zoo.training.facts import facts_of
+from zoo.training.reporting import facts
 
 
 def batches(trainer: Trainer, split: str, data: LightningDataModule | None = None, num: int | None = None) -> Iterator[Any]:
@@ -41,6 +42,12 @@ def batches(trainer: Trainer, split: str, data: LightningDataModule | None = Non
         moved = {name: value[:num].to(trainer.strategy.root_device) for name, value in batch._asdict().items()}
         yield facts.transform(batch._replace(**moved), 0, False)
         num = None if num is None else num - len(batch.x)
+
+
+def has_training_samples(trainer: Trainer) -> bool:
+    """Return whether the data have training samples. Data that are new to a tested checkpoint have a test part only."""
+    splits = facts(trainer).splits
+    return splits is None or "train" in splits
 
 
 def samples(model: Generates, trainer: Trainer, num: int, at_once: int = 500) -> Iterator[Tensor]:

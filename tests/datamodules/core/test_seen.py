@@ -10,7 +10,7 @@ import torch
 from lightning import Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
-from datamodules import CharText, Digits, Series
+from datamodules import CharText, Digits, Series, Tabular
 from datamodules.core.base import DataModule
 from datamodules.core.seen import count_common, identities, identities_of_rows, thin
 
@@ -116,3 +116,16 @@ def test_new_data_may_repeat_a_few_training_samples(tmp_path: Path) -> None:
     data = evaluated(Series(str(tmp_path / "b.csv"), context=4), TrainerFn.TESTING, trained.state_dict())
     assert data.splits.keys() == {"test"}
     assert data.num_seen(data.splits["test"]) > 0
+
+
+def test_a_table_whose_rows_repeat_is_not_new(tmp_path: Path) -> None:
+    """It has eight different rows, far fewer than training rows."""
+    draw = random.Random(0)
+    path = tmp_path / "a.csv"
+    path.write_text("a,b,y\n" + "".join(f"{draw.randint(0, 1)},{draw.randint(0, 1)},{draw.choice('nm')}\n" for _ in range(200)))
+    trained = Tabular(str(path), target="y")
+    trained.setup()
+    data = evaluated(Tabular(str(path), target="y"), TrainerFn.TESTING, trained.state_dict())
+    assert {part: len(split.rows) for part, split in data.splits.items()} == {
+        part: len(split.rows) for part, split in trained.splits.items()
+    }

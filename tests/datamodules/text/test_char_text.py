@@ -72,6 +72,12 @@ def test_parts_are_stretches_that_share_nothing(tmp_path: Path) -> None:
     assert len(test) == pytest.approx(0.05 * len(TEXT), abs=2)
 
 
+def test_the_report_says_how_many_characters_are_not_known(tmp_path: Path) -> None:
+    """The last 30 of 1,000 characters are new. They are 30 of the 150 that are held out."""
+    data = of_text(tmp_path, "ab" * 485 + "z" * 30)
+    assert data.report()[-1] == "2 characters are known; 20.00% of the held-out characters are not"
+
+
 def test_each_rank_reads_streams_of_its_own(tmp_path: Path) -> None:
     ranks = [of_text(tmp_path, rank=rank, world_size=2) for rank in range(2)]
     together = streams(list(of_text(tmp_path).loader("train")))

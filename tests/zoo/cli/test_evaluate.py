@@ -128,6 +128,8 @@ def test_an_export_scores_new_data_as_its_checkpoint_does(
         out = capsys.readouterr().out
         assert "all 400 samples were tested, because the model was trained on others" in out
         scores.append(scores_in(out))
+    assert main(["validate", *arguments, "--data.source", str(shifted)]) == 1
+    assert "Tabular has no val split, because its data are new to the checkpoint" in capsys.readouterr().err
     assert [len(path.read_text().splitlines()) for path in Path("runs").rglob("test.csv")] == [401, 401]
     assert scores[0] == scores[1]
     assert float(scores[0]["test/acc"]) > 0.95

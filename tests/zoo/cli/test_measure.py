@@ -13,6 +13,7 @@ from zoo.cli.measure import Measurement, few_steps, measure_all, note_behaviours
 from zoo.cli.names import find_recipe
 from zoo.cli.results import settings_checksum
 from zoo.errors import UsageError, ZooError
+from zoo.training.run_dir import RunDirectory
 
 RECORD = {
     "results": {"test/acc": 0.5},
@@ -99,6 +100,30 @@ def test_an_interrupted_run_is_resumed_and_its_time_counts(runs: Runs, monkeypat
     assert [(result["seed"], round(float(str(result["seconds"])))) for result in results()] == [(1, 7), (0, 107)]
 
 
+def test_a_session_without_a_checkpoint_does_not_shorten_the_time(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs.fail, start = "late", time.time()
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "time", lambda: start - 100)
+        measure_all([Measurement(DIGITS, 0)], jobs=1)
+        runs.fail = "early"
+        patch.setattr(time, "time", lambda: start + 1000)
+        measure_all([Measurement(DIGITS, 0)], jobs=1)
+    runs.fail = None
+    assert measure_all([Measurement(DIGITS, 0)], jobs=1) == 0
+    assert [round(float(str(result["seconds"]))) for result in results()] == [107]
+
+
+def test_a_run_that_another_process_trains_is_not_removed(runs: Runs, capsys: pytest.CaptureFixture[str]) -> None:
+    runs.fail = "early"
+    measure_all([Measurement(DIGITS, 0)], jobs=1)
+    folder = Path(runs.commands[0][-1])
+    with RunDirectory(folder).held():
+        assert measure_all([Measurement(DIGITS, 0)], jobs=1) == 1
+    assert folder.exists()
+    assert "another process is training in" in capsys.readouterr().err
+    assert len(runs.commands) == 1
+
+
 @pytest.mark.parametrize("change", ["behaviour", "settings", "no checkpoint"])
 def test_a_run_of_something_else_is_not_resumed(change: str, runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     runs.fail = "early" if change == "no checkpoint" else "late"
@@ -148,6 +173,20 @@ def test_a_run_that_fails_is_named_and_the_others_are_kept(
     assert measure_all([Measurement(DIGITS, seed) for seed in range(3)], jobs=1) == 1
     assert [result["seed"] for result in results()] == [1, 2]
     assert "failed: mlp_digits, seed 0: the loss is NaN" in capsys.readouterr().err
+
+
+def test_a_recipe_without_its_data_does_not_stop_the_others(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def behaviour(recipe: Path) -> dict[str, list[float]]:
+        if recipe != DIGITS:
+            raise ZooError("no file here")
+        return {"train/loss": [0.5]}
+
+    monkeypatch.setattr(measure, "_behaviour", behaviour)
+    assert measure_all([Measurement(find_recipe("mlp_wine"), 0), Measurement(DIGITS, 0)], jobs=1) == 1
+    assert len(results()) == 1
+    assert "failed: mlp_wine: no file here" in capsys.readouterr().err
 
 
 def test_a_run_uses_this_checkout_wherever_it_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,15 @@ import pytest
 from zoo.cli import baselines, results
 from zoo.cli.baselines import baseline_checksum
 from zoo.cli.catalog import score_text
-from zoo.cli.results import current_results, num_seeds_owed, results_path, same_behaviour, settings_checksum, summarise
+from zoo.cli.results import (
+    current_results,
+    measured_seeds,
+    num_seeds_owed,
+    results_path,
+    same_behaviour,
+    settings_checksum,
+    summarise,
+)
 from zoo.cli.settings import read_settings
 
 SETTINGS = "model: {class_path: zoo.MLPClassifier}\ndata: {class_path: datamodules.Digits}\ntrainer: {max_epochs: 1}\n"
@@ -57,6 +65,7 @@ def test_fewer_seeds_of_new_code_do_not_replace_more(net: Path) -> None:
     add(net, 0, 0.8)
     add(net, 1, 0.8)
     assert accuracies(net) == ([0.9] * 3, True)
+    assert measured_seeds(net) == {0, 1}  # and need not be measured once more
     add(net, 2, 0.8)
     assert accuracies(net) == ([0.8] * 3, False)
 

@@ -8,7 +8,7 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from zoo.errors import ZooError
 from zoo.tasks.abilities import Decodes, require_ability
 from zoo.tasks.evaluation import check_counts
-from zoo.training.reporting import facts
+from zoo.training.reporting import facts, gathered
 
 Split = Literal["val", "test"]
 
@@ -78,7 +78,8 @@ class ImageScores(Callback):
         self._score(trainer, pl_module, "test", self.num_images)
 
     def _score(self, trainer: Trainer, pl_module: LightningModule, split: Split, wanted: int) -> None:
-        num = min(self._seen, wanted // trainer.world_size)
+        # Processes decide alike, because they gather the scores.
+        num = min(gathered(trainer, [min(self._seen, wanted // trainer.world_size)]))
         if num > 1:  # a single image has no distribution
             with isolate_rng():  # reports must not change the draws of training
                 self.score(trainer, pl_module, split, num)

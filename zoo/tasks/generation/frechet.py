@@ -6,7 +6,7 @@ from lightning import LightningModule, Trainer
 
 from zoo.pretrained.features import distance_name, frechet_distance
 from zoo.tasks.abilities import Decodes, Generates, Reconstructs
-from zoo.tasks.evaluation import batches, samples
+from zoo.tasks.evaluation import batches, has_training_samples, samples
 from zoo.tasks.generation.base import ImageScores, Split
 
 
@@ -38,7 +38,7 @@ class FrechetDistance(ImageScores):
             kinds["samples"] = samples(model, trainer, num)
         if isinstance(model, Reconstructs):
             kinds["reconstructions"] = (model(*model.inputs(batch)) for batch in batches(trainer, split, num=num))
-        if split == "test":
+        if split == "test" and has_training_samples(trainer):
             kinds["real"] = (batch.x for batch in batches(trainer, "train", num=num))
         metric.reset_real_features = True
         metric.reset()

@@ -25,7 +25,7 @@ from zoo.nn.image_range import as_bytes
 from zoo.pretrained.features import INCEPTION, build_extractor
 from zoo.tasks.abilities import Generates, require_ability
 from zoo.tasks.drawing import save_tiles
-from zoo.tasks.evaluation import batches, check_counts, samples
+from zoo.tasks.evaluation import batches, check_counts, has_training_samples, samples
 from zoo.tasks.generation.base import ImageScores, Split
 from zoo.training.reporting import facts, gathered, log_picture, writes
 
@@ -71,7 +71,7 @@ class SampleScores(ImageScores):
             "samples": samples(cast(Generates, pl_module), trainer, num),
             "held_out": (batch.x for batch in batches(trainer, split, num=num)),
         }
-        if split == "test":
+        if split == "test" and has_training_samples(trainer):
             images["train"] = (batch.x for batch in batches(trainer, "train", num=num))
         stacked = facts(trainer).stacked
         features, labels, logits, pictures = {}, {}, {}, {}
@@ -82,7 +82,7 @@ class SampleScores(ImageScores):
             )
         inception = self.extractor == INCEPTION
         names = ("precision", "recall", "density", "coverage", *(("kid", "is") if inception else ("kd", "cs")))
-        kinds = {"samples": "samples"} | ({"real": "train"} if split == "test" else {})
+        kinds = {"samples": "samples"} | ({"real": "train"} if "train" in images else {})
         scores: dict[str, float] = {}
         for suffix, kind in kinds.items():
             values = (
@@ -102,7 +102,7 @@ class SampleScores(ImageScores):
                 scores |= {f"modes{suffix}": float(count_modes(share)), f"least_share{suffix}": share.min().item()}
                 scores[f"class_kl{suffix}"] = divergence(share, held_out_share)
         pl_module.log_dict({f"{split}/{key}": value for key, value in scores.items()}, sync_dist=True)
-        if split == "test" and writes(trainer):
+        if "train" in images and writes(trainer):
             path = Path(trainer.default_root_dir) / "pictures" / "neighbours.png"
             places = nearest(features["samples"][:_COLUMNS], features["train"], _NEIGHBOURS)
             rows = [pictures["samples"][:_COLUMNS], *pictures["train"][places].unbind(1)]

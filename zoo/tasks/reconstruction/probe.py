@@ -8,7 +8,7 @@ from torch import Tensor
 
 from zoo.metrics.probe import linear_probe, principal_components
 from zoo.tasks.abilities import Encodes, require_ability
-from zoo.tasks.evaluation import batches, check_counts
+from zoo.tasks.evaluation import batches, check_counts, has_training_samples
 from zoo.training.reporting import gathered
 
 
@@ -16,7 +16,8 @@ class LinearProbe(Callback):
     """Logs the accuracy of logistic regression on the codes of a system, after test.
 
     `test/probe_acc` is fitted to codes of training images and scored on codes of test images. `test/probe_acc_pca` is the
-    baseline: the same with as many principal components of the images as a code has dimensions.
+    baseline: the same with as many principal components of the images as a code has dimensions. Neither is logged for data
+    without training images.
 
     Args:
         num_images: number of training images over all processes.
@@ -30,6 +31,8 @@ class LinearProbe(Callback):
         require_ability(self, pl_module, Encodes, "encode their inputs")
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not has_training_samples(trainer):
+            return
         z, x, y = self._read(trainer, pl_module, "train")
         z_test, x_test, y_test = self._read(trainer, pl_module, "test")
         pl_module.log("test/probe_acc", linear_probe(z, y, z_test, y_test), sync_dist=True)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from zoo.metrics.probe import principal_components
 from zoo.tasks.abilities import Encodes, require_ability
-from zoo.tasks.evaluation import batches, check_counts
+from zoo.tasks.evaluation import batches, check_counts, has_training_samples
 from zoo.training.reporting import facts, gathered
 
 
@@ -49,7 +49,7 @@ class CodeSparsity(Callback):
         l0 = float(on.float().sum(1).mean())
         pl_module.log("test/l0", l0, sync_dist=True)
         pl_module.log("test/dead_units", float((~on).all(0).float().mean()), sync_dist=True)
-        if facts(trainer).loader is None or facts(trainer).transform is None:
+        if facts(trainer).loader is None or facts(trainer).transform is None or not has_training_samples(trainer):
             return  # training images cannot be read again
         train = [batch.x.flatten(1).cpu() for batch in batches(trainer, "train", num=self.num_images // trainer.world_size)]
         mean, directions = principal_components(torch.cat(gathered(trainer, train)), max(1, round(l0)))

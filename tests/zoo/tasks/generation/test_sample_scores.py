@@ -148,6 +148,30 @@ def test_validations_score_fewer_images_and_leave_the_training_as_it_is(fit: Fit
         assert torch.equal(weight, weights[name])
 
 
+def test_new_data_have_no_reference(fit: Fit) -> None:
+    """Data that are new to the tested checkpoint have a test part only."""
+    reports: list[Any] = [SampleScores(NETWORK, num_images=20), FrechetDistance(NETWORK, num_images=20)]
+    data, system = digits(), DCGAN(SHAPE, 4, (4, 4))
+    trainer = fit(system, data, max_epochs=0, callbacks=reports)
+    data.splits = {"test": data.splits["test"]}
+    (found,) = trainer.test(system, datamodule=data, verbose=False)
+    assert {f"test/recall_{NETWORK}_samples", f"test/fd_{NETWORK}_samples"} < found.keys()
+    assert not {f"test/recall_{NETWORK}_real", f"test/fd_{NETWORK}_real"} & found.keys()
+
+
+@pytest.mark.parametrize(("of_another", "scored"), [(1, False), (2, True)])
+def test_processes_decide_alike_whether_they_score(
+    of_another: int, scored: bool, fit: Fit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that scored alone would wait for the others without end."""
+    nums: list[int] = []
+    monkeypatch.setattr("zoo.tasks.generation.base.gathered", lambda trainer, items: [*items, of_another])
+    monkeypatch.setattr(SampleScores, "score", lambda self, trainer, module, split, num: nums.append(num))
+    data, system, callback = digits(), DCGAN(SHAPE, 4, (4, 4)), SampleScores(NETWORK, num_val_images=20)
+    fit(system, data, max_epochs=1, limit_train_batches=1, limit_val_batches=1, callbacks=[callback])
+    assert nums == ([2] if scored else [])
+
+
 def test_points_are_assigned_to_their_gaussians(scores: Scores) -> None:
     data = GaussianMixture("ring", 8, num_samples=800)
 

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from lightning import Trainer
 from sklearn.decomposition import PCA
 
 from datamodules import Digits
 from zoo.autoencoders.sparse_autoencoder import SparseAutoencoder
+from zoo.tasks.reconstruction.probe import LinearProbe
 from zoo.tasks.reconstruction.sparsity import CodeSparsity
 
 
@@ -40,3 +42,13 @@ def test_a_sparse_autoencoder_reports_it(penalty: str, threshold: float, tmp_pat
     """A sigmoid is never exactly 0, so with "kl" a unit is on above 0.1."""
     reports = SparseAutoencoder((1, 8, 8), penalty=penalty).reports(tmp_path)  # type: ignore[arg-type]
     assert [report.threshold for report in reports if isinstance(report, CodeSparsity)] == [threshold]
+
+
+def test_new_data_have_no_principal_components(fit: Callable[..., Trainer]) -> None:
+    """Data that are new to the tested checkpoint have a test part only."""
+    data, system = Digits(normalize=False), SparseAutoencoder((1, 8, 8), penalty="l1", widths=[8], latent_dim=4)
+    trainer = fit(system, data, max_epochs=0, callbacks=[CodeSparsity(), LinearProbe()])
+    data.splits = {"test": data.splits["test"]}
+    (found,) = trainer.test(system, datamodule=data, verbose=False)
+    assert "test/l0" in found
+    assert not {"test/mse_pca", "test/probe_acc"} & found.keys()
