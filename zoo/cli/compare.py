@@ -60,7 +60,8 @@ def check_classes(data: LightningDataModule, checkpoint: dict[str, Any], path: P
 def check_preparation(data: LightningDataModule, checkpoint: dict[str, Any], path: Path | str) -> None:
     """Raise if the data prepare inputs differently from those that the checkpoint was trained on.
 
-    Facts that are known only after `setup`, such as the scale of a table, are taken from the checkpoint instead.
+    Facts that are known only after `setup`, such as the scale of a table, are taken from the checkpoint instead. Without
+    `binarize`, pixels are grey.
 
     Raises:
         ZooError: if a fact that is known before `setup` differs. The error lists all differences.
@@ -69,7 +70,7 @@ def check_preparation(data: LightningDataModule, checkpoint: dict[str, Any], pat
     differing = [
         f"{name} is {facts.get(name)}, was {was}"
         for name, was in known.items()
-        if name not in ("class_names", "tokenizer_json") and facts.get(name, was) != was
+        if name not in ("class_names", "tokenizer_json") and facts.get(name, None if name == "binarize" else was) != was
     ]
     if differing:
         raise ZooError(
