@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 from lightning import Callback, LightningModule, Trainer
+from torch import Tensor
 
 from zoo.training.files import write_text
 from zoo.training.reporting import writes
@@ -17,9 +18,13 @@ class Behaviour(Callback):
     `zoo reproduce` runs a few small steps with this report and stores the values with each score.
     """
 
+    def __init__(self) -> None:
+        self._start: list[Tensor] = []
+        self._losses: list[float] = []
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._start = [parameter.detach().clone() for parameter in pl_module.parameters()]
-        self._losses: list[float] = []
+        self._losses = []
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int

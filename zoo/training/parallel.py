@@ -1,6 +1,8 @@
 """Strategies that distribute a model over processes. Model files do not depend on them."""
 
 from inspect import isfunction
+from pathlib import Path
+from typing import Any
 
 import torch
 from lightning import LightningModule
@@ -8,6 +10,8 @@ from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import distributed, nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
+
+from zoo.errors import ZooError
 
 
 class FSDP2(ModelParallelStrategy):
@@ -35,6 +39,29 @@ class FSDP2(ModelParallelStrategy):
             shard(system, mesh)
 
         system.configure_model = configure_model  # type: ignore[method-assign]
+
+    def load_checkpoint(self, checkpoint_path: str | Path, weights_only: bool | None = None) -> dict[str, Any]:
+        """Load a checkpoint; for an evaluation, without the state of the optimizers.
+
+        Lightning's reader fails if an optimizer has no state, as plain SGD has none.
+
+        Raises:
+            ZooError: if training would continue with such an optimizer.
+        """
+        assert self.lightning_module is not None
+        optimizers = self.optimizers
+        if self.lightning_module.trainer.state.fn == "fit":
+            content = torch.load(checkpoint_path, mmap=True, map_location="cpu", weights_only=weights_only)
+            if not all(state["state"] for state in content["optimizer_states"]):
+                raise ZooError(
+                    "FSDP cannot resume an optimizer without state, such as sgd without momentum: resume with trainer/ddp"
+                )
+        else:
+            self.optimizers = []
+        try:
+            return super().load_checkpoint(checkpoint_path, weights_only)
+        finally:
+            self.optimizers = optimizers
 
     def on_validation_start(self) -> None:
         """Evaluate with rank 0's buffers on all ranks, as in DDP and in checkpoints (for example BatchNorm statistics)."""

@@ -180,7 +180,7 @@ def test_a_users_mistake_shows_its_traceback_on_demand(where: str, capsys: pytes
         (["fit", "-c", "mlp_digits", "--model.class_path", "subprocess.Popen"], "is not of the zoo"),
         (["fit", "-c", "mlp_digits", "--resume", "x", "--run_dir", "y"], "leave --run_dir out"),
         (["export", "a.ckpt", "--format", "onyx"], "invalid choice: 'onyx'"),
-        (["reproduce"], "takes the name of a recipe, or --missing"),
+        (["reproduce"], "needs the name of a recipe, --missing or --behaviour"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -351,8 +351,8 @@ def test_a_checkpoint_in_its_run_needs_no_recipe(
     alone = scores([command, *checkpoint], capsys)
     assert alone == scores([command, "-c", str(run / "config.yaml"), *checkpoint], capsys)
     assert len(alone) == 2
-    split = ["--data.split_seed", "1"]
-    assert alone != scores([command, *checkpoint, *split], capsys)
+    fewer = [f"--trainer.limit_{'val' if command == 'validate' else 'test'}_batches", "1"]
+    assert alone != scores([command, *checkpoint, *fewer], capsys)
     assert main([command, "-c", "mlp_digits", *checkpoint]) == 1  # which warms up, as the run did not
     assert "the model differs" in capsys.readouterr().err
 

@@ -311,7 +311,7 @@ def test_every_line_gets_its_class(reader: str, tmp_path: Path, capsys: pytest.C
     lines = capsys.readouterr().out.splitlines()
     printed = [f"{row['prediction']:<6}  {float(row['confidence']):6.1%}  {row['text'][:200]}" for row in rows]
     assert lines[-5:] == [*printed, f"predictions  {tmp_path}/predictions/predict.csv"]
-    assert f"{tmp_path}/lines.txt: 4 texts of 4 tokens on average, 1 were longer than max_length 7 and cut" in lines
+    assert f"{tmp_path}/lines.txt: 4 texts of 5 tokens on average, 1 were longer than max_length 7 and cut" in lines
 
 
 def test_texts_are_read_as_those_of_the_training_were(read_reviews: Path, reader: str, tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_starts_undecided() -> None:
         ({"num_classes": None}, "num_classes is not known"),
         ({"rule": "hinge"}, "unknown rule 'hinge': choose one of cross_entropy, perceptron"),
         ({"lr": -1.0}, "lr must be positive, got -1.0"),
-        ({"optim": {"schedule": "linear"}}, "unknown schedule 'linear'"),
+        ({"optim": {"schedule": "steps"}}, "unknown schedule 'steps'"),
     ],
 )
 def test_refuses_what_cannot_work(arguments: dict[str, Any], message: str) -> None:

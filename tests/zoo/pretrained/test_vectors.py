@@ -36,7 +36,9 @@ class Snapshot(Callback):
 @pytest.fixture
 def data(tmp_path: Path) -> TextFile:
     path = tmp_path / "notes.csv"
-    path.write_text("text,label\n" + "".join(f"at the {['dull', 'great'][i % 2]} film .,{i % 2}\n" for i in range(40)))
+    path.write_text(
+        "text,label\n" + "".join(f"at the {['dull', 'great'][i % 2]} film {'. ' * (i + 1)},{i % 2}\n" for i in range(40))
+    )
     return TextFile(str(path), batch_size=8, val_fraction=0.2)
 
 

@@ -17,7 +17,7 @@ Fit = Callable[..., Trainer]
 
 class RecordedForecasts(Forecasts):
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.kept = list(self._windows)
+        self.kept = sorted(self._windows, key=lambda window: window.position)
         super().on_test_end(trainer, pl_module)
 
 
