@@ -11,7 +11,7 @@ from torch import Tensor
 from datamodules.core.batch import SequenceBatch
 from datamodules.core.loader import BatchOrder, Loader, SequenceLoader, TensorLoader
 from datamodules.core.seen import NUM_KEPT, Seen, count_common, identities_of_rows, thin
-from datamodules.core.splits import stratified_split
+from datamodules.core.splits import hold_out, stratified_split
 from zoo.errors import ZooError
 
 Transform = Callable[[Any, int, bool], Any]  # (batch, epoch, train) -> batch
@@ -139,18 +139,30 @@ class DataModule(LightningDataModule):
         if self.splits:
             return
         train = self._checked("train")
-        rows = torch.arange(len(train.y))
         if self.test_fraction is None:
             test = self._checked("test")
-            test_split = Split(test, torch.arange(len(test.y)))
-        elif self.is_new(Split(train, rows)):
-            self.splits = {"test": Split(train, rows)}
-            return
+            fit, val = stratified_split(train.y, self.val_fraction, self.split_seed)
+            self.splits = {"train": Split(train, fit), "val": Split(train, val), "test": Split(test, torch.arange(len(test.y)))}
         else:
-            rows, held_out = stratified_split(train.y, self.test_fraction, self.split_seed)
-            test_split = Split(train, held_out)
-        fit, val = stratified_split(train.y[rows], self.val_fraction, self.split_seed)
-        self.splits = {"train": Split(train, rows[fit]), "val": Split(train, rows[val]), "test": test_split}
+            everything = Split(train, torch.arange(len(train.y)))
+            parts = self.complete({"train": everything.rows}, everything)
+            self.splits = {part: Split(train, rows) for part, rows in parts.items()}
+
+    def complete(self, parts: Mapping[str, Tensor], samples: Split, groups: Tensor | None = None) -> dict[str, Tensor]:
+        """Return the rows of all parts, given those that the set has: missing ones are held out from "train".
+
+        Without a test part of their own, `samples` that are new to a checkpoint are all tested.
+
+        Args:
+            parts: rows of "train", and of "val" and "test" if the set has them.
+            samples: all samples.
+            groups: (N,) numbers; rows with equal numbers stay together, as in `stratified_split`.
+        """
+        assert self.test_fraction is not None
+        if "test" not in parts and self.is_new(samples):
+            return {"test": samples.rows}
+        fractions = {"test": self.test_fraction, "val": self.val_fraction}
+        return hold_out(samples.arrays.y, parts, fractions, self.split_seed, groups)
 
     def order(self, split: str) -> BatchOrder:
         """Return the order of a split's batches in this process.

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from datamodules.core.files import reading
@@ -54,7 +55,7 @@ def only_column(candidates: Sequence[str], kind: str, names: Sequence[str], path
     """Return the one column of `names` that could be the `kind` of column looked for, such as the label.
 
     Raises:
-        ZooError: if there is no candidate, or several. The message names the setting that chooses.
+        ZooError: if there is no candidate, or several. The message names the setting that chooses a column.
     """
     if len(candidates) != 1:
         raise ZooError(
@@ -108,6 +109,12 @@ def sorted_classes(labels: Iterable[str]) -> tuple[str, ...]:
         return tuple(sorted(found, key=lambda label: (float(label), label)))
     except ValueError:
         return tuple(sorted(found))
+
+
+def number_classes(labels: Iterable[str], class_names: Sequence[str]) -> Tensor:
+    """Return the place of each label in `class_names`: (N,) int64. All labels have to be among them."""
+    number = {name: place for place, name in enumerate(class_names)}
+    return torch.tensor([number[label] for label in labels], dtype=torch.long)
 
 
 def check_class_column(path: Path, label: str, labels: Sequence[str], delimiter: str | None = None) -> None:

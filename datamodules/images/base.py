@@ -18,7 +18,6 @@ from datamodules.core.batch import Batch
 from datamodules.core.loader import Loader, WorkerLoader
 from datamodules.core.randomness import uniform
 from datamodules.core.seen import identities, thin
-from datamodules.core.splits import hold_out
 from datamodules.images.transform import Binarize, ImageTransform, statistics
 from zoo.errors import ZooError
 
@@ -254,14 +253,8 @@ class PictureData(DataModule):
         if self.splits:
             return
         check_readable(self.files)
-        assert self.test_fraction is not None
-        fractions = {"test": self.test_fraction, "val": self.val_fraction}
         arrays = Arrays(torch.empty(len(self.y), 0), self.y)  # Images are read from `files` when they are needed.
-        everything = torch.arange(len(self.y))
-        if "test" not in self._parts and self.is_new(Split(arrays, everything)):
-            parts = {"test": everything}
-        else:
-            parts = hold_out(self.y, self._parts, fractions, self.split_seed)
+        parts = self.complete(self._parts, Split(arrays, torch.arange(len(self.y))))
         self.splits = {name: Split(arrays, rows) for name, rows in parts.items()}
 
     def identify(self, samples: Split, most: int | None = None) -> list[int]:

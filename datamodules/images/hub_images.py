@@ -6,7 +6,15 @@ from pathlib import Path
 import pyarrow as pa
 import torch
 
-from datamodules.core.labelled_sets import class_names_of, features, find_parts, only_column, read_labels, sorted_classes
+from datamodules.core.labelled_sets import (
+    class_names_of,
+    features,
+    find_parts,
+    number_classes,
+    only_column,
+    read_labels,
+    sorted_classes,
+)
 from datamodules.core.sources import hub_file, hub_listing
 from datamodules.core.table_files import check_columns, read_table, schema
 from datamodules.images.base import PictureData
@@ -136,8 +144,7 @@ class HubImages(PictureData):
             raise ZooError(
                 f"{self.label} {min(unseen)} is in no training picture: some sets hide the labels of their test part"
             )
-        number = {name: place for place, name in enumerate(self.class_names)}
-        self.serve(files, torch.tensor([number[label] for label in labels]), list(self.class_names), rows)
+        self.serve(files, number_classes(labels, self.class_names), list(self.class_names), rows)
 
     def _path(self, name: str) -> Path:
         return hub_file(self.source, name, self.revision)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from datamodules.core.base import Arrays, DataModule, Split
 from datamodules.core.batch import Batch
-from datamodules.core.labelled_sets import check_class_column, check_several_classes, sorted_classes
+from datamodules.core.labelled_sets import check_class_column, check_several_classes, number_classes, sorted_classes
 from datamodules.core.seen import identities_of_rows, thin
 from datamodules.core.table_files import csv_schema, read_csv, words_of
 from zoo.errors import MissingFileError, ZooError, check_choice
@@ -140,8 +140,7 @@ class Tabular(DataModule):
             table = read_csv(Path(self.source))
             x = np.stack([self._numbers(table, name) for name in self.feature_names], axis=1)
             if self.class_names:
-                number = {name: place for place, name in enumerate(self.class_names)}
-                y = np.array([number[word] for word in self._target_words()])
+                y = number_classes(self._target_words(), self.class_names).numpy()
             else:
                 y = self._numbers(table, str(self.target))
                 error, spread = np.abs(y - y.astype(np.float32)).max(), np.ptp(y)

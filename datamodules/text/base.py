@@ -14,7 +14,7 @@ from datamodules.core.base import Arrays, DataModule, Split
 from datamodules.core.batch import SequenceBatch
 from datamodules.core.labelled_sets import check_several_classes
 from datamodules.core.seen import identities, thin
-from datamodules.core.splits import hold_out, numbered, stratified_sample
+from datamodules.core.splits import numbered, stratified_sample
 from datamodules.text import tokenization
 from datamodules.text.back_translation import BackTranslation, MarianTranslator
 from datamodules.text.eda import EDA, TextAugment
@@ -96,14 +96,9 @@ class TextData(DataModule):
         if self.splits:
             return
         self.texts, self.y, parts, self.source = self.read()
-        assert self.test_fraction is not None
-        everything = torch.arange(len(self.y))
-        if "test" not in parts and self.is_new(Split(Arrays(self.y, self.y), everything)):
-            parts = {"test": everything}
-        else:
-            fractions = {"test": self.test_fraction, "val": self.val_fraction}
-            groups = numbered(zip(self.texts, self.y.tolist(), strict=True))
-            parts = hold_out(self.y, parts, fractions, self.split_seed, groups if self.keep_duplicates_together else None)
+        everything = Split(Arrays(self.y, self.y), torch.arange(len(self.y)))  # Texts are tokenised later.
+        groups = numbered(zip(self.texts, self.y.tolist(), strict=True))
+        parts = self.complete(parts, everything, groups if self.keep_duplicates_together else None)
         if stage in (None, "fit") and "train" in parts:
             check_several_classes(self.y[parts["train"]], self.class_names, self.source)
         if self.num_train is not None and "train" in parts:

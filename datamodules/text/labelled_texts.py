@@ -7,7 +7,14 @@ from typing import NamedTuple
 import pyarrow as pa
 import torch
 
-from datamodules.core.labelled_sets import check_class_column, class_names_of, only_column, read_labels, sorted_classes
+from datamodules.core.labelled_sets import (
+    check_class_column,
+    class_names_of,
+    number_classes,
+    only_column,
+    read_labels,
+    sorted_classes,
+)
 from datamodules.core.table_files import check_columns, read_table, schema, texts_of
 from datamodules.text.base import Texts
 from zoo.errors import ZooError
@@ -84,8 +91,7 @@ def read_texts(paths: Mapping[str, Sequence[Path]], columns: Columns, class_name
         raise ZooError(
             f"{columns.label} {labels[unseen]!r} of {places[unseen]} is in no training text: correct it, or leave the row out"
         )
-    number = {name: place for place, name in enumerate(class_names)}
-    return Texts(texts, torch.tensor([number[label] for label in labels]), parts, source)
+    return Texts(texts, number_classes(labels, class_names), parts, source)
 
 
 def _labels(path: Path, columns: Columns, words: Mapping[str, str]) -> list[str]:

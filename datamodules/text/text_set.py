@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import torch
 
-from datamodules.core.labelled_sets import class_names_of, read_labels
+from datamodules.core.labelled_sets import class_names_of, number_classes, read_labels
 from datamodules.core.sources import hub_file, mirrored
 from datamodules.core.table_files import read_table, texts_of
 from datamodules.text.base import TextData, Texts
@@ -47,8 +47,7 @@ class TextSet(TextData):
                 )
             labels += read_labels(path, label, self.class_names)
             parts[part] = torch.arange(first, len(texts))
-        number = {name: place for place, name in enumerate(self.class_names)}
-        return Texts(texts, torch.tensor([number[label] for label in labels]), parts, type(self).__name__)
+        return Texts(texts, number_classes(labels, self.class_names), parts, type(self).__name__)
 
     def path(self, part: str, filename: str) -> Path:
         """Return a file of the repository, fetched if necessary."""

@@ -200,7 +200,7 @@ def test_csv_classification_by_whole_numbers(csv: Callable[[str], str]) -> None:
     ("words", "class_names"),
     [
         (["0.0", "1.0"], ("0.0", "1.0")),
-        (["01", "1", "2"], ("01", "1", "2")),  # of which an integer would make two
+        (["01", "1", "2"], ("01", "1", "2")),  # read as integers, two classes
         (["3.0", "-1.0"], ("-1.0", "3.0")),
         (["true", "false"], ("false", "true")),
         (["2020-01-01", "2021-01-01"], ("2020-01-01", "2021-01-01")),
