@@ -17,7 +17,6 @@ from zoo.training.system import System
 
 _SHOWN = 10
 _SHOWN_LENGTH = 200  # characters of a text
-csv.field_size_limit(2**31 - 1)  # a text may be longer than the default of 131,072 characters
 _TEXT_FACTS = {"tokenizer_json": "tokenizer", "class_names": "classes"}  # required of a text classifier
 
 
@@ -90,8 +89,12 @@ def _predict(system: System, data: ImageFiles | TextLines, folder: Path, named_b
     for note in data.notes:
         print(note)
     path = folder / "predictions" / "predict.csv"
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    limit = csv.field_size_limit(2**31 - 1)  # a text may be longer than the default of 131,072 characters
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    finally:
+        csv.field_size_limit(limit)  # it is global
     name_width, class_width = (max(len(row[column]) for row in rows[:_SHOWN]) for column in (named_by, "prediction"))
     for row in rows[:_SHOWN]:
         prediction, confidence = f"{row['prediction']:<{class_width}}", f"{float(row['confidence']):.1%}"

@@ -67,8 +67,12 @@ def read(path: Path) -> dict[str, dict[str, str]]:
 
 def answers(folder: Path) -> list[dict[str, str]]:
     """Read a table of predictions in its order."""
-    with (folder / "predictions" / "predict.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
+    limit = csv.field_size_limit(2**31 - 1)  # a text may be longer than the default of 131,072 characters
+    try:
+        with (folder / "predictions" / "predict.csv").open(newline="") as file:
+            return list(csv.DictReader(file))
+    finally:
+        csv.field_size_limit(limit)
 
 
 @pytest.fixture(scope="module")
