@@ -50,8 +50,9 @@ def density_coverage(real: Tensor, fake: Tensor, num_neighbours: int = 5) -> Den
 def frechet_of_features(real: Tensor, fake: Tensor) -> float:
     """Compute the Frechet distance between Gaussians fitted to features (N, F) and (M, F) (arXiv:1706.08500)."""
     a, b = real.double(), fake.double()
-    eigenvalues = torch.linalg.eigvals(a.T.cov() @ b.T.cov())
-    spread = a.T.cov().trace() + b.T.cov().trace() - 2 * eigenvalues.sqrt().real.sum()
+    cov_a, cov_b = a.T.cov(), b.T.cov()
+    eigenvalues = torch.linalg.eigvals(cov_a @ cov_b)
+    spread = cov_a.trace() + cov_b.trace() - 2 * eigenvalues.sqrt().real.sum()
     return float((a.mean(0) - b.mean(0)).square().sum() + spread)
 
 

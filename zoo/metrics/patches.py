@@ -1,4 +1,4 @@
-"""Frechet distance between the patches of photographs, which compares their edges and textures.
+"""Features of the patches of photographs, whose Frechet distance compares edges and textures.
 
 Shapes: N photographs, P patches, C channels, H height, W width, F features.
 """
@@ -6,7 +6,6 @@ Shapes: N photographs, P patches, C channels, H height, W width, F features.
 import torch
 from torch import Tensor, nn
 
-from zoo.metrics.generation import frechet_of_features
 from zoo.metrics.image_probe import image_probe
 
 _SIZE, _STRIDE = 16, 8
@@ -45,8 +44,3 @@ def cut_patches(photos: Tensor, most: int) -> Tensor:
     patches = photos.unfold(2, size, _STRIDE).unfold(3, size, _STRIDE).movedim(1, 3).flatten(0, 2)
     order = torch.randperm(len(patches), generator=torch.Generator().manual_seed(0))[:most]
     return patches[order.to(photos.device)]
-
-
-def patch_distance(features: PatchFeatures, real: Tensor, fake: Tensor) -> float:
-    """Compute the Frechet distance between the patches of photographs (N, C, H, W) and (M, C, H, W) by their features."""
-    return frechet_of_features(features(real), features(fake))

@@ -5,7 +5,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zoo.metrics.patches import PatchFeatures, cut_patches, patch_distance
+from zoo.metrics.generation import frechet_of_features
+from zoo.metrics.patches import PatchFeatures, cut_patches
+
+
+def patch_distance(features: PatchFeatures, real: Tensor, fake: Tensor) -> float:
+    return frechet_of_features(features(real), features(fake))
 
 
 def facades(num: int, seed: int) -> Tensor:

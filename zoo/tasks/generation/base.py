@@ -66,13 +66,7 @@ class ImageScores(Callback):
         if not trainer.sanity_checking:
             self._score(trainer, pl_module, "val", self.num_val_images)
 
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._seen = 0
-
-    def on_test_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
-    ) -> None:
-        self._seen += len(batch.x)
+    on_test_start, on_test_batch_end = on_validation_start, on_validation_batch_end
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._score(trainer, pl_module, "test", self.num_images)

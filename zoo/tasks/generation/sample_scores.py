@@ -5,7 +5,6 @@ from typing import cast
 
 import torch
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor
 
 from zoo.errors import ZooError
@@ -62,8 +61,7 @@ class SampleScores(ImageScores):
     ability = Generates, "draw samples"
 
     def load(self) -> None:
-        with isolate_rng():  # building a network draws initial weights, which would change the training that follows
-            self._network = build_extractor(self.extractor)
+        self._network = build_extractor(self.extractor)
 
     def score(self, trainer: Trainer, pl_module: LightningModule, split: Split, num: int) -> None:
         self._network.to(pl_module.device)

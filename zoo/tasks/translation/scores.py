@@ -1,5 +1,6 @@
 """Scores of translations: distances from the targets of pairs, and classifications of unpaired images."""
 
+from collections.abc import Mapping
 from typing import Any, Literal, cast
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 
 from zoo.metrics.generation import frechet_of_features, kernel_distance
 from zoo.metrics.image_probe import image_probe, share_classified_as
-from zoo.metrics.patches import PatchFeatures, patch_distance
+from zoo.metrics.patches import PatchFeatures
 from zoo.pretrained.features import build_extractor, distance_name
 from zoo.tasks.abilities import TranslatesBack, require_ability
 from zoo.tasks.evaluation import batches, check_counts
@@ -59,21 +60,23 @@ class PairScores(Callback):
         scores = {"l1_mean_image": (targets - train.mean(0)).abs().mean().item()}
         if min(len(targets), len(train)) > 1:  # one image, as in a `fast_dev_run`, has no distribution
             self._patches = self._patches or PatchFeatures(train)
-            for kind, images in (("translations", translations), ("real", train)):
-                scores[f"fd_patches_{kind}"] = patch_distance(self._patches, targets, images)
-                if self._network is not None and split == "test":
-                    scores |= self._distances(self._network.to(model.device), kind, targets, images)
+            kinds, seen = {"translations": translations, "real": train}, self._patches(targets)
+            scores |= {f"fd_patches_{kind}": frechet_of_features(seen, self._patches(x)) for kind, x in kinds.items()}
+            if self._network is not None and split == "test":
+                scores |= self._distances(self._network.to(model.device), targets, kinds)
         model.log_dict({f"{split}/{key}": value for key, value in scores.items()}, sync_dist=True)
 
-    def _distances(self, network: nn.Module, kind: str, targets: Tensor, images: Tensor) -> dict[str, float]:
-        """Compute the distances of whole images in the features of a network."""
+    def _distances(self, network: nn.Module, targets: Tensor, kinds: Mapping[str, Tensor]) -> dict[str, float]:
+        """Compute the distances of each kind of whole images from the targets, in the features of a network."""
         assert self.extractor is not None  # the network is the extractor's
-        name, real, fake = distance_name(self.extractor), *(apply_in_parts(network, x).cpu() for x in (targets, images))
+        name, real = distance_name(self.extractor), apply_in_parts(network, targets).cpu()
         kernel_name = "kid" if name == "fid" else name.replace("fd_", "kd_", 1)
-        return {
-            f"{name}_{kind}": frechet_of_features(real, fake),
-            f"{kernel_name}_{kind}": kernel_distance(real, fake),
-        }
+        scores = {}
+        for kind, images in kinds.items():
+            fake = apply_in_parts(network, images).cpu()
+            scores[f"{name}_{kind}"] = frechet_of_features(real, fake)
+            scores[f"{kernel_name}_{kind}"] = kernel_distance(real, fake)
+        return scores
 
 
 class CycleScores(Callback):
