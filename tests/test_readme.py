@@ -14,7 +14,7 @@ from PIL import Image
 
 from zoo.cli.main import main
 
-# As for a user, a warning is no error.
+# Warnings are not errors here, as for a user.
 pytestmark = [pytest.mark.early, pytest.mark.filterwarnings("default")]
 
 ROOT = Path(__file__).parents[1]

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -84,7 +83,7 @@ def measure_all(todo: list[Measurement], jobs: int) -> int:
     failed = []
     for recipe in dict.fromkeys(owed.recipe for owed in todo):
         try:
-            behaviours |= note_behaviours([recipe])
+            behaviours[recipe] = note_behaviour(recipe)
         except ZooError as error:
             failed.append(f"{recipe.stem}: {error}")
     with ThreadPoolExecutor(jobs) as pool:
@@ -111,15 +110,12 @@ def few_steps(recipe: Path) -> list[str]:
     return [*_FEW_STEPS, *(["--data.batch_size", str(_SMALL_BATCH)] if small else [])]
 
 
-def note_behaviours(recipes: Iterable[Path]) -> dict[Path, Behaviour]:
-    """Compute and record the current behaviour of recipes. Scores of another behaviour are then marked as stale."""
-    check_checkout()
-    found = {}
-    for recipe in recipes:
-        found[recipe] = _behaviour(recipe)
-        known = {**read_behaviours(), recipe.stem: found[recipe]}
-        lines = [f"{json.dumps(name)}: {json.dumps(known[name])}" for name in sorted(known)]
-        write_text(BEHAVIOURS, "{\n" + ",\n".join(lines) + "\n}\n")
+def note_behaviour(recipe: Path) -> Behaviour:
+    """Compute and record the current behaviour of a recipe. Scores of another behaviour are then marked as stale."""
+    found = _behaviour(recipe)
+    known = {**read_behaviours(), recipe.stem: found}
+    lines = [f"{json.dumps(name)}: {json.dumps(known[name])}" for name in sorted(known)]
+    write_text(BEHAVIOURS, "{\n" + ",\n".join(lines) + "\n}\n")
     return found
 
 

@@ -1,6 +1,7 @@
 """Read a user's images for a trained model, prepared like its evaluation images by the facts in the checkpoint."""
 
 from collections.abc import Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,6 @@ from datamodules import ImageFiles
 from zoo.training.checkpoint import read_checkpoint, system_of
 from zoo.training.quiet import keep_quiet
 from zoo.training.system import System
-
-_PREPARATION = ("class_names", "mean", "std", "crop", "squeeze", "binarize")  # arguments of `datamodules.ImageFiles`
 
 
 def load_with_facts(checkpoint: Path) -> tuple[System, dict[str, Any]]:
@@ -26,6 +25,6 @@ def own_images(images: Path, shape: Sequence[int], facts: dict[str, Any], batch_
     """
     num_channels, size, _ = shape
     unchanged = {"crop": 1.0, "mean": [0.0] * num_channels, "std": [1.0] * num_channels}
-    recorded = {name: facts[name] for name in _PREPARATION if name in facts}
+    recorded = {name: fact for name, fact in facts.items() if name in signature(ImageFiles).parameters}
     arguments = {**unchanged, **recorded, "root": str(images), "size": size, "rgb": num_channels == 3, "batch_size": batch_size}
     return ImageFiles(**arguments)

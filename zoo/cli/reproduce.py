@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from zoo.cli.measure import Measurement, check_checkout, fit_arguments, measure_all, note_behaviours, run_zoo
+from zoo.cli.measure import Measurement, check_checkout, fit_arguments, measure_all, note_behaviour, run_zoo
 from zoo.cli.names import find_recipe, recipe_paths
 from zoo.cli.results import current_results, expected_seconds, headline_of, measured_seeds, num_seeds_owed
 from zoo.cli.settings import read_settings
@@ -98,8 +98,10 @@ def check(recipe: str, seeds: list[int]) -> int:
 
 def behave(recipe: str | None) -> int:
     """Record the current behaviour of a recipe, or of every recipe with a score."""
+    check_checkout()
     scored = [path for path in recipe_paths().values() if current_results(path).results]
-    note_behaviours(scored if recipe is None else [find_recipe(recipe)])
+    for path in scored if recipe is None else [find_recipe(recipe)]:
+        note_behaviour(path)
     _regenerate()
     return 0
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from zoo.cli import measure
-from zoo.cli.measure import Measurement, few_steps, measure_all, note_behaviours, run_zoo
+from zoo.cli.measure import Measurement, few_steps, measure_all, note_behaviour, run_zoo
 from zoo.cli.names import find_recipe
 from zoo.cli.results import settings_checksum
 from zoo.errors import UsageError, ZooError
@@ -222,7 +222,7 @@ def test_the_behaviour_is_computed_on_one_thread_and_the_same_again(
     recipe = find_recipe("mlp_wine")
     torch.set_num_threads(2)
     try:
-        first, second = (note_behaviours([recipe])[recipe] for _ in range(2))
+        first, second = (note_behaviour(recipe) for _ in range(2))
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(1)

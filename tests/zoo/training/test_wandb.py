@@ -15,7 +15,7 @@ import yaml
 from zoo.cli.main import main
 from zoo.cli.names import ROOT
 
-# A short run may not reach the end of its warm-up, which is no error here.
+# A short run may not reach the end of its warm-up, which is not an error here.
 pytestmark = [pytest.mark.early, pytest.mark.filterwarnings("ignore:warm-up of")]
 
 
