@@ -282,35 +282,29 @@ def nearest_pair(task: Task) -> Scores:
     return {"test/l1": (task.model(test.x) - test.y).abs().mean().item(), **task.report()}
 
 
-METHODS: dict[str, Callable[[Task], Scores]] = {
-    method.__name__: method
-    for method in (
-        *(majority, nearest_neighbour, logistic_regression, tfidf_logistic_regression),
-        *(mean, linear_regression, seasonal_naive, ngrams),
-        *(pca, pca_of_active, linear_denoiser, mean_image, class_mean_image, gaussian_density, probabilistic_pca),
-        *(gaussian, class_gaussian, identity, nearest_pair),
+METHODS: dict[str, tuple[Callable[[Task], Scores], str]] = {  # each with its name in tables
+    method.__name__: (method, how)
+    for method, how in (
+        (majority, "majority class"),
+        (nearest_neighbour, "1-NN"),
+        (logistic_regression, "logistic regression"),
+        (tfidf_logistic_regression, "TF-IDF + LR"),
+        (mean, "mean"),
+        (linear_regression, "linear regression"),
+        (seasonal_naive, "seasonal naive"),
+        (ngrams, "n-grams"),
+        (pca, "PCA, equal size"),
+        (pca_of_active, "PCA, as many as are on"),
+        (linear_denoiser, "linear denoiser"),
+        (mean_image, "mean image"),
+        (class_mean_image, "mean image of the class"),
+        (gaussian_density, "one Gaussian"),
+        (probabilistic_pca, "probabilistic PCA"),
+        (gaussian, "one Gaussian"),
+        (class_gaussian, "Gaussian per class"),
+        (identity, "untranslated"),
+        (nearest_pair, "nearest training pair"),
     )
-}
-HOW = {  # as tables name the methods
-    "majority": "majority class",
-    "nearest_neighbour": "1-NN",
-    "logistic_regression": "logistic regression",
-    "tfidf_logistic_regression": "TF-IDF + LR",
-    "mean": "mean",
-    "linear_regression": "linear regression",
-    "seasonal_naive": "seasonal naive",
-    "ngrams": "n-grams",
-    "pca": "PCA, equal size",
-    "pca_of_active": "PCA, as many as are on",
-    "linear_denoiser": "linear denoiser",
-    "mean_image": "mean image",
-    "class_mean_image": "mean image of the class",
-    "gaussian_density": "one Gaussian",
-    "probabilistic_pca": "probabilistic PCA",
-    "gaussian": "one Gaussian",
-    "class_gaussian": "Gaussian per class",
-    "identity": "untranslated",
-    "nearest_pair": "nearest training pair",
 }
 
 
@@ -392,11 +386,12 @@ def measure(recipe: Path, reusable: Mapping[tuple[str, str], Baseline] = Mapping
     if (method, baseline_checksum(settings)) in reusable:  # of another recipe on the same data
         return {**reusable[method, baseline_checksum(settings)], "recipe": recipe.stem}
     with torch.no_grad():
-        metrics = METHODS[method](Task(recipe))
+        baseline, how = METHODS[method]
+        metrics = baseline(Task(recipe))
     return Baseline(
         recipe=recipe.stem,
         method=method,
-        how=HOW[method],
+        how=how,
         config=baseline_checksum(settings),
         metrics={name: float(f"{value:.6g}") for name, value in metrics.items()},
         seconds=round(time.perf_counter() - start, 1),

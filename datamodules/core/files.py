@@ -36,8 +36,11 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path that replaces `path` when the block succeeds, so that readers see a complete file or none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}.partial")
+    partial.touch()
+    usual = partial.stat().st_mode
     try:
         yield partial
+        partial.chmod(usual)  # safetensors lets nobody else read: https://github.com/safetensors/safetensors/issues/782
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

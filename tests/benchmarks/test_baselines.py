@@ -26,8 +26,7 @@ def script() -> ModuleType:
     return module
 
 
-def test_headers_name_methods_that_exist_and_every_method_has_a_name_for_tables(script: ModuleType) -> None:
-    assert script.METHODS.keys() == script.HOW.keys()
+def test_headers_name_methods_that_exist(script: ModuleType) -> None:
     named = {header["baseline"] for path in recipe_paths().values() if "baseline" in (header := read_header(path))}
     assert named <= script.METHODS.keys()
 

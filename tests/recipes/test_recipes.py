@@ -27,6 +27,8 @@ from zoo.cli.names import ROOT, overlay_paths, recipe_paths
 from zoo.cli.reproduce import wants_gpu
 from zoo.cli.results import current_results, read_behaviours, same_behaviour
 from zoo.cli.settings import read_settings
+from zoo.pretrained.features import build_extractor
+from zoo.pretrained.published import published
 from zoo.training.checkpoint import read_checkpoint
 
 pytestmark = pytest.mark.early
@@ -157,6 +159,33 @@ def test_runs(recipe: str, overlay: str | None, tmp_path: Path, data_of: Callabl
     if overlay == "debug/profile":
         assert "run_training_batch" in (folder / "fit-profile.txt").read_text()
     assert (folder / "checkpoints" / "last.ckpt").exists()
+
+
+def extractors(recipe: str) -> list[str]:
+    """Names of the published weights whose features the recipe's reports compare."""
+    callbacks = settings(recipe)["trainer"].get("callbacks", [])
+    return [name for one in callbacks if (name := one.get("init_args", {}).get("extractor")) in published()]
+
+
+READ = {  # one recipe for each data set and network
+    (settings(recipe)["data"]["class_path"], name): recipe for recipe in SMALL for name in extractors(recipe)
+}
+
+
+@pytest.mark.parametrize(("data", "network"), READ, ids=str)
+@pytest.mark.usefixtures("mirror")
+def test_the_network_whose_features_are_compared_can_read_the_data(data: str, network: str) -> None:
+    """In the features of a network that takes every image for the same class, distances mean nothing."""
+    configuration = Configuration([RECIPES[READ[data, network]]])
+    parts: Any = configuration.build_data()
+    parts.prepare_data()
+    parts.setup()
+    batch = parts.transform(next(iter(parts.loader("test"))), 0, False)
+    x, y = batch.x[:200], batch.y[:200]
+    extractor = build_extractor(network)
+    found = [extractor.last(extractor(channel[:, None])).argmax(1) for channel in x.unbind(1)]
+    read = sum(label * 10**place for place, label in enumerate(found))  # as stacked images number their classes
+    assert (read == y).float().mean() > 0.7  # 0.9 to the power of three channels
 
 
 def test_the_behaviour_of_every_recipe_with_a_score_is_kept() -> None:

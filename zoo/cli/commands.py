@@ -249,14 +249,14 @@ def _export(args: argparse.Namespace, settings: list[str]) -> int:
 
 
 def _reproduce_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("recipe", nargs="?")
+    parser.add_argument("recipe", nargs="?", help="name of a recipe; with --missing also a pattern, such as '*_ring'")
     parser.add_argument(
         "--seeds",
         type=_seeds,
         help="number of seeds from 0 on (3), or a list with a comma (1,2 or 4,); default: 3, or seed 0 with --check",
     )
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--missing", action="store_true", help="measure all recipes whose score is missing or out of date")
+    what.add_argument("--missing", action="store_true", help="measure all scores that are missing or out of date")
     what.add_argument("--check", action="store_true", help="compare with the recorded score, and write nothing")
     what.add_argument(
         "--behaviour",
@@ -277,7 +277,7 @@ def _seeds(text: str) -> int | list[int]:
 
 
 def _reproduce(args: argparse.Namespace, settings: list[str]) -> int:
-    if (args.missing and args.recipe) or not (args.missing or args.behaviour or args.recipe):
+    if not (args.missing or args.behaviour or args.recipe):
         raise UsageError("reproduce needs the name of a recipe, --missing or --behaviour")
     if args.dry_run and not args.missing:
         raise UsageError("--dry-run needs --missing")
@@ -294,8 +294,8 @@ def _reproduce(args: argparse.Namespace, settings: list[str]) -> int:
     if args.check:
         return reproduce.check(args.recipe, seeds)
     if args.missing:
-        most = sys.maxsize if args.seeds is None else len(seeds)
-        return reproduce.print_missing(most) if args.dry_run else reproduce.reproduce_missing(most, args.jobs)
+        most, pattern = sys.maxsize if args.seeds is None else len(seeds), args.recipe or "*"
+        return reproduce.print_missing(pattern, most) if args.dry_run else reproduce.reproduce_missing(pattern, most, args.jobs)
     return reproduce.reproduce(args.recipe, seeds, args.jobs)
 
 

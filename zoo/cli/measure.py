@@ -56,6 +56,7 @@ class Note(NamedTuple):
     behaviour: Behaviour
     seconds: float  # training time of the interrupted sessions
     started: float  # start of the current session
+    commit: str = "unknown"  # at the start of the first session; older notes lack it
 
     def write(self, folder: Path) -> None:
         """Write the note of a run."""
@@ -188,17 +189,17 @@ def _measure(owed: Measurement, behaviour: Behaviour, side_by_side: bool) -> Non
     Parallel runs use one thread each and write their output to a file beside their directory.
     """
     recipe, seed = owed
-    config, commit = settings_checksum(recipe), commit_of(recipe)  # before the run, because the code may change while it trains
+    config, commit = settings_checksum(recipe), commit_of(recipe)
     print(f"\n{recipe.stem}, seed {seed}, at {commit}", flush=True)
     if commit.endswith("+changes"):
         print("the code has uncommitted changes: commit first, so that others can reproduce the score", flush=True)
     folder = _interrupted(owed, config, behaviour)
     if folder is not None and "results" in read_run(folder):
-        _record(owed, folder, commit)
+        _record(owed, folder)
         return
     if folder is None:
         folder = new_run_dir(f"{recipe.stem}/seed{seed}", Path("runs") / "reproduce")
-        Note(config, behaviour, 0.0, time.time()).write(folder)
+        Note(config, behaviour, 0.0, time.time(), commit).write(folder)  # now, because the code may change while it trains
         arguments = fit_arguments(owed, folder)
     else:
         print(f"continuing {folder}", flush=True)
@@ -209,10 +210,10 @@ def _measure(owed: Measurement, behaviour: Behaviour, side_by_side: bool) -> Non
         note._replace(seconds=note.seconds + trained, started=time.time()).write(folder)
     log = folder.with_name(f"{folder.name}.log") if side_by_side else None
     run_zoo(arguments, log, one_thread=side_by_side)
-    _record(owed, folder, commit)
+    _record(owed, folder)
 
 
-def _record(owed: Measurement, folder: Path, commit: str) -> None:
+def _record(owed: Measurement, folder: Path) -> None:
     """Append the result of a finished run, and remove its note."""
     recipe, seed = owed
     note = Note.read(folder)
@@ -229,7 +230,7 @@ def _record(owed: Measurement, folder: Path, commit: str) -> None:
         precision=record["precision"],
         hardware=record["hardware"],
         versions=record["versions"],
-        commit=commit,
+        commit=note.commit,
         date=time.strftime("%Y-%m-%d"),
         command=f"zoo fit -c {recipe.stem} --seed_everything {seed}",
     )

@@ -1,5 +1,6 @@
 """`zoo reproduce`: measure and record the score of a recipe, check it, or find what is missing."""
 
+import fnmatch
 import statistics
 import tempfile
 from pathlib import Path
@@ -24,23 +25,23 @@ def reproduce(recipe: str, seeds: list[int], jobs: int) -> int:
     return exit_code
 
 
-def reproduce_missing(max_seeds: int, jobs: int) -> int:
-    """Run all recipes and seeds that have no result for the current settings and behaviour.
+def reproduce_missing(pattern: str, max_seeds: int, jobs: int) -> int:
+    """Run all recipes of a pattern and seeds that have no result for the current settings and behaviour.
 
     A recipe without any result runs once; its time then decides how many seeds it owes.
     """
     tried: set[Measurement] = set()
     exit_code = 0
-    while todo := [owed for owed in missing(max_seeds) if owed not in tried]:
+    while todo := [owed for owed in missing(pattern, max_seeds) if owed not in tried]:
         tried |= set(todo)
         exit_code = max(exit_code, measure_all(todo, jobs))
     _regenerate()
     return exit_code
 
 
-def print_missing(max_seeds: int) -> int:
+def print_missing(pattern: str, max_seeds: int) -> int:
     """Print what is missing, with the time that earlier runs took."""
-    total, owed = 0.0, missing(max_seeds)
+    total, owed = 0.0, missing(pattern, max_seeds)
     seeds_of = {path: [seed for other, seed in owed if other == path] for path, _ in owed}
     for path, seeds in seeds_of.items():
         seconds = expected_seconds(path)
@@ -51,10 +52,15 @@ def print_missing(max_seeds: int) -> int:
     return 0
 
 
-def missing(max_seeds: int) -> list[Measurement]:
-    """Return the recipes and seeds without a result; without a GPU, recipes that need one are left out."""
-    owed = []
-    for path in recipe_paths().values():
+def missing(pattern: str, max_seeds: int) -> list[Measurement]:
+    """Return the recipes and seeds without a result; without a GPU, recipes that need one are left out.
+
+    Raises:
+        UsageError: if no recipe matches the pattern. The message names the most similar one.
+    """
+    owed, paths = [], recipe_paths()
+    names = fnmatch.filter(paths, pattern) or [find_recipe(pattern).stem]
+    for path in (paths[name] for name in names):
         if torch.cuda.is_available() or not wants_gpu(path):
             done, num = measured_seeds(path), min(max_seeds, num_seeds_owed(path))
             owed += [Measurement(path, seed) for seed in range(num) if seed not in done]

@@ -19,8 +19,11 @@ def atomic(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial.touch()
+    usual = partial.stat().st_mode
     try:
         yield partial
+        partial.chmod(usual)  # safetensors lets nobody else read: https://github.com/safetensors/safetensors/issues/782
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

@@ -50,6 +50,7 @@ def test_decodes_once_and_reads_the_same_back(folder: Path, source: Path) -> Non
     assert decode.calls == 1
     (file,) = folder.iterdir()  # and nothing half-written beside it
     assert file.name.startswith("set-")
+    assert file.stat().st_mode == source.stat().st_mode  # others can read it too, if the user lets them read files
 
 
 def test_keeps_an_empty_set(folder: Path, source: Path) -> None:

@@ -90,10 +90,13 @@ def test_an_interrupted_run_is_resumed_and_its_time_counts(runs: Runs, monkeypat
     start = time.time()
     with monkeypatch.context() as patch:
         patch.setattr(time, "time", lambda: start - 100)
+        patch.setattr(measure, "commit_of", lambda recipe: "abc")
         assert measure_all([Measurement(DIGITS, 0)], jobs=1) == 1
     assert not results()
     runs.fail = None
+    monkeypatch.setattr(measure, "commit_of", lambda recipe: "def")
     assert measure_all([Measurement(DIGITS, 1), Measurement(DIGITS, 0)], jobs=1) == 0
+    assert [result["commit"] for result in results()] == ["def", "abc"]  # where the training started
     folder = runs.commands[0][-1]
     assert runs.commands[1][:3] == ["fit", "-c", "mlp_digits"]  # the run of another seed
     assert runs.commands[2] == ["fit", "--resume", folder]

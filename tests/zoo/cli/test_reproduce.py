@@ -1,5 +1,6 @@
 """What is missing, and how a score is checked."""
 
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from zoo.cli.measure import Measurement
 from zoo.cli.names import find_recipe, recipe_paths
 from zoo.cli.reproduce import missing, wants_gpu
 from zoo.cli.results import current_results, results_path
+from zoo.errors import UsageError
 
 MANY = 99
 
@@ -19,21 +21,23 @@ def test_what_is_measured_is_not_missing(monkeypatch: pytest.MonkeyPatch) -> Non
     digits = find_recipe("mlp_digits")
     for done, owed in (({0, 1, 2}, []), ({0}, [1, 2]), (set[int](), [0, 1, 2])):
         monkeypatch.setattr(reproduce, "measured_seeds", lambda path, done=done: done)
-        assert [seed for path, seed in missing(MANY) if path == digits] == owed
-    assert [seed for path, seed in missing(2) if path == digits] == [0, 1]
+        assert [seed for path, seed in missing("*", MANY) if path == digits] == owed
+    assert missing("mlp_dig*", 2) == [Measurement(digits, 0), Measurement(digits, 1)]
+    with pytest.raises(UsageError, match="no recipe 'mlp_digit': did you mean 'mlp_digits'"):
+        missing("mlp_digit", 2)
 
 
 def test_recipes_of_a_gpu_are_missing_only_where_there_is_one() -> None:
     large = {path for path in recipe_paths().values() if wants_gpu(path)}
     assert find_recipe("stylegan_cifar10") in large
     assert find_recipe("stylegan_fashion_mnist") not in large
-    assert (large <= {path for path, _ in missing(MANY)}) == torch.cuda.is_available()
+    assert (large <= {path for path, _ in missing("*", MANY)}) == torch.cuda.is_available()
 
 
 def test_what_is_missing_is_listed_with_its_time(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     digits, imdb = find_recipe("mlp_digits"), find_recipe("bilstm_imdb")
     owed = [Measurement(digits, 1), Measurement(digits, 2), Measurement(imdb, 0)]
-    monkeypatch.setattr(reproduce, "missing", lambda max_seeds: owed[:max_seeds])
+    monkeypatch.setattr(reproduce, "missing", lambda pattern, most: [one for one in owed if fnmatch(one.recipe.stem, pattern)])
     monkeypatch.setattr(reproduce, "expected_seconds", lambda path: 3600.0 if path == digits else None)
     assert main(["reproduce", "--missing", "--dry-run"]) == 0
     assert capsys.readouterr().out.splitlines() == [
@@ -41,6 +45,8 @@ def test_what_is_missing_is_listed_with_its_time(monkeypatch: pytest.MonkeyPatch
         "bilstm_imdb: seeds 0, time unknown",
         "3 runs of 2 recipes, 2.0 hours one at a time",
     ]
+    assert main(["reproduce", "bilstm*", "--missing", "--dry-run"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "1 runs of 1 recipes, 0.0 hours one at a time"
 
 
 def test_a_recipe_without_a_time_runs_once_before_its_other_seeds_are_owed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,7 +56,7 @@ def test_a_recipe_without_a_time_runs_once_before_its_other_seeds_are_owed(monke
         done.append([seed for _, seed in todo])
         return 0
 
-    monkeypatch.setattr(reproduce, "missing", lambda _: [Measurement(digits, seed) for seed in (range(1, 3) if done else [0])])
+    monkeypatch.setattr(reproduce, "missing", lambda *_: [Measurement(digits, seed) for seed in (range(1, 3) if done else [0])])
     monkeypatch.setattr(reproduce, "measure_all", measure_all)
     monkeypatch.setattr(reproduce, "_regenerate", lambda: None)
     assert main(["reproduce", "--missing"]) == 0

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from zoo.training.files import atomic, write_csv, write_text
 
@@ -45,3 +47,10 @@ def test_a_table_that_cannot_be_written_leaves_the_older_one(tmp_path: Path) -> 
         write_csv(path, ["a"], unwritable)
     assert path.read_text().split() == ["a", "1"]
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_others_can_read_a_file_whatever_wrote_it(tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+    with atomic(tmp_path / "tensors") as partial:
+        save_file({"x": torch.zeros(2)}, partial)
+    assert (tmp_path / "tensors").stat().st_mode == (tmp_path / "plain").stat().st_mode

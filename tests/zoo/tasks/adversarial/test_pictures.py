@@ -21,7 +21,7 @@ from zoo.tasks.adversarial.pictures import GANPictures, save_gif
 
 Fit = Callable[..., Trainer]
 Scores = Callable[..., dict[str, Any]]
-SHAPE, NETWORK, CLOTHES = (1, 8, 8), "simple_cnn_mnist", "simple_cnn_fashion_mnist"
+SHAPE, NETWORK, CLOTHES = (1, 8, 8), "simple_cnn_digits", "simple_cnn_fashion_mnist"
 
 
 def digits() -> Digits:

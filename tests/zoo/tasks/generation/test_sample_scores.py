@@ -22,7 +22,7 @@ from zoo.tasks.generation.sample_scores import PointModes, SampleScores
 
 Fit = Callable[..., Trainer]
 Scores = Callable[..., dict[str, Any]]
-SHAPE, NETWORK, CLOTHES = (1, 8, 8), "simple_cnn_mnist", "simple_cnn_fashion_mnist"
+SHAPE, NETWORK, CLOTHES = (1, 8, 8), "simple_cnn_digits", "simple_cnn_fashion_mnist"
 
 
 def digits() -> Digits:
@@ -72,7 +72,7 @@ def test_copied_images_score_like_real_ones_and_a_single_image_does_not(scores: 
         )
     assert memory["test/modes"] == 10
     assert memory["test/class_kl"] < 0.05
-    alone = scores(Memory((1, 28, 28), 4, (4, 4)).remember(real[:1]), data, callback)
+    alone = scores(Memory((1, 28, 28), 4, (4, 4)).remember(real[:1]), data, SampleScores(CLOTHES, num_images=300))
     assert (alone["test/modes"], alone["test/least_share"]) == (1, 0)
     assert alone[f"test/cs_{CLOTHES}_samples"] == pytest.approx(1, abs=1e-3)
     assert alone[f"test/recall_{CLOTHES}_samples"] < 0.05
@@ -92,7 +92,7 @@ def test_stacked_images_combine_the_classes_of_their_channels(scores: Scores) ->
     assert found["test/modes"] == pytest.approx(found["test/modes_real"], rel=0.1)
     assert found["test/class_kl"] == pytest.approx(found["test/class_kl_real"], rel=0.1)  # finite, though modes are missing
     assert found[f"test/cs_{CLOTHES}_real"] == pytest.approx(5.4, abs=0.3)  # as for single images
-    alone = scores(Memory((3, 28, 28), 4, (4, 4)).remember(real[:1]), data, callback)
+    alone = scores(Memory((3, 28, 28), 4, (4, 4)).remember(real[:1]), data, SampleScores(CLOTHES, num_images=50))
     assert alone["test/modes"] == 1
     assert 1 < alone[f"test/cs_{CLOTHES}_samples"] <= 3.1  # three classes at most
 
