@@ -9,9 +9,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 from zoo.cli.main import main
 from zoo.training.checkpoint import load_system, read_checkpoint
@@ -27,6 +29,7 @@ WGANGP = {"class_path": "zoo.WGANGP", "init_args": {"latent_dim": 4, "widths": [
 POINTS = {"class_path": "datamodules.GaussianMixture", "init_args": {"num_samples": 1000, "batch_size": 100}}
 DIGITS = {"class_path": "datamodules.Digits"}
 GREY = {"class_path": "datamodules.Digits", "init_args": {"normalize": False}}
+PIX2PIX = {"class_path": "zoo.Pix2Pix", "init_args": {"widths": [4, 8], "d_widths": [4, 8]}}
 MODES = {"class_path": "zoo.tasks.generation.sample_scores.PointModes", "init_args": {"num_samples": 100}}
 
 
@@ -68,6 +71,16 @@ def fit(folder: Path, overlay: str, model: dict[str, Any], data: dict[str, Any],
     return ["fit", "-c", str(folder / "recipe.yaml"), "-c", overlay, "--run_dir", str(folder / "run"), *accelerator]
 
 
+def pairs(folder: Path) -> dict[str, Any]:
+    """Data of pairs of random images. Two processes share the seven test images unequally."""
+    draw = np.random.default_rng(0)
+    for part, num in (("train", 20), ("test", 7)):
+        (folder / part).mkdir(parents=True)
+        for number in range(num):
+            Image.fromarray(draw.integers(0, 256, (32, 64, 3), dtype=np.uint8)).save(folder / part / f"{number}.png")
+    return {"class_path": "datamodules.PairedImages", "init_args": {"root": str(folder), "size": 32, "batch_size": 4}}
+
+
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("alone") / "mlp"
@@ -84,6 +97,7 @@ def ddp(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "mlp": mlp(folder / "mlp", "-c", overlay),
         "cnn": fit(folder / "cnn", overlay, CNN, DIGITS),
         "wgan_gp": fit(folder / "wgan_gp", overlay, WGANGP, GREY, recorder),
+        "pix2pix": fit(folder / "pix2pix", overlay, PIX2PIX, pairs(folder / "pairs"), {"class_path": "zoo.reports.PairScores"}),
     }
     on_two(folder, commands)
     return folder
@@ -189,6 +203,17 @@ def test_a_vae_has_the_same_scores_on_two_processes_as_on_one(
         assert two[f"test/{name}"] == pytest.approx(one[f"test/{name}"], abs=2e-3)
     assert two["test/kl"] == pytest.approx(one["test/kl"], rel=1e-5)  # of 359 images, which two processes share unequally
     assert two["test/nll_iwae_50"] == pytest.approx(one["test/nll_iwae_50"], abs=1.0)  # other random samples
+
+
+def test_pairs_have_the_same_distances_on_two_processes_as_on_one(ddp: Path, tmp_path: Path) -> None:
+    run = ddp / "pix2pix" / "run"
+    alone = ["--trainer.strategy", "auto", "--trainer.devices", "1", "--ckpt_path", str(run / "checkpoints" / "last.ckpt")]
+    in_process("test", "-c", str(run / "config.yaml"), *alone, "--run_dir", str(tmp_path / "again"))
+    two = json.loads((run / "run.json").read_text())["results"]
+    with (tmp_path / "again" / "logs" / "test" / "metrics.csv").open() as file:
+        (one,) = csv.DictReader(file)
+    for name in ("l1", "l1_mean_image", "fd_patches_translations", "fd_patches_real"):
+        assert two[f"test/{name}"] == pytest.approx(float(one[f"test/{name}"]), rel=1e-4)
 
 
 def test_a_gan_trains_sharded(fsdp: Path) -> None:

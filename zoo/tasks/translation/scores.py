@@ -14,6 +14,7 @@ from zoo.pretrained.features import build_extractor, distance_name
 from zoo.tasks.abilities import TranslatesBack, require_ability
 from zoo.tasks.evaluation import batches, check_counts
 from zoo.tasks.translation.base import Translator
+from zoo.training.reporting import gathered
 
 
 class PairScores(Callback):
@@ -54,9 +55,12 @@ class PairScores(Callback):
 
     def _score(self, trainer: Trainer, model: LightningModule, split: Literal["val", "test"]) -> None:
         num = self.num_images // trainer.world_size
-        train = torch.cat([batch.y for batch in batches(trainer, "train", num=num)])
-        held_out = list(batches(trainer, split, num=num))
-        targets, translations = torch.cat([batch.y for batch in held_out]), torch.cat([model(batch.x) for batch in held_out])
+        position, train = _of_all(trainer, [(batch.position, batch.y) for batch in batches(trainer, "train", num=num)])
+        train = train[_first_of_each(position)]
+        held_out = [(batch.position, batch.y, model(batch.x)) for batch in batches(trainer, split, num=num)]
+        position, targets, translations = _of_all(trainer, held_out)
+        rows = _first_of_each(position)
+        targets, translations = targets[rows], translations[rows]
         scores = {"l1_mean_image": (targets - train.mean(0)).abs().mean().item()}
         if min(len(targets), len(train)) > 1:  # one image, as in a `fast_dev_run`, has no distribution
             self._patches = self._patches or PatchFeatures(train)
@@ -150,8 +154,8 @@ class CycleScores(Callback):
         Each image is read once, although the smaller domain is served repeatedly. The same number is read from both domains,
         because a probe prefers the domain with more training images.
         """
-        found = list(batches(trainer, split, num=num // trainer.world_size))
-        x, y, position, y_position, label, y_label = (torch.cat(parts) for parts in zip(*found, strict=True))
+        found = [tuple(batch) for batch in batches(trainer, split, num=num // trainer.world_size)]
+        x, y, position, y_position, label, y_label = _of_all(trainer, found)
         first_x, first_y = _first_of_each(position), _first_of_each(y_position)
         num = min(len(first_x), len(first_y))
         first_x, first_y = first_x[:num], first_y[:num]
@@ -175,9 +179,15 @@ def apply_in_parts(network: Any, x: Tensor, at_once: int = 50) -> Tensor:
         return torch.cat([network(x[row : row + at_once]) for row in range(0, len(x), at_once)])
 
 
+def _of_all(trainer: Trainer, parts: list[tuple[Tensor, ...]]) -> list[Tensor]:
+    """Concatenate the batches of all processes. Each compares all images: a distance depends on their number."""
+    on_cpu = [tuple(tensor.cpu() for tensor in part) for part in parts]
+    return [torch.cat(tensors).to(trainer.strategy.root_device) for tensors in zip(*gathered(trainer, on_cpu), strict=True)]
+
+
 def _first_of_each(position: Tensor) -> Tensor:
-    """Return the rows (M,) at which each of the positions (N,) occurs first."""
+    """Return the rows (M,) at which each of the positions (N,) occurs first, in the order of the positions."""
     seen: dict[int, int] = {}
     for row, place in enumerate(position.tolist()):
         seen.setdefault(place, row)
-    return torch.tensor(list(seen.values()), device=position.device)
+    return torch.tensor([seen[place] for place in sorted(seen)], device=position.device)
