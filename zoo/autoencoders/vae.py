@@ -73,8 +73,8 @@ class VAENet(nn.Module):
         likelihood: distribution of pixels given the decoder's output.
         variance: of the "gaussian" likelihood. None: learn one variance for all pixels (Rybkin, Daniilidis & Levine, 2021,
             arXiv:2006.13202).
-        noise_block: of the "discretised_logistic" likelihood. Side of square blocks of pixels within which the noise is correlated
-            (`BlockNoise`). None: independent noise.
+        noise_block: of the "discretised_logistic" likelihood. Side of the square blocks of pixels within which the noise is
+            correlated (`BlockNoise`). None: independent noise.
         num_classes: K, for a conditional VAE. None: unconditional.
 
     Raises:

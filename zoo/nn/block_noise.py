@@ -16,8 +16,8 @@ class BlockNoise(nn.Module):
     """Predict each value of the noise linearly from earlier values of its block.
 
     The order within a block is rows, columns, channels. Regressing each value on all earlier ones is the modified Cholesky
-    decomposition of a covariance matrix (Pourahmadi, 1999, Biometrika 86). The weights are the same for all blocks and start at 0,
-    which means independent noise.
+    decomposition of a covariance matrix (Pourahmadi, 1999, Biometrika 86). The weights are the same for all blocks. They start
+    at 0, which means independent noise.
 
     Args:
         image_shape: (C, H, W).
@@ -38,8 +38,10 @@ class BlockNoise(nn.Module):
 
     def forward(self, noise: Tensor) -> Tensor:
         """Predict noise (B, C, H, W) from earlier noise: (B, C, H, W)."""
-        k = self.block
-        blocks = noise.unflatten(3, (-1, k)).unflatten(2, (-1, k))  # (B, C, H / K, K, W / K, K)
-        values = blocks.permute(0, 2, 4, 3, 5, 1).flatten(3)  # (B, H / K, W / K, D)
-        predicted = F.linear(values, self.weight.tril(-1)).unflatten(3, (k, k, -1))
+        batch, channels, height, width = noise.shape
+        k, rows, columns = self.block, height // self.block, width // self.block
+        values = (
+            noise.reshape(batch, channels, rows, k, columns, k).permute(0, 2, 4, 3, 5, 1).flatten(3)
+        )  # (B, rows, columns, D)
+        predicted = F.linear(values, self.weight.tril(-1)).view(batch, rows, columns, k, k, channels)
         return predicted.permute(0, 5, 1, 3, 2, 4).reshape(noise.shape)

@@ -51,9 +51,9 @@ def negative_log_likelihood(
       Logits are bounded smoothly by LARGEST_LOGIT, because the density of pixels at exactly 0 or 1 is unbounded otherwise.
     - "gaussian": `output` is the mean and `logvar` the logarithm of the variance, one number for all pixels. None is a variance
       of 1. `logvar` is clamped to LEAST_LOGVAR, because the density of perfectly copied images is unbounded otherwise.
-    - "discretised_logistic" (Kingma et al., 2016, arXiv:1606.04934): the probability of 8-bit pixels k / 255. `output`
-      holds a mean and a scale for each of them. `noise` makes it correlated (Dorta et al., 2018, arXiv:1802.07079): a function that
-      predicts each value of x - mean from earlier ones. The prediction is added to the mean.
+    - "discretised_logistic" (Kingma et al., 2016, arXiv:1606.04934): the probability of 8-bit pixels k / 255. `output` holds a
+      mean and a scale for each of them. With `noise`, the noise is correlated (Dorta et al., 2018, arXiv:1802.07079): this
+      function predicts each value of x - mean from earlier ones, and the prediction is added to the mean.
     """
     if likelihood == "discretised_logistic":
         return _discretised_logistic(output.float(), x, noise)
@@ -90,8 +90,8 @@ def bits_per_dim(likelihood: Likelihood, nats: Tensor, num_dims: int) -> Tensor:
     """Convert nats of whole images to bits per pixel and channel.
 
     Densities are those of pixels in [0, 1] with 256 levels, so 8 bits are added. Without dequantisation noise the result is a
-    score, not a bound (Theis, van den Oord & Bethge, 2016, arXiv:1511.01844). Discretised logistics are probabilities of the 256
-    levels, so nothing is added and the result is a bound.
+    score, not a bound (Theis, van den Oord & Bethge, 2016, arXiv:1511.01844). Discretised logistics give probabilities of the
+    256 levels, so nothing is added and the result is a bound.
     """
     return nats / (num_dims * math.log(2)) + (0 if likelihood in ("bernoulli", "discretised_logistic") else 8)
 
