@@ -1,6 +1,7 @@
 """Baselines equal closed forms, and recorded ones can be measured again."""
 
 import importlib.util
+import math
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -36,6 +37,17 @@ def test_the_density_of_a_gaussian(script: ModuleType) -> None:
     rows = torch.randn(50, 4, dtype=torch.float64) @ torch.randn(4, 4, dtype=torch.float64)
     normal = MultivariateNormal(rows.mean(0), rows.T.cov())
     assert script.gaussian_nll(rows, rows.mean(0), rows.T.cov()) == pytest.approx(-normal.log_prob(rows).mean().item())
+
+
+def test_a_dequantised_gaussian_needs_the_bits_of_its_entropy(script: ModuleType) -> None:
+    """Levels with a deviation of 20 have log2(20 sqrt(2 pi e)) bits; rounding and noise add a little to the variance."""
+    torch.manual_seed(0)
+    parts = {split: (128 + 20 * torch.randn(20_000, 1, 1, 3)).round() / 255 for split in ("train", "test")}
+    task = SimpleNamespace(samples=lambda split: SimpleNamespace(x=parts[split]))
+    scores = script.dequantised_gaussian(task)
+    bits = 0.5 * math.log2(2 * math.pi * math.e * (20**2 + 2 / 12))
+    assert scores["test/bits_per_dim"] == pytest.approx(bits, abs=0.01)
+    assert scores["test/negative_elbo"] == pytest.approx(3 * math.log(2) * scores["test/bits_per_dim"])
 
 
 def test_samples_of_a_gaussian_have_its_mean_and_covariance(script: ModuleType) -> None:

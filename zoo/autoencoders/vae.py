@@ -20,9 +20,17 @@ from torch import Tensor, nn
 from zoo.errors import ZooError
 from zoo.metrics.latent import importance_weighted
 from zoo.nn.activations import Activation
+from zoo.nn.block_noise import BlockNoise
 from zoo.nn.checks import check_labels, check_shape
-from zoo.nn.codecs import ACTIVATION, ARCHITECTURE, LATENT_DIM, WIDTHS, Architecture, decoder, trunk
-from zoo.nn.likelihoods import Likelihood, bits_per_dim, check_likelihood, mean_image, negative_log_likelihood
+from zoo.nn.codecs import ACTIVATION, ARCHITECTURE, LATENT_DIM, WIDTHS, Architecture, code_shape, decoder, smallest, trunk
+from zoo.nn.likelihoods import (
+    Likelihood,
+    bits_per_dim,
+    check_likelihood,
+    mean_image,
+    negative_log_likelihood,
+    num_outputs,
+)
 from zoo.tasks.reconstruction.base import Reconstructor
 from zoo.training.optim import Optim
 from zoo.training.system import Batch, Outputs, require
@@ -60,9 +68,13 @@ class VAENet(nn.Module):
         hidden: width of a dense layer between convolutions and code. None: no such layer.
         activation: function after each hidden layer.
         latent_dim: Z.
+        spatial: make the code a map of `latent_dim` numbers, as high and wide as the smallest map of the convolutions, and
+            compute it by convolutions in place of dense layers.
         likelihood: distribution of pixels given the decoder's output.
         variance: of the "gaussian" likelihood. None: learn one variance for all pixels (Rybkin, Daniilidis & Levine, 2021,
             arXiv:2006.13202).
+        noise_block: of the "discretised_logistic" likelihood. Side of the square blocks of pixels within which the noise is
+            correlated (`BlockNoise`). None: independent noise.
         num_classes: K, for a conditional VAE. None: unconditional.
 
     Raises:
@@ -77,8 +89,10 @@ class VAENet(nn.Module):
         hidden: int | None = None,
         activation: Activation = ACTIVATION,
         latent_dim: int = LATENT_DIM,
+        spatial: bool = False,
         likelihood: Likelihood = "bernoulli",
         variance: float | None = 1.0,
+        noise_block: int | None = None,
         num_classes: int | None = None,
     ) -> None:
         super().__init__()
@@ -87,11 +101,23 @@ class VAENet(nn.Module):
             raise ZooError(f"latent_dim must be at least 1, got {latent_dim}")
         if variance is not None and not variance > 0:
             raise ZooError(f"variance must be positive, got {variance}")
+        if noise_block is not None and likelihood != "discretised_logistic":
+            raise ZooError(f"noise_block needs the likelihood discretised_logistic, got {noise_block} with {likelihood}")
+        if spatial and (architecture != "conv" or hidden is not None or num_classes is not None):
+            raise ZooError("a spatial code needs the architecture conv, no hidden layer, and no classes: set hidden to null")
         self.input_shape, self.latent_dim, self.likelihood = tuple(input_shape), latent_dim, likelihood
         self.num_classes = num_classes
         self.encoder, num_features = trunk(architecture, input_shape, widths, hidden, activation)
-        self.posterior = nn.Linear(num_features + (num_classes or 0), 2 * latent_dim)
-        self.decoder = decoder(architecture, latent_dim + (num_classes or 0), widths, input_shape, hidden, activation)
+        self.posterior: nn.Module
+        if spatial:
+            convolution = nn.Conv2d(widths[-1], 2 * code_shape(latent_dim, input_shape, widths)[0], 3, padding=1)
+            self.posterior = nn.Sequential(nn.Unflatten(1, smallest(input_shape, widths)), convolution, nn.Flatten())
+        else:
+            self.posterior = nn.Linear(num_features + (num_classes or 0), 2 * latent_dim)
+        output_shape = (num_outputs(likelihood, input_shape[0]), *input_shape[1:])
+        num_inputs = latent_dim + (num_classes or 0)
+        self.decoder = decoder(architecture, num_inputs, widths, output_shape, hidden, activation, spatial)
+        self.noise = None if noise_block is None else BlockNoise(input_shape, noise_block)
         self.logvar: Tensor | None = None
         if likelihood == "gaussian":
             self.logvar = nn.Parameter(torch.tensor([math.log(variance or 0.1)]), requires_grad=variance is None)
@@ -112,7 +138,7 @@ class VAENet(nn.Module):
         return self.infer(x, y).mu
 
     def output(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """Compute the parameters of the likelihood: (B, Z) to (B, C, H, W)."""
+        """Compute the parameters of the likelihood: (B, Z) to (B, O, H, W), with O as `num_outputs` says."""
         return self.decoder(self._with_class(z, y))
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
@@ -121,7 +147,7 @@ class VAENet(nn.Module):
 
     def nll(self, z: Tensor, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Compute -log p(x|z) in nats per image: (B,)."""
-        return negative_log_likelihood(self.likelihood, self.output(z, y), x, self.logvar)
+        return negative_log_likelihood(self.likelihood, self.output(z, y), x, self.logvar, self.noise)
 
     def _with_class(self, x: Tensor, y: Tensor | None) -> Tensor:
         """Append the one-hot class to features (B, F), if conditional."""
@@ -160,8 +186,10 @@ class VAE(Reconstructor):
         hidden: int | None = None,
         activation: Activation = ACTIVATION,
         latent_dim: int = LATENT_DIM,
+        spatial: bool = False,
         likelihood: Likelihood = "bernoulli",
         variance: float | None = 1.0,
+        noise_block: int | None = None,
         beta: float = 1.0,
         free_bits: float = 0.0,
         warmup: float = 0.0,
@@ -192,8 +220,10 @@ class VAE(Reconstructor):
             hidden=hidden,
             activation=activation,
             latent_dim=latent_dim,
+            spatial=spatial,
             likelihood=likelihood,
             variance=variance,
+            noise_block=noise_block,
             num_classes=require("num_classes", num_classes) if conditional else None,
         )
 

@@ -51,7 +51,7 @@ def trunk(
     layers: list[nn.Module] = []
     for fan_in, fan_out in pairwise([input_shape[0], *widths]):
         layers += [nn.Conv2d(fan_in, fan_out, 3, stride=2, padding=1), nonlinearity(activation)]
-    dims = [math.prod(_smallest(input_shape, widths)), *([hidden] if hidden else [])]
+    dims = [math.prod(smallest(input_shape, widths)), *([hidden] if hidden else [])]
     return Trunk(nn.Sequential(*layers, nn.Flatten(), *_dense(dims, activation)), dims[-1])
 
 
@@ -62,22 +62,29 @@ def decoder(
     output_shape: Sequence[int],
     hidden: int | None = None,
     activation: Activation = ACTIVATION,
+    spatial: bool = False,
 ) -> nn.Sequential:
     """Build a decoder that mirrors `trunk`: codes (B, Z) to images (B, C, H, W), of any range.
 
-    The arguments are those of the encoder, so the widths are used in reverse order.
+    The arguments are those of the encoder, so the widths are used in reverse order. With `spatial`, the code is a flattened map
+    (`code_shape`), which a 3x3 convolution reads in place of the dense layers.
 
     Raises:
-        ZooError: if `check_codec` rejects the arguments.
+        ZooError: if `check_codec` or `code_shape` rejects the arguments.
     """
     check_codec(architecture, output_shape, widths, hidden)
     if architecture == "mlp":
         dims = [latent_dim, *reversed(widths)]
         last = nn.Linear(dims[-1], math.prod(output_shape))
         return nn.Sequential(*_dense(dims, activation), last, nn.Unflatten(1, tuple(output_shape)))
-    start = _smallest(output_shape, widths)
-    dims = [latent_dim, *([hidden] if hidden else []), math.prod(start)]
-    layers: list[nn.Module] = [*_dense(dims, activation), nn.Unflatten(1, start)]
+    start = smallest(output_shape, widths)
+    layers: list[nn.Module]
+    if spatial:
+        shape = code_shape(latent_dim, output_shape, widths)
+        layers = [nn.Unflatten(1, shape), nn.Conv2d(shape[0], start[0], 3, padding=1), nonlinearity(activation)]
+    else:
+        dims = [latent_dim, *([hidden] if hidden else []), math.prod(start)]
+        layers = [*_dense(dims, activation), nn.Unflatten(1, start)]
     sizes = halvings(output_shape, len(widths))[::-1]
     for (fan_in, fan_out), (height, width) in zip(pairwise([*reversed(widths), output_shape[0]]), sizes[1:], strict=True):
         # a kernel of 4 doubles the size n to 2n, a kernel of 3 gives 2n - 1: together they undo every rounded-up halving
@@ -113,7 +120,7 @@ def _dense(dims: Sequence[int], activation: Activation) -> list[nn.Module]:
     return [layer for pair in pairwise(dims) for layer in (nn.Linear(*pair), nonlinearity(activation))]
 
 
-def _smallest(shape: Sequence[int], widths: Sequence[int]) -> tuple[int, int, int]:
+def smallest(shape: Sequence[int], widths: Sequence[int]) -> tuple[int, int, int]:
     """Return channels, height and width after the last convolution."""
     return (widths[-1], *halvings(shape, len(widths))[-1])
 
@@ -125,3 +132,15 @@ def halvings(shape: Sequence[int], num_halvings: int) -> list[tuple[int, int]]:
         height, width = sizes[-1]
         sizes.append((-(-height // 2), -(-width // 2)))
     return sizes
+
+
+def code_shape(latent_dim: int, input_shape: Sequence[int], widths: Sequence[int]) -> tuple[int, int, int]:
+    """Return (channels, height, width) of a spatial code of Z numbers, as high and wide as the last convolution's output.
+
+    Raises:
+        ZooError: if Z is not a multiple of the number of positions.
+    """
+    _, height, width = smallest(input_shape, widths)
+    if latent_dim % (height * width):
+        raise ZooError(f"a spatial code has {height}x{width} positions: latent_dim must be a multiple, got {latent_dim}")
+    return latent_dim // (height * width), height, width

@@ -73,7 +73,7 @@ def test_free_bits_are_for_nothing_and_no_more_than_that() -> None:
     torch.testing.assert_close(loss, terms["nll"] + kl[0] + 3 * 100)
 
 
-@pytest.mark.parametrize("likelihood", ["bernoulli", "continuous_bernoulli", "gaussian"])
+@pytest.mark.parametrize("likelihood", ["bernoulli", "continuous_bernoulli", "gaussian", "discretised_logistic"])
 def test_the_bound_with_one_sample_is_the_elbo(likelihood: str) -> None:
     """In expectation: E[log p(x, z) - log q(z|x)] = E[log p(x|z)] - KL."""
     model, x = VAE((1, 8, 8), latent_dim=2, likelihood=likelihood).eval(), binary(3)  # type: ignore[arg-type]
@@ -202,6 +202,39 @@ def test_a_learned_variance_is_learned_and_a_given_one_is_not() -> None:
         assert (model.net.logvar.item() > before) == moves
 
 
+def test_a_spatial_code_moves_with_the_image() -> None:
+    """Two convolutions halve the image, so that four pixels are one position of the code, away from the borders."""
+    arguments: Any = {"architecture": "conv", "widths": [4, 4], "latent_dim": 2 * 8 * 8, "spatial": True}
+    model = VAE((3, 32, 32), likelihood="discretised_logistic", noise_block=4, **arguments).eval()
+    x = torch.rand(2, 3, 32, 32)
+    with torch.no_grad():
+        code, moved = (model.encode(value).view(2, 2, 8, 8) for value in (x, x.roll(4, 3)))
+        torch.testing.assert_close(moved[..., 3:6, 3:6], code[..., 3:6, 2:5])
+        image, moved = (model.decode(value.flatten(1)) for value in (code, code.roll(1, 3)))
+        torch.testing.assert_close(moved[..., 12:20, 12:20], image[..., 12:20, 8:16])
+    assert code.std() > 0
+    assert image.std() > 0
+    assert model.sample(5).shape == (5, 3, 32, 32)
+
+
+def test_correlated_noise_is_learned() -> None:
+    """Of images whose pixels are equal, one pixel says all."""
+    torch.manual_seed(0)
+    x = (torch.randint(0, 256, (64, 1, 1, 1)) / 255).expand(64, 1, 4, 4)
+    bits = {}
+    for block in (None, 4):
+        torch.manual_seed(0)
+        model = VAE((1, 4, 4), widths=[8], latent_dim=1, likelihood="discretised_logistic", noise_block=block)
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
+        for _ in range(100):
+            loss, terms = model.step(batch_of(x), torch.tensor(1.0))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        bits[block] = terms["bits_per_dim"].item()
+    assert bits[4] < bits[None] - 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -209,6 +242,11 @@ def test_a_learned_variance_is_learned_and_a_given_one_is_not() -> None:
         ({"latent_dim": 0}, "latent_dim must be at least 1, got 0"),
         ({"likelihood": "poisson"}, "unknown likelihood 'poisson'"),
         ({"variance": 0.0}, "variance must be positive, got 0.0"),
+        ({"noise_block": 2}, "noise_block needs the likelihood discretised_logistic, got 2 with bernoulli"),
+        ({"likelihood": "discretised_logistic", "noise_block": 3}, "8x8 pixels does not divide into blocks of 3x3"),
+        ({"spatial": True}, "a spatial code needs the architecture conv, no hidden layer, and no classes"),
+        ({"spatial": True, "architecture": "conv", "hidden": 9}, "a spatial code needs the architecture conv, no hidden layer"),
+        ({"spatial": True, "architecture": "conv", "latent_dim": 8}, "has 4x4 positions: latent_dim must be a multiple, got 8"),
         ({"beta": -1.0}, "beta and free_bits must be 0 or more, got -1.0 and 0.0"),
         ({"warmup": 2.0}, r"warmup is a fraction of training, in \[0, 1\], got 2.0"),
         ({"conditional": True}, "num_classes is not known"),

@@ -7,7 +7,17 @@ import torch
 import torch.nn.functional as F
 from torch.distributions import Bernoulli, Normal
 
-from zoo.nn.likelihoods import LARGEST_LOGIT, LEAST_LOGVAR, bits_per_dim, check_likelihood, mean_image, negative_log_likelihood
+from zoo.nn.block_noise import BlockNoise
+from zoo.nn.likelihoods import (
+    FIRST_LOG_SCALE,
+    LARGEST_LOGIT,
+    LEAST_LOGVAR,
+    bits_per_dim,
+    check_likelihood,
+    mean_image,
+    negative_log_likelihood,
+    num_outputs,
+)
 
 OUTPUT = torch.randn(5, 2, 4, 3, generator=torch.Generator().manual_seed(0)) * 3
 X = torch.rand(5, 2, 4, 3, generator=torch.Generator().manual_seed(1))
@@ -66,7 +76,7 @@ def test_fair_coins_have_one_bit_per_pixel_and_a_flat_density_eight() -> None:
 
 def test_an_unknown_likelihood_is_refused() -> None:
     with pytest.raises(
-        ValueError, match="unknown likelihood 'poisson': choose one of bernoulli, continuous_bernoulli, gaussian"
+        ValueError, match="unknown likelihood 'poisson': choose one of bernoulli, continuous_bernoulli, gaussian, discretised"
     ):
         check_likelihood("poisson")
 
@@ -100,3 +110,53 @@ def test_the_density_of_perfectly_copied_images_is_bounded() -> None:
     assert far.grad.item() < -0.01
     certain = negative_log_likelihood("gaussian", X, X, torch.tensor([-100.0]))
     torch.testing.assert_close(certain, negative_log_likelihood("gaussian", X, X, torch.tensor([LEAST_LOGVAR])))
+
+
+@pytest.mark.parametrize(("mean", "log_scale"), [(0.2, 0.0), (-3.0, 1.0), (1.1, -4.0), (0.0, -100.0)])
+def test_discretised_logistic_gives_256_levels_a_probability_of_one(mean: float, log_scale: float) -> None:
+    """It also equals differences of the logistic function, computed in float64."""
+    levels = torch.arange(256) / 255
+    output = torch.tensor([mean, log_scale]).view(2, 1, 1).expand(256, 2, 1, 1)
+    p = torch.exp(-negative_log_likelihood("discretised_logistic", output, levels.view(-1, 1, 1, 1)))
+    assert p.sum().item() == pytest.approx(1, abs=1e-4)
+    if log_scale > -10:
+        ends = (2 * levels[:-1].double() - 1 + 1 / 255 - mean) / math.exp(log_scale + FIRST_LOG_SCALE)
+        below = torch.cat([torch.zeros(1).double(), torch.sigmoid(ends), torch.ones(1).double()])
+        torch.testing.assert_close(p.double(), below.diff(), rtol=1e-3, atol=1e-7)
+
+
+def test_discretised_logistics_with_correlated_noise_give_all_images_a_probability_of_one() -> None:
+    """All 65,536 images of one pixel with two channels."""
+    images = torch.cartesian_prod(torch.arange(256), torch.arange(256)).view(-1, 2, 1, 1) / 255
+    output = torch.tensor([0.2, -0.1, 0.3, -0.4]).view(4, 1, 1).expand(65536, 4, 1, 1)
+    noise = BlockNoise((2, 1, 1), 1)
+    torch.nn.init.constant_(noise.weight, 0.8)
+    with torch.no_grad():
+        nll = negative_log_likelihood("discretised_logistic", output, images, noise=noise)
+        alone = negative_log_likelihood("discretised_logistic", output, images)
+    p, independent = torch.exp(-nll.double()).view(256, 256), torch.exp(-alone.double()).view(256, 256)
+    assert p.sum().item() == pytest.approx(1, abs=1e-4)
+    torch.testing.assert_close(independent, independent.sum(1, keepdim=True) * independent.sum(0), rtol=1e-3, atol=1e-9)
+    assert (p / (p.sum(1, keepdim=True) * p.sum(0)) - 1).abs().max() > 1
+
+
+def test_correlated_noise_moves_the_mean_by_the_prediction() -> None:
+    """The first of two channels is 0.6 above its mean, so that a weight of 0.5 moves the mean of the second by 0.3."""
+    x, output = torch.full((1, 2, 1, 1), 0.8), torch.zeros(1, 4, 1, 1)
+    noise = BlockNoise((2, 1, 1), 1)
+    with torch.no_grad():
+        apart = negative_log_likelihood("discretised_logistic", output, x, noise=noise)
+        torch.nn.init.constant_(noise.weight, 0.5)
+        together = negative_log_likelihood("discretised_logistic", output, x, noise=noise)
+    moved = torch.tensor([0.0, 0.3, 0.0, 0.0]).view(1, 4, 1, 1)
+    torch.testing.assert_close(together, negative_log_likelihood("discretised_logistic", moved, x))
+    assert together < apart
+
+
+def test_a_discretised_logistic_needs_a_mean_and_a_scale_and_its_bits_are_those_of_levels() -> None:
+    assert num_outputs("discretised_logistic", 3) == 6
+    assert num_outputs("gaussian", 3) == 3
+    wide = torch.tensor([0.0, 20.0]).view(1, 2, 1, 1).expand(1, 2, 4, 4)  # the two extreme levels share all probability
+    torch.testing.assert_close(mean_image("discretised_logistic", wide), torch.full((1, 1, 4, 4), 0.5))
+    nll = negative_log_likelihood("discretised_logistic", wide, torch.ones(1, 1, 4, 4))
+    torch.testing.assert_close(bits_per_dim("discretised_logistic", nll, 16), torch.ones(1))
