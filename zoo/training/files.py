@@ -42,6 +42,12 @@ def check_sums(path: Path) -> None:
             raise ZooError(f"cannot read {path}: its part {damaged} is damaged. Copy the file again, or use another")
 
 
+def find_file(name: str) -> Path | None:
+    """Return the file of this name in the current directory, else below the folder `ZOO_DATA`; None if neither has it."""
+    folders = [Path(), *([Path(root)] if (root := os.environ.get("ZOO_DATA")) else [])]
+    return next((folder / name for folder in folders if (folder / name).is_file()), None)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file as UTF-8, atomically."""
     with atomic(path) as partial:

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from zoo.errors import MissingFileError, ZooError
-from zoo.training.files import check_sums
+from zoo.training.files import check_sums, find_file
 
 _wanted = ContextVar("initial_weights_wanted", default=True)
 
@@ -92,10 +92,9 @@ def _note(line: str) -> None:
 
 
 def _find(name: str) -> Path:
-    path, root = Path(name), os.environ.get("ZOO_DATA")
-    for candidate in (path, Path(root) / name if root else path):
-        if candidate.is_file():
-            return candidate
+    if path := find_file(name):
+        return path
     raise MissingFileError(
-        f"no weights file {name} in this directory or under ZOO_DATA ({root or 'not set'}): give the path of a file"
+        f"no weights file {name} in this directory or under ZOO_DATA ({os.environ.get('ZOO_DATA') or 'not set'}): "
+        "give the path of a file"
     )

@@ -81,7 +81,8 @@ class Run:
         """Return loggers, callbacks and plugins for `Trainer(**...)`, to be combined with the recipe's trainer settings.
 
         The callbacks are those of every run and the reports of the system. A module that is not a `System` has no reports. A
-        checkpoint callback or a progress bar among `own_callbacks` replaces the default one.
+        checkpoint callback or a progress bar among `own_callbacks` replaces the default one. A checkpoint callback without a
+        folder writes into the run directory.
         """
         loggers = make_loggers(self.folder, self.recipe, self.session, self.wandb, resume_id=self.record().get("wandb_id"))
         callbacks: list[Callback] = [
@@ -95,6 +96,9 @@ class Run:
             *(system.reports(self.folder) if isinstance(system, System) else []),
         ]
         folder, monitor = self.folder / "checkpoints", _monitor(system)
+        for callback in callbacks:
+            if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
+                callback.dirpath = str(folder)
         if monitor is not None and not any(isinstance(callback, ModelCheckpoint) for callback in callbacks):
             callbacks.append(BestCheckpoint(folder, *monitor))
         callbacks.append(RegularCheckpoint(folder, checkpoint_every_n_steps))

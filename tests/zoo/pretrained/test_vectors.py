@@ -1,5 +1,6 @@
 """Word vectors from a file replace the embeddings of the words in it, before training, and are frozen on request."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -183,7 +184,36 @@ def test_data_without_a_tokenizer_is_refused(fit: Fit, texts: Callable[..., Any]
         fit(model, made_up, callbacks=[PretrainedVectors(write(GLOVE))])
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
+def test_the_file_of_the_npm_package_holds_the_same_vectors(tmp_path: Path) -> None:
+    """Beside a word's values it holds their length and the number of the word. Quotes within a word are escaped."""
+    vectors = {word: [*values, 1.5, number] for number, (word, values) in enumerate({**FOUND, '"]': [1, 2, 3]}.items())}
+    content = {"precision": 8, "dimensions": 3, "words": list(vectors), "vectors": vectors, "unkVector": [0, 0, 0, 0, -1]}
+    path = tmp_path / "wink.json"
+    path.write_text(json.dumps(content, separators=(",", ":"), ensure_ascii=False))
+    found = read_vectors(path, {"film", "the", '"]', "absent", "unkVector"}, dim=3)
+    assert {word: vector.tolist() for word, vector in found.items()} == {
+        "film": FOUND["film"],
+        "the": FOUND["the"],
+        '"]': [1, 2, 3],
+    }
+    with pytest.raises(ValueError, match=r"line 1 of .*wink\.json has 3 values, but model\.embed_dim is 4"):
+        read_vectors(path, {"film"}, dim=4)
+    path.write_text("{}")
+    with pytest.raises(ValueError, match=r"wink\.json has no key 'vectors': expected the file of the npm package wink-emb"):
+        read_vectors(path, {"film"}, dim=3)
+
+
+def test_a_file_is_found_below_zoo_data(
+    fit: Fit, data: TextFile, write: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = started(fit, data, path=write(GLOVE))
+    monkeypatch.setenv("ZOO_DATA", str(tmp_path))
+    assert torch.equal(started(fit, data, path="vectors.txt"), expected)
+
+
+def test_a_missing_file_is_named(fit: Fit, data: TextFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZOO_DATA", str(tmp_path))
+    message = rf"no file of word vectors {{}} in this directory or under ZOO_DATA \({tmp_path}\): get one from https://nlp\.st"
     for path in (tmp_path / "glove.txt", tmp_path):
-        with pytest.raises(FileNotFoundError, match=rf"no file of word vectors {path}: get one from https://nlp\.stanford"):
-            PretrainedVectors(str(path))
+        with pytest.raises(FileNotFoundError, match=message.format(path)):
+            fit(small(), data, callbacks=[PretrainedVectors(str(path))])

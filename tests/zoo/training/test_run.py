@@ -36,3 +36,10 @@ def test_a_system_without_a_monitor_has_no_best_checkpoint(tmp_path: Path) -> No
 def test_a_checkpoint_callback_of_the_user_replaces_the_best_checkpoint(tmp_path: Path) -> None:
     own = ModelCheckpoint(tmp_path)
     assert callbacks(LightningModule(), tmp_path, [own]) == ["ModelCheckpoint", *BEFORE, "RegularCheckpoint", "LineProgress"]
+
+
+def test_a_checkpoint_callback_without_a_folder_writes_into_the_run_directory(tmp_path: Path) -> None:
+    unplaced, placed = ModelCheckpoint(), ModelCheckpoint(tmp_path / "mine")
+    callbacks(LightningModule(), tmp_path / "run", [unplaced, placed])
+    assert Path(str(unplaced.dirpath)) == tmp_path / "run" / "checkpoints"
+    assert Path(str(placed.dirpath)) == tmp_path / "mine"
