@@ -22,7 +22,7 @@ The smaller the gap, the less a network loses by taking the wrong one of the two
 
 import math
 import sys
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -110,8 +110,8 @@ def judge(net: AutoencoderNet, x: Tensor, x_test: Tensor, directions: Tensor | N
     train_error, test_error = (F.mse_loss(net(images), images).item() for images in (x, x_test))
     if directions is None:
         return Found(train_error, test_error, None)
-    weight = net.decoder[0].weight  # type: ignore[union-attr]  # the only layer of a linear decoder
-    return Found(train_error, test_error, angles(weight.T, directions)[-1].item())  # type: ignore[operator]
+    weight: Any = net.decoder[0].weight  # the only layer of a linear decoder
+    return Found(train_error, test_error, angles(weight.T, directions)[-1].item())
 
 
 def measure(full: bool) -> Claim:

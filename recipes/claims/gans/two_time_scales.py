@@ -46,7 +46,7 @@ class Sizes(NamedTuple):
 
 
 FAST = Sizes(num_seeds=2, means=(4e-3,), num_iterations=400, num_samples=4000)
-FULL = FAST._replace(num_seeds=3, means=(2e-3, 4e-3), num_iterations=2000)
+FULL = FAST._replace(num_seeds=3, means=(2e-3, 4e-3), num_iterations=1500)
 
 
 class Course(NamedTuple):

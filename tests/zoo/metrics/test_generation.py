@@ -126,6 +126,13 @@ def test_overlap_needs_good_samples_and_all_modes() -> None:
     assert overlap(uneven, 2) == pytest.approx(1 - 0.5 * (abs(0.75 - 0.5) + abs(0.25 - 0.5)))  # total variation distance
 
 
+def test_overlap_of_new_draws_of_the_data_is_near_one() -> None:
+    """It is below 1 because 1 % of them are not good, and because the shares of 10,000 draws differ a little."""
+    data, y = GaussianMixture("ring", 8), torch.randint(8, (10_000,))
+    x = data.centres[y] + data.spread * torch.randn(10_000, 2)
+    assert overlap(modes_of_points(x, data.centres, data.spread), 8) == pytest.approx(0.98, abs=0.01)
+
+
 def test_shares_of_combinations_are_products() -> None:
     """The first part is the last digit."""
     found = combined(torch.tensor([[0.2, 0.8], [0.5, 0.5], [0.9, 0.1]]))
