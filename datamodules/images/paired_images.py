@@ -4,51 +4,29 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
 from datamodules.core.base import Arrays, DataModule, Split
 from datamodules.core.batch import Batch
-from datamodules.core.randomness import uniform
 from datamodules.core.splits import hold_out, without_lone_validation
 from datamodules.images.base import FULL_SIZE, open_picture, pixels
 from datamodules.images.image_folder import Paths, find_folder, left_out, part_folders, picture_paths
+from datamodules.images.transform import CropTransform
 from zoo.errors import ZooError, check_choice
 
 Direction = Literal["left_to_right", "right_to_left"]
 
 
 class PairTransform:
-    """Scale pixels from 0..255 to [0, 1]. In training, crop and mirror both images of a pair in the same way.
-
-    Args:
-        size: pixels per side of the crop; in evaluation, larger pairs are resized to it.
-        flip: mirror half of the training pairs.
-        seed: of the crops and of the choice of mirrored pairs.
-    """
+    """Scale both images of a pair to [0, 1]. In training, crop and mirror both in the same way; see `CropTransform`."""
 
     def __init__(self, size: int, flip: bool, seed: int) -> None:
-        self.size, self.flip, self.seed = size, flip, seed
+        self._of_both = CropTransform(size, flip, seed)
 
     def __call__(self, batch: Batch, epoch: int, train: bool) -> Batch:
-        both = torch.cat([batch.x, batch.y], dim=1)
-        if train:
-            both = self._move(both, uniform(batch.position, seed=self.seed, epoch=epoch, num_draws=3))
-        elif both.shape[-1] != self.size:  # A callback evaluates the training part: whole images instead of crops.
-            both = F.interpolate(both.float(), (self.size, self.size), mode="bilinear", antialias=True)
-        x, y = (both.float() / 255).chunk(2, dim=1)
+        x, y = self._of_both(torch.cat([batch.x, batch.y], dim=1), batch.position, epoch, train).chunk(2, dim=1)
         return batch._replace(x=x, y=y)
-
-    def _move(self, x: Tensor, draw: Tensor) -> Tensor:
-        """Crop and mirror by index: (B, C, H, W), draws (B, 3) in [0, 1)."""
-        start = (draw[:, 1:] * (x.shape[-1] - self.size + 1)).long()
-        place = torch.arange(self.size, device=x.device)
-        row, column = start[:, :1] + place, start[:, 1:] + place
-        if self.flip:
-            column = torch.where(draw[:, :1] < 0.5, column.flip(1), column)
-        sample = torch.arange(len(x), device=x.device)[:, None, None]
-        return x[sample, :, row[:, :, None], column[:, None, :]].movedim(-1, 1)
 
 
 class PairedImages(DataModule):

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
@@ -77,9 +78,39 @@ class ImageTransform:
         if self.flip:
             column = torch.where(draw[:, :1] < 0.5, width - 1 - column, column)
         if self.shift:
-            x = torch.nn.functional.pad(x, [self.shift] * 4)
+            x = F.pad(x, [self.shift] * 4)
             move = (draw[:, 1:] * (2 * self.shift + 1)).long()
             row, column = row + move[:, :1], column + move[:, 1:]
+        sample = torch.arange(len(x), device=x.device)[:, None, None]
+        return x[sample, :, row[:, :, None], column[:, None, :]].movedim(-1, 1)
+
+
+class CropTransform:
+    """Scale images (B, C, H, W) from 0..255 to [0, 1]. In training, crop and mirror them.
+
+    Args:
+        size: pixels per side of the crop; in evaluation, larger images are resized to it.
+        flip: mirror half of the training images.
+        seed: of the crops and of the choice of mirrored images.
+    """
+
+    def __init__(self, size: int, flip: bool, seed: int) -> None:
+        self.size, self.flip, self.seed = size, flip, seed
+
+    def __call__(self, x: Tensor, position: Tensor, epoch: int, train: bool) -> Tensor:
+        if train:
+            x = self._move(x, uniform(position, seed=self.seed, epoch=epoch, num_draws=3))
+        elif x.shape[-1] != self.size:  # A callback evaluates the training part: whole images instead of crops.
+            x = F.interpolate(x.float(), (self.size, self.size), mode="bilinear", antialias=True)
+        return x.float() / 255
+
+    def _move(self, x: Tensor, draw: Tensor) -> Tensor:
+        """Crop and mirror by index: (B, C, H, W), draws (B, 3) in [0, 1)."""
+        start = (draw[:, 1:] * (x.shape[-1] - self.size + 1)).long()
+        place = torch.arange(self.size, device=x.device)
+        row, column = start[:, :1] + place, start[:, 1:] + place
+        if self.flip:
+            column = torch.where(draw[:, :1] < 0.5, column.flip(1), column)
         sample = torch.arange(len(x), device=x.device)[:, None, None]
         return x[sample, :, row[:, :, None], column[:, None, :]].movedim(-1, 1)
 

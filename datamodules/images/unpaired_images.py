@@ -13,14 +13,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from datamodules.core.base import Arrays, DataModule, Split
-from datamodules.core.batch import Batch
 from datamodules.core.loader import BatchOrder, Loader
 from datamodules.core.randomness import uniform
 from datamodules.core.splits import stratified_split
 from datamodules.images.base import FULL_SIZE, open_picture, pixels
 from datamodules.images.hub_set import HubSet
 from datamodules.images.image_folder import Paths, find_folder, left_out, picture_paths
-from datamodules.images.transform import ImageTransform
+from datamodules.images.transform import CropTransform
 from zoo.errors import MissingFileError, ZooError
 
 Domain = Literal["A", "B"]
@@ -58,19 +57,15 @@ class UnpairedLoader(Loader):
 
 
 class UnpairedTransform:
-    """Scale uint8 images of both domains to [0, 1]. In training with `flip`, mirror each image independently."""
+    """Scale both domains to [0, 1]. In training, crop and mirror each image independently; see `CropTransform`."""
 
-    def __init__(self, num_channels: int, flip: bool, seed: int) -> None:
-        # Another seed for B: otherwise images at the same position would be mirrored together.
-        self._of_a, self._of_b = (
-            ImageTransform([0.0] * num_channels, [1.0] * num_channels, normalize=False, flip=flip, seed=seed + domain)
-            for domain in range(2)
-        )
+    def __init__(self, size: int, flip: bool, seed: int) -> None:
+        # Another seed for B: otherwise images at the same position would be moved together.
+        self._of_a, self._of_b = (CropTransform(size, flip, seed + domain) for domain in range(2))
 
     def __call__(self, batch: UnpairedBatch, epoch: int, train: bool) -> UnpairedBatch:
-        a = self._of_a(Batch(batch.x, batch.label, batch.position), epoch, train)
-        b = self._of_b(Batch(batch.y, batch.y_label, batch.y_position), epoch, train)
-        return batch._replace(x=a.x, y=b.x)
+        x, y = self._of_a(batch.x, batch.position, epoch, train), self._of_b(batch.y, batch.y_position, epoch, train)
+        return batch._replace(x=x, y=y)
 
 
 class Unpaired(DataModule):
@@ -88,7 +83,7 @@ class Unpaired(DataModule):
         super().__init__(batch_size, val_fraction=val_fraction, seed=seed, split_seed=split_seed)
         self.input_shape = shape
         self.mean, self.std = (0.0,) * shape[0], (1.0,) * shape[0]
-        self.transform = UnpairedTransform(shape[0], flip, self.seed)
+        self.transform = UnpairedTransform(shape[-1], flip, self.seed)
         self.others: dict[str, Split] = {}  # splits of B; `splits` are those of A
 
     def domain(self, name: Domain, part: Part) -> Arrays:
@@ -130,6 +125,7 @@ class UnpairedImages(Unpaired):
         root: the folder, also below the folder that `ZOO_DATA` names.
         size: pixels per side.
         rgb: whether images become RGB or grey.
+        jitter: training images are random crops of images that are this number of pixels larger per side.
         flip: mirror half of the training images, independently in A and B.
 
     Raises:
@@ -144,6 +140,7 @@ class UnpairedImages(Unpaired):
         root: str | None = None,
         size: int = 64,
         rgb: bool = True,
+        jitter: int = 0,
         flip: bool = True,
         batch_size: int = 16,
         val_fraction: float = 0.1,
@@ -152,10 +149,11 @@ class UnpairedImages(Unpaired):
     ) -> None:
         if root is None:
             raise ZooError("root is not given: name the folder with trainA, trainB, testA and testB (--data.root FOLDER)")
-        if size < 1:
-            raise ZooError(f"size must be at least 1 pixel, got {size}")
+        if size < 1 or jitter < 0:
+            raise ZooError(f"size must be at least 1 pixel and jitter at least 0, got {size} and {jitter}")
         super().__init__((3 if rgb else 1, size, size), flip, batch_size, val_fraction, seed, split_seed)
-        self.folder, self.size, self.rgb = find_folder(root, "trainA, trainB, testA and testB"), size, rgb
+        self.folder = find_folder(root, "trainA, trainB, testA and testB")
+        self.size, self.rgb, self.jitter = size, rgb, jitter
         self._paths: dict[Path, Paths] = {}
         for path in (self.folder / f"{part}{name}" for part in ("train", "test") for name in "AB"):
             if not path.is_dir():
@@ -166,10 +164,20 @@ class UnpairedImages(Unpaired):
         self.notes += left_out(self.folder, self._paths)
 
     def domain(self, name: Domain, part: Part) -> Arrays:
+        return self.read(name, part, self.size)
+
+    def read(self, name: Domain, part: Part, size: int) -> Arrays:
+        """Read all images of a folder in the order of their names: x (N, C, size, size) uint8."""
         files = self._paths[self.folder / f"{part}{name}"]
         pictures = (open_picture(files, place, FULL_SIZE) for place in range(len(files)))
-        x = torch.stack([pixels(picture, self.size, self.rgb) for picture in pictures])
+        x = torch.stack([pixels(picture, size, self.rgb) for picture in pictures])
         return Arrays(x, torch.full((len(x),), -1))
+
+    def _domain(self, name: Domain) -> dict[str, Split]:
+        splits = super()._domain(name)
+        if self.jitter:
+            splits["train"] = Split(self.read(name, "train", self.size + self.jitter), splits["train"].rows)
+        return splits
 
 
 class UnpairedSets(Unpaired):

@@ -31,7 +31,7 @@ class Claim(NamedTuple):
 
     claim: str  # the claim in one sentence
     measured: str  # the finding in one line
-    holds: bool  # whether the claim holds as stated
+    holds: bool | None  # whether the claim holds as stated; None if it cannot tell, because an arm did not train
     seeds: list[int]
     rows: list[Row]  # the rows of the table, including controls; all have the same keys
     figure: "Figure"
@@ -79,7 +79,7 @@ def measure_claims(name: str | None, full: bool) -> int:
     for stem, path in chosen.items():
         start = time.perf_counter()
         claim = measure_claim(path, full)
-        lines.append((stem, verdict(claim), f"{time.perf_counter() - start:.0f} s"))
+        lines.append((stem, verdict(claim.holds), f"{time.perf_counter() - start:.0f} s"))
     if name is None:
         print_columns(lines)
     return 0
@@ -144,7 +144,7 @@ def measure_claim(script: Path, full: bool) -> Claim:
         write_text(results_path(script), text)
         written.append(results_path(script))
     print_columns([tuple(claim.rows[0]), *(tuple(map(_shown, row.values())) for row in claim.rows)])
-    found = {"measured": claim.measured, "holds": f"{verdict(claim)} (seeds {', '.join(map(str, claim.seeds))})"}
+    found = {"measured": claim.measured, "holds": f"{verdict(claim.holds)} (seeds {', '.join(map(str, claim.seeds))})"}
     lines = [*found.items(), *(("written", str(path)) for path in written)]
     lines += [("W&B", line) for line in _track(script.stem, folder, result)]
     print_columns(lines)
@@ -152,9 +152,9 @@ def measure_claim(script: Path, full: bool) -> Claim:
     return claim
 
 
-def verdict(claim: Claim) -> str:
-    """Return whether the claim holds, in words."""
-    return "yes" if claim.holds else "no, not as stated"
+def verdict(holds: bool | None) -> str:
+    """Return whether a claim holds, in words."""
+    return "cannot tell" if holds is None else "yes" if holds else "no, not as stated"
 
 
 def _load(script: Path) -> Any:

@@ -24,7 +24,7 @@ from zoo.cli.catalog import (
     results_text,
     score_text,
 )
-from zoo.cli.claims import claim_paths, results_path
+from zoo.cli.claims import claim_paths, results_path, verdict
 from zoo.cli.names import WEIGHTS, find_recipe, recipe_paths
 from zoo.cli.results import current_results, summarise
 from zoo.cli.settings import read_settings
@@ -281,7 +281,7 @@ def _claims_table(family: str) -> str:
     for path in map(results_path, claim_paths().values()):
         if path.exists() and path.parent.name == family:
             result = json.loads(path.read_text(encoding="utf-8"))
-            lines.append(f"| {result['claim']} | {result['measured']} | {'yes' if result['holds'] else 'no'} |")
+            lines.append(f"| {result['claim']} | {result['measured']} | {verdict(result['holds']).partition(',')[0]} |")
     return "\n".join(lines) + "\n"
 
 

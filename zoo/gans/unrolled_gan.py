@@ -84,8 +84,8 @@ class UnrolledGAN(FromNoise, Adversarial):
         """Compute the discriminator's weights after `unroll` steps on these samples, differentiable with respect to them."""
         weights = {name: p.detach().requires_grad_() for name, p in self.discriminator.named_parameters()}
         for _ in range(self.unroll):
-            real_logits, fake_logits = (functional_call(self.discriminator, weights, (x,)) for x in (real, fake))
-            loss = d_cross_entropy(real_logits, fake_logits)
+            logits = functional_call(self.discriminator, weights, (torch.cat([real, fake]),))
+            loss = d_cross_entropy(*logits.split([len(real), len(fake)]))
             gradients = torch.autograd.grad(loss, list(weights.values()), create_graph=True)
             weights = {
                 name: weight - self.unroll_lr * gradient

@@ -92,6 +92,15 @@ def count_modes(share: Tensor) -> int:
     return int((share >= MIN_SHARE / len(share)).sum())
 
 
+def overlap(labels: Tensor, num_modes: int) -> float:
+    """Compute how much of labels (M,) an equal share for each mode covers: the sum of min(share of all labels, 1 / K).
+
+    It is 1 minus the total variation distance from equal shares. Negative labels mean no mode; they count as a share of their
+    own that should be 0. So 1 needs samples that all belong to modes, and modes that all receive as many.
+    """
+    return (torch.bincount(labels[labels >= 0], minlength=num_modes) / len(labels)).clamp(max=1 / num_modes).sum().item()
+
+
 def divergence(share: Tensor, real_share: Tensor) -> float:
     """Compute the KL divergence of the generated shares from the real ones in nats, both (K,).
 

@@ -99,6 +99,32 @@ def test_domains_are_mirrored_each_for_itself(root: Path) -> None:
     assert {(False, True), (True, False)} <= set(both)
 
 
+def test_training_images_are_crops_of_larger_ones_and_evaluation_moves_nothing(root: Path) -> None:
+    """With ramps whose pixels name their place, a crop is a window of the larger image: the same in A and B only by chance."""
+    ramp = (16 * np.arange(6)[:, None] + np.arange(6)).astype(np.uint8)
+    for folder, num in NUM.items():
+        for number in range(num):
+            Image.fromarray(ramp).save(root / folder / f"{number:02d}.png")
+    data = module(root, jitter=2, flip=False)
+    assert data.splits["train"].arrays.x.shape[2:] == (6, 6)
+    places = []
+    for epoch in range(3):
+        seen = epoch_of(data, epoch)
+        for x in (seen.x, seen.y):
+            level = (255 * x[:, 0]).round().long()
+            assert (level - level[:, :1, :1] == torch.from_numpy(ramp[:4, :4].astype(int))).all()  # a window
+            places.append(level[:, 0, 0])
+    assert set(torch.cat(places).tolist()) == {16 * row + column for row in range(3) for column in range(3)}
+    assert not torch.equal(places[0], places[1])
+    assert not torch.equal(places[0], places[2])
+    for split in ("val", "test"):
+        first, second = epoch_of(data, 0, split), epoch_of(data, 1, split)
+        assert torch.equal(first.x, second.x)
+        assert torch.equal(first.x, (module(root).splits[split].arrays.x[first.position] / 255))
+    whole = data.transform(next(iter(data.loader("train"))), 0, False)  # what callbacks see of the training part
+    assert whole.x.shape[2:] == whole.y.shape[2:] == (4, 4)
+
+
 def test_the_data_know_what_they_are(root: Path) -> None:
     data = module(root, rgb=True)
     assert data.input_shape == epoch_of(data, 0).x.shape[1:] == (3, 4, 4)
@@ -130,6 +156,12 @@ def test_sets_that_do_not_fit_are_refused(arguments: dict[str, Any], message: st
         UnpairedSets(**arguments)
     with pytest.raises(ValueError, match="root is not given"):
         UnpairedImages()
+
+
+@pytest.mark.parametrize(("arguments", "named"), [({"size": 0}, "got 0 and 0"), ({"jitter": -1}, "got 4 and -1")])
+def test_bad_sizes_are_refused(root: Path, arguments: dict[str, Any], named: str) -> None:
+    with pytest.raises(ValueError, match=f"size must be at least 1 pixel and jitter at least 0, {named}"):
+        module(root, **arguments)
 
 
 @pytest.mark.usefixtures("mirror")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from zoo.cli.claims import verdict
 from zoo.cli.main import main
 from zoo.cli.names import ROOT
 
@@ -110,6 +111,10 @@ def test_what_holds_and_what_does_not_are_both_said(scripts: Path, capsys: pytes
     head, *lines = [line.split() for line in summary.splitlines()]
     assert head == ["claim", "holds", "time"]
     assert [line[:2] for line in lines] == [["more_than_three", "no,"], ["more_than_one", "yes"]]
+
+
+def test_a_claim_whose_arms_do_not_train_is_neither_upheld_nor_refuted() -> None:
+    assert [verdict(holds) for holds in (True, False, None)] == ["yes", "no, not as stated", "cannot tell"]
 
 
 def test_everything_is_written_to_a_folder_of_its_own(scripts: Path, tmp_path: Path) -> None:

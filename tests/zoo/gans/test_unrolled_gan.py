@@ -26,7 +26,8 @@ class Multiplies(nn.Module):
 def test_the_unrolled_gradient_is_that_of_the_steps_written_out(unroll: int) -> None:
     """One parameter each: g(z) = g z, d(x) = d x. A step of the discriminator is d - rate d(loss)/dd, written out by hand."""
     system = UnrolledGAN((1,), latent_dim=1, widths=(2,), unroll=unroll, unroll_lr=0.3)
-    system.generator, system.discriminator = Multiplies(0.7), Multiplies(-0.4)
+    system.generator = nn.Sequential(Multiplies(0.7), nn.Unflatten(0, (6, 1)))
+    system.discriminator = Multiplies(-0.4)
     z, x = torch.randn(6, 1, dtype=torch.float64), torch.randn(6, 1, dtype=torch.float64)
     system.noise = lambda num: z  # type: ignore[method-assign]
     loss, _ = system.g_step(Batch(x, torch.zeros(6), torch.arange(6)), torch.tensor(0.5))

@@ -16,6 +16,7 @@ from zoo.metrics.generation import (
     kernel_distance,
     modes_of_points,
     nearest,
+    overlap,
     precision_recall,
     shares,
 )
@@ -114,6 +115,22 @@ def test_a_mode_needs_two_fifths_of_an_equal_share() -> None:
     assert count_modes(torch.tensor([0.05] * 7 + [0.65])) == 8
     assert count_modes(torch.tensor([0.049] + [0.05] * 6 + [0.651])) == 7
     assert count_modes(torch.tensor([0.04] * 9 + [0.64])) == 10
+
+
+def test_overlap_needs_good_samples_and_all_modes() -> None:
+    every, one = torch.arange(80) % 8, torch.zeros(80, dtype=torch.long)
+    assert overlap(every, 8) == pytest.approx(1)
+    assert overlap(one, 8) == pytest.approx(1 / 8)  # all samples are good
+    assert overlap(torch.where(torch.arange(80) < 8, every, -1), 8) == pytest.approx(1 / 10)  # all modes are found
+    uneven = torch.tensor([0, 0, 0, 1])
+    assert overlap(uneven, 2) == pytest.approx(1 - 0.5 * (abs(0.75 - 0.5) + abs(0.25 - 0.5)))  # total variation distance
+
+
+def test_overlap_of_new_draws_of_the_data_is_near_one() -> None:
+    """It is below 1 because 1 % of them are not good, and because the shares of 10,000 draws differ a little."""
+    data, y = GaussianMixture("ring", 8), torch.randint(8, (10_000,))
+    x = data.centres[y] + data.spread * torch.randn(10_000, 2)
+    assert overlap(modes_of_points(x, data.centres, data.spread), 8) == pytest.approx(0.98, abs=0.01)
 
 
 def test_shares_of_combinations_are_products() -> None:

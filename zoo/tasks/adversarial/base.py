@@ -42,7 +42,7 @@ class Adversarial(System):
 
     automatic_optimization = False
     monitor = None
-    headline: ClassVar[str | tuple[str, ...]] = ("test/fd_*_samples", "test/modes")
+    headline: ClassVar[str | tuple[str, ...]] = ("test/fd_*_samples", "test/overlap", "test/modes")
     second_order = False  # set it to True if a step differentiates a gradient, as gradient penalties do
     _stale = False  # whether training has changed weights since `refresh_statistics`
 

@@ -17,6 +17,7 @@ from zoo.metrics.generation import (
     kernel_distance,
     modes_of_points,
     nearest,
+    overlap,
     precision_recall,
     shares,
 )
@@ -124,6 +125,7 @@ class PointModes(Callback):
 
     `high_quality` is the share of samples within three standard deviations of a Gaussian's centre. Among these samples,
     `least_share` is the share of the rarest Gaussian, and `modes` is the number of Gaussians with at least 40 % of an equal
+    share. `overlap` needs both good samples and all Gaussians: each Gaussian adds its share of all samples, up to an equal
     share.
 
     Args:
@@ -157,4 +159,5 @@ class PointModes(Callback):
         label = modes_of_points(x, centres, spread)
         share, high_quality = shares(label, len(centres)), (label >= 0).float().mean().item()
         found = {"modes": float(count_modes(share)), "least_share": share.min().item(), "high_quality": high_quality}
+        found["overlap"] = overlap(label, len(centres))
         model.log_dict({f"{stage}/{name}": value for name, value in found.items()}, sync_dist=True)
