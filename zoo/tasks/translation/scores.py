@@ -1,6 +1,6 @@
 """Scores of translations: distances from the targets of pairs, and classifications of unpaired images."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast
 
 import torch
@@ -179,7 +179,7 @@ def apply_in_parts(network: Any, x: Tensor, at_once: int = 50) -> Tensor:
         return torch.cat([network(x[row : row + at_once]) for row in range(0, len(x), at_once)])
 
 
-def _of_all(trainer: Trainer, parts: list[tuple[Tensor, ...]]) -> list[Tensor]:
+def _of_all(trainer: Trainer, parts: Sequence[tuple[Tensor, ...]]) -> list[Tensor]:
     """Concatenate the batches of all processes. Each compares all images: a distance depends on their number."""
     on_cpu = [tuple(tensor.cpu() for tensor in part) for part in parts]
     return [torch.cat(tensors).to(trainer.strategy.root_device) for tensors in zip(*gathered(trainer, on_cpu), strict=True)]
