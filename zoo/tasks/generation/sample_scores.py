@@ -1,7 +1,7 @@
 """Scores of the quality and diversity of samples, and a picture of the training images nearest to them."""
 
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from lightning import Callback, LightningModule, Trainer
@@ -71,53 +71,78 @@ class SampleScores(ImageScores):
             "held_out": (batch.x for batch in batches(trainer, split, num=num)),
         }
         if split == "test" and has_training_samples(trainer):
-            images["train"] = (batch.x for batch in batches(trainer, "train", num=num))
+            images["real"] = (batch.x for batch in batches(trainer, "train", num=num))
         stacked = facts(trainer).stacked
-        features, labels, logits, pictures = {}, {}, {}, {}
-        for kind, given in images.items():
-            seen = [self._extract(x, stacked) for x in given]
-            features[kind], logits[kind], labels[kind], pictures[kind] = (
-                torch.cat(gathered(trainer, list(parts))) for parts in zip(*seen, strict=True)
-            )
+        seen = {kind: _Seen.of_all(trainer, [self._extract(x, stacked) for x in given]) for kind, given in images.items()}
+        held_out = seen.pop("held_out")
         inception = self.extractor == INCEPTION
-        names = ("precision", "recall", "density", "coverage", *(("kid", "is") if inception else ("kd", "cs")))
-        kinds = {"samples": "samples"} | ({"real": "train"} if "train" in images else {})
         scores: dict[str, float] = {}
-        for suffix, kind in kinds.items():
-            values = (
-                *precision_recall(features["held_out"], features[kind]),
-                *density_coverage(features["held_out"], features[kind]),
-                kernel_distance(features["held_out"], features[kind]),
-                classifier_score(logits[kind].flatten(0, -2)),
-            )
-            for name, value in zip(names, values, strict=True):
-                scores[f"{name}_{suffix}" if inception else f"{name}_{self.extractor}_{suffix}"] = value
-        if not inception:  # Inception's classes are not those of the data
-            # A row for each channel, if stacked.
-            classes = logits["held_out"].argmax(-1).reshape(len(labels["held_out"]), -1).T
-            held_out_share = combined(torch.stack([shares(row, logits["held_out"].shape[-1]) for row in classes]))
-            for name, kind in kinds.items():
-                share, suffix = shares(labels[kind], len(held_out_share)), "_real" if name == "real" else ""
-                scores |= {f"modes{suffix}": float(count_modes(share)), f"least_share{suffix}": share.min().item()}
-                scores[f"class_kl{suffix}"] = divergence(share, held_out_share)
+        for kind, found in seen.items():
+            for name, value in _compare_features(held_out, found, ("kid", "is") if inception else ("kd", "cs")).items():
+                scores[f"{name}_{kind}" if inception else f"{name}_{self.extractor}_{kind}"] = value
+            if not inception:  # Inception's classes are not those of the data
+                suffix = "_real" if kind == "real" else ""
+                scores |= {f"{name}{suffix}": value for name, value in _compare_classes(held_out, found).items()}
         pl_module.log_dict({f"{split}/{key}": value for key, value in scores.items()}, sync_dist=True)
-        if "train" in images and writes(trainer):
+        if "real" in seen and writes(trainer):
             path = Path(trainer.default_root_dir) / "pictures" / "neighbours.png"
-            places = nearest(features["samples"][:_COLUMNS], features["train"], _NEIGHBOURS)
-            rows = [pictures["samples"][:_COLUMNS], *pictures["train"][places].unbind(1)]
-            save_tiles(torch.stack(rows) / 255, path)
+            _draw_neighbours(seen["samples"], seen["real"], path)
             log_picture(trainer, "test/neighbours", path)
 
-    def _extract(self, x: Tensor, stacked: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Compute features, logits and classes of images, and return them with the images (uint8) on the CPU."""
-        if not stacked:
-            features = self._network(x)
-            logits = self._network.last(features)
-            return features.cpu(), logits.cpu(), logits.argmax(1).cpu(), as_bytes(x).cpu()
-        parts = [self._network(channel[:, None]) for channel in x.unbind(1)]
-        logits = torch.stack([self._network.last(part) for part in parts])  # (C, B, K)
-        label = sum(channel.argmax(1) * logits.shape[2] ** place for place, channel in enumerate(logits))
-        return torch.cat(parts, dim=1).cpu(), logits.transpose(0, 1).cpu(), torch.as_tensor(label).cpu(), as_bytes(x).cpu()
+    def _extract(self, x: Tensor, stacked: bool) -> "_Seen":
+        """Apply the network to images, or to each channel of stacked ones."""
+        parts = [self._network(channel[:, None]) for channel in x.unbind(1)] if stacked else [self._network(x)]
+        logits = torch.stack([self._network.last(part) for part in parts], dim=1)
+        return _Seen(torch.cat(parts, dim=1), logits, as_bytes(x))
+
+
+class _Seen(NamedTuple):
+    """What a network sees in images: N images of S networks' outputs each (one per channel if stacked, else 1), K classes."""
+
+    features: Tensor  # (N, F)
+    logits: Tensor  # (N, S, K)
+    images: Tensor  # (N, C, H, W) uint8
+
+    @classmethod
+    def of_all(cls, trainer: Trainer, parts: list["_Seen"]) -> "_Seen":
+        """Join the batches of all processes on the CPU."""
+        on_cpu = [tuple(tensor.cpu() for tensor in part) for part in parts]
+        return cls(*(torch.cat(gathered(trainer, list(tensors))) for tensors in zip(*on_cpu, strict=True)))
+
+    def label(self) -> Tensor:
+        """Return the class of each image (N,). Stacked images combine the classes of their channels."""
+        num_classes = self.logits.shape[2]
+        label: Tensor = (self.logits.argmax(2) * num_classes ** torch.arange(self.logits.shape[1])).sum(1)
+        return label
+
+
+def _compare_features(held_out: _Seen, found: _Seen, names: tuple[str, str]) -> dict[str, float]:
+    """Compare features with those of held-out images. `names` are those of the kernel distance and the classifier score."""
+    return {
+        **precision_recall(held_out.features, found.features)._asdict(),
+        **density_coverage(held_out.features, found.features)._asdict(),
+        names[0]: kernel_distance(held_out.features, found.features),
+        names[1]: classifier_score(found.logits.flatten(0, 1)),
+    }
+
+
+def _compare_classes(held_out: _Seen, found: _Seen) -> dict[str, float]:
+    """Compare the shares of classes with those of held-out images, for stacked ones with the product of channels' shares."""
+    num_classes = held_out.logits.shape[2]
+    expected = combined(torch.stack([shares(row, num_classes) for row in held_out.logits.argmax(2).T]))
+    share = shares(found.label(), len(expected))
+    return {
+        "modes": float(count_modes(share)),
+        "least_share": share.min().item(),
+        "class_kl": divergence(share, expected),
+    }
+
+
+def _draw_neighbours(samples: _Seen, real: _Seen, path: Path) -> None:
+    """Draw samples in the first row, and below each the training images with the nearest features."""
+    places = nearest(samples.features[:_COLUMNS], real.features, _NEIGHBOURS)
+    rows = [samples.images[:_COLUMNS], *real.images[places].unbind(1)]
+    save_tiles(torch.stack(rows) / 255, path)
 
 
 class PointModes(Callback):
