@@ -117,16 +117,19 @@ def score_text(score: Score) -> str:
 
 
 def reference_value(reference: Reference | None) -> str:
-    """Format the value of a published score or of a baseline; empty if there is none."""
-    return "" if reference is None else f"{reference['value']:.4g}"
+    """Format the value of a published score or of a baseline; empty if there is none.
+
+    If it is of another metric than our score, the metric and our value in it follow.
+    """
+    if reference is None:
+        return ""
+    other = f" {reference['metric']}, ours {reference['ours']}" if reference["ours"] else ""
+    return f"{reference['value']:.4g}{other}"
 
 
 def reference_text(reference: Reference | None) -> str:
     """Format a published score or a baseline with its description."""
-    if reference is None:
-        return ""
-    metric = f" {reference['metric']}, ours {reference['ours']}" if reference["ours"] else ""
-    return f"{reference_value(reference)}{metric} ({reference['about']})"
+    return "" if reference is None else f"{reference_value(reference)} ({reference['about']})"
 
 
 def params_text(score: Score) -> str:

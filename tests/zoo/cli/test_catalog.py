@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from zoo.cli.catalog import INDEX, digits, entries
+from zoo.cli.catalog import INDEX, Reference, digits, entries, reference_value
 from zoo.cli.generate import generate
 from zoo.cli.main import main
 
@@ -132,3 +132,10 @@ def test_a_card_s_name_means_its_first_variant(capsys: pytest.CaptureFixture[str
 )
 def test_digits_follow_the_deviation_and_one_seed_has_two(mean: float, sd: float, num_seeds: int, text: str) -> None:
     assert digits(mean, sd, num_seeds) == text
+
+
+def test_a_reference_in_another_metric_is_not_mistaken_for_ours() -> None:
+    reference: Reference = {"value": 24.6, "metric": "test/modes", "about": "VEEGAN", "ours": "24 ± 2"}
+    assert reference_value(reference) == "24.6 test/modes, ours 24 ± 2"
+    assert reference_value({**reference, "ours": ""}) == "24.6"
+    assert reference_value(None) == ""
