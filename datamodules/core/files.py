@@ -40,7 +40,9 @@ def replacing(path: Path) -> Iterator[Path]:
     usual = partial.stat().st_mode
     try:
         yield partial
-        partial.chmod(usual)  # safetensors lets nobody else read: https://github.com/safetensors/safetensors/issues/782
+        partial.chmod(
+            usual
+        )  # safetensors hides its files from other users: https://github.com/safetensors/safetensors/issues/782
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

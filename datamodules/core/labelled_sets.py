@@ -55,7 +55,7 @@ def only_column(candidates: Sequence[str], kind: str, names: Sequence[str], path
     """Return the one column of `names` that could be the `kind` of column looked for, such as the label.
 
     Raises:
-        ZooError: if there is no candidate, or several. The message names the setting that chooses a column.
+        ZooError: if there is no candidate, or several. The message names the setting to use.
     """
     if len(candidates) != 1:
         raise ZooError(

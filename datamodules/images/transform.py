@@ -81,8 +81,7 @@ class ImageTransform:
             x = F.pad(x, [self.shift] * 4)
             move = (draw[:, 1:] * (2 * self.shift + 1)).long()
             row, column = row + move[:, :1], column + move[:, 1:]
-        sample = torch.arange(len(x), device=x.device)[:, None, None]
-        return x[sample, :, row[:, :, None], column[:, None, :]].movedim(-1, 1)
+        return _take(x, row, column)
 
 
 class CropTransform:
@@ -98,9 +97,10 @@ class CropTransform:
         self.size, self.flip, self.seed = size, flip, seed
 
     def __call__(self, x: Tensor, position: Tensor, epoch: int, train: bool) -> Tensor:
-        if train:
+        larger = x.shape[-1] != self.size
+        if train and (self.flip or larger):
             x = self._move(x, uniform(position, seed=self.seed, epoch=epoch, num_draws=3))
-        elif x.shape[-1] != self.size:  # A callback evaluates the training part: whole images instead of crops.
+        elif larger:  # A callback evaluates the training part: whole images instead of crops.
             x = F.interpolate(x.float(), (self.size, self.size), mode="bilinear", antialias=True)
         return x.float() / 255
 
@@ -111,8 +111,13 @@ class CropTransform:
         row, column = start[:, :1] + place, start[:, 1:] + place
         if self.flip:
             column = torch.where(draw[:, :1] < 0.5, column.flip(1), column)
-        sample = torch.arange(len(x), device=x.device)[:, None, None]
-        return x[sample, :, row[:, :, None], column[:, None, :]].movedim(-1, 1)
+        return _take(x, row, column)
+
+
+def _take(x: Tensor, row: Tensor, column: Tensor) -> Tensor:
+    """Take these rows (B, H') and columns (B, W') of each image (B, C, H, W): (B, C, H', W')."""
+    sample = torch.arange(len(x), device=x.device)[:, None, None]
+    return x[sample, :, row[:, :, None], column[:, None, :]].movedim(-1, 1)
 
 
 def statistics(

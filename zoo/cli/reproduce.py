@@ -26,7 +26,7 @@ def reproduce(recipe: str, seeds: list[int], jobs: int) -> int:
 
 
 def reproduce_missing(pattern: str, max_seeds: int, jobs: int) -> int:
-    """Run all recipes of a pattern and seeds that have no result for the current settings and behaviour.
+    """Run the recipes of a pattern with each seed that has no result for the current settings and behaviour.
 
     A recipe without any result runs once; its time then decides how many seeds it owes.
     """

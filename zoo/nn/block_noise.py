@@ -34,7 +34,7 @@ class BlockNoise(nn.Module):
             raise ZooError(f"an image of {height}x{width} pixels does not divide into blocks of {block}x{block}")
         num_values = num_channels * block**2
         self.block = block
-        self.weight = nn.Parameter(torch.zeros(num_values, num_values))  # (D, D), of which the lower triangle is used
+        self.weight = nn.Parameter(torch.zeros(num_values, num_values))  # (D, D); only the part below the diagonal is used
 
     def forward(self, noise: Tensor) -> Tensor:
         """Predict noise (B, C, H, W) from earlier noise: (B, C, H, W)."""

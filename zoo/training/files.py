@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import ZooError
+from zoo.errors import MissingFileError, ZooError
 
 
 @contextmanager
@@ -23,7 +23,9 @@ def atomic(path: Path) -> Iterator[Path]:
     usual = partial.stat().st_mode
     try:
         yield partial
-        partial.chmod(usual)  # safetensors lets nobody else read: https://github.com/safetensors/safetensors/issues/782
+        partial.chmod(
+            usual
+        )  # safetensors hides its files from other users: https://github.com/safetensors/safetensors/issues/782
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
@@ -42,10 +44,17 @@ def check_sums(path: Path) -> None:
             raise ZooError(f"cannot read {path}: its part {damaged} is damaged. Copy the file again, or use another")
 
 
-def find_file(name: str) -> Path | None:
-    """Return the file of this name in the current directory, else below the folder `ZOO_DATA`; None if neither has it."""
-    folders = [Path(), *([Path(root)] if (root := os.environ.get("ZOO_DATA")) else [])]
-    return next((folder / name for folder in folders if (folder / name).is_file()), None)
+def find_file(name: str, kind: str, way_out: str) -> Path:
+    """Return the file of this name in the current directory, else below the folder `ZOO_DATA`.
+
+    Raises:
+        MissingFileError: if neither has it. The message contains the `kind` of file, as in "weights file", and the `way_out`.
+    """
+    root = os.environ.get("ZOO_DATA")
+    for folder in (Path(), *([Path(root)] if root else [])):
+        if (folder / name).is_file():
+            return folder / name
+    raise MissingFileError(f"no {kind} {name} in this directory or under ZOO_DATA ({root or 'not set'}): {way_out}")
 
 
 def write_text(path: Path, text: str) -> None:

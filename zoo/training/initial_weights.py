@@ -1,6 +1,5 @@
 """Initial weights of a network from a file. They are not read if a checkpoint will replace them."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -11,7 +10,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from zoo.errors import MissingFileError, ZooError
+from zoo.errors import ZooError
 from zoo.training.files import check_sums, find_file
 
 _wanted = ContextVar("initial_weights_wanted", default=True)
@@ -44,7 +43,7 @@ def load_weights(net: nn.Module, name: str) -> None:
     """
     if not initial_weights_wanted():
         return
-    path, own = _find(name), net.state_dict()
+    path, own = find_file(name, "weights file", "give the path of a file"), net.state_dict()
     state = _named_tensors(path)
     if not own.keys() & state.keys():  # The network of a system is stored under `net`, beside its metrics.
         state = {key.removeprefix("net."): value for key, value in state.items() if key.startswith("net.")} or state
@@ -89,12 +88,3 @@ def _named_tensors(path: Path) -> dict[str, Tensor]:
 @rank_zero_only
 def _note(line: str) -> None:
     print(line, flush=True)
-
-
-def _find(name: str) -> Path:
-    if path := find_file(name):
-        return path
-    raise MissingFileError(
-        f"no weights file {name} in this directory or under ZOO_DATA ({os.environ.get('ZOO_DATA') or 'not set'}): "
-        "give the path of a file"
-    )

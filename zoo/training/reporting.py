@@ -1,9 +1,10 @@
 """Helpers of reports: which process writes, gathering over processes, and writing pictures and tables to disk and W&B."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
 from torch import Tensor, distributed
@@ -32,6 +33,15 @@ def gathered(trainer: Trainer, items: list[T]) -> list[T]:
     by_rank: list[list[T]] = [[] for _ in range(trainer.world_size)]
     distributed.all_gather_object(by_rank, items)
     return [item for rank in by_rank for item in rank]
+
+
+def gathered_batches(trainer: Trainer, batches: Iterable[tuple[Tensor, ...]]) -> list[Tensor]:
+    """Concatenate the batches of all processes on the CPU, each a tuple of tensors. Every process must call this function.
+
+    Batches may be computed one by one: each is moved to the CPU before the next one.
+    """
+    on_cpu = [tuple(tensor.cpu() for tensor in batch) for batch in batches]
+    return [torch.cat(tensors) for tensors in zip(*gathered(trainer, on_cpu), strict=True)]
 
 
 def log_means(module: LightningModule, means: Mapping[str, Tensor], num: int) -> None:

@@ -44,10 +44,7 @@ NUM_MODES, SPREAD, LATENT_DIM, WIDTHS, BATCH_SIZE = 8, 0.05, 2, (128, 128), 64
 LR, D_LRS, BETAS = 4e-3, (4e-3, 4e-4), (0.5, 0.999)
 TRAINED = 0.5  # share of good samples of an arm that has trained
 PLAIN, REMEDIES = "plain", ("Wasserstein loss", "minibatch discrimination", "unrolling")
-WASSERSTEIN = {
-    "n_critic": 5,
-    "penalty_weight": 0.1,
-}  # five updates, as in the paper: the loss needs a good critic
+WASSERSTEIN = {"n_critic": 5, "penalty_weight": 0.1}  # five updates, as in the paper: the loss needs a good critic
 UNROLLED = {"unroll": 5, "unroll_lr": 0.01}
 KERNELS = {"num_kernels": 16, "kernel_dim": 4}
 
@@ -59,7 +56,7 @@ class Play(NamedTuple):
     arguments: dict[str, Any]
     num_modes: int = NUM_MODES
     blind: bool = False
-    arm: str | None = None  # of which it is a control
+    arm: str | None = None  # the arm of a control
 
 
 PLAYS = {
@@ -165,13 +162,14 @@ def measure(full: bool) -> Claim:
     tried: dict[tuple[str, float], list[Found]] = {}
     best: dict[str, float] = {}
     for name, play in PLAYS.items():
-        for d_lr in D_LRS if play.arm is None else (best[play.arm],):
+        rates = D_LRS if play.arm is None else (best[play.arm],)
+        for d_lr in rates:
             tried[name, d_lr] = []
             for seed in range(sizes.num_seeds):
                 torch.manual_seed(seed)
                 tried[name, d_lr].append(judge(train(play, d_lr, sizes.num_iterations), play.num_modes, sizes.num_samples))
-        of_play = {d_lr: _mean(values, "overlap") for (other, d_lr), values in tried.items() if other == name}
-        best[name] = max(of_play, key=of_play.__getitem__)
+        overlaps = [_mean(tried[name, d_lr], "overlap") for d_lr in rates]
+        best[name] = rates[overlaps.index(max(overlaps))]
     rows = [_row(name, d_lr, values) for (name, d_lr), values in tried.items()]
     rows.insert(len(D_LRS) * (1 + len(REMEDIES)), {**dict.fromkeys(rows[0]), "game": NOT_APPLICABLE})
     found = {name: tried[name, d_lr] for name, d_lr in best.items()}

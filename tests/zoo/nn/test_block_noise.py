@@ -10,7 +10,7 @@ from zoo.nn.block_noise import BlockNoise
 def test_a_value_depends_on_all_earlier_values_of_its_block_and_on_no_others(block: int) -> None:
     layer = BlockNoise((3, 4, 8), block)
     torch.nn.init.uniform_(layer.weight, 0.5, 1.0)
-    jacobian = torch.autograd.functional.jacobian(lambda x: layer(x[None])[0], torch.randn(3, 4, 8))  # type: ignore[no-untyped-call]
+    jacobian = torch.autograd.functional.jacobian(lambda x: layer(x[None])[0], torch.randn(3, 4, 8))  # type: ignore[no-untyped-call]  # torch's
     seen = jacobian.permute(1, 2, 0, 4, 5, 3) != 0  # (H, W, C, H, W, C)
     row, column, channel = torch.meshgrid(torch.arange(4), torch.arange(8), torch.arange(3), indexing="ij")
     order = ((row % block) * block + column % block) * 3 + channel

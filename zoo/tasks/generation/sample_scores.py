@@ -27,7 +27,7 @@ from zoo.tasks.abilities import Generates, require_ability
 from zoo.tasks.drawing import save_tiles
 from zoo.tasks.evaluation import batches, check_counts, has_training_samples, samples
 from zoo.tasks.generation.base import ImageScores, Split
-from zoo.training.reporting import facts, gathered, log_picture, writes
+from zoo.training.reporting import facts, gathered, gathered_batches, log_picture, writes
 
 _COLUMNS = 10
 _NEIGHBOURS = 3
@@ -73,7 +73,10 @@ class SampleScores(ImageScores):
         if split == "test" and has_training_samples(trainer):
             images["real"] = (batch.x for batch in batches(trainer, "train", num=num))
         stacked = facts(trainer).stacked
-        seen = {kind: _Seen.of_all(trainer, [self._extract(x, stacked) for x in given]) for kind, given in images.items()}
+        seen = {
+            kind: _Seen(*gathered_batches(trainer, (self._extract(x, stacked) for x in given)))
+            for kind, given in images.items()
+        }
         held_out = seen.pop("held_out")
         inception = self.extractor == INCEPTION
         scores: dict[str, float] = {}
@@ -102,12 +105,6 @@ class _Seen(NamedTuple):
     features: Tensor  # (N, F)
     logits: Tensor  # (N, S, K)
     images: Tensor  # (N, C, H, W) uint8
-
-    @classmethod
-    def of_all(cls, trainer: Trainer, parts: list["_Seen"]) -> "_Seen":
-        """Join the batches of all processes on the CPU."""
-        on_cpu = [tuple(tensor.cpu() for tensor in part) for part in parts]
-        return cls(*(torch.cat(gathered(trainer, list(tensors))) for tensors in zip(*on_cpu, strict=True)))
 
     def label(self) -> Tensor:
         """Return the class of each image (N,). Stacked images combine the classes of their channels."""

@@ -2,14 +2,13 @@
 
 from typing import cast
 
-import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from zoo.metrics.probe import linear_probe, principal_components
 from zoo.tasks.abilities import Encodes, require_ability
 from zoo.tasks.evaluation import batches, check_counts, has_training_samples
-from zoo.training.reporting import gathered
+from zoo.training.reporting import gathered_batches
 
 
 class LinearProbe(Callback):
@@ -44,9 +43,9 @@ class LinearProbe(Callback):
         """Gather a split from all ranks: codes (N, Z), pixels (N, C H W) and classes (N,)."""
         model = cast(Encodes, pl_module)
         num = self.num_images // trainer.world_size if split == "train" else None
-        found = [
-            (model.encode(*model.inputs(batch)).float().cpu(), batch.x.flatten(1).cpu(), batch.y.cpu())
+        found = (
+            (model.encode(*model.inputs(batch)).float(), batch.x.flatten(1), batch.y)
             for batch in batches(trainer, split, num=num)
-        ]
-        z, x, y = (torch.cat(parts) for parts in zip(*gathered(trainer, found), strict=True))
+        )
+        z, x, y = gathered_batches(trainer, found)
         return z, x, y

@@ -1,6 +1,6 @@
 """Scores of translations: distances from the targets of pairs, and classifications of unpaired images."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, cast
 
 import torch
@@ -14,7 +14,7 @@ from zoo.pretrained.features import build_extractor, distance_name
 from zoo.tasks.abilities import TranslatesBack, require_ability
 from zoo.tasks.evaluation import batches, check_counts
 from zoo.tasks.translation.base import Translator
-from zoo.training.reporting import gathered
+from zoo.training.reporting import gathered_batches
 
 
 class PairScores(Callback):
@@ -55,9 +55,9 @@ class PairScores(Callback):
 
     def _score(self, trainer: Trainer, model: LightningModule, split: Literal["val", "test"]) -> None:
         num = self.num_images // trainer.world_size
-        position, train = _of_all(trainer, [(batch.position, batch.y) for batch in batches(trainer, "train", num=num)])
+        position, train = _of_all(trainer, ((batch.position, batch.y) for batch in batches(trainer, "train", num=num)))
         train = train[_first_of_each(position)]
-        held_out = [(batch.position, batch.y, model(batch.x)) for batch in batches(trainer, split, num=num)]
+        held_out = ((batch.position, batch.y, model(batch.x)) for batch in batches(trainer, split, num=num))
         position, targets, translations = _of_all(trainer, held_out)
         rows = _first_of_each(position)
         targets, translations = targets[rows], translations[rows]
@@ -154,7 +154,7 @@ class CycleScores(Callback):
         Each image is read once, although the smaller domain is served repeatedly. The same number is read from both domains,
         because a probe prefers the domain with more training images.
         """
-        found = [tuple(batch) for batch in batches(trainer, split, num=num // trainer.world_size)]
+        found = batches(trainer, split, num=num // trainer.world_size)
         x, y, position, y_position, label, y_label = _of_all(trainer, found)
         first_x, first_y = _first_of_each(position), _first_of_each(y_position)
         num = min(len(first_x), len(first_y))
@@ -179,10 +179,9 @@ def apply_in_parts(network: Any, x: Tensor, at_once: int = 50) -> Tensor:
         return torch.cat([network(x[row : row + at_once]) for row in range(0, len(x), at_once)])
 
 
-def _of_all(trainer: Trainer, parts: Sequence[tuple[Tensor, ...]]) -> list[Tensor]:
-    """Concatenate the batches of all processes. Each compares all images: a distance depends on their number."""
-    on_cpu = [tuple(tensor.cpu() for tensor in part) for part in parts]
-    return [torch.cat(tensors).to(trainer.strategy.root_device) for tensors in zip(*gathered(trainer, on_cpu), strict=True)]
+def _of_all(trainer: Trainer, parts: Iterable[tuple[Tensor, ...]]) -> list[Tensor]:
+    """Concatenate the batches of all processes. Each compares all images, because a distance depends on their number."""
+    return [tensor.to(trainer.strategy.root_device) for tensor in gathered_batches(trainer, parts)]
 
 
 def _first_of_each(position: Tensor) -> Tensor:

@@ -183,7 +183,7 @@ def test_points_are_assigned_to_their_gaussians(scores: Scores) -> None:
     assert found["test/modes"] == 3  # samples at every other of six centres are 0.5 off
     assert found["test/high_quality"] == pytest.approx(0.5)
     assert found["test/least_share"] == 0
-    assert found["test/overlap"] == pytest.approx(3 / 8)  # a sixth of the samples at each of three, an eighth of which counts
+    assert found["test/overlap"] == pytest.approx(3 / 8)  # at most 1/8 counts of each, and three have 1/6 each
 
 
 def test_invalid_data_and_settings_are_refused_before_training(fit: Fit) -> None:
