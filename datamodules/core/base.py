@@ -17,6 +17,7 @@ from zoo.errors import ZooError
 Transform = Callable[[Any, int, bool], Any]  # (batch, epoch, train) -> batch
 # Facts that new inputs need in order to be prepared as the training data were.
 _PREPARATION = ("class_names", "mean", "std", "crop", "squeeze", "binarize", "tokenizer_json", "max_length")
+_IMBALANCED = 10  # ratio of the largest class to the smallest from which on the report mentions it
 # Parts that each function of the trainer scores, or whose scores choose the checkpoint.
 _SCORED = {"fit": ("val", "test"), "validate": ("val",), "test": ("test",), "predict": ("test",)}
 
@@ -64,6 +65,7 @@ class DataModule(LightningDataModule):
     class_names: tuple[str, ...] = ()
     classes_by_name: bool = False  # whether `setup` numbers classes by their places in `class_names`
     num_classes: int | None = None
+    balance: bool | None = None  # whether training serves all classes equally often; None if the set does not offer it
     num_targets: int | None = None  # for regression
     target_names: tuple[str, ...] = ()
     target_mean: Tensor | None = None  # (num_targets,), of the training rows; known after `setup`
@@ -129,7 +131,19 @@ class DataModule(LightningDataModule):
             y = torch.cat([split.arrays.y[split.rows] for split in self.splits.values()])
             counts = torch.bincount(y, minlength=len(self.class_names)).tolist()
             lines.append(f"{len(counts)} classes: {_counted(dict(zip(self.class_names, counts, strict=True)))}")
+            lines += self._imbalance(counts)
         return lines + self.notes
+
+    def _imbalance(self, counts: Sequence[int]) -> list[str]:
+        """Return a line for the user if the numbers of samples of the classes differ by more than a factor of 10."""
+        present = [count for count in counts if count]
+        if not present or max(present) <= _IMBALANCED * min(present):
+            return []
+        line = f"imbalanced: the largest class has {max(present) / min(present):.0f} times the samples of the smallest"
+        if self.balance:
+            return [f"{line}; training serves all classes equally often (data.balance)"]
+        flags = ["--model.class_weights balanced", *(["--data.balance true"] if self.balance is not None else [])]
+        return [f"{line}; to let a classifier count all classes equally: {' or '.join(flags)}"]
 
     def load(self, part: Literal["train", "test"]) -> Arrays:
         """Read one part of the data set. If the set has no test part of its own, "train" is all of it."""
@@ -181,7 +195,16 @@ class DataModule(LightningDataModule):
             rank=place["rank"] if place else 0,
             world_size=place["num_replicas"] if place else 1,
             lengths=None if arrays.lengths is None else arrays.lengths[rows],
+            classes=arrays.y[rows] if train and self.balance else None,
         )
+
+    def class_counts(self, split: str) -> Tensor:
+        """Return how many samples of each class an epoch of a split serves, (K,)."""
+        arrays, rows = self.splits[split]
+        counts = torch.bincount(arrays.y[rows], minlength=self.num_classes or 0)
+        if split == "train" and self.balance:
+            return torch.where(counts > 0, len(rows) / (counts > 0).sum(), 0.0)
+        return counts
 
     def loader(self, split: str) -> Loader:
         """Return the batches of "train", "val" or "test" before the transform."""
@@ -250,7 +273,7 @@ class DataModule(LightningDataModule):
                 f"but {type(self).__name__} has {first_names(self.class_names)}: use the data it was trained on, or train anew"
             )
 
-        was = state_dict["order"]
+        was = {"balance": False, **state_dict["order"]}  # Checkpoints of earlier versions lack `balance`.
         changed = [f"{name} is {value}, was {was[name]}" for name, value in self._order().items() if value != was[name]]
         if changed and self.trainer is not None and self.trainer.state.fn == "fit":
             raise ZooError(f"cannot go on with other data settings: {'; '.join(changed)}")
@@ -294,10 +317,16 @@ class DataModule(LightningDataModule):
         """Return the settings that decide which samples are in which split."""
         return {"split_seed": self.split_seed, "val_fraction": self.val_fraction, "test_fraction": self.test_fraction}
 
-    def _order(self) -> dict[str, int]:
+    def _order(self) -> dict[str, Any]:
         """Return what the order of the training samples depends on, besides the epoch."""
         num_samples = len(self.splits["train"].rows) if "train" in self.splits else 0
-        return {"num_samples": num_samples, "batch_size": self.batch_size, "seed": self.seed, "split_seed": self.split_seed}
+        return {
+            "num_samples": num_samples,
+            "batch_size": self.batch_size,
+            "balance": bool(self.balance),
+            "seed": self.seed,
+            "split_seed": self.split_seed,
+        }
 
     def train_dataloader(self) -> Loader:
         return self.loader("train")

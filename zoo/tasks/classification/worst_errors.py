@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch.nn.functional as F
 from lightning import Callback, LightningModule, Trainer
+from torch import Tensor
 
 from zoo.tasks.drawing import displayable, grid
 from zoo.training.reporting import facts, gathered, log_picture, writes
@@ -18,6 +19,13 @@ class Error(NamedTuple):
     position: int
     image: np.ndarray  # (H, W) or (H, W, 3)
     caption: str
+
+
+def worst_errors(logits: Tensor, target: Tensor, num: int) -> list[tuple[int, float]]:
+    """Return the rows of at most `num` wrong predictions, and their losses, the highest first: logits (B, K), classes (B,)."""
+    losses = F.cross_entropy(logits, target, reduction="none").where(logits.argmax(1) != target, -1.0)
+    highest = losses.topk(min(num, len(losses)))
+    return [(row, loss) for row, loss in zip(highest.indices.tolist(), highest.values.tolist(), strict=True) if loss >= 0]
 
 
 class WorstErrors(Callback):
@@ -44,12 +52,9 @@ class WorstErrors(Callback):
         names, logits, target = facts(trainer).class_names, outputs["preds"].float(), outputs["target"]
         if not names:
             return
-        losses = F.cross_entropy(logits, target, reduction="none")
         confidence, predicted = logits.softmax(1).max(1)
-        losses = losses.where(predicted != target, -1.0)  # leaves out correct predictions
-        for row in losses.topk(min(self.num_images, len(losses))).indices.tolist():
-            loss = losses[row].item()
-            if loss < 0 or (len(self._worst) == self.num_images and loss <= self._worst[-1].loss):
+        for row, loss in worst_errors(logits, target, self.num_images):
+            if len(self._worst) == self.num_images and loss <= self._worst[-1].loss:
                 break
             caption = f"{names[int(predicted[row])]} {confidence[row].item():.0%} (is {names[int(target[row])]})"
             self._worst.append(Error(loss, int(batch.position[row]), displayable(batch.x[row].float().cpu()), caption))
