@@ -330,7 +330,7 @@ def test_validate_test_and_predict_use_the_runs_own_configuration(run: Path, cap
     assert main(["predict", *checkpoint]) == 0
     tested = [line.split(",") for line in (run / "predictions" / "test.csv").read_text().splitlines()]
     predicted = [line.split(",") for line in (run / "predictions" / "predict.csv").read_text().splitlines()]
-    assert predicted[0] == ["position", "prediction", "confidence"]
+    assert predicted[0] == ["position", "prediction", "confidence", *(f"p_{digit}" for digit in range(10))]
     assert [row[1] for row in predicted[1:]] == [row[2] for row in tested[1:]]
     assert len(predicted) == 360
 
