@@ -42,8 +42,8 @@ class BatchOrder:
             are sorted within pools of 50 batches, and the order of batches is shuffled again, so that batch composition still
             varies between epochs. Without `shuffle`, all are sorted, and the order of batches is random but fixed, so that the
             first batches cover all lengths.
-        classes: (size,) classes of the samples, to serve all classes equally often; needs `shuffle`. The number of samples stays
-            the same: samples of small classes are repeated, those of large classes take turns over the epochs.
+        classes: (size,) classes of the samples, to serve all classes equally often. This needs `shuffle`. An epoch keeps its
+            number of samples: those of small classes are repeated, those of large classes take turns over the epochs.
 
     Raises:
         ZooError: if there are fewer samples than ranks, or if `batch_size` is not a positive multiple of the number of ranks.
@@ -72,8 +72,8 @@ class BatchOrder:
         self.lengths = lengths
         self._members: list[Tensor] = []  # rows of each class
         if classes is not None:
-            counts = classes.unique(return_counts=True)[1]
-            self._members = list(classes.argsort(stable=True).split(counts.tolist()))
+            counts = torch.bincount(classes)
+            self._members = list(torch.split(classes.argsort(stable=True), counts[counts > 0].tolist()))
         self.epoch = 0
         self.start = 0
         self._bounds = [*range(0, size, batch_size), size]

@@ -51,7 +51,7 @@ class R2(Metric):
 
 
 def class_probabilities(preds: Tensor) -> Tensor:
-    """Compute the probabilities (B, K) in float32 from the output "preds": logits (B, K), or the probability of class 1 (B,)."""
+    """Compute probabilities (B, K) in float32 from the output "preds": logits (B, K), or the probability of class 1 (B,)."""
     preds = preds.float()
     return preds.softmax(1) if preds.ndim == 2 else torch.stack([1 - preds, preds], 1)
 

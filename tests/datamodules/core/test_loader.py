@@ -481,7 +481,7 @@ def test_balanced_classes_occur_equally_often_and_an_epoch_keeps_its_length() ->
         assert sorted(torch.bincount(UNEVEN[rows])[[0, 2, 3]].tolist()) == [33, 33, 34]
         times = torch.bincount(rows, minlength=100)
         for number in (0, 2, 3):  # within a class, samples differ by one at most
-            low, high = times[UNEVEN == number].aminmax()
+            low, high = times[number == UNEVEN].aminmax()
             assert high - low <= 1
     assert len(served(0)) == 7
     assert len(served(0, drop_last=True)) == 6

@@ -14,9 +14,7 @@ def by_hand(confidence: list[float], correct: list[bool], num_bins: int = 15) ->
     """Guo et al. (2017), equations 2 to 5: bins ((m - 1) / M, m / M], and 0 in the first."""
     error = 0.0
     for m in range(1, num_bins + 1):
-        inside = [
-            i for i, c in enumerate(confidence) if (m - 1) / num_bins < c <= m / num_bins or (m == 1 and c == 0)
-        ]
+        inside = [i for i, c in enumerate(confidence) if (m - 1) / num_bins < c <= m / num_bins or (m == 1 and c == 0)]
         if inside:
             accuracy = sum(correct[i] for i in inside) / len(inside)
             mean = sum(confidence[i] for i in inside) / len(inside)

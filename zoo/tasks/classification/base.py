@@ -24,7 +24,6 @@ from zoo.training.optim import Optim
 from zoo.training.reporting import facts
 from zoo.training.system import Batch, Outputs, System
 
-
 ClassWeights = Literal["balanced"] | Sequence[float] | None
 
 
@@ -74,8 +73,8 @@ class Classifier(System):
     def loss(self, logits: Tensor, y: Tensor) -> Tensor:
         """Compute the mean cross-entropy (0-d) of logits (B, K) and classes (B,).
 
-        Labels are smoothed and classes weighted in training only. The weighted sum is divided by B, not by the sum of weights as
-        torch does for classes, so that it is the same for soft targets, and for a batch that several processes share.
+        Labels are smoothed and classes weighted in training only. The weighted sum is divided by B. torch divides it by the sum
+        of the weights if targets are classes, so that soft targets, or a batch shared by processes, would have another loss.
         """
         if not self.training:
             return F.cross_entropy(logits, y)

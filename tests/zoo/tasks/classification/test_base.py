@@ -138,7 +138,10 @@ def test_without_weights_a_checkpoint_has_none() -> None:
 def test_a_loss_with_balanced_weights_counts_every_class_equally() -> None:
     data = Uneven()
     data.setup()
-    system, rows = Linear(class_weights=balanced_weights(Facts(class_counts=data.class_counts), 3).tolist()), data.splits["train"].rows
+    system, rows = (
+        Linear(class_weights=balanced_weights(Facts(class_counts=data.class_counts), 3).tolist()),
+        data.splits["train"].rows,
+    )
     x, y, _ = data.splits["train"].arrays
     logits = system(x[rows])
     of_classes = [F.cross_entropy(logits[y[rows] == k], y[rows][y[rows] == k]) for k in range(3)]
@@ -152,7 +155,7 @@ def test_a_loss_with_balanced_weights_counts_every_class_equally() -> None:
         ([1.0, -1.0, 1.0], "class_weights must be 3 numbers"),
         ([1.0, float("nan"), 1.0], "class_weights must be 3 numbers"),
         ([0.0, 0.0, 0.0], "class_weights must be 3 numbers"),
-        ("equal", 'class_weights must be "balanced" or 3 numbers, got \'equal\''),
+        ("equal", "class_weights must be \"balanced\" or 3 numbers, got 'equal'"),
     ],
 )
 def test_other_class_weights_are_refused(class_weights: Any, message: str) -> None:

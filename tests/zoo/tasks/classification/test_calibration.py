@@ -19,9 +19,7 @@ Fit = Callable[..., Trainer]
 Blobs = Callable[..., DataModule]
 
 
-def test_the_error_of_all_test_samples_is_logged(
-    scores: Callable[..., dict[str, Any]], blobs: Blobs, tmp_path: Path
-) -> None:
+def test_the_error_of_all_test_samples_is_logged(scores: Callable[..., dict[str, Any]], blobs: Blobs, tmp_path: Path) -> None:
     cases: list[tuple[LightningModule, DataModule]] = [
         (MLPClassifier((4,), 3), blobs()),
         (MLPBinaryClassifier((30,), 2, hidden_dims=(8,)), Tabular("breast_cancer")),

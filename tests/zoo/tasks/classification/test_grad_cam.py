@@ -49,7 +49,9 @@ def test_equals_cam_for_a_linear_layer_on_pooled_features() -> None:
 @pytest.mark.parametrize("quadrant", range(4))
 def test_peaks_where_the_evidence_is(quadrant: int) -> None:
     """The only class with a weight looks for bright pixels, and one quadrant is bright."""
-    net = nn.Sequential(nn.Conv2d(1, 1, 3, padding=1), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1, 2))
+    net = nn.Sequential(
+        nn.Conv2d(1, 1, 3, padding=1), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1, 2)
+    )
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.fill_(1.0)
@@ -81,7 +83,9 @@ def test_changes_neither_modes_nor_gradients_nor_parameters_nor_the_random_state
     assert not any(module._forward_hooks for module in net.modules())
 
 
-@pytest.mark.parametrize("name", ["tf_efficientnet_lite0", "convnext_atto", "densenet121", "torchvision/vgg11", "torchvision/googlenet"])
+@pytest.mark.parametrize(
+    "name", ["tf_efficientnet_lite0", "convnext_atto", "densenet121", "torchvision/vgg11", "torchvision/googlenet"]
+)
 def test_networks_with_convolutions_have_a_map(name: str) -> None:
     net = build_backbone(name, RGB, 3)
     assert has_feature_map(net)
