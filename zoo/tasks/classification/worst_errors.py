@@ -32,7 +32,7 @@ class WorstErrors(Callback):
     """Draws the wrong predictions with the highest loss into `folder`/worst_errors.png, and sends them to W&B.
 
     For classifiers of images (B, C, H, W) whose classes have names. The errors show what a score hides: wrong labels, and
-    images that are hard for people too.
+    images that are hard for people too. Images from files are captioned with the file's name.
 
     Args:
         folder: folder of the picture.
@@ -49,7 +49,8 @@ class WorstErrors(Callback):
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        names, logits, target = facts(trainer).class_names, outputs["preds"].float(), outputs["target"]
+        names, files = facts(trainer).class_names, facts(trainer).files
+        logits, target = outputs["preds"].float(), outputs["target"]
         if not names:
             return
         confidence, predicted = logits.softmax(1).max(1)
@@ -57,7 +58,10 @@ class WorstErrors(Callback):
             if len(self._worst) == self.num_images and loss <= self._worst[-1].loss:
                 break
             caption = f"{names[int(predicted[row])]} {confidence[row].item():.0%} (is {names[int(target[row])]})"
-            self._worst.append(Error(loss, int(batch.position[row]), displayable(batch.x[row].float().cpu()), caption))
+            position = int(batch.position[row])
+            if files is not None:
+                caption += f"\n{Path(files.name(position)).name}"
+            self._worst.append(Error(loss, position, displayable(batch.x[row].float().cpu()), caption))
             self._worst = self._select(self._worst)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
