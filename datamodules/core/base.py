@@ -1,6 +1,7 @@
 """Base class of all datamodules: facts, splits, loaders per process, and the transform on the device."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -9,14 +10,14 @@ from lightning import LightningDataModule
 from torch import Tensor
 
 from datamodules.core.batch import SequenceBatch
-from datamodules.core.loader import BatchOrder, Loader, SequenceLoader, TensorLoader
+from datamodules.core.loader import BatchOrder, FeatureLoader, Loader, SequenceLoader, TensorLoader
 from datamodules.core.seen import NUM_KEPT, Seen, count_common, identities_of_rows, thin
 from datamodules.core.splits import hold_out, stratified_split
 from zoo.errors import ZooError
 
 Transform = Callable[[Any, int, bool], Any]  # (batch, epoch, train) -> batch
 # Facts that new inputs need in order to be prepared as the training data were.
-_PREPARATION = ("class_names", "mean", "std", "crop", "squeeze", "binarize", "tokenizer_json", "max_length")
+_PREPARATION = ("class_names", "mean", "std", "crop", "squeeze", "interpolation", "binarize", "tokenizer_json", "max_length")
 # Parts that each function of the trainer scores, or whose scores choose the checkpoint.
 _SCORED = {"fit": ("val", "test"), "validate": ("val",), "test": ("test",), "predict": ("test",)}
 
@@ -74,7 +75,9 @@ class DataModule(LightningDataModule):
     std: tuple[float, ...] | None = None  # per channel or feature, by which inputs are divided
     crop: float | None = None  # share of an image's shorter side that evaluation sees
     squeeze: bool | None = None  # whether evaluation sees whole images, resized to squares
+    interpolation: str | None = None  # how images are resized
     binarize: str | None = None  # how pixels become 0 or 1
+    num_train: int | None = None  # training samples, those included that validation holds out; if known at construction
     stacked: bool = False  # whether each channel is an image of its own
     vocab_size: int | None = None
     max_length: int | None = None  # tokens after which a text is cut
@@ -101,6 +104,7 @@ class DataModule(LightningDataModule):
         self.splits: dict[str, Split] = {}
         self.notes: list[str] = []  # lines of `report`: where the data come from, what is left out and why
         self._seen: Seen | None = None  # identities of the samples of these splits
+        self._replaced: dict[str, Tensor] = {}  # by part, served instead of samples
         self._trained_on: list[int] = []  # identities of training samples, from a checkpoint
 
     @property
@@ -189,6 +193,24 @@ class DataModule(LightningDataModule):
         if lengths is not None:
             return SequenceLoader(x, lengths, y, rows, self.order(split))
         return TensorLoader(x, y, rows, self.order(split))
+
+    @contextmanager
+    def training_part_in_order(self) -> Iterator[str]:
+        """Within this context, `loader` takes the name that is yielded for the whole training part, served as in evaluation."""
+        name = "train in order"
+        self.splits[name] = self.splits["train"]
+        try:
+            yield name
+        finally:
+            del self.splits[name]
+
+    def replace(self, features: Mapping[str, Tensor]) -> None:
+        """Serve features instead of samples in a fit, for example those of a frozen network.
+
+        Args:
+            features: by part, (n, F), one row for each sample in the order of the part's rows. Empty: serve samples again.
+        """
+        self._replaced = dict(features)
 
     def adopt(self, facts: Mapping[str, Any]) -> None:
         """Prepare the data like those of a checkpoint, which `facts` describe. Called before `setup`.
@@ -300,10 +322,10 @@ class DataModule(LightningDataModule):
         return {"num_samples": num_samples, "batch_size": self.batch_size, "seed": self.seed, "split_seed": self.split_seed}
 
     def train_dataloader(self) -> Loader:
-        return self.loader("train")
+        return self._samples_or_features("train")
 
     def val_dataloader(self) -> Loader:
-        return self.loader("val")
+        return self._samples_or_features("val")
 
     def test_dataloader(self) -> Loader:
         return self.loader("test")
@@ -317,9 +339,21 @@ class DataModule(LightningDataModule):
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         assert self.trainer is not None
-        batch = self.transform(batch, self.trainer.current_epoch, self.trainer.training)
+        if not self.serves_features:
+            batch = self.transform(batch, self.trainer.current_epoch, self.trainer.training)
         # Lightning casts a batch before the transform, which computes in fp32.
         return self.trainer.precision_plugin.convert_input(batch) if self.trainer.precision == "64-true" else batch
+
+    @property
+    def serves_features(self) -> bool:
+        """Whether the batches of the current fit hold features instead of samples."""
+        return bool(self._replaced) and self.trainer is not None and self.trainer.state.fn == "fit"
+
+    def _samples_or_features(self, part: str) -> Loader:
+        if not self.serves_features:
+            return self.loader(part)
+        arrays, rows = self.splits[part]
+        return FeatureLoader(self._replaced[part], arrays.y, rows, self.order(part))
 
     def _checked(self, part: Literal["train", "test"]) -> Arrays:
         """Load a part, and refuse what would fail later with a less clear error."""
