@@ -1,6 +1,7 @@
 """Base class of all datamodules: facts, splits, loaders per process, and the transform on the device."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -9,15 +10,15 @@ from lightning import LightningDataModule
 from torch import Tensor
 
 from datamodules.core.batch import SequenceBatch
-from datamodules.core.loader import BatchOrder, Loader, SequenceLoader, TensorLoader
+from datamodules.core.classes import describe_classes
+from datamodules.core.loader import BatchOrder, FeatureLoader, Loader, SequenceLoader, TensorLoader
 from datamodules.core.seen import NUM_KEPT, Seen, count_common, identities_of_rows, thin
 from datamodules.core.splits import hold_out, stratified_split
 from zoo.errors import ZooError
 
 Transform = Callable[[Any, int, bool], Any]  # (batch, epoch, train) -> batch
 # Facts that new inputs need in order to be prepared as the training data were.
-_PREPARATION = ("class_names", "mean", "std", "crop", "squeeze", "binarize", "tokenizer_json", "max_length")
-_IMBALANCED = 10  # ratio of the largest class to the smallest from which on the report mentions it
+_PREPARATION = ("class_names", "mean", "std", "crop", "squeeze", "interpolation", "binarize", "tokenizer_json", "max_length")
 # Parts that each function of the trainer scores, or whose scores choose the checkpoint.
 _SCORED = {"fit": ("val", "test"), "validate": ("val",), "test": ("test",), "predict": ("test",)}
 
@@ -76,7 +77,9 @@ class DataModule(LightningDataModule):
     std: tuple[float, ...] | None = None  # per channel or feature, by which inputs are divided
     crop: float | None = None  # share of an image's shorter side that evaluation sees
     squeeze: bool | None = None  # whether evaluation sees whole images, resized to squares
+    interpolation: str | None = None  # how images are resized
     binarize: str | None = None  # how pixels become 0 or 1
+    num_train: int | None = None  # training samples, those included that validation holds out; if known at construction
     stacked: bool = False  # whether each channel is an image of its own
     vocab_size: int | None = None
     max_length: int | None = None  # tokens after which a text is cut
@@ -103,6 +106,7 @@ class DataModule(LightningDataModule):
         self.splits: dict[str, Split] = {}
         self.notes: list[str] = []  # lines of `report`: where the data come from, what is left out and why
         self._seen: Seen | None = None  # identities of the samples of these splits
+        self._replaced: dict[str, Tensor] = {}  # by part, served instead of samples
         self._trained_on: list[int] = []  # identities of training samples, from a checkpoint
 
     @property
@@ -129,21 +133,10 @@ class DataModule(LightningDataModule):
         lines = [f"{type(self).__name__}: {sizes} samples"]
         if self.class_names:
             y = torch.cat([split.arrays.y[split.rows] for split in self.splits.values()])
-            counts = torch.bincount(y, minlength=len(self.class_names)).tolist()
-            lines.append(f"{len(counts)} classes: {_counted(dict(zip(self.class_names, counts, strict=True)))}")
-            lines += self._imbalance(counts)
+            lines += describe_classes(
+                self.class_names, torch.bincount(y, minlength=len(self.class_names)).tolist(), self.balance
+            )
         return lines + self.notes
-
-    def _imbalance(self, counts: Sequence[int]) -> list[str]:
-        """Return a line for the user if the numbers of samples of the classes differ by more than a factor of 10."""
-        present = [count for count in counts if count]
-        if not present or max(present) <= _IMBALANCED * min(present):
-            return []
-        line = f"imbalanced: the largest class has {max(present) / min(present):.0f} times the samples of the smallest"
-        if self.balance:
-            return [f"{line}; training serves all classes equally often (data.balance)"]
-        flags = ["--model.class_weights balanced", *(["--data.balance true"] if self.balance is not None else [])]
-        return [f"{line}; to let a classifier count all classes equally: {' or '.join(flags)}"]
 
     def load(self, part: Literal["train", "test"]) -> Arrays:
         """Read one part of the data set. If the set has no test part of its own, "train" is all of it."""
@@ -212,6 +205,24 @@ class DataModule(LightningDataModule):
         if lengths is not None:
             return SequenceLoader(x, lengths, y, rows, self.order(split))
         return TensorLoader(x, y, rows, self.order(split))
+
+    @contextmanager
+    def training_part_in_order(self) -> Iterator[str]:
+        """Within this context, `loader` takes the name that is yielded for the whole training part, served as in evaluation."""
+        name = "train in order"
+        self.splits[name] = self.splits["train"]
+        try:
+            yield name
+        finally:
+            del self.splits[name]
+
+    def replace(self, features: Mapping[str, Tensor]) -> None:
+        """Serve features instead of samples in a fit, for example those of a frozen network.
+
+        Args:
+            features: by part, (n, F), one row for each sample in the order of the part's rows. Empty: serve samples again.
+        """
+        self._replaced = dict(features)
 
     def adopt(self, facts: Mapping[str, Any]) -> None:
         """Prepare the data like those of a checkpoint, which `facts` describe. Called before `setup`.
@@ -329,10 +340,10 @@ class DataModule(LightningDataModule):
         }
 
     def train_dataloader(self) -> Loader:
-        return self.loader("train")
+        return self._samples_or_features("train")
 
     def val_dataloader(self) -> Loader:
-        return self.loader("val")
+        return self._samples_or_features("val")
 
     def test_dataloader(self) -> Loader:
         return self.loader("test")
@@ -346,9 +357,21 @@ class DataModule(LightningDataModule):
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         assert self.trainer is not None
-        batch = self.transform(batch, self.trainer.current_epoch, self.trainer.training)
+        if not self.serves_features:
+            batch = self.transform(batch, self.trainer.current_epoch, self.trainer.training)
         # Lightning casts a batch before the transform, which computes in fp32.
         return self.trainer.precision_plugin.convert_input(batch) if self.trainer.precision == "64-true" else batch
+
+    @property
+    def serves_features(self) -> bool:
+        """Whether the batches of the current fit hold features instead of samples."""
+        return bool(self._replaced) and self.trainer is not None and self.trainer.state.fn == "fit"
+
+    def _samples_or_features(self, part: str) -> Loader:
+        if not self.serves_features:
+            return self.loader(part)
+        arrays, rows = self.splits[part]
+        return FeatureLoader(self._replaced[part], arrays.y, rows, self.order(part))
 
     def _checked(self, part: Literal["train", "test"]) -> Arrays:
         """Load a part, and refuse what would fail later with a less clear error."""
@@ -365,13 +388,6 @@ class DataModule(LightningDataModule):
             if low < 0 or high >= self.num_classes:
                 raise ZooError(f"{name}: labels must lie in 0..{self.num_classes - 1}, found {low}..{high}")
         return arrays
-
-
-def _counted(counts: dict[str, int], most: int = 10) -> str:
-    """Show the number of samples of each class, or of the smallest classes if there are more than `most`."""
-    shown = counts if len(counts) <= most else dict(sorted(counts.items(), key=lambda item: item[1])[:most])
-    more = f", ...; the largest has {max(counts.values()):,}" if len(counts) > most else ""
-    return ", ".join(f"{name} ({count:,})" for name, count in shown.items()) + more
 
 
 def first_names(names: Sequence[str], most: int = 5) -> str:

@@ -174,6 +174,15 @@ class TensorLoader(Loader):
             yield Batch(self.x[position], self.y[position], position)
 
 
+class FeatureLoader(TensorLoader):
+    """Serve features `x` (N, F), one row for each sample of the split. The rest is as in `TensorLoader`."""
+
+    def _batches(self) -> Iterator[Batch]:
+        for chosen in self.sampler:
+            position = self.rows[chosen]
+            yield Batch(self.x[chosen], self.y[position], position)
+
+
 class SequenceLoader(Loader):
     """Serve sequences that lie in memory, cut to the longest of each batch.
 

@@ -17,7 +17,7 @@ from datamodules.core.labelled_sets import (
 )
 from datamodules.core.sources import hub_file, hub_listing
 from datamodules.core.table_files import check_columns, read_table, schema
-from datamodules.images.base import PictureData
+from datamodules.images.base import Interpolation, PictureData
 from zoo.errors import ZooError
 
 
@@ -72,13 +72,14 @@ class HubImages(PictureData):
     def __init__(
         self,
         source: str | None = None,
-        size: int = 224,
+        size: int | None = None,
         image: str | None = None,
         label: str | None = None,
         config: str | None = None,
         revision: str = "main",
         rgb: bool = True,
-        crop: float = 0.875,
+        crop: float | None = None,
+        interpolation: Interpolation | None = None,
         normalize: bool = True,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
@@ -96,6 +97,7 @@ class HubImages(PictureData):
             size=size,
             rgb=rgb,
             crop=crop,
+            interpolation=interpolation,
             normalize=normalize,
             mean=mean,
             std=std,

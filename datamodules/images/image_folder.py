@@ -10,7 +10,7 @@ from PIL import Image
 from datamodules.core.files import readable_name
 from datamodules.core.sources import mirror, nearby
 from datamodules.core.splits import without_lone_validation
-from datamodules.images.base import PictureData
+from datamodules.images.base import Interpolation, PictureData
 from zoo.errors import MissingFileError, ZooError
 
 _PARTS = {  # usual names of folders, in lower case
@@ -53,9 +53,10 @@ class ImageFolder(PictureData):
     def __init__(
         self,
         root: str | None = None,
-        size: int = 224,
+        size: int | None = None,
         rgb: bool = True,
-        crop: float = 0.875,
+        crop: float | None = None,
+        interpolation: Interpolation | None = None,
         normalize: bool = True,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
@@ -73,6 +74,7 @@ class ImageFolder(PictureData):
             size=size,
             rgb=rgb,
             crop=crop,
+            interpolation=interpolation,
             normalize=normalize,
             mean=mean,
             std=std,

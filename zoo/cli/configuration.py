@@ -21,8 +21,10 @@ from zoo.errors import UsageError, ZooError
 from zoo.public import current_name
 from zoo.tasks.abilities import Decodes
 from zoo.training.boundary import building_trainer, in_one_line
+from zoo.training.epochs import default_epochs
+from zoo.training.facts import facts_of
 from zoo.training.initial_weights import without_initial_weights
-from zoo.training.links import import_class, resolve_links, user_packages
+from zoo.training.links import import_class, resolve_links, resolve_preparation, user_packages
 from zoo.training.precision import default_precision
 from zoo.training.run import Run
 from zoo.training.tracking import Wandb
@@ -94,8 +96,10 @@ class Configuration(LightningCLI):
         """Build nothing: commands call `build_data`, `build_model` and `build_trainer` themselves."""
 
     def build_data(self) -> LightningDataModule:
-        """Build the datamodule."""
-        arguments, seed = self.config.data.init_args, self.config.seed_everything
+        """Build the datamodule. What pretrained weights expect of images fills in settings that are null."""
+        arguments, seed, model = self.config.data.init_args, self.config.seed_everything, self.config.model
+        for name, value in resolve_preparation(import_class(model.class_path), model.init_args, arguments).items():
+            arguments[name] = value
         if "seed" in arguments and arguments.seed is None and not isinstance(seed, bool):
             arguments.seed = seed
         self.datamodule = import_class(self.config.data.class_path)(**arguments.as_dict())
@@ -122,6 +126,9 @@ class Configuration(LightningCLI):
         # The arguments are plain values. The class is called directly, so that its errors reach the user unchanged.
         with without_initial_weights() if checkpoint is not None else nullcontext():
             self.model = model_class(**model.init_args.as_dict())
+        for name, value in self.model.hparams.items():  # what the model chose itself, such as a network named by its weights
+            if name in model.init_args and model.init_args[name] is None:
+                model.init_args[name] = value
         return self.model
 
     def build_trainer(self, run: Run) -> None:
@@ -179,6 +186,9 @@ class Configuration(LightningCLI):
                 f"trainer.precision {trainer.precision} does not fit a {type(self.model).__name__}, whose reports generate in "
                 "fp32: choose 32-true"
             )
+        if trainer.max_epochs is None and trainer.max_steps == -1:
+            trainer.max_epochs, reason = default_epochs(facts_of(self.datamodule).num_train)
+            say(f"trainer.max_epochs {trainer.max_epochs}: {reason} (set trainer.max_epochs to choose)")
         if trainer.precision is None:
             accelerator = trainer.accelerator
             trainer.precision, reason = default_precision(accelerator if isinstance(accelerator, str) else "auto")

@@ -26,6 +26,7 @@ class Preparation(TypedDict):
     channels: int
     crop: float
     squeeze: bool
+    interpolation: str  # bilinear or bicubic
 
 
 def preparation_of(system: System, facts: dict[str, Any]) -> Preparation | None:
@@ -38,8 +39,13 @@ def preparation_of(system: System, facts: dict[str, Any]) -> Preparation | None:
         return None
     if not facts.get("class_names") or "mean" not in facts or "std" not in facts:
         return None
-    crop, squeeze = facts.get("crop", 1.0), facts.get("squeeze", False)
-    return Preparation(size=shape[1], channels=shape[0], crop=crop, squeeze=squeeze)
+    return Preparation(
+        size=shape[1],
+        channels=shape[0],
+        crop=facts.get("crop", 1.0),
+        squeeze=facts.get("squeeze", False),
+        interpolation=facts.get("interpolation", "bilinear"),
+    )
 
 
 class PixelClassifier(nn.Module):
@@ -102,5 +108,5 @@ def _steps(prepare: Preparation) -> list[str]:
         "turn the image upright by its EXIF orientation",
         "put transparent pixels on white",
         f"convert to {'RGB' if prepare['channels'] == 3 else 'grey'}",
-        f"resize {part} to {size}x{size} pixels, bilinear with antialiasing",
+        f"resize {part} to {size}x{size} pixels, {prepare['interpolation']} with antialiasing",
     ]

@@ -13,7 +13,7 @@ import onnxruntime
 from PIL import Image, ImageOps
 
 
-def prepare(path: str, size: int, channels: int, crop: float, squeeze: bool) -> np.ndarray:
+def prepare(path: str, size: int, channels: int, crop: float, squeeze: bool, interpolation: str) -> np.ndarray:
     """Read an image as (size, size, channels) uint8: the whole image (`squeeze`), or a centred square of it."""
     image: Image.Image = Image.open(path)
     if image.mode[0] in "IF":
@@ -24,13 +24,14 @@ def prepare(path: str, size: int, channels: int, crop: float, squeeze: bool) -> 
     if image.has_transparency_data:
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
     image = image.convert("RGB" if channels == 3 else "L")
+    resampling = Image.Resampling[interpolation.upper()]
     if squeeze:
-        image = image.resize((size, size), Image.Resampling.BILINEAR)
+        image = image.resize((size, size), resampling)
     else:
         side = crop * min(image.size)
         left, top = (image.width - side) / 2, (image.height - side) / 2
         box = (left, top, left + side, top + side)
-        image = image.resize((size, size), Image.Resampling.BILINEAR, box=box, reducing_gap=3.0)
+        image = image.resize((size, size), resampling, box=box, reducing_gap=3.0)
     return np.asarray(image).reshape(size, size, channels)
 
 

@@ -5,15 +5,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
+from zoo.metrics.probe import principal_components
 from zoo.nn.image_range import as_bytes
 
 _COLUMNS = 8
 _WIDTH, _LINE = 1.6, 0.16  # width of an image with margins, and height of a caption's line, in inches
 _CAPTION = 28  # characters per line, as many as the width of an image holds
+_MOST_NAMES, _NAME = 20, 24  # names in a legend, and characters of each
 _SIDE, _MARGIN = 1.4, 0.04  # longer side of the image; space below the image and below the caption
 
 
@@ -73,6 +76,26 @@ def grid(images: Sequence[np.ndarray], captions: Sequence[str], wrong: Sequence[
         axes.text(middle, bottom - height - _MARGIN, text, fontsize=8, color=colour, ha="center", va="bottom", parse_math=False)
     axes.set(xlim=(0, _WIDTH * columns), ylim=(row_height * rows, 0), aspect="auto")
     return figure
+
+
+def scatter_by_class(axes: Axes, z: Tensor, y: Tensor, class_names: Sequence[str]) -> None:
+    """Draw points (N, Z) in the plane, coloured by class (N,); a legend names at most 20 classes.
+
+    More than two dimensions are reduced to two principal components.
+    """
+    if z.shape[1] > 2:
+        mean, directions = principal_components(z, 2)
+        z = (z - mean) @ directions.T
+    if z.shape[1] == 1:
+        z = torch.cat([z, torch.zeros_like(z)], dim=1)
+    present = torch.unique(y).tolist()
+    for label in present:
+        points = z[y == label]
+        axes.scatter(points[:, 0], points[:, 1], s=6, color=f"C{label % 10}")
+    if len(present) <= _MOST_NAMES:
+        names = [shorten(class_names[label], _NAME) if class_names else str(label) for label in present]
+        for text in axes.legend(axes.collections, names, fontsize=7, markerscale=2).get_texts():
+            text.set_parse_math(False)
 
 
 def shorten(text: str, most: int) -> str:

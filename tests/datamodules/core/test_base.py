@@ -283,23 +283,13 @@ def test_targets_that_are_numbers_are_not_counted_as_classes() -> None:
     assert data.report() == ["Numbers: 27 train, 3 val, 10 test samples"]
 
 
-def imbalanced(balance: bool | None, sizes: tuple[int, ...] = (30, 200, 310)) -> Numbers:
-    """Samples of three classes, of which the set offers to serve all equally often unless `balance` is None."""
-    y = torch.cat([torch.full((size,), k) for k, size in enumerate(sizes)])
+def imbalanced(balance: bool) -> Numbers:
+    """Samples of three classes, which training serves equally often if `balance` is true."""
+    y = torch.cat([torch.full((size,), k) for k, size in enumerate((30, 200, 310))])
     data = Numbers(torch.arange(float(len(y)))[:, None], y, batch_size=10, seed=1)
     data.class_names, data.balance = ("a", "b", "c"), balance
     data.setup()
     return data
-
-
-def test_the_report_of_imbalanced_classes_names_the_settings_that_help() -> None:
-    line = "imbalanced: the largest class has {} times the samples of the smallest"
-    advice = "; to let a classifier count all classes equally: --model.class_weights balanced"
-    assert imbalanced(None, (30, 20, 300)).report()[2:] == [line.format(15) + advice]
-    assert imbalanced(False, (30, 20, 300)).report()[2:] == [line.format(15) + advice + " or --data.balance true"]
-    served = "; training serves all classes equally often (data.balance)"
-    assert imbalanced(True, (30, 20, 300)).report()[2:] == [line.format(15) + served]
-    assert imbalanced(False, (30, 200, 300)).report()[2:] == []
 
 
 def test_balanced_classes_are_served_equally_often_in_training_only() -> None:

@@ -104,14 +104,14 @@ def test_both_graphs_take_pixels_and_contain_the_normalisation(painted: Path, ex
 def test_the_file_beside_it_says_how_images_are_prepared(exported: Path) -> None:
     about = json.loads((exported / "model.json").read_text())
     assert about["classes"] == ["blue", "red"]
-    assert about["prepare"] == {"size": 16, "channels": 3, "crop": 0.7, "squeeze": False}
+    assert about["prepare"] == {"size": 16, "channels": 3, "crop": 0.7, "squeeze": False, "interpolation": "bicubic"}
     assert about["input"] == "images: uint8 (batch, 16, 16, 3), RGB, 0 to 255"
     assert "resize the centred square with 0.7 of the shorter side to 16x16 pixels" in about["steps"][-1]
 
 
 def test_an_edited_script_is_kept(tmp_path: Path) -> None:
     (tmp_path / "predict_onnx.py").write_text("mine")
-    prepare = {"size": 8, "channels": 1, "crop": 1.0, "squeeze": True}
+    prepare = {"size": 8, "channels": 1, "crop": 1.0, "squeeze": True, "interpolation": "bilinear"}
     written = write_instructions(tmp_path / "a.onnx", {"class_names": ["a"]}, prepare)  # type: ignore[arg-type]  # a plain dict
     assert written == [tmp_path / "a.json"]
     assert (tmp_path / "predict_onnx.py").read_text() == "mine"
@@ -131,7 +131,13 @@ def test_pixels_are_binarized_in_the_graph() -> None:
 
 
 def test_other_models_are_exported_as_they_are() -> None:
-    assert preparation_of(zoo.MLPClassifier((1, 8, 8), 2), FACTS) == {"size": 8, "channels": 1, "crop": 1.0, "squeeze": False}
+    assert preparation_of(zoo.MLPClassifier((1, 8, 8), 2), FACTS) == {
+        "size": 8,
+        "channels": 1,
+        "crop": 1.0,
+        "squeeze": False,
+        "interpolation": "bilinear",
+    }
     assert preparation_of(zoo.MLPClassifier((1, 8, 8), 2), {}) is None  # trained on plain loaders
     assert preparation_of(zoo.MLPClassifier((4,), 2), FACTS) is None
     assert preparation_of(zoo.Autoencoder((1, 8, 8)), FACTS) is None

@@ -67,6 +67,7 @@ def test_of_pictures_the_crop_is_known_too(painted: Path, tmp_path: Path) -> Non
         "std": [0.2, 0.3, 0.25],
         "crop": 0.7,
         "squeeze": False,
+        "interpolation": "bicubic",
     }
 
 

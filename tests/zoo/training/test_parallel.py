@@ -31,6 +31,11 @@ POINTS = {"class_path": "datamodules.GaussianMixture", "init_args": {"num_sample
 DIGITS = {"class_path": "datamodules.Digits"}
 GREY = {"class_path": "datamodules.Digits", "init_args": {"normalize": False}}
 PIX2PIX = {"class_path": "zoo.Pix2Pix", "init_args": {"widths": [4, 8], "d_widths": [4, 8]}}
+SOURCE = {"class_path": "zoo.MLPClassifier", "init_args": {"hidden_dims": [16, 16], "norm": "none", "dropout": 0.0}}
+TRANSFER = {
+    "class_path": "zoo.TransferClassifier",
+    "init_args": {"backbone": SOURCE, "weights": None, "strategy": "gradual", "lr_decay": 0.5, "lr": 0.01},
+}
 MODES = {"class_path": "zoo.tasks.generation.sample_scores.PointModes", "init_args": {"num_samples": 100}}
 
 
@@ -63,10 +68,11 @@ def mlp(folder: Path, *overlay: str) -> list[str]:
     return ["fit", "-c", "mlp_digits", *overlay, "--run_dir", str(folder / "run"), *deterministic, *short]
 
 
-def fit(folder: Path, overlay: str, model: dict[str, Any], data: dict[str, Any], *callbacks: dict[str, Any]) -> list[str]:
-    """A fit of two epochs."""
+def fit(
+    folder: Path, overlay: str, model: dict[str, Any], data: dict[str, Any], *callbacks: dict[str, Any], epochs: int = 2
+) -> list[str]:
     folder.mkdir()
-    trainer = {"max_epochs": 2, "precision": "32-true", "accelerator": "cpu", "callbacks": list(callbacks)}
+    trainer = {"max_epochs": epochs, "precision": "32-true", "accelerator": "cpu", "callbacks": list(callbacks)}
     (folder / "recipe.yaml").write_text(yaml.safe_dump({"model": model, "data": data, "trainer": trainer}))
     accelerator = ["--trainer.accelerator", "cpu"]
     return ["fit", "-c", str(folder / "recipe.yaml"), "-c", overlay, "--run_dir", str(folder / "run"), *accelerator]
@@ -100,6 +106,10 @@ def ddp(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "wgan_gp": fit(folder / "wgan_gp", overlay, WGANGP, GREY, recorder),
         "pix2pix": fit(folder / "pix2pix", overlay, PIX2PIX, pairs(folder / "pairs"), {"class_path": "zoo.reports.PairScores"}),
     }
+    every = ["--checkpoint_every_n_steps", "7"]
+    for name in ("transfer", "resumed"):
+        commands[name] = [*fit(folder / name, overlay, TRANSFER, DIGITS, epochs=4), *every]
+    commands["resume"] = ["fit", "--resume", str(folder / "resumed" / "run" / "checkpoints" / "step=14.ckpt")]
     on_two(folder, commands)
     return folder
 
@@ -154,6 +164,21 @@ def test_two_processes_train_like_one(alone: Path, overlay: str, request: pytest
     results = json.loads((both / "run" / "run.json").read_text())["results"]
     right = sum(row["target"] == row["prediction"] for row in rows)
     assert results["test/acc"] == pytest.approx(right / 359)  # over both processes, not one half
+
+
+def test_layers_that_are_unfrozen_train_alike_on_two_processes(ddp: Path, tmp_path: Path) -> None:
+    """DDP synchronises gradients of the parameters that trained when it wrapped the model. Later ones must take part too."""
+    name, *arguments = fit(tmp_path / "one", "trainer/fp32", TRANSFER, DIGITS, epochs=4)
+    in_process(name, *arguments)
+    one, two = (read_checkpoint(run / "run" / "checkpoints" / "last.ckpt") for run in (tmp_path / "one", ddp / "transfer"))
+    for name, value in one["state_dict"].items():
+        torch.testing.assert_close(two["state_dict"][name], value, rtol=1e-3, atol=1e-4)
+
+
+def test_two_processes_resume_in_the_middle_of_unfreezing(ddp: Path) -> None:
+    whole, resumed = (read_checkpoint(ddp / name / "run" / "checkpoints" / "last.ckpt") for name in ("transfer", "resumed"))
+    for name, value in whole["state_dict"].items():
+        assert torch.equal(resumed["state_dict"][name], value), name
 
 
 def test_a_sharded_run_resumes_in_one_process(fsdp: Path, tmp_path: Path) -> None:
