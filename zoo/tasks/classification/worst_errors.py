@@ -12,6 +12,9 @@ from zoo.tasks.drawing import displayable, grid
 from zoo.training.reporting import facts, gathered, log_picture, writes
 
 
+_NAME = 22  # last characters of a file's name that a caption shows
+
+
 class Error(NamedTuple):
     """A wrong prediction. Its loss is higher the less probable the true class was."""
 
@@ -60,7 +63,8 @@ class WorstErrors(Callback):
             caption = f"{names[int(predicted[row])]} {confidence[row].item():.0%} (is {names[int(target[row])]})"
             position = int(batch.position[row])
             if files is not None:
-                caption += f"\n{Path(files.name(position)).name}"
+                name = Path(files.name(position)).name
+                caption += f"\n{name if len(name) <= _NAME else '…' + name[1 - _NAME :]}"
             self._worst.append(Error(loss, position, displayable(batch.x[row].float().cpu()), caption))
             self._worst = self._select(self._worst)
 

@@ -92,7 +92,7 @@ class Named(Digits):
 
     class Files:
         def name(self, position: int) -> str:
-            return f"/photos/of digits/{position}.jpg"
+            return f"/photos/of digits/a-long-name-of-a-file-{position:04}.jpg"
 
     files = Files()  # type: ignore[assignment]  # not encoded images
 
@@ -106,7 +106,9 @@ def test_errors_are_captioned_with_their_files(tmp_path: Path) -> None:
     for row, _ in worst_errors(logits, batch.y, 4):
         confidence, predicted = logits[row].softmax(0).max(0)
         images.append(displayable(batch.x[row]))
-        captions.append(f"{int(predicted)} {float(confidence):.0%} (is {int(batch.y[row])})\n{int(batch.position[row])}.jpg")
+        captions.append(
+            f"{int(predicted)} {float(confidence):.0%} (is {int(batch.y[row])})\n…me-of-a-file-{int(batch.position[row]):04}.jpg"
+        )
     grid(images, captions, [True] * 4).savefig(tmp_path / "expected.png")
     found, expected = (pixels(tmp_path / f"{name}.png") for name in ("worst_errors", "expected"))
     assert found.shape == (196, 640, 3)  # three lines of captions
