@@ -23,7 +23,7 @@ from zoo.training.initial_weights import initial_weights_wanted, load_weights, w
 
 PRETRAINED, OFFLINE = "pretrained", "offline"  # weights that are not a file
 _IMAGENET_CLASSES = 1000
-_PREPARATION = ("mean", "std", "crop", "squeeze", "interpolation")  # facts of a checkpoint that its images were prepared by
+_PREPARATION = ("mean", "std", "crop", "squeeze", "interpolation", "tokenizer_json")  # facts of a checkpoint about its inputs
 
 
 class Architecture(TypedDict):
@@ -108,9 +108,10 @@ def build_source(
 
 
 def expected_input(backbone: str | Architecture | None, weights: str | None) -> dict[str, Any]:
-    """Return how images must be prepared for pretrained weights: size, crop, interpolation, mean and std.
+    """Return how inputs must be prepared for pretrained weights.
 
-    Nothing is known for weights from a file of named tensors, nor without weights.
+    Of images: size, crop, interpolation, mean and std. Of texts: `tokenizer_json`, the tokenizer in the format of the
+    `tokenizers` library. Nothing is known for weights from a file of named tensors, nor without weights.
 
     Raises:
         ZooError: if there are no such weights.
@@ -121,7 +122,7 @@ def expected_input(backbone: str | Architecture | None, weights: str | None) -> 
         data, arguments = _read(weights).get("data", {}), _recorded(weights)["init_args"]
         facts = {name: data[name] for name in _PREPARATION if name in data}
         shape = arguments.get("input_shape", ())
-        return {**facts, "size": shape[-1], "rgb": shape[0] == 3} if len(shape) == 3 else {}
+        return {**facts, "size": shape[-1], "rgb": shape[0] == 3} if len(shape) == 3 else facts
     if not isinstance(backbone, str) or weights not in (PRETRAINED, OFFLINE, *_tags(backbone)):
         return {}
     if is_timm(backbone) or weights == OFFLINE:
