@@ -1,4 +1,4 @@
-"""With few labels, is it better to train the head only, and with many, all layers? (Kornblith et al., 2019; Kumar et al., 2022).
+"""With few labels, train the head only; with many, train all layers? (Kornblith et al., 2019; Kumar et al., 2022).
 
 python recipes/claims/transfer/strategies_by_labels.py [--full]     a minute on one CPU core; --full about forty
 
@@ -51,18 +51,15 @@ def accuracy(arm: str, labels: int, seed: int, sizes: Sizes) -> float:
     num = 10 * labels
     # The batch is the same size in all arms. The order and the choice of images depend on the seed alone.
     arguments = {"batch_size": min(50, num), "seed": seed, "split_seed": seed}
-    data: Digits | MNIST
-    if sizes.digits:
-        data = Digits(**arguments, val_fraction=1 - num / NUM_DIGITS)
-    else:
-        data = MNIST(**arguments, num_train=num)
+    digits, few = sizes.digits, {"val_fraction": 1 - num / NUM_DIGITS}
+    data: Digits | MNIST = Digits(**arguments, **few) if digits else MNIST(**arguments, num_train=num)
     system = TransferClassifier(
         data.input_shape,
         10,
         backbone=BACKBONE,
         weights=None if arm == SCRATCH else WEIGHTS,
         strategy="full" if arm == SCRATCH else arm,  # type: ignore[arg-type]  # one of ARMS
-        lr_decay=1.0 if arm == SCRATCH else 0.4 if arm in ("discriminative", "gradual") else 0.1,
+        lr_decay=1.0 if arm == SCRATCH else None,
         unfreeze_every=max(1, sizes.num_epochs // 8),
         probe_epochs=sizes.num_epochs // 3,
         lr=5e-3,

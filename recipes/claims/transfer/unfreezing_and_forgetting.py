@@ -31,10 +31,10 @@ NUM_DIGITS = 1438  # training images of Digits, of which validation holds out al
 WEIGHTS = "resnet20_fashion_mnist"  # published weights of this network
 AS_WELL = 0.01  # accuracy on the new task that may be lost
 CONTROL = "head only"
-ARMS: dict[str, tuple[Strategy, float]] = {  # strategy, lr_decay
+ARMS: dict[str, tuple[Strategy, float | None]] = {  # strategy, lr_decay
     "one rate": ("full", 1.0),
-    "discriminative": ("discriminative", 0.4),
-    "gradual": ("gradual", 0.4),
+    "discriminative": ("discriminative", None),
+    "gradual": ("gradual", None),
     CONTROL: ("feature_extraction", 1.0),
 }
 
@@ -69,11 +69,8 @@ def accuracies(arm: str, seed: int, sizes: Sizes, old: tuple[Tensor, Tensor]) ->
     """Train on the new task; return the accuracy on the new task and on the old one."""
     seed_everything(seed, verbose=False)
     arguments = {"batch_size": 50, "seed": seed, "split_seed": seed}
-    data: Digits | MNIST
-    if sizes.digits:
-        data = Digits(**arguments, val_fraction=1 - sizes.num_train / NUM_DIGITS)
-    else:
-        data = MNIST(**arguments, num_train=sizes.num_train)
+    digits, few = sizes.digits, {"val_fraction": 1 - sizes.num_train / NUM_DIGITS}
+    data: Digits | MNIST = Digits(**arguments, **few) if digits else MNIST(**arguments, num_train=sizes.num_train)
     strategy, lr_decay = ARMS[arm]
     system = TransferClassifier(
         data.input_shape,
