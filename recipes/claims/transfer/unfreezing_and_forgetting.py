@@ -1,8 +1,8 @@
-"""Does gradual unfreezing keep a network from forgetting what it knew? (Howard & Ruder, 2018; French, 1999)
+"""Does gradual unfreezing keep a network from forgetting what it knew? (Howard & Ruder, 2018; French, 1999).
 
 python recipes/claims/transfer/unfreezing_and_forgetting.py [--full]     a minute on one CPU core; --full about fifteen
 
-A ResNet-20 that knows Fashion-MNIST learns handwritten digits. Afterwards its old last layer is put back, and it classifies clothes
+A ResNet-20 that knows Fashion-MNIST learns handwritten digits. Then its old last layer is put back, and it classifies clothes
 again: the accuracy that is left says how much it has forgotten. The arms fine-tune all layers at one learning rate, with lower
 rates for deeper layers, and the same with gradual unfreezing, each with the same number of epochs. The control trains only the
 new last layer, so it forgets nothing.
