@@ -10,6 +10,7 @@ from lightning import LightningDataModule
 from torch import Tensor
 
 from datamodules.core.batch import SequenceBatch
+from datamodules.core.classes import describe_classes
 from datamodules.core.loader import BatchOrder, FeatureLoader, Loader, SequenceLoader, TensorLoader
 from datamodules.core.seen import NUM_KEPT, Seen, count_common, identities_of_rows, thin
 from datamodules.core.splits import hold_out, stratified_split
@@ -65,6 +66,7 @@ class DataModule(LightningDataModule):
     class_names: tuple[str, ...] = ()
     classes_by_name: bool = False  # whether `setup` numbers classes by their places in `class_names`
     num_classes: int | None = None
+    balance: bool | None = None  # whether training serves all classes equally often; None if the set does not offer it
     num_targets: int | None = None  # for regression
     target_names: tuple[str, ...] = ()
     target_mean: Tensor | None = None  # (num_targets,), of the training rows; known after `setup`
@@ -131,8 +133,9 @@ class DataModule(LightningDataModule):
         lines = [f"{type(self).__name__}: {sizes} samples"]
         if self.class_names:
             y = torch.cat([split.arrays.y[split.rows] for split in self.splits.values()])
-            counts = torch.bincount(y, minlength=len(self.class_names)).tolist()
-            lines.append(f"{len(counts)} classes: {_counted(dict(zip(self.class_names, counts, strict=True)))}")
+            lines += describe_classes(
+                self.class_names, torch.bincount(y, minlength=len(self.class_names)).tolist(), self.balance
+            )
         return lines + self.notes
 
     def load(self, part: Literal["train", "test"]) -> Arrays:
@@ -185,7 +188,16 @@ class DataModule(LightningDataModule):
             rank=place["rank"] if place else 0,
             world_size=place["num_replicas"] if place else 1,
             lengths=None if arrays.lengths is None else arrays.lengths[rows],
+            classes=arrays.y[rows] if train and self.balance else None,
         )
+
+    def class_counts(self, split: str) -> Tensor:
+        """Return how many samples of each class an epoch of a split serves, (K,)."""
+        arrays, rows = self.splits[split]
+        counts = torch.bincount(arrays.y[rows], minlength=self.num_classes or 0)
+        if split == "train" and self.balance:
+            return torch.where(counts > 0, len(rows) / (counts > 0).sum(), 0.0)
+        return counts
 
     def loader(self, split: str) -> Loader:
         """Return the batches of "train", "val" or "test" before the transform."""
@@ -272,7 +284,7 @@ class DataModule(LightningDataModule):
                 f"but {type(self).__name__} has {first_names(self.class_names)}: use the data it was trained on, or train anew"
             )
 
-        was = state_dict["order"]
+        was = {"balance": False, **state_dict["order"]}  # Checkpoints of earlier versions lack `balance`.
         changed = [f"{name} is {value}, was {was[name]}" for name, value in self._order().items() if value != was[name]]
         if changed and self.trainer is not None and self.trainer.state.fn == "fit":
             raise ZooError(f"cannot go on with other data settings: {'; '.join(changed)}")
@@ -316,10 +328,16 @@ class DataModule(LightningDataModule):
         """Return the settings that decide which samples are in which split."""
         return {"split_seed": self.split_seed, "val_fraction": self.val_fraction, "test_fraction": self.test_fraction}
 
-    def _order(self) -> dict[str, int]:
+    def _order(self) -> dict[str, Any]:
         """Return what the order of the training samples depends on, besides the epoch."""
         num_samples = len(self.splits["train"].rows) if "train" in self.splits else 0
-        return {"num_samples": num_samples, "batch_size": self.batch_size, "seed": self.seed, "split_seed": self.split_seed}
+        return {
+            "num_samples": num_samples,
+            "batch_size": self.batch_size,
+            "balance": bool(self.balance),
+            "seed": self.seed,
+            "split_seed": self.split_seed,
+        }
 
     def train_dataloader(self) -> Loader:
         return self._samples_or_features("train")
@@ -370,13 +388,6 @@ class DataModule(LightningDataModule):
             if low < 0 or high >= self.num_classes:
                 raise ZooError(f"{name}: labels must lie in 0..{self.num_classes - 1}, found {low}..{high}")
         return arrays
-
-
-def _counted(counts: dict[str, int], most: int = 10) -> str:
-    """Show the number of samples of each class, or of the smallest classes if there are more than `most`."""
-    shown = counts if len(counts) <= most else dict(sorted(counts.items(), key=lambda item: item[1])[:most])
-    more = f", ...; the largest has {max(counts.values()):,}" if len(counts) > most else ""
-    return ", ".join(f"{name} ({count:,})" for name, count in shown.items()) + more
 
 
 def first_names(names: Sequence[str], most: int = 5) -> str:

@@ -216,6 +216,7 @@ class PictureData(DataModule):
         squeeze: resize whole images to squares, instead of cutting out a part.
         interpolation: of resizing.
         binarize: make pixels 0 or 1, as `ImageTransform` does; requires `normalize` to be false.
+        balance: serve all classes equally often in training. See `BatchOrder`. None: the set does not offer it.
     """
 
     mean: tuple[float, ...]
@@ -242,6 +243,7 @@ class PictureData(DataModule):
         flip: bool = False,
         squeeze: bool = False,
         binarize: Binarize | None = None,
+        balance: bool | None = None,
         val_fraction: float = 0.1,
         test_fraction: float = 0.2,
         seed: int | None = None,
@@ -260,7 +262,7 @@ class PictureData(DataModule):
         self.input_shape = (3 if rgb else 1, size, size)
         usual = (IMAGENET_MEAN, IMAGENET_STD) if rgb else ((sum(IMAGENET_MEAN) / 3,), (sum(IMAGENET_STD) / 3,))
         self.mean, self.std = statistics(self.input_shape[0], normalize, mean or usual[0], std or usual[1])
-        self.squeeze, self.binarize = squeeze, binarize
+        self.squeeze, self.binarize, self.balance = squeeze, binarize, balance
         self.transform = ImageTransform(self.mean, self.std, normalize=normalize, flip=flip, seed=self.seed, binarize=binarize)
 
     def serve(self, files: Files, y: Tensor, class_names: Sequence[str], parts: Mapping[str, Tensor]) -> None:

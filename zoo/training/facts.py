@@ -33,6 +33,7 @@ class Facts:
     num_train: int | None = None  # training samples, if known before the data are read
     vocab_size: int | None = None
     class_names: Sequence[str] = ()
+    class_counts: Callable[[str], Tensor] | None = None  # split to the samples of each class that an epoch serves, (K,)
     texts: Sequence[str] = ()  # the text at each position
     files: Files | None = None  # the file at each position
     tokenizer: "Tokenizer | None" = None

@@ -16,7 +16,7 @@ from zoo.nn.l2_sp import StartingPoint
 from zoo.pretrained.backbone import Stem
 from zoo.pretrained.layer_groups import LayerGroup, layer_groups
 from zoo.pretrained.source import PRETRAINED, Architecture, build_source, expected_input
-from zoo.tasks.classification.base import Classifier
+from zoo.tasks.classification.base import Classifier, ClassWeights
 from zoo.training.counting import total_steps
 from zoo.training.optim import Optim, configure
 from zoo.training.parallel import trainable_parameters_changed
@@ -109,11 +109,12 @@ class TransferClassifier(Classifier):
         drop_path: float | None = None,
         stem: Stem = "standard",
         label_smoothing: float = 0.0,
+        class_weights: ClassWeights = None,
         lr: float = 1e-3,
         optim: Optim | None = None,
     ) -> None:
         input_shape, num_classes = require("input_shape", input_shape), require("num_classes", num_classes)
-        super().__init__(num_classes, label_smoothing, lr, optim)
+        super().__init__(num_classes, label_smoothing, lr, optim, class_weights)
         check_strategy(strategy, lr_decay, unfreeze_every, probe_epochs)
         if l2_sp < 0:
             raise ZooError(f"l2_sp must be 0 or more, got {l2_sp}")

@@ -16,13 +16,14 @@ import yaml
 from PIL import Image
 
 from zoo.cli.main import main
+from zoo.metrics.calibration import calibration_bins, expected_calibration_error
 from zoo.training.checkpoint import load_system, read_checkpoint
 
 pytestmark = pytest.mark.early
 
 HERE = Path(__file__).parent
 
-CNN = {"class_path": "zoo.SimpleCNNClassifier", "init_args": {"widths": [8, 16]}}
+CNN = {"class_path": "zoo.SimpleCNNClassifier", "init_args": {"widths": [8, 16], "class_weights": "balanced"}}
 GAN = {"class_path": "zoo.GAN", "init_args": {"latent_dim": 4, "widths": [16, 16], "n_critic": 2, "ema": 0.9}}
 DCGAN = {"class_path": "zoo.DCGAN", "init_args": {"latent_dim": 4, "widths": [8, 16], "ema": 0.9}}
 WGANGP = {"class_path": "zoo.WGANGP", "init_args": {"latent_dim": 4, "widths": [8, 16], "n_critic": 2, "ema": 0.9}}
@@ -196,8 +197,15 @@ def test_a_network_with_convolutions_trains_and_is_tested_on_two_processes(
 ) -> None:
     """FSDP requires contiguous weights, and all processes must gather the filters that one of them draws."""
     run = request.getfixturevalue(overlay) / "cnn" / "run"
-    assert json.loads((run / "run.json").read_text())["results"]["test/acc"] > 0.3
+    results = json.loads((run / "run.json").read_text())["results"]
+    assert results["test/acc"] > 0.3
     assert (run / "pictures" / "filters.png").stat().st_size > 0
+    assert (run / "pictures" / "grad_cam.png").stat().st_size > 0
+    with (run / "predictions" / "test.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    confidence = torch.tensor([float(row["confidence"]) for row in rows])
+    bins = calibration_bins(confidence, torch.tensor([row["prediction"] == row["target"] for row in rows]))
+    assert results["test/ece"] == pytest.approx(expected_calibration_error(bins), abs=1e-3)  # confidence has four decimals
     assert load_system(run / "checkpoints" / "best.ckpt")(torch.zeros(1, 1, 8, 8)).shape == (1, 10)
 
 
