@@ -359,6 +359,7 @@ DECLARED = {  # the reports of every run of a model, by its class, or below by i
     "RNNRegressor": ["HiddenStates"],
     "SparseAutoencoder": ["LatentPictures", "CodeSparsity"],
     "SimpleCNNClassifier": [*OF_IMAGES, "GradCAM", "FirstFilters", *OF_CLASSES],
+    "TransferClassifier": [*OF_IMAGES, "GradCAM", "FirstFilters", *OF_CLASSES, "LayerRates", "FeatureMap"],
 }
 DECLARED_BY_BASE: dict[type[System], list[str]] = {
     FromNoise: ["GANPictures"],
@@ -375,6 +376,8 @@ WRITTEN = {  # by each report, whatever the model: for those of codes, samples a
     "HardestTexts": ["predictions/hardest.csv"],
     "HiddenStates": ["pictures/hidden_states.png"],
     "ImageSamples": ["pictures/val_samples.png"],
+    "FeatureMap": [],  # it compares validation samples, which made-up data do not serve
+    "LayerRates": ["pictures/layer_rates.csv", "pictures/layer_rates.png"],
     "LengthBuckets": ["pictures/length_buckets.png"],
     "PerClass": ["predictions/per_class.csv"],
     "TextSamples": ["predictions/samples.txt"],

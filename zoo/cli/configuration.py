@@ -14,6 +14,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
+from datamodules.core.base import DataModule
 from zoo.cli.compare import check_against_checkpoint, check_classes, check_preparation
 from zoo.cli.explain import explain, not_set
 from zoo.cli.settings import as_yaml, class_paths, read_settings, with_current_names
@@ -24,7 +25,7 @@ from zoo.training.boundary import building_trainer, in_one_line
 from zoo.training.epochs import default_epochs
 from zoo.training.facts import facts_of
 from zoo.training.initial_weights import without_initial_weights
-from zoo.training.links import import_class, resolve_links, resolve_preparation, user_packages
+from zoo.training.links import expected_input, import_class, resolve_links, resolve_preparation, user_packages
 from zoo.training.precision import default_precision
 from zoo.training.run import Run
 from zoo.training.tracking import Wandb
@@ -96,13 +97,19 @@ class Configuration(LightningCLI):
         """Build nothing: commands call `build_data`, `build_model` and `build_trainer` themselves."""
 
     def build_data(self) -> LightningDataModule:
-        """Build the datamodule. What pretrained weights expect of images fills in settings that are null."""
+        """Build the datamodule. What pretrained weights expect of images fills in settings that are null.
+
+        Texts are tokenised by the tokenizer of pretrained weights.
+        """
         arguments, seed, model = self.config.data.init_args, self.config.seed_everything, self.config.model
-        for name, value in resolve_preparation(import_class(model.class_path), model.init_args, arguments).items():
+        expected = expected_input(import_class(model.class_path), model.init_args)
+        for name, value in resolve_preparation(expected, arguments).items():
             arguments[name] = value
         if "seed" in arguments and arguments.seed is None and not isinstance(seed, bool):
             arguments.seed = seed
         self.datamodule = import_class(self.config.data.class_path)(**arguments.as_dict())
+        if "tokenizer_json" in expected and isinstance(self.datamodule, DataModule):
+            self.datamodule.adopt({"tokenizer_json": expected["tokenizer_json"]})
         return self.datamodule
 
     def build_model(self, checkpoint: dict[str, Any] | None = None, path: Path | str = "") -> LightningModule:

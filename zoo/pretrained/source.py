@@ -23,14 +23,18 @@ from zoo.training.initial_weights import initial_weights_wanted, load_weights, w
 
 PRETRAINED, OFFLINE = "pretrained", "offline"  # weights that are not a file
 _IMAGENET_CLASSES = 1000
-_PREPARATION = ("mean", "std", "crop", "squeeze", "interpolation")  # facts of a checkpoint that its images were prepared by
+_PREPARATION = ("mean", "std", "crop", "squeeze", "interpolation", "tokenizer_json")  # facts of a checkpoint about its inputs
+
+
+_Value = bool | int | float | str | None
+_Values = _Value | list[_Value]
 
 
 class Architecture(TypedDict):
     """A system of the zoo whose network is the backbone: its class and the arguments of its constructor."""
 
     class_path: str
-    init_args: dict[str, Any]
+    init_args: dict[str, _Values | dict[str, _Values]]
 
 
 @runtime_checkable
@@ -108,9 +112,10 @@ def build_source(
 
 
 def expected_input(backbone: str | Architecture | None, weights: str | None) -> dict[str, Any]:
-    """Return how images must be prepared for pretrained weights: size, crop, interpolation, mean and std.
+    """Return how inputs must be prepared for pretrained weights.
 
-    Nothing is known for weights from a file of named tensors, nor without weights.
+    Of images: size, crop, interpolation, mean and std. Of texts: `tokenizer_json`, the tokenizer in the format of the
+    `tokenizers` library. Nothing is known for weights from a file of named tensors, nor without weights.
 
     Raises:
         ZooError: if there are no such weights.
@@ -118,10 +123,10 @@ def expected_input(backbone: str | Architecture | None, weights: str | None) -> 
     if weights is None:
         return {}
     if backbone is None:
-        data, arguments = _read(weights).get("data", {}), _recorded(weights)["init_args"]
-        facts = {name: data[name] for name in _PREPARATION if name in data}
-        shape = arguments.get("input_shape", ())
-        return {**facts, "size": shape[-1], "rgb": shape[0] == 3} if len(shape) == 3 else {}
+        recorded = _read(weights)
+        facts = {name: fact for name, fact in recorded.get("data", {}).items() if name in _PREPARATION}
+        shape = recorded.get("hyper_parameters", {}).get("input_shape", ())
+        return {**facts, "size": shape[-1], "rgb": shape[0] == 3} if len(shape) == 3 else facts
     if not isinstance(backbone, str) or weights not in (PRETRAINED, OFFLINE, *_tags(backbone)):
         return {}
     if is_timm(backbone) or weights == OFFLINE:
@@ -170,8 +175,10 @@ def _of_zoo(
     rename: Mapping[str, str] | None,
 ) -> Source:
     """Build the network of a system of the zoo without its last layer, or its encoder."""
-    given = {"input_shape": list(input_shape), **({} if vocab_size is None else {"vocab_size": vocab_size})}
-    arguments = {"num_classes": _IMAGENET_CLASSES, **architecture["init_args"], **given}
+    arguments: dict[str, Any] = {"num_classes": _IMAGENET_CLASSES, **architecture["init_args"]}
+    arguments["input_shape"] = list(input_shape)
+    if vocab_size is not None:
+        arguments["vocab_size"] = vocab_size
     system_class = system_class_of(architecture["class_path"], "model.backbone")
     with without_initial_weights():
         system = system_class(**_accepted(system_class, arguments))

@@ -55,23 +55,27 @@ def resolve_links(model_class: type, model_args: Mapping[str, Any], data: object
 
 @runtime_checkable
 class ExpectsInput(Protocol):
-    """A system whose pretrained weights say how images must be prepared."""
+    """A system whose pretrained weights say how inputs must be prepared."""
 
     @staticmethod
     def expected_input(**arguments: Any) -> dict[str, Any]:
-        """Return the datamodule's arguments that the weights determine, from some of the system's arguments."""
+        """Return the facts about inputs that the weights determine, from some of the system's arguments."""
 
 
-def resolve_preparation(model_class: type, model_args: Mapping[str, Any], data_args: Mapping[str, Any]) -> dict[str, Any]:
+def expected_input(model_class: type, model_args: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how inputs must be prepared for the pretrained weights that a system starts from; empty if it has none."""
+    if not issubclass(model_class, ExpectsInput):
+        return {}
+    read = inspect.signature(model_class.expected_input).parameters
+    return model_class.expected_input(**{name: value for name, value in model_args.items() if name in read})
+
+
+def resolve_preparation(expected: Mapping[str, Any], data_args: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of the datamodule that pretrained weights determine and that the user did not give.
 
     Raises:
         ZooError: if the user gave another mean or standard deviation.
     """
-    if not issubclass(model_class, ExpectsInput):
-        return {}
-    read = inspect.signature(model_class.expected_input).parameters
-    expected = model_class.expected_input(**{name: value for name, value in model_args.items() if name in read})
     resolved = {}
     for name, value in expected.items():
         if name not in data_args:

@@ -22,14 +22,14 @@ def suggested_strategy(num_train: int) -> Strategy:
     return "feature_extraction" if num_train < FEW else "lp_ft" if num_train < MANY else "full"
 
 
-def check_strategy(strategy: str, lr_decay: float, unfreeze_every: int, probe_epochs: int) -> None:
+def check_strategy(strategy: str, lr_decay: float | None, unfreeze_every: int, probe_epochs: int) -> None:
     """Check the settings of a strategy.
 
     Raises:
         ZooError: if one is out of range.
     """
     check_choice("strategy", strategy, ("auto", *get_args(Strategy)))
-    if not 0 < lr_decay <= 1:
+    if lr_decay is not None and not 0 < lr_decay <= 1:
         raise ZooError(f"lr_decay must lie in (0, 1], got {lr_decay}")
     for name, value in (("unfreeze_every", unfreeze_every), ("probe_epochs", probe_epochs)):
         if value < 1:
@@ -52,13 +52,13 @@ def first_trained(strategy: Strategy, num_groups: int, epoch: int, unfreeze_ever
             raise ZooError(f"strategy {strategy!r} has no schedule")
 
 
-def group_rates(strategy: Strategy, num_groups: int, lr_decay: float) -> Sequence[float]:
+def group_rates(strategy: Strategy, num_groups: int, lr_decay: float | None) -> Sequence[float]:
     """Return the learning rate of each layer group as a share of the head's.
 
-    With "discriminative" and "gradual", each group has `lr_decay` times the rate of the group after it (Howard & Ruder, 2018,
-    arXiv:1801.06146). With "full" and "lp_ft", all groups before the head have `lr_decay`.
+    With "discriminative" and "gradual", each group has `lr_decay` times the rate of the group after it, by default 1 / 2.6
+    (Howard & Ruder, 2018, arXiv:1801.06146). With the others, all groups before the head have `lr_decay`, by default 0.1.
     """
     depths = range(num_groups - 1, -1, -1)  # layers between a group and the head
     if strategy in ("discriminative", "gradual"):
-        return [lr_decay**depth for depth in depths]
-    return [lr_decay if depth else 1.0 for depth in depths]
+        return [(1 / 2.6 if lr_decay is None else lr_decay) ** depth for depth in depths]
+    return [(0.1 if lr_decay is None else lr_decay) if depth else 1.0 for depth in depths]

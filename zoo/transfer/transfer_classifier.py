@@ -76,7 +76,8 @@ class TransferClassifier(Classifier):
             of its published weights. None: start from random values.
         rename: patterns of names in the file and their replacements, as in `re.sub`.
         strategy: which layers train.
-        lr_decay: learning rate of a layer group as a share of the next one's, in (0, 1].
+        lr_decay: learning rate of pretrained layers as a share of the head's, or of the next layer group's, in (0, 1]; see
+            `group_rates`. None: 0.1, or 1 / 2.6 for discriminative and gradual.
         unfreeze_every: epochs after which "gradual" unfreezes the next layer group.
         probe_epochs: epochs in which "lp_ft" trains the head only.
         cache_features: with feature_extraction, compute the features of training and validation images once, prepared as in
@@ -99,7 +100,7 @@ class TransferClassifier(Classifier):
         weights: str | None = PRETRAINED,
         rename: dict[str, str] | None = None,
         strategy: Literal["auto"] | Strategy = "auto",
-        lr_decay: float = 0.1,
+        lr_decay: float | None = None,
         unfreeze_every: int = 1,
         probe_epochs: int = 3,
         cache_features: bool = True,

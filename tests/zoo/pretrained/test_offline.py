@@ -44,5 +44,5 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_other_networks_have_no_offline_weights() -> None:
-    with pytest.raises(ZooError, match="no offline weights for resnet50: set model.backbone to efficientnet_lite0"):
+    with pytest.raises(ZooError, match=r"no offline weights for resnet50: set model\.backbone to efficientnet_lite0"):
         offline_weights("resnet50")

@@ -36,7 +36,7 @@ def test_names_in_a_file_can_be_replaced(weights: Path, tmp_path: Path) -> None:
     torch.save(renamed, other := tmp_path / "renamed.pt")
     source = build_source(RESNET, str(other), SHAPE, rename={r"^module\.": "", r"^stage(\d)": r"layer\1"})
     assert torch.equal(source.net.state_dict()["layer3.0.conv1.weight"], state["layer3.0.conv1.weight"])
-    with pytest.raises(ZooError, match="does not fit this CIFARResNet: it lacks .* more"):
+    with pytest.raises(ZooError, match=r"does not fit this CIFARResNet: it lacks .* more"):
         build_source(RESNET, str(other), SHAPE)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from datamodules import Digits, Tabular
 from zoo.mlp.mlp import MLPClassifier, MLPRegressor
-from zoo.training.links import import_class, resolve_links, resolve_preparation
+from zoo.training.links import expected_input, import_class, resolve_links, resolve_preparation
 from zoo.transfer.transfer_classifier import TransferClassifier
 
 LITE0 = {"backbone": "efficientnet_lite0", "weights": "offline"}
@@ -56,11 +56,12 @@ def test_classes_are_imported_by_their_path() -> None:
 
 def test_pretrained_weights_fill_in_how_images_are_prepared() -> None:
     given = {"size": None, "crop": 1.0, "mean": None, "root": "photos"}
-    assert resolve_preparation(TransferClassifier, LITE0, given) == {"size": 224, "mean": [0.5] * 3}
-    assert resolve_preparation(TransferClassifier, LITE0, {"mean": None, "rgb": False}) == {"mean": [0.5]}
-    assert resolve_preparation(MLPClassifier, {}, given) == {}
+    expected = expected_input(TransferClassifier, {**LITE0, "lr": 0.1})
+    assert resolve_preparation(expected, given) == {"size": 224, "mean": [0.5] * 3}
+    assert resolve_preparation(expected, {"mean": None, "rgb": False}) == {"mean": [0.5]}
+    assert expected_input(MLPClassifier, {}) == {}
 
 
 def test_another_normalisation_than_that_of_the_weights_is_refused() -> None:
     with pytest.raises(ValueError, match=r"expect data.mean \[0.5, 0.5, 0.5\], got \[0.4, 0.5, 0.5\]: leave it out"):
-        resolve_preparation(TransferClassifier, LITE0, {"mean": [0.4, 0.5, 0.5]})
+        resolve_preparation(expected_input(TransferClassifier, LITE0), {"mean": [0.4, 0.5, 0.5]})

@@ -32,6 +32,11 @@ def test_rates_are_geometric_in_depth() -> None:
         assert group_rates(strategy, 4, 0.5) == [0.5, 0.5, 0.5, 1.0]  # type: ignore[arg-type]
 
 
+def test_the_default_rates_are_those_of_the_literature() -> None:
+    assert group_rates("gradual", 3, None) == pytest.approx([2.6**-2, 1 / 2.6, 1.0])
+    assert group_rates("lp_ft", 3, None) == [0.1, 0.1, 1.0]
+
+
 def test_the_suggestion_follows_from_the_number_of_images() -> None:
     assert [suggested_strategy(num) for num in (50, 999, 1000, 19_999, 20_000)] == [
         "feature_extraction",
