@@ -11,7 +11,6 @@ from torch import Tensor
 from zoo.tasks.drawing import displayable, grid
 from zoo.training.reporting import facts, gathered, log_picture, writes
 
-
 _NAME = 22  # last characters of a file's name that a caption shows
 
 

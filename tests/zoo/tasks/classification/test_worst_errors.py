@@ -107,7 +107,8 @@ def test_errors_are_captioned_with_their_files(tmp_path: Path) -> None:
         confidence, predicted = logits[row].softmax(0).max(0)
         images.append(displayable(batch.x[row]))
         captions.append(
-            f"{int(predicted)} {float(confidence):.0%} (is {int(batch.y[row])})\n…me-of-a-file-{int(batch.position[row]):04}.jpg"
+            f"{int(predicted)} {float(confidence):.0%} (is {int(batch.y[row])})\n"
+            f"…me-of-a-file-{int(batch.position[row]):04}.jpg"
         )
     grid(images, captions, [True] * 4).savefig(tmp_path / "expected.png")
     found, expected = (pixels(tmp_path / f"{name}.png") for name in ("worst_errors", "expected"))
