@@ -9,7 +9,7 @@ from torch import Tensor
 
 from zoo.errors import ZooError
 from zoo.metrics.tasks import classification
-from zoo.nn.checks import check_labels
+from zoo.nn.checks import check_labels, check_probabilities
 from zoo.tasks.classification.confusion import ConfusionMatrix
 from zoo.tasks.classification.image_samples import ImageSamples
 from zoo.tasks.classification.per_class import PerClass
@@ -42,14 +42,24 @@ class Classifier(System):
 
     def step(self, batch: Batch, progress: Tensor) -> tuple[Tensor, Outputs]:
         logits = self.net(*self.inputs(batch))
-        return self.loss(logits, batch.y), {"preds": logits, "target": batch.y}
+        return self.loss(logits, batch.y), self.outputs(logits, batch.y)
 
     def loss(self, logits: Tensor, y: Tensor) -> Tensor:
-        """Compute the mean cross-entropy (0-d) of logits (B, K) and classes (B,). Labels are smoothed in training only."""
+        """Compute the mean cross-entropy (0-d) of logits (B, K) and classes (B,), or probabilities of classes (B, K).
+
+        Labels are smoothed in training only.
+        """
         return F.cross_entropy(logits, y, label_smoothing=self.label_smoothing if self.training else 0.0)
 
+    def outputs(self, logits: Tensor, y: Tensor) -> Outputs:
+        """Return predictions and targets for the metrics. Mixed images have no class, and so no target."""
+        return {"preds": logits} if y.is_floating_point() else {"preds": logits, "target": y}
+
     def check_batch(self, batch: Any) -> None:
-        check_labels(batch.y, self.num_classes)
+        if batch.y.is_floating_point():
+            check_probabilities(batch.y, self.num_classes)
+        else:
+            check_labels(batch.y, self.num_classes)
 
     def reports(self, folder: Path) -> list[Callback]:
         pictures = folder / "pictures"
