@@ -61,9 +61,9 @@ class Policy:
         sizes = [*counts[:first], sum(counts[first : last + 1]), *counts[last + 1 :]]
         names = [*OPERATIONS[:first], "warp", *OPERATIONS[last + 1 :]]
         strengths = self._table[operation[order], level[order]]
-        parts = zip(names, torch.split(x[order], sizes), torch.split(strengths, sizes), strict=True)
+        parts = zip(names, torch.split(x.index_select(0, order), sizes), torch.split(strengths, sizes), strict=True)
         changed = torch.cat([_change(name, part, strength) for name, part, strength in parts if len(part)])
-        return torch.empty_like(x).index_copy_(0, order, changed)
+        return changed.index_select(0, order.argsort())
 
 
 class RandAugment(Policy):
