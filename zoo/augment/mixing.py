@@ -19,12 +19,12 @@ _NUM_QUANTILES = 4096
 
 def symmetric_beta(draw: Tensor, alpha: float) -> Tensor:
     """Convert uniform draws in [0, 1) to draws of Beta(alpha, alpha), by the inverse of its distribution function."""
-    power, probability = (table.to(draw.device) for table in _quantiles(alpha))
+    values, probability = (table.to(draw.device) for table in _quantiles(alpha))
     lower = torch.minimum(draw, 1 - draw)
     after = torch.searchsorted(probability, lower.contiguous()).clamp(1, _NUM_QUANTILES)
     low, high = probability[after - 1], probability[after]
     share = (lower - low) / (high - low)
-    x = (power[after - 1] + share * (power[after] - power[after - 1])) ** (1 / alpha)
+    x = torch.lerp(values[after - 1], values[after], share) ** (1 / min(alpha, 1))
     return torch.where(draw < 0.5, x, 1 - x)
 
 
@@ -64,12 +64,13 @@ def mix(x: Tensor, y: Tensor, weights: Tensor, num_classes: int) -> tuple[Tensor
 
 @cache
 def _quantiles(alpha: float) -> tuple[Tensor, Tensor]:
-    """Return values x ** alpha for x in [0, 1/2], and the probabilities of Beta(alpha, alpha) up to x: (4097,) each.
+    """Return values x ** min(alpha, 1) for x in [0, 1/2], and the probabilities of Beta(alpha, alpha) up to x: (4097,) each.
 
     The density in x is infinite at 0 if alpha is below 1. The density in x ** alpha is (1 - x) ** (alpha - 1), which is
     bounded, so that the table is accurate everywhere.
     """
-    power = torch.linspace(0, 0.5**alpha, _NUM_QUANTILES + 1, dtype=torch.float64)
-    middle = (power[1:] + power[:-1]) / 2
-    below = F.pad((1 - middle ** (1 / alpha)).pow(alpha - 1).cumsum(0), (1, 0))
-    return power.float(), (0.5 * below / below[-1]).float()
+    power = min(alpha, 1)
+    values = torch.linspace(0, 0.5**power, _NUM_QUANTILES + 1, dtype=torch.float64)
+    x = ((values[1:] + values[:-1]) / 2) ** (1 / power)
+    below = F.pad((x ** (alpha - power) * (1 - x) ** (alpha - 1)).cumsum(0), (1, 0))
+    return values.float(), (0.5 * below / below[-1]).float()

@@ -169,7 +169,6 @@ def _command_line(request: Request) -> str:
     """Return the command line so that it can be typed again."""
     names = {path: name for name, path in {**recipe_paths(), **overlay_paths()}.items()}
     words = ["zoo", request.command, *(["--resume", str(request.resume)] if request.resume else [])]
-    words += ["--tta", request.tta] if request.tta else []
     for path in request.configs:
         words += ["-c", str(names.get(path, path))]
     return shlex.join([*words, *request.overrides])

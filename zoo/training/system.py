@@ -50,8 +50,7 @@ class System(LightningModule):
     """Base class of every system. A subclass sets `self.net` and implements `step`.
 
     `step(batch, progress)` is pure: it returns the loss and a dict of outputs, and changes no state. Outputs that are 0-d are
-    logged under their names. The outputs "preds" and "target", if present, go to the metrics and the predictions table. Without
-    "target", training logs no metrics.
+    logged under their names. The outputs "preds" and "target", if both are there, go to the metrics and the predictions table.
 
     Args:
         lr: peak learning rate.

@@ -426,7 +426,6 @@ def test_test_time_augmentation_averages_pictures_and_the_test_split_alike(
         assert float(predicted[name]["confidence"]) == pytest.approx(float(row["confidence"]), abs=2e-4)
     single = read(run / "predictions" / "test.csv")
     assert any(abs(float(row["confidence"]) - float(single[name]["confidence"])) > 1e-3 for name, row in tested.items())
-    assert "--tta five_crops" in (path.parents[1] / "run.json").read_text()
     capsys.readouterr()
     assert main(["predict", "--ckpt_path", best, "--text", "-", "--tta", "flip"]) == 2
     assert "--tta averages over views of images: leave it out with --text" in capsys.readouterr().err
