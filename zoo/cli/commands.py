@@ -154,11 +154,21 @@ def _evaluate(args: argparse.Namespace, settings: list[str]) -> int:
     from zoo.cli.context import Request
     from zoo.cli.evaluate import evaluate
 
-    return evaluate(Request(args.command, configs, settings, run_dir=args.run_dir, ckpt_path=checkpoint))
+    tta = args.tta if args.command == "test" else None
+    return evaluate(Request(args.command, configs, settings, run_dir=args.run_dir, ckpt_path=checkpoint, tta=tta))
+
+
+def _test_arguments(parser: argparse.ArgumentParser) -> None:
+    _add_ckpt_path(parser)
+    parser.add_argument(
+        "--tta",
+        choices=("flip", "shifts", "five_crops"),
+        help="test-time augmentation: average the probabilities of an image classifier over several views of each image",
+    )
 
 
 def _predict_arguments(parser: argparse.ArgumentParser) -> None:
-    _add_ckpt_path(parser)
+    _test_arguments(parser)
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument("--images", type=Path, help="predict an image file or a folder of images instead of the test split")
     instead.add_argument("--text", metavar="FILE", help="predict each line of a text file, or of standard input (-)")
@@ -173,15 +183,17 @@ def _predict(args: argparse.Namespace, settings: list[str]) -> int:
         from zoo.cli.context import Request
         from zoo.cli.evaluate import predict
 
-        return predict(Request("predict", configs, settings, run_dir=args.run_dir, ckpt_path=checkpoint))
+        return predict(Request("predict", configs, settings, run_dir=args.run_dir, ckpt_path=checkpoint, tta=args.tta))
     option = "--images" if args.text is None else "--text"
     if args.ckpt_path is None:
         raise UsageError(f"predict {option} needs --ckpt_path: a checkpoint or the name of published weights")
+    if args.tta is not None and args.text is not None:
+        raise UsageError("--tta averages over views of images: leave it out with --text")
     if ignored := [*settings, *(["-c"] if args.config else [])]:
         raise UsageError(f"predict {option} prepares its inputs as the checkpoint specifies: it does not take {ignored[0]!r}")
     from zoo.cli.predict import predict_files
 
-    return predict_files(find_checkpoint(args.ckpt_path), args.images, args.text, args.run_dir)
+    return predict_files(find_checkpoint(args.ckpt_path), args.images, args.text, args.run_dir, args.tta)
 
 
 def _sample_arguments(parser: argparse.ArgumentParser) -> None:
@@ -338,7 +350,7 @@ COMMANDS = (
     Command("copy", "copy a recipe, to edit it", _copy_arguments, _copy),
     Command("fit", "train a recipe, then test its best checkpoint", _fit_arguments, _fit, _always, _SETTINGS_EPILOG),
     Command("validate", "score a checkpoint on the validation split", _add_ckpt_path, _evaluate, _always, _SETTINGS_EPILOG),
-    Command("test", "score a checkpoint on the test split", _add_ckpt_path, _evaluate, _always, _SETTINGS_EPILOG),
+    Command("test", "score a checkpoint on the test split", _test_arguments, _evaluate, _always, _SETTINGS_EPILOG),
     Command("predict", "write the predictions of a checkpoint", _predict_arguments, _predict, _always, _SETTINGS_EPILOG),
     Command("sample", "write samples from a generative model", _sample_arguments, _sample),
     Command("interpolate", "write interpolations between latent codes", _interpolate_arguments, _interpolate),
