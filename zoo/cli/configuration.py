@@ -21,6 +21,9 @@ from zoo.errors import UsageError, ZooError
 from zoo.public import current_name
 from zoo.tasks.abilities import Decodes
 from zoo.training.boundary import building_trainer, in_one_line
+from zoo.training.compilation import compile_networks
+from zoo.training.ema import EMA
+from zoo.training.gradient_checkpointing import checkpoint_gradients
 from zoo.training.initial_weights import without_initial_weights
 from zoo.training.links import import_class, resolve_links, user_packages
 from zoo.training.precision import default_precision
@@ -75,6 +78,9 @@ class Configuration(LightningCLI):
             "--checkpoint_every_n_steps", type=int | None, default=None, help="interval of additional checkpoints"
         )
         parser.add_argument("--wandb", type=Wandb, default={}, help="settings of the Weights & Biases run")
+        parser.add_argument("--ema", type=float | None, default=None, help="decay of an average of the weights")
+        parser.add_argument("--compile", type=bool, default=False, help="compile the networks")
+        parser.add_argument("--gradient_checkpointing", type=bool, default=False, help="recompute activations to save memory")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         try:
@@ -131,6 +137,7 @@ class Configuration(LightningCLI):
             ZooError: if Lightning does not accept the settings.
         """
         self._check_trainer()
+        self._change_networks()
         try:
             settings = self.parser.instantiate(Namespace(trainer=self.config.trainer)).trainer.as_dict()  # type: ignore[no-untyped-call]  # jsonargparse's
         except MisconfigurationException as error:  # raised by a callback or a strategy in the settings
@@ -145,19 +152,29 @@ class Configuration(LightningCLI):
             logger = [*_as_list(settings["logger"]), parts["logger"][-1]]  # keep the CSV file
         plugins = [*parts["plugins"], *_as_list(settings.pop("plugins"))]
         defaults = [callback for callback in parts["callbacks"] if callback not in own]
+        average = [] if self.config.ema is None else [EMA(self.config.ema)]
         if settings["enable_checkpointing"] is False:
             defaults = [callback for callback in defaults if not isinstance(callback, Checkpoint)]
         if settings["enable_progress_bar"] is False:
             defaults = [callback for callback in defaults if not isinstance(callback, ProgressBar)]
         if settings["enable_model_summary"] is None:
             settings["enable_model_summary"] = False  # a run prints the number of parameters itself
-        settings.update(logger=logger, callbacks=[*own, *defaults], plugins=plugins, default_root_dir=parts["default_root_dir"])
+        settings.update(logger=logger, callbacks=[*average, *own, *defaults], plugins=plugins)
+        settings.update(default_root_dir=parts["default_root_dir"])
         if settings["profiler"] == "simple":
             from lightning.pytorch.profilers import SimpleProfiler
 
             settings["profiler"] = SimpleProfiler(run.folder, "profile")
         with building_trainer():
             self.trainer = self.trainer_class(**settings)
+
+    def _change_networks(self) -> None:
+        """Compile the networks, or let them recompute activations, if the settings say so."""
+        if self.config.gradient_checkpointing:
+            num_blocks = checkpoint_gradients(self.model)
+            say(f"gradient checkpointing: {num_blocks} blocks compute their activations again in the backward pass")
+        if self.config.compile:
+            say(f"compiles {', '.join(compile_networks(self.model))}: the first steps of each kind take longer")
 
     def _check_trainer(self) -> None:
         """Refuse settings that the run determines or that fail later; choose a precision if none is set."""

@@ -54,7 +54,7 @@ def on_two(folder: Path, commands: dict[str, list[str]]) -> dict[str, str]:
 
 
 def mlp(folder: Path, *overlay: str) -> list[str]:
-    """A fit of mlp_digits without randomness, whose samples and gradients are recorded."""
+    """A fit of mlp_digits without randomness, whose samples and gradients are recorded, and whose weights are averaged."""
     folder.mkdir()
     recorder = f"{{class_path: recorder.Recorder, init_args: {{folder: '{folder}'}}}}"
     deterministic = ["--model.norm", "none", "--model.dropout", "0", "--model.optim.name", "sgd", "--model.lr", "0.1"]
