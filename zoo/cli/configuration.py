@@ -174,7 +174,8 @@ class Configuration(LightningCLI):
             num_blocks = checkpoint_gradients(self.model)
             say(f"gradient checkpointing: {num_blocks} blocks compute their activations again in the backward pass")
         if self.config.compile:
-            say(f"compiles {', '.join(compile_networks(self.model))}: the first steps of each kind take longer")
+            networks = ", ".join(compile_networks(self.model))
+            say(f"compiles {networks}: the first training step and the first validation step take longer")
 
     def _check_trainer(self) -> None:
         """Refuse settings that the run determines or that fail later; choose a precision if none is set."""
