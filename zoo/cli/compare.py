@@ -95,6 +95,8 @@ def check_can_continue(
     Raises:
         ZooError: if the run cannot be resumed; says what to change.
     """
+    if "loops" not in checkpoint:
+        raise ZooError(f"{path} holds a model, but no optimizer state to continue from: choose another checkpoint of the run")
     if "ema" in checkpoint and ema is None:
         raise ZooError(f"{path} was trained with ema: resume it with ema, or start a new run")
     loop, end = checkpoint["loops"]["fit_loop"], trainer.max_epochs

@@ -1,13 +1,14 @@
 """Parse settings with `LightningCLI`, and build data, model and trainer from them."""
 
 import re
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import yaml
 from jsonargparse import ArgumentError, Namespace, set_parsing_settings
-from lightning import LightningDataModule, LightningModule
+from lightning import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -130,18 +131,26 @@ class Configuration(LightningCLI):
             self.model = model_class(**model.init_args.as_dict())
         return self.model
 
+    def prepare_networks(self) -> None:
+        """Prepare the networks for training: compile them, or let them recompute activations, if the settings say so.
+
+        Raises:
+            ZooError: if the model does not allow it.
+        """
+        if self.config.gradient_checkpointing:
+            num_blocks = checkpoint_gradients(self.model)
+            say(f"gradient checkpointing: {num_blocks} blocks compute their activations again in the backward pass")
+        if self.config.compile:
+            networks = ", ".join(compile_networks(self.model))
+            say(f"compiles {networks}: the first training step and the first validation step take longer")
+
     def build_trainer(self, run: Run) -> None:
         """Build the trainer from its settings and the default callbacks, loggers and plugins of a run.
 
         Raises:
             ZooError: if Lightning does not accept the settings.
         """
-        self._check_trainer()
-        self._change_networks()
-        try:
-            settings = self.parser.instantiate(Namespace(trainer=self.config.trainer)).trainer.as_dict()  # type: ignore[no-untyped-call]  # jsonargparse's
-        except MisconfigurationException as error:  # raised by a callback or a strategy in the settings
-            raise ZooError(f"a class in the trainer settings does not accept its arguments: {in_one_line(error)}") from error
+        settings = self._trainer_settings()
         own = _as_list(settings.pop("callbacks"))
         check_callbacks(own)
         parts = run.trainer_arguments(self.model, self.config.checkpoint_every_n_steps, own)
@@ -168,14 +177,34 @@ class Configuration(LightningCLI):
         with building_trainer():
             self.trainer = self.trainer_class(**settings)
 
-    def _change_networks(self) -> None:
-        """Compile the networks, or let them recompute activations, if the settings say so."""
-        if self.config.gradient_checkpointing:
-            num_blocks = checkpoint_gradients(self.model)
-            say(f"gradient checkpointing: {num_blocks} blocks compute their activations again in the backward pass")
-        if self.config.compile:
-            networks = ", ".join(compile_networks(self.model))
-            say(f"compiles {networks}: the first training step and the first validation step take longer")
+    def build_bare_trainer(self, callback: Callback, max_epochs: int) -> Trainer:
+        """Build a trainer for an experiment before a run: one device, one callback, no validation, and no files.
+
+        Precision, gradient clipping and accumulation are those of the settings.
+
+        Raises:
+            ZooError: if Lightning does not accept the settings.
+        """
+        bare = {name: None for name in ("callbacks", "plugins", "profiler", "max_time", "min_epochs", "min_steps")}
+        off = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary", "fast_dev_run"), False)
+        limits = {"max_epochs": max_epochs, "max_steps": -1, "limit_val_batches": 0, "num_sanity_val_steps": 0}
+        place = {"devices": 1, "num_nodes": 1, "strategy": "auto", "log_every_n_steps": sys.maxsize}
+        self.config.trainer.update(Namespace(**bare, **off, **limits, **place))  # type: ignore[no-untyped-call]  # jsonargparse's
+        with building_trainer():
+            self.trainer = self.trainer_class(**{**self._trainer_settings(), "callbacks": [callback]})
+        return self.trainer
+
+    def _trainer_settings(self) -> dict[str, Any]:
+        """Return the arguments of the trainer, with their classes built.
+
+        Raises:
+            ZooError: if a class does not accept its arguments, or a setting does not fit.
+        """
+        self._check_trainer()
+        try:
+            return self.parser.instantiate(Namespace(trainer=self.config.trainer)).trainer.as_dict()  # type: ignore[no-untyped-call]  # jsonargparse's
+        except MisconfigurationException as error:  # raised by a callback or a strategy in the settings
+            raise ZooError(f"a class in the trainer settings does not accept its arguments: {in_one_line(error)}") from error
 
     def _check_trainer(self) -> None:
         """Refuse settings that the run determines or that fail later; choose a precision if none is set."""

@@ -67,6 +67,7 @@ def resume(request: Request) -> int:
 
 
 def _train(context: Context, checkpoint: Path | None) -> None:
+    context.configuration.prepare_networks()
     context.trainer.fit(context.model, datamodule=context.data, ckpt_path=checkpoint, weights_only=True)
     context.run.finish(context.trainer, context.model)
 
