@@ -20,7 +20,7 @@ override any setting of the recipe by its dotted name:
   --trainer.callbacks+ '{class_path: lightning.pytorch.callbacks.EarlyStopping, init_args: {monitor: val/loss}}'
   --checkpoint_every_n_steps N: keep a checkpoint every N optimizer steps, in addition to the best and the last
   --ema 0.999: validate, save and test an exponential moving average of the weights
-  --compile true: compile the networks    --gradient_checkpointing true: recompute activations, to save memory
+  --compile: compile the networks    --gradient_checkpointing: recompute activations in the backward pass, to save memory
   --wandb.project, .entity, .name, .group, .tags, .log_model: settings of the Weights & Biases run
 show a recipe: zoo show RECIPE    copy it to edit it: zoo copy RECIPE mine.yaml
 use classes from your own package: ZOO_IMPORTS=my_package zoo fit -c mine.yaml"""
@@ -267,7 +267,9 @@ def _export(args: argparse.Namespace, settings: list[str]) -> int:
 
 
 def _average_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("checkpoints", type=Path, nargs="+", metavar="CKPT", help="two or more checkpoints of one run, oldest first")
+    parser.add_argument(
+        "checkpoints", type=Path, nargs="+", metavar="CKPT", help="two or more checkpoints of one run, oldest first"
+    )
     parser.add_argument("-o", "--output", type=Path, help="file to write (default: average.ckpt next to the last checkpoint)")
     parser.add_argument(
         "-c",
@@ -380,7 +382,9 @@ COMMANDS = (
     Command("show", "print a recipe", _show_arguments, _show, _with_batch),
     Command("copy", "copy a recipe, to edit it", _copy_arguments, _copy),
     Command("fit", "train a recipe, then test its best checkpoint", _fit_arguments, _fit, _always, _SETTINGS_EPILOG),
-    Command("lr", "find a learning rate for a recipe: train with rising ones until the loss diverges", _lr_arguments, _lr, _always),
+    Command(
+        "lr", "find a learning rate for a recipe: train with rising ones until the loss diverges", _lr_arguments, _lr, _always
+    ),
     Command("validate", "score a checkpoint on the validation split", _add_ckpt_path, _evaluate, _always, _SETTINGS_EPILOG),
     Command("test", "score a checkpoint on the test split", _add_ckpt_path, _evaluate, _always, _SETTINGS_EPILOG),
     Command("predict", "write the predictions of a checkpoint", _predict_arguments, _predict, _always, _SETTINGS_EPILOG),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import ArgumentError, Namespace, set_parsing_settings
+from jsonargparse import ActionYesNo, ArgumentError, Namespace, set_parsing_settings
 from lightning import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Checkpoint, ProgressBar
@@ -80,8 +80,10 @@ class Configuration(LightningCLI):
         )
         parser.add_argument("--wandb", type=Wandb, default={}, help="settings of the Weights & Biases run")
         parser.add_argument("--ema", type=float | None, default=None, help="decay of an average of the weights")
-        parser.add_argument("--compile", type=bool, default=False, help="compile the networks")
-        parser.add_argument("--gradient_checkpointing", type=bool, default=False, help="recompute activations to save memory")
+        parser.add_argument("--compile", action=ActionYesNo, nargs="?", default=False, help="compile the networks")
+        parser.add_argument(
+            "--gradient_checkpointing", action=ActionYesNo, nargs="?", default=False, help="recompute activations"
+        )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         try:
@@ -186,7 +188,9 @@ class Configuration(LightningCLI):
             ZooError: if Lightning does not accept the settings.
         """
         bare = {name: None for name in ("callbacks", "plugins", "profiler", "max_time", "min_epochs", "min_steps")}
-        off = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary", "fast_dev_run"), False)
+        off = dict.fromkeys(
+            ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary", "fast_dev_run"), False
+        )
         limits = {"max_epochs": max_epochs, "max_steps": -1, "limit_val_batches": 0, "num_sanity_val_steps": 0}
         place = {"devices": 1, "num_nodes": 1, "strategy": "auto", "log_every_n_steps": sys.maxsize}
         self.config.trainer.update(Namespace(**bare, **off, **limits, **place))  # type: ignore[no-untyped-call]  # jsonargparse's

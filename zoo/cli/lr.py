@@ -36,7 +36,7 @@ def find_lr(recipe: Path, overrides: list[str], run_dir: Path | None, lowest: fl
     if curve.suggestion is None or curve.steepest is None:
         say("no suggestion, because the loss never fell: choose a lower --lowest or a higher --highest")
     else:
-        rules = f"the smoothed loss falls fastest at {curve.steepest:.2g}, and a tenth of its minimum is {curve.tenth_of_minimum:.2g}"
-        say(f"suggested lr  {curve.suggestion:.2g}  (the lower of two rules: {rules})")
+        rules = f"steepest descent at {curve.steepest:.2g}, a tenth of the minimum at {curve.tenth_of_minimum:.2g}"
+        say(f"suggested lr  {curve.suggestion:.2g}  (the lower one of {rules})")
     say(f"recipe's lr   {system.lr:.2g}\nwrote {directory / 'lr.png'} and {directory / 'lr.csv'}")
     return 0

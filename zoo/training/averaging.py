@@ -25,7 +25,9 @@ def average_weights(checkpoints: Mapping[str, dict[str, Any]]) -> dict[str, Tens
         for part in _EQUAL:
             if other.get(part) != first.get(part):
                 shown = f" ({other.get(part)}, {first.get(part)})" if part == "class_path" else ""
-                raise ZooError(f"{name} and {first_name} differ in {part}{shown}: average checkpoints of one model and one data set")
+                raise ZooError(
+                    f"{name} and {first_name} differ in {part}{shown}: average checkpoints of one model and one data set"
+                )
         if differing := _differing(other["state_dict"], first["state_dict"]):
             more = f" and {len(differing) - _MOST_NAMED} more" if len(differing) > _MOST_NAMED else ""
             raise ZooError(f"{name} does not fit {first_name}: {'; '.join(differing[:_MOST_NAMED])}{more}")

@@ -59,7 +59,8 @@ _SETTINGS_ERRORS: tuple[tuple[type[Exception], str, str], ...] = (
     (
         RuntimeError,
         r"(No working C\+\+ compiler found|Failed to find C compiler|[Cc]annot find a working triton)",
-        "compile does not work on this machine ({0}): install a C++ compiler such as g++, and Triton for a GPU, or leave compile out",
+        "compile does not work on this machine ({0}): install a C++ compiler such as g++ (for a GPU also Triton), or leave "
+        "compile out",
     ),
 )
 _DTYPE_MISMATCH = r"same dtype|should be the same|expected scalar type"  # torch, if weights were cast and inputs were not

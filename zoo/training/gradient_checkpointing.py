@@ -21,8 +21,8 @@ def checkpoint_gradients(system: LightningModule) -> int:
     """Let all blocks of a system's networks recompute their activations, and return the number of blocks.
 
     A block is a child of an `nn.Sequential` or `nn.ModuleList` that has parameters and children of its own, such as a residual
-    block or a transformer layer. Only a block's input is kept. Blocks within blocks are left alone. Gradients, dropout masks and
-    BatchNorm statistics are the same as without checkpointing, and so are the names of the weights.
+    block or a transformer layer. Only a block's input is kept. Blocks within blocks are left alone. Gradients, dropout
+    masks and BatchNorm statistics are the same as without checkpointing, and so are the names of the weights.
 
     Raises:
         ZooError: if the system is not trained by automatic optimization, or has no blocks.

@@ -84,7 +84,9 @@ class RangeTest(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if not isinstance(pl_module, System) or not pl_module.automatic_optimization:
-            raise ZooError(f"a range test needs a model with one optimizer and an argument lr, which a {type(pl_module).__name__} is not")
+            raise ZooError(
+                f"a range test needs a model with one optimizer and an argument lr, which a {type(pl_module).__name__} is not"
+            )
         weights = {name: value.clone() for name, value in pl_module.state_dict().items()}
         self._before = weights, random_state()
 

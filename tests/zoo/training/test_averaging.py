@@ -31,7 +31,9 @@ def test_numbers_are_averaged_and_integers_are_the_last_ones() -> None:
 
 def test_other_architectures_are_refused_by_their_first_differences() -> None:
     a = checkpoint(w=torch.zeros(2, 3), b=torch.zeros(2))
-    with pytest.raises(ZooError, match=r"^b\.ckpt does not fit a\.ckpt: w is \(2, 4\), not \(2, 3\); c is \(1,\), not missing; b is"):
+    with pytest.raises(
+        ZooError, match=r"^b\.ckpt does not fit a\.ckpt: w is \(2, 4\), not \(2, 3\); c is \(1,\), not missing; b is"
+    ):
         average_weights({"a.ckpt": a, "b.ckpt": checkpoint(w=torch.zeros(2, 4), c=torch.zeros(1))})
     with pytest.raises(ZooError, match=r"differ in class_path \(zoo\.MLP, zoo\.MLPClassifier\)"):
         average_weights({"a.ckpt": a, "b.ckpt": {**a, "class_path": "zoo.MLP"}})

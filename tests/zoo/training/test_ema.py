@@ -117,17 +117,17 @@ def test_a_checkpoint_after_an_error_in_a_validation_is_right(
 
 def test_training_without_an_update_is_an_error(fit: Fit, blobs: Callable[..., DataModule], monkeypatch: Any) -> None:
     monkeypatch.setattr(Trainer, "global_step", property(lambda trainer: 0))  # as with a raw optimizer of a user's module
-    with pytest.raises(ZooError, match="^ema was never updated"):
+    with pytest.raises(ZooError, match=r"^ema was never updated"):
         fit(model(), blobs(), callbacks=[EMA(0.9)])
 
 
 def test_is_refused_where_it_does_not_fit(fit: Fit, blobs: Callable[..., DataModule], tmp_path: Path) -> None:
     with pytest.raises(ZooError, match=r"^ema must lie between 0 and 1, got 1\.0"):
         EMA(1.0)
-    with pytest.raises(ZooError, match="^ema does not fit a GAN, .*: set model.ema"):
+    with pytest.raises(ZooError, match=r"^ema does not fit a GAN, .*: set model.ema"):
         fit(GAN((2,), widths=(8,)), blobs(), callbacks=[EMA(0.9)])
     partial = ModelCheckpoint(tmp_path, save_weights_only=True)
-    with pytest.raises(ZooError, match="^ema needs whole checkpoints"):
+    with pytest.raises(ZooError, match=r"^ema needs whole checkpoints"):
         fit(model(), blobs(), callbacks=[EMA(0.9), partial], enable_checkpointing=True)
 
 

@@ -74,7 +74,10 @@ def test_gradients_statistics_and_names_stay_and_memory_falls() -> None:
 @pytest.mark.parametrize(
     ("system", "message"),
     [
-        (SimpleCNNClassifier((1, 8, 8), 10), r"but SimpleCNN has only single layers \(AdaptiveAvgPool2d, BatchNorm2d, Conv2d, .*\)"),
+        (
+            SimpleCNNClassifier((1, 8, 8), 10),
+            r"but SimpleCNN has only single layers \(AdaptiveAvgPool2d, BatchNorm2d, Conv2d, .*\)",
+        ),
         (DCGAN((1, 8, 8), widths=(8,)), "does not fit a DCGAN"),
     ],
     ids=["simple_cnn", "gan"],

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -44,7 +45,7 @@ def test_a_quadratic_diverges_above_its_limit_and_the_suggestion_lies_below(fit:
     lr, loss, _ = curve = test.curve
     assert len(lr) == len(loss) < 60  # it stopped
     limit = 2 / CURVATURE
-    grows = [after > before for before, after in zip(loss[:-1], loss[1:], strict=True)]
+    grows = [after > before for before, after in pairwise(loss)]
     assert grows == [rate > limit for rate in lr[:-1]]
     assert limit < lr[-1] < 10 * limit
     assert curve.suggestion is not None
@@ -91,9 +92,9 @@ def test_the_two_rules() -> None:
 
 
 def test_is_refused_where_it_does_not_fit(fit: Fit, blobs: Callable[..., DataModule]) -> None:
-    with pytest.raises(ZooError, match="^expected 0 < lowest < highest learning rate, got 1 and 0.1"):
+    with pytest.raises(ZooError, match=r"^expected 0 < lowest < highest learning rate, got 1 and 0.1"):
         RangeTest(1, 0.1)
-    with pytest.raises(ZooError, match="^a range test needs at least 10 steps, got 3"):
+    with pytest.raises(ZooError, match=r"^a range test needs at least 10 steps, got 3"):
         RangeTest(num_steps=3)
-    with pytest.raises(ZooError, match="^a range test needs a model with one optimizer .*, which a GAN is not"):
+    with pytest.raises(ZooError, match=r"^a range test needs a model with one optimizer .*, which a GAN is not"):
         fit(GAN((2,), widths=(8,)), blobs(), callbacks=[RangeTest()])
