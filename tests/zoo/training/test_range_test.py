@@ -72,14 +72,17 @@ def test_parameter_groups_keep_their_ratios(fit: Fit, blobs: Callable[..., DataM
             groups = [{"params": [*part.parameters()], "lr": rate * self.lr} for part, rate in parts]
             optimizer = torch.optim.SGD(groups)
             warm_up = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: (step + 1) / 1000)
+            schedules.append(warm_up)
             return {"optimizer": optimizer, "lr_scheduler": {"scheduler": warm_up, "interval": "step"}}
 
         def on_before_optimizer_step(self, optimizer: Any) -> None:
             used.append([group["lr"] for group in optimizer.param_groups])
 
     used: list[list[float]] = []
+    schedules: list[torch.optim.lr_scheduler.LambdaLR] = []
     fit(TwoRates((4,), 3, hidden_dims=(8,), lr=0.01), blobs(), callbacks=[RangeTest(1e-3, 1e-1, 11)], max_epochs=11)
     torch.testing.assert_close(torch.tensor(used), torch.logspace(-3, -1, 11)[:, None] * torch.tensor([0.1, 1.0]))
+    assert schedules[0].last_epoch == 0  # it was never stepped
 
 
 def test_the_two_rules() -> None:
