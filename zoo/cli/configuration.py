@@ -137,8 +137,10 @@ class Configuration(LightningCLI):
         """Prepare the networks for training: compile them, or let them recompute activations, if the settings say so.
 
         Raises:
-            ZooError: if the model does not allow it.
+            ZooError: if the model does not allow it, or if both are asked for.
         """
+        if self.config.gradient_checkpointing and self.config.compile:
+            raise ZooError("torch cannot compile networks with gradient_checkpointing: choose one of the two")
         if self.config.gradient_checkpointing:
             num_blocks = checkpoint_gradients(self.model)
             say(f"gradient checkpointing: {num_blocks} blocks compute their activations again in the backward pass")

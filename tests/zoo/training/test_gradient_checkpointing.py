@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from torchvision.models import efficientnet_b0, vit_b_16
 
 from datamodules.core.batch import Batch
+from zoo.cli.main import main
 from zoo.cnn.cifar_resnet import CIFARResNetClassifier
 from zoo.cnn.simple_cnn import SimpleCNNClassifier
 from zoo.errors import ZooError
@@ -91,3 +93,16 @@ def test_is_refused_without_blocks(system: System, message: str) -> None:
 def test_finds_the_blocks_of_other_libraries(build: Callable[[], nn.Module], num_blocks: int) -> None:
     with torch.device("meta"):
         assert len(_blocks(build())) == num_blocks
+
+
+def test_the_command_line_option(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A run trains with it, and the same settings are refused together with compilation, and for a network without blocks."""
+    model = "{class_path: zoo.CIFARResNetClassifier, init_args: {depth: 8, width: 4, optim: {schedule: constant}}}"
+    command = ["fit", "-c", "mlp_digits", "--model", model, "--trainer.max_epochs", "1", "--trainer.limit_train_batches", "3"]
+    assert main([*command, "--gradient_checkpointing", "--run_dir", str(tmp_path / "run")]) == 0
+    assert "gradient checkpointing: 3 blocks compute their activations again" in capsys.readouterr().out
+    assert main([*command, "--gradient_checkpointing", "--compile", "--run_dir", str(tmp_path / "both")]) == 1
+    assert "torch cannot compile networks with gradient_checkpointing: choose one" in capsys.readouterr().err
+    assert main(["fit", "-c", "mlp_digits", "--gradient_checkpointing", "--run_dir", str(tmp_path / "mlp")]) == 1
+    assert "zoo: gradient_checkpointing needs a network with blocks, such as a ResNet, but MLPNet" in capsys.readouterr().err
+    assert {path.name for path in tmp_path.iterdir()} == {"run"}
