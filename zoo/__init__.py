@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from zoo.rnn.forecaster import RNNForecaster as RNNForecaster
     from zoo.rnn.rnn import RNNClassifier as RNNClassifier
     from zoo.rnn.rnn import RNNRegressor as RNNRegressor
+    from zoo.transfer.transfer_classifier import TransferClassifier as TransferClassifier
 
 HOMES = {
     "Autoencoder": "autoencoders.autoencoder",
@@ -63,6 +64,7 @@ HOMES = {
     "SimpleCNNClassifier": "cnn.simple_cnn",
     "SparseAutoencoder": "autoencoders.sparse_autoencoder",
     "StyleGAN": "gans.stylegan",
+    "TransferClassifier": "transfer.transfer_classifier",
     "UnrolledGAN": "gans.unrolled_gan",
     "VAE": "autoencoders.vae",
     "WGAN": "gans.wgan",

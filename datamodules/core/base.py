@@ -1,6 +1,7 @@
 """Base class of all datamodules: facts, splits, loaders per process, and the transform on the device."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -9,14 +10,15 @@ from lightning import LightningDataModule
 from torch import Tensor
 
 from datamodules.core.batch import SequenceBatch
-from datamodules.core.loader import BatchOrder, Loader, SequenceLoader, TensorLoader
+from datamodules.core.classes import describe_classes
+from datamodules.core.loader import BatchOrder, FeatureLoader, Loader, SequenceLoader, TensorLoader
 from datamodules.core.seen import NUM_KEPT, Seen, count_common, identities_of_rows, thin
 from datamodules.core.splits import hold_out, stratified_split
 from zoo.errors import ZooError
 
 Transform = Callable[[Any, int, bool], Any]  # (batch, epoch, train) -> batch
 # Facts that new inputs need in order to be prepared as the training data were.
-_PREPARATION = ("class_names", "mean", "std", "crop", "squeeze", "binarize", "tokenizer_json", "max_length")
+_PREPARATION = ("class_names", "mean", "std", "crop", "squeeze", "interpolation", "binarize", "tokenizer_json", "max_length")
 # Parts that each function of the trainer scores, or whose scores choose the checkpoint.
 _SCORED = {"fit": ("val", "test"), "validate": ("val",), "test": ("test",), "predict": ("test",)}
 
@@ -64,6 +66,7 @@ class DataModule(LightningDataModule):
     class_names: tuple[str, ...] = ()
     classes_by_name: bool = False  # whether `setup` numbers classes by their places in `class_names`
     num_classes: int | None = None
+    balance: bool | None = None  # whether training serves all classes equally often; None if the set does not offer it
     num_targets: int | None = None  # for regression
     target_names: tuple[str, ...] = ()
     target_mean: Tensor | None = None  # (num_targets,), of the training rows; known after `setup`
@@ -74,7 +77,9 @@ class DataModule(LightningDataModule):
     std: tuple[float, ...] | None = None  # per channel or feature, by which inputs are divided
     crop: float | None = None  # share of an image's shorter side that evaluation sees
     squeeze: bool | None = None  # whether evaluation sees whole images, resized to squares
+    interpolation: str | None = None  # how images are resized
     binarize: str | None = None  # how pixels become 0 or 1
+    num_train: int | None = None  # training samples, those included that validation holds out; if known at construction
     stacked: bool = False  # whether each channel is an image of its own
     vocab_size: int | None = None
     max_length: int | None = None  # tokens after which a text is cut
@@ -101,6 +106,7 @@ class DataModule(LightningDataModule):
         self.splits: dict[str, Split] = {}
         self.notes: list[str] = []  # lines of `report`: where the data come from, what is left out and why
         self._seen: Seen | None = None  # identities of the samples of these splits
+        self._replaced: dict[str, Tensor] = {}  # by part, served instead of samples
         self._trained_on: list[int] = []  # identities of training samples, from a checkpoint
 
     @property
@@ -127,8 +133,9 @@ class DataModule(LightningDataModule):
         lines = [f"{type(self).__name__}: {sizes} samples"]
         if self.class_names:
             y = torch.cat([split.arrays.y[split.rows] for split in self.splits.values()])
-            counts = torch.bincount(y, minlength=len(self.class_names)).tolist()
-            lines.append(f"{len(counts)} classes: {_counted(dict(zip(self.class_names, counts, strict=True)))}")
+            lines += describe_classes(
+                self.class_names, torch.bincount(y, minlength=len(self.class_names)).tolist(), self.balance
+            )
         return lines + self.notes
 
     def load(self, part: Literal["train", "test"]) -> Arrays:
@@ -181,7 +188,16 @@ class DataModule(LightningDataModule):
             rank=place["rank"] if place else 0,
             world_size=place["num_replicas"] if place else 1,
             lengths=None if arrays.lengths is None else arrays.lengths[rows],
+            classes=arrays.y[rows] if train and self.balance else None,
         )
+
+    def class_counts(self, split: str) -> Tensor:
+        """Return how many samples of each class an epoch of a split serves, (K,)."""
+        arrays, rows = self.splits[split]
+        counts = torch.bincount(arrays.y[rows], minlength=self.num_classes or 0)
+        if split == "train" and self.balance:
+            return torch.where(counts > 0, len(rows) / (counts > 0).sum(), 0.0)
+        return counts
 
     def loader(self, split: str) -> Loader:
         """Return the batches of "train", "val" or "test" before the transform."""
@@ -189,6 +205,24 @@ class DataModule(LightningDataModule):
         if lengths is not None:
             return SequenceLoader(x, lengths, y, rows, self.order(split))
         return TensorLoader(x, y, rows, self.order(split))
+
+    @contextmanager
+    def training_part_in_order(self) -> Iterator[str]:
+        """Within this context, `loader` takes the name that is yielded for the whole training part, served as in evaluation."""
+        name = "train in order"
+        self.splits[name] = self.splits["train"]
+        try:
+            yield name
+        finally:
+            del self.splits[name]
+
+    def replace(self, features: Mapping[str, Tensor]) -> None:
+        """Serve features instead of samples in a fit, for example those of a frozen network.
+
+        Args:
+            features: by part, (n, F), one row for each sample in the order of the part's rows. Empty: serve samples again.
+        """
+        self._replaced = dict(features)
 
     def adopt(self, facts: Mapping[str, Any]) -> None:
         """Prepare the data like those of a checkpoint, which `facts` describe. Called before `setup`.
@@ -250,7 +284,7 @@ class DataModule(LightningDataModule):
                 f"but {type(self).__name__} has {first_names(self.class_names)}: use the data it was trained on, or train anew"
             )
 
-        was = state_dict["order"]
+        was = {"balance": False, **state_dict["order"]}  # Checkpoints of earlier versions lack `balance`.
         changed = [f"{name} is {value}, was {was[name]}" for name, value in self._order().items() if value != was[name]]
         if changed and self.trainer is not None and self.trainer.state.fn == "fit":
             raise ZooError(f"cannot go on with other data settings: {'; '.join(changed)}")
@@ -294,16 +328,22 @@ class DataModule(LightningDataModule):
         """Return the settings that decide which samples are in which split."""
         return {"split_seed": self.split_seed, "val_fraction": self.val_fraction, "test_fraction": self.test_fraction}
 
-    def _order(self) -> dict[str, int]:
+    def _order(self) -> dict[str, Any]:
         """Return what the order of the training samples depends on, besides the epoch."""
         num_samples = len(self.splits["train"].rows) if "train" in self.splits else 0
-        return {"num_samples": num_samples, "batch_size": self.batch_size, "seed": self.seed, "split_seed": self.split_seed}
+        return {
+            "num_samples": num_samples,
+            "batch_size": self.batch_size,
+            "balance": bool(self.balance),
+            "seed": self.seed,
+            "split_seed": self.split_seed,
+        }
 
     def train_dataloader(self) -> Loader:
-        return self.loader("train")
+        return self._samples_or_features("train")
 
     def val_dataloader(self) -> Loader:
-        return self.loader("val")
+        return self._samples_or_features("val")
 
     def test_dataloader(self) -> Loader:
         return self.loader("test")
@@ -317,9 +357,21 @@ class DataModule(LightningDataModule):
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         assert self.trainer is not None
-        batch = self.transform(batch, self.trainer.current_epoch, self.trainer.training)
+        if not self.serves_features:
+            batch = self.transform(batch, self.trainer.current_epoch, self.trainer.training)
         # Lightning casts a batch before the transform, which computes in fp32.
         return self.trainer.precision_plugin.convert_input(batch) if self.trainer.precision == "64-true" else batch
+
+    @property
+    def serves_features(self) -> bool:
+        """Whether the batches of the current fit hold features instead of samples."""
+        return bool(self._replaced) and self.trainer is not None and self.trainer.state.fn == "fit"
+
+    def _samples_or_features(self, part: str) -> Loader:
+        if not self.serves_features:
+            return self.loader(part)
+        arrays, rows = self.splits[part]
+        return FeatureLoader(self._replaced[part], arrays.y, rows, self.order(part))
 
     def _checked(self, part: Literal["train", "test"]) -> Arrays:
         """Load a part, and refuse what would fail later with a less clear error."""
@@ -336,13 +388,6 @@ class DataModule(LightningDataModule):
             if low < 0 or high >= self.num_classes:
                 raise ZooError(f"{name}: labels must lie in 0..{self.num_classes - 1}, found {low}..{high}")
         return arrays
-
-
-def _counted(counts: dict[str, int], most: int = 10) -> str:
-    """Show the number of samples of each class, or of the smallest classes if there are more than `most`."""
-    shown = counts if len(counts) <= most else dict(sorted(counts.items(), key=lambda item: item[1])[:most])
-    more = f", ...; the largest has {max(counts.values()):,}" if len(counts) > most else ""
-    return ", ".join(f"{name} ({count:,})" for name, count in shown.items()) + more
 
 
 def first_names(names: Sequence[str], most: int = 5) -> str:

@@ -42,6 +42,8 @@ class BatchOrder:
             are sorted within pools of 50 batches, and the order of batches is shuffled again, so that batch composition still
             varies between epochs. Without `shuffle`, all are sorted, and the order of batches is random but fixed, so that the
             first batches cover all lengths.
+        classes: (size,) classes of the samples, to serve all classes equally often. This needs `shuffle`. An epoch keeps its
+            number of samples: those of small classes are repeated, those of large classes take turns over the epochs.
 
     Raises:
         ZooError: if there are fewer samples than ranks, or if `batch_size` is not a positive multiple of the number of ranks.
@@ -58,6 +60,7 @@ class BatchOrder:
         rank: int = 0,
         world_size: int = 1,
         lengths: Tensor | None = None,
+        classes: Tensor | None = None,
     ) -> None:
         if size < world_size:
             raise ZooError(f"cannot serve {size} samples to {world_size} process(es): the split is too small")
@@ -67,6 +70,10 @@ class BatchOrder:
             )
         self.size, self.shuffle, self.seed, self.rank, self.world_size = size, shuffle, seed, rank, world_size
         self.lengths = lengths
+        self._members: list[Tensor] = []  # rows of each class
+        if classes is not None:
+            counts = torch.bincount(classes)
+            self._members = list(torch.split(classes.argsort(stable=True), counts[counts > 0].tolist()))
         self.epoch = 0
         self.start = 0
         self._bounds = [*range(0, size, batch_size), size]
@@ -93,7 +100,7 @@ class BatchOrder:
         batches = list(pairwise(self._bounds))
         if self.shuffle:
             generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
-            rows = torch.randperm(self.size, generator=generator)
+            rows = self._balanced(generator) if self._members else torch.randperm(self.size, generator=generator)
             if self.lengths is not None:
                 pool = _POOL * (self._bounds[1] - self._bounds[0])
                 pools = torch.split(rows[: self._bounds[-1]], pool)
@@ -106,6 +113,18 @@ class BatchOrder:
             rows = torch.arange(self.size)
         for low, high in batches[start:]:
             yield torch.tensor_split(rows[low:high], self.world_size)[self.rank]
+
+    def _balanced(self, generator: torch.Generator) -> Tensor:
+        """Draw rows (size,) with all classes equally often, up to 1. Within a class, rows occur equally often, up to 1."""
+        share, rest = divmod(self.size, len(self._members))
+        one_more = torch.randperm(len(self._members), generator=generator) < rest
+        drawn = []
+        for members, more in zip(self._members, one_more.tolist(), strict=True):
+            num = share + more
+            passes = [torch.randperm(len(members), generator=generator) for _ in range(-(-num // len(members)))]
+            drawn += [members[torch.cat(passes)[:num]]] if passes else []
+        rows = torch.cat(drawn)
+        return rows[torch.randperm(self.size, generator=generator)]
 
 
 class Loader:
@@ -153,6 +172,15 @@ class TensorLoader(Loader):
         for chosen in self.sampler:
             position = self.rows[chosen]
             yield Batch(self.x[position], self.y[position], position)
+
+
+class FeatureLoader(TensorLoader):
+    """Serve features `x` (N, F), one row for each sample of the split. The rest is as in `TensorLoader`."""
+
+    def _batches(self) -> Iterator[Batch]:
+        for chosen in self.sampler:
+            position = self.rows[chosen]
+            yield Batch(self.x[chosen], self.y[position], position)
 
 
 class SequenceLoader(Loader):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -20,10 +20,13 @@ from datamodules.core.randomness import uniform
 from datamodules.core.seen import identities, thin
 from datamodules.images.augmentation import Augment, augmentation_of
 from datamodules.images.transform import Binarize, ImageTransform, statistics
-from zoo.errors import ZooError
+from zoo.errors import ZooError, check_choice
 
 T = TypeVar("T")
+Interpolation = Literal["bilinear", "bicubic"]
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # used by most pretrained networks
+SIZE, CROP = 224, 0.875  # what most networks for ImageNet are evaluated with
+INTERPOLATION: Interpolation = "bilinear"
 _FIRST_DRAW = 3  # Earlier draws of a position belong to `ImageTransform`, which mirrors.
 _ENDING = 256  # bytes at the end of an encoded image that tell it from others
 _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
@@ -70,20 +73,22 @@ class Reader:
     seed: int
     min_area: float = 1.0
     squeeze: bool = False
+    interpolation: Interpolation = "bilinear"
 
     def read(self, epoch: int, position: int) -> Batch:
         x = self._squeezed(position) if self.squeeze else self._cropped(epoch, position)
         return Batch(x, self.y[position], torch.tensor(position))
 
     def _squeezed(self, position: int) -> Tensor:
-        return pixels(open_picture(self.files, position, FULL_SIZE), self.size, self.rgb)
+        return pixels(open_picture(self.files, position, FULL_SIZE), self.size, self.rgb, interpolation=self.interpolation)
 
     def _cropped(self, epoch: int, position: int) -> Tensor:
         picture = open_picture(self.files, position, smallest=self._needed_side())
         box = self._random_box(picture.size, epoch, position) if self.min_area < 1 else self._centre_box(picture.size)
         # `reducing_gap` makes a large reduction in two steps, the first one cheap. At 3 the result is nearly the same.
         picture = picture.convert("RGB" if self.rgb else "L")
-        picture = picture.resize((self.size, self.size), Image.Resampling.BILINEAR, box=box, reducing_gap=3.0)
+        resampling = Image.Resampling[self.interpolation.upper()]
+        picture = picture.resize((self.size, self.size), resampling, box=box, reducing_gap=3.0)
         return torch.from_numpy(np.array(picture)).view(self.size, self.size, -1).movedim(-1, 0)
 
     def _needed_side(self) -> int:
@@ -142,11 +147,17 @@ def _has_16_bits(picture: Image.Image) -> bool:
     return False
 
 
-def pixels(picture: Image.Image, size: int, rgb: bool, box: tuple[int, int, int, int] | None = None) -> Tensor:
+def pixels(
+    picture: Image.Image,
+    size: int,
+    rgb: bool,
+    box: tuple[int, int, int, int] | None = None,
+    interpolation: Interpolation = "bilinear",
+) -> Tensor:
     """Resize an image, or a box (left, top, right, bottom) of it, to a square (C, size, size) uint8."""
     # Crop first: resizing with a box also reads the pixels beside it, which belong to the other image.
     part = (picture.crop(box) if box else picture).convert("RGB" if rgb else "L")
-    square = part.resize((size, size), Image.Resampling.BILINEAR)
+    square = part.resize((size, size), Image.Resampling[interpolation.upper()])
     return torch.from_numpy(np.array(square)).view(size, size, -1).movedim(-1, 0)
 
 
@@ -193,7 +204,8 @@ class PictureData(DataModule):
     Workers decode, crop and resize. Augmentation and normalisation are applied to batches on the device.
 
     Args:
-        size: pixels per side of the network's input.
+        size: pixels per side of the network's input. None, here and for crop and interpolation: as pretrained weights expect,
+            which the `zoo` command fills in, or else the default.
         num_workers: processes that decode; 0 decodes in the training process.
         rgb: whether images become RGB or grey.
         crop: share of the shorter side that evaluation sees.
@@ -203,7 +215,9 @@ class PictureData(DataModule):
         mean: mean per channel of pixels in [0, 1]; by default that of ImageNet.
         std: standard deviation per channel of pixels in [0, 1]; by default that of ImageNet.
         squeeze: resize whole images to squares, instead of cutting out a part.
+        interpolation: of resizing.
         binarize: make pixels 0 or 1, as `ImageTransform` does; requires `normalize` to be false.
+        balance: serve all classes equally often in training. See `BatchOrder`. None: the set does not offer it.
         augment: further changes of training images; see `Augment`.
     """
 
@@ -211,15 +225,17 @@ class PictureData(DataModule):
     std: tuple[float, ...]
     crop: float
     squeeze: bool
+    interpolation: Interpolation
     files: Files
     y: Tensor
 
     def __init__(
         self,
         *,
-        size: int,
+        size: int | None = None,
         rgb: bool = True,
-        crop: float = 0.875,
+        crop: float | None = None,
+        interpolation: Interpolation | None = None,
         normalize: bool = True,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
@@ -229,6 +245,7 @@ class PictureData(DataModule):
         flip: bool = False,
         squeeze: bool = False,
         binarize: Binarize | None = None,
+        balance: bool | None = None,
         val_fraction: float = 0.1,
         test_fraction: float = 0.2,
         seed: int | None = None,
@@ -236,15 +253,19 @@ class PictureData(DataModule):
         augment: Augment | None = None,
     ) -> None:
         super().__init__(batch_size, val_fraction=val_fraction, test_fraction=test_fraction, seed=seed, split_seed=split_seed)
+        size, crop = SIZE if size is None else size, CROP if crop is None else crop
+        interpolation = INTERPOLATION if interpolation is None else interpolation
+        check_choice("interpolation", interpolation, get_args(Interpolation))
         if size < 1 or num_workers < 0:
             raise ZooError(f"size must be at least 1 and num_workers at least 0, got {size} and {num_workers}")
         if not 0 < crop <= 1 or not 0 < min_area <= 1:
             raise ZooError(f"crop and min_area must lie in (0, 1], got {crop} and {min_area}")
         self.size, self.num_workers, self.rgb, self.crop, self.min_area = size, num_workers, rgb, crop, min_area
+        self.interpolation = interpolation
         self.input_shape = (3 if rgb else 1, size, size)
         usual = (IMAGENET_MEAN, IMAGENET_STD) if rgb else ((sum(IMAGENET_MEAN) / 3,), (sum(IMAGENET_STD) / 3,))
         self.mean, self.std = statistics(self.input_shape[0], normalize, mean or usual[0], std or usual[1])
-        self.squeeze, self.binarize = squeeze, binarize
+        self.squeeze, self.binarize, self.balance = squeeze, binarize, balance
         self._augmentation = augmentation_of(augment, self.input_shape, self.seed, num_classes=None, has_colours=rgb)
         self.transform = ImageTransform(
             self.mean,
@@ -259,7 +280,7 @@ class PictureData(DataModule):
     def serve(self, files: Files, y: Tensor, class_names: Sequence[str], parts: Mapping[str, Tensor]) -> None:
         """Set the images, their classes (N,), and the positions of each part."""
         self.files, self.y, self.class_names, self.num_classes = files, y, tuple(class_names), len(class_names)
-        self._parts = dict(parts)
+        self.num_train, self._parts = len(parts["train"]) if "train" in parts else None, dict(parts)
         if self._augmentation is not None:
             self._augmentation.num_classes = self.num_classes
 
@@ -297,6 +318,7 @@ class PictureData(DataModule):
             self.seed,
             min_area=self.min_area if split == "train" else 1.0,
             squeeze=self.squeeze,
+            interpolation=self.interpolation,
         )
         return WorkerLoader(reader, self.splits[split].rows, self.order(split), self.num_workers)
 

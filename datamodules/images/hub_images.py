@@ -18,7 +18,7 @@ from datamodules.core.labelled_sets import (
 from datamodules.core.sources import hub_file, hub_listing
 from datamodules.core.table_files import check_columns, read_table, schema
 from datamodules.images.augmentation import Augment
-from datamodules.images.base import PictureData
+from datamodules.images.base import Interpolation, PictureData
 from zoo.errors import ZooError
 
 
@@ -73,13 +73,14 @@ class HubImages(PictureData):
     def __init__(
         self,
         source: str | None = None,
-        size: int = 224,
+        size: int | None = None,
         image: str | None = None,
         label: str | None = None,
         config: str | None = None,
         revision: str = "main",
         rgb: bool = True,
-        crop: float = 0.875,
+        crop: float | None = None,
+        interpolation: Interpolation | None = None,
         normalize: bool = True,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
@@ -87,6 +88,7 @@ class HubImages(PictureData):
         num_workers: int = 2,
         min_area: float = 0.35,
         flip: bool = True,
+        balance: bool = False,
         val_fraction: float = 0.1,
         test_fraction: float = 0.2,
         seed: int | None = None,
@@ -97,6 +99,7 @@ class HubImages(PictureData):
             size=size,
             rgb=rgb,
             crop=crop,
+            interpolation=interpolation,
             normalize=normalize,
             mean=mean,
             std=std,
@@ -104,6 +107,7 @@ class HubImages(PictureData):
             num_workers=num_workers,
             min_area=min_area,
             flip=flip,
+            balance=balance,
             val_fraction=val_fraction,
             test_fraction=test_fraction,
             seed=seed,

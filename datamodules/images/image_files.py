@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from datamodules.images.base import PictureData
+from datamodules.images.base import Interpolation, PictureData
 from datamodules.images.image_folder import Paths, other_files, picture_paths
 from datamodules.images.transform import Binarize
 from zoo.errors import MissingFileError, ZooError
@@ -34,6 +34,7 @@ class ImageFiles(PictureData):
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
         squeeze: bool = False,
+        interpolation: Interpolation | None = None,
         binarize: Binarize | None = None,
         batch_size: int = 32,
         num_workers: int = 0,
@@ -46,6 +47,7 @@ class ImageFiles(PictureData):
             mean=mean,
             std=std,
             squeeze=squeeze,
+            interpolation=interpolation,
             binarize=binarize,
             batch_size=batch_size,
             num_workers=num_workers,

@@ -11,7 +11,7 @@ from datamodules.core.files import readable_name
 from datamodules.core.sources import mirror, nearby
 from datamodules.core.splits import without_lone_validation
 from datamodules.images.augmentation import Augment
-from datamodules.images.base import PictureData
+from datamodules.images.base import Interpolation, PictureData
 from zoo.errors import MissingFileError, ZooError
 
 _PARTS = {  # usual names of folders, in lower case
@@ -54,9 +54,10 @@ class ImageFolder(PictureData):
     def __init__(
         self,
         root: str | None = None,
-        size: int = 224,
+        size: int | None = None,
         rgb: bool = True,
-        crop: float = 0.875,
+        crop: float | None = None,
+        interpolation: Interpolation | None = None,
         normalize: bool = True,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
@@ -64,6 +65,7 @@ class ImageFolder(PictureData):
         num_workers: int = 2,
         min_area: float = 0.35,
         flip: bool = True,
+        balance: bool = False,
         val_fraction: float = 0.1,
         test_fraction: float = 0.2,
         seed: int | None = None,
@@ -74,6 +76,7 @@ class ImageFolder(PictureData):
             size=size,
             rgb=rgb,
             crop=crop,
+            interpolation=interpolation,
             normalize=normalize,
             mean=mean,
             std=std,
@@ -81,6 +84,7 @@ class ImageFolder(PictureData):
             num_workers=num_workers,
             min_area=min_area,
             flip=flip,
+            balance=balance,
             val_fraction=val_fraction,
             test_fraction=test_fraction,
             seed=seed,

@@ -43,7 +43,8 @@ class Tabular(DataModule):
     left out, because pandas writes row numbers that way. A target of text, of whole numbers, or of at most 20 different whole
     numbers written as 1.0, means classification, unless `task` says otherwise. 20 % are held out for the test, then
     `val_fraction` of the rest. Features are standardised by the training rows alone, in float64, because float32 cannot tell
-    Unix times of one day apart. `target_mean` and `target_std` are the scale of the training rows' targets.
+    Unix times of one day apart. `target_mean` and `target_std` are the scale of the training rows' targets. With `balance`,
+    training serves all classes equally often.
 
     The constructor reads the header of a CSV file, and its target column, because only this column tells the task and the
     classes. `setup` reads the rest.
@@ -59,6 +60,7 @@ class Tabular(DataModule):
         target: str | None = None,
         task: Literal["classification", "regression"] | None = None,
         batch_size: int = 32,
+        balance: bool = False,
         val_fraction: float = 0.2,
         seed: int | None = None,
         split_seed: int = 0,
@@ -84,7 +86,9 @@ class Tabular(DataModule):
                 self.class_names = sorted_classes(words)
         self.input_shape = (num_features,)
         if self.class_names:
-            self.num_classes = len(self.class_names)
+            self.num_classes, self.balance = len(self.class_names), balance
+        elif balance:
+            raise ZooError("balance is for classes, but the target of a regression has none: leave out data.balance")
         else:
             self.num_targets = 1
 

@@ -59,6 +59,7 @@ class TextData(DataModule):
         max_length: tokens after which a text is cut; the number of cut texts is reported.
         augment: change training texts anew in every epoch; evaluation sees the originals.
         num_train: train on this number of texts only, with the same share of each class.
+        balance: serve all classes equally often in training. See `BatchOrder`. None: the set does not offer it.
     """
 
     keep_duplicates_together: ClassVar[bool] = True  # whether equal texts of one class stay in the same part
@@ -75,6 +76,7 @@ class TextData(DataModule):
         max_length: int = 64,
         augment: Augment | None = None,
         num_train: int | None = None,
+        balance: bool | None = None,
         val_fraction: float = 0.1,
         test_fraction: float = 0.2,
         seed: int | None = None,
@@ -85,7 +87,7 @@ class TextData(DataModule):
             raise ZooError(f"max_length must be at least 1 token, got {max_length}")
         self.tokenizer_settings = tokenization.with_defaults(tokenizer)
         self.input_shape, self.vocab_size, self.max_length = (max_length,), self.tokenizer_settings["vocab_size"], max_length
-        self.num_train = num_train
+        self.num_train, self.balance = num_train, balance
         self.augment = make_augment(augment) if augment else None
 
     def read(self) -> Texts:

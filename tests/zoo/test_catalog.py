@@ -345,11 +345,11 @@ def test_what_chooses_the_checkpoint_and_what_is_shown_are_logged(entry: Entry) 
         assert metric in logged
 
 
-OF_IMAGES, OF_CLASSES = ["ImageSamples", "WorstErrors"], ["PerClass", "ConfusionMatrix"]
+OF_IMAGES, OF_CLASSES = ["ImageSamples", "WorstErrors"], ["PerClass", "ConfusionMatrix", "Calibration"]
 DECLARED = {  # the reports of every run of a model, by its class, or below by its base
-    "CIFARResNetClassifier": [*OF_IMAGES, "FirstFilters", *OF_CLASSES],
+    "CIFARResNetClassifier": [*OF_IMAGES, "GradCAM", "FirstFilters", *OF_CLASSES],
     "CharLM": ["TextSamples"],
-    "ImageClassifier": [*OF_IMAGES, "FirstFilters", *OF_CLASSES],
+    "ImageClassifier": [*OF_IMAGES, "GradCAM", "FirstFilters", *OF_CLASSES],
     "MLPBinaryClassifier": OF_CLASSES,
     "MLPClassifier": [*OF_IMAGES, *OF_CLASSES],
     "MLPRegressor": [],
@@ -358,7 +358,8 @@ DECLARED = {  # the reports of every run of a model, by its class, or below by i
     "RNNForecaster": ["Forecasts"],
     "RNNRegressor": ["HiddenStates"],
     "SparseAutoencoder": ["LatentPictures", "CodeSparsity"],
-    "SimpleCNNClassifier": [*OF_IMAGES, "FirstFilters", *OF_CLASSES],
+    "SimpleCNNClassifier": [*OF_IMAGES, "GradCAM", "FirstFilters", *OF_CLASSES],
+    "TransferClassifier": [*OF_IMAGES, "GradCAM", "FirstFilters", *OF_CLASSES, "LayerRates", "FeatureMap"],
 }
 DECLARED_BY_BASE: dict[type[System], list[str]] = {
     FromNoise: ["GANPictures"],
@@ -367,12 +368,16 @@ DECLARED_BY_BASE: dict[type[System], list[str]] = {
 }
 CODES = ["pictures/embedding", "pictures/interpolation", "pictures/reconstructions", "pictures/traversal"]
 WRITTEN = {  # by each report, whatever the model: for those of codes, samples and translations see `written_by`
+    "Calibration": ["pictures/reliability.png"],
     "ConfusionMatrix": ["pictures/confusion_matrix.csv", "pictures/confusion_matrix.png"],
     "FirstFilters": ["pictures/filters.png"],
     "Forecasts": ["pictures/forecasts.png"],
+    "GradCAM": ["pictures/grad_cam.png"],
     "HardestTexts": ["predictions/hardest.csv"],
     "HiddenStates": ["pictures/hidden_states.png"],
     "ImageSamples": ["pictures/val_samples.png"],
+    "FeatureMap": [],  # it compares validation samples, which made-up data do not serve
+    "LayerRates": ["pictures/layer_rates.csv", "pictures/layer_rates.png"],
     "LengthBuckets": ["pictures/length_buckets.png"],
     "PerClass": ["predictions/per_class.csv"],
     "TextSamples": ["predictions/samples.txt"],

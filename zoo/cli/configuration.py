@@ -14,6 +14,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
+from datamodules.core.base import DataModule
 from zoo.cli.compare import check_against_checkpoint, check_classes, check_preparation
 from zoo.cli.explain import explain, not_set
 from zoo.cli.settings import as_yaml, class_paths, read_settings, with_current_names
@@ -21,8 +22,10 @@ from zoo.errors import UsageError, ZooError
 from zoo.public import current_name
 from zoo.tasks.abilities import Decodes
 from zoo.training.boundary import building_trainer, in_one_line
+from zoo.training.epochs import default_epochs
+from zoo.training.facts import facts_of
 from zoo.training.initial_weights import without_initial_weights
-from zoo.training.links import import_class, resolve_links, user_packages
+from zoo.training.links import expected_input, import_class, resolve_links, resolve_preparation, user_packages
 from zoo.training.precision import default_precision
 from zoo.training.run import Run
 from zoo.training.tracking import Wandb
@@ -94,11 +97,19 @@ class Configuration(LightningCLI):
         """Build nothing: commands call `build_data`, `build_model` and `build_trainer` themselves."""
 
     def build_data(self) -> LightningDataModule:
-        """Build the datamodule."""
-        arguments, seed = self.config.data.init_args, self.config.seed_everything
+        """Build the datamodule. What pretrained weights expect of images fills in settings that are null.
+
+        Texts are tokenised by the tokenizer of pretrained weights.
+        """
+        arguments, seed, model = self.config.data.init_args, self.config.seed_everything, self.config.model
+        expected = expected_input(import_class(model.class_path), model.init_args)
+        for name, value in resolve_preparation(expected, arguments).items():
+            arguments[name] = value
         if "seed" in arguments and arguments.seed is None and not isinstance(seed, bool):
             arguments.seed = seed
         self.datamodule = import_class(self.config.data.class_path)(**arguments.as_dict())
+        if "tokenizer_json" in expected and isinstance(self.datamodule, DataModule):
+            self.datamodule.adopt({"tokenizer_json": expected["tokenizer_json"]})
         return self.datamodule
 
     def build_model(self, checkpoint: dict[str, Any] | None = None, path: Path | str = "") -> LightningModule:
@@ -122,6 +133,9 @@ class Configuration(LightningCLI):
         # The arguments are plain values. The class is called directly, so that its errors reach the user unchanged.
         with without_initial_weights() if checkpoint is not None else nullcontext():
             self.model = model_class(**model.init_args.as_dict())
+        for name, value in self.model.hparams.items():  # what the model chose itself, such as a network named by its weights
+            if name in model.init_args and model.init_args[name] is None:
+                model.init_args[name] = value
         return self.model
 
     def build_trainer(self, run: Run) -> None:
@@ -179,6 +193,9 @@ class Configuration(LightningCLI):
                 f"trainer.precision {trainer.precision} does not fit a {type(self.model).__name__}, whose reports generate in "
                 "fp32: choose 32-true"
             )
+        if trainer.max_epochs is None and trainer.max_steps == -1:
+            trainer.max_epochs, reason = default_epochs(facts_of(self.datamodule).num_train)
+            say(f"trainer.max_epochs {trainer.max_epochs}: {reason} (set trainer.max_epochs to choose)")
         if trainer.precision is None:
             accelerator = trainer.accelerator
             trainer.precision, reason = default_precision(accelerator if isinstance(accelerator, str) else "auto")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from zoo.errors import ZooError
 from zoo.nn.checks import check_shape
-from zoo.tasks.classification.base import Classifier
+from zoo.tasks.classification.base import Classifier, ClassWeights
 from zoo.training.initial_weights import load_weights
 from zoo.training.optim import Optim
 from zoo.training.system import require
@@ -105,11 +105,12 @@ class CIFARResNetClassifier(Classifier):
         width: int = 16,
         weights: str | None = None,
         label_smoothing: float = 0.0,
+        class_weights: ClassWeights = None,
         lr: float = 0.1,
         optim: Optim | None = None,
     ) -> None:
         input_shape, num_classes = require("input_shape", input_shape), require("num_classes", num_classes)
-        super().__init__(num_classes, label_smoothing, lr, optim)
+        super().__init__(num_classes, label_smoothing, lr, optim, class_weights)
         self.save_hyperparameters(logger=False)
         self.net = CIFARResNet(input_shape, num_classes, depth, width)
         if weights is not None:

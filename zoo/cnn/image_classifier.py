@@ -7,7 +7,7 @@ from torch import Tensor
 
 from zoo.errors import ZooError
 from zoo.pretrained.backbone import Stem, build_backbone, pretrained_statistics
-from zoo.tasks.classification.base import Classifier
+from zoo.tasks.classification.base import Classifier, ClassWeights
 from zoo.training.initial_weights import load_weights
 from zoo.training.optim import Optim
 from zoo.training.reporting import facts
@@ -41,11 +41,12 @@ class ImageClassifier(Classifier):
         drop_path: float | None = None,
         weights: str | None = None,
         label_smoothing: float = 0.0,
+        class_weights: ClassWeights = None,
         lr: float = 1e-3,
         optim: Optim | None = None,
     ) -> None:
         input_shape, num_classes = require("input_shape", input_shape), require("num_classes", num_classes)
-        super().__init__(num_classes, label_smoothing, lr, optim)
+        super().__init__(num_classes, label_smoothing, lr, optim, class_weights)
         self.save_hyperparameters(logger=False)
         self.net = build_backbone(
             backbone, input_shape, num_classes, pretrained=pretrained, stem=stem, dropout=dropout, drop_path=drop_path

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from zoo.errors import ZooError
 from zoo.nn.checks import check_shape
-from zoo.tasks.classification.base import Classifier
+from zoo.tasks.classification.base import Classifier, ClassWeights
 from zoo.training.optim import Optim
 from zoo.training.system import require
 
@@ -74,10 +74,11 @@ class SimpleCNNClassifier(Classifier):
         widths: Sequence[int] = WIDTHS,
         dropout: float = 0.0,
         label_smoothing: float = 0.0,
+        class_weights: ClassWeights = None,
         lr: float = 5e-3,
         optim: Optim | None = None,
     ) -> None:
         input_shape, num_classes = require("input_shape", input_shape), require("num_classes", num_classes)
-        super().__init__(num_classes, label_smoothing, lr, optim)
+        super().__init__(num_classes, label_smoothing, lr, optim, class_weights)
         self.save_hyperparameters(logger=False)
         self.net = SimpleCNN(input_shape, num_classes, widths, dropout=dropout)

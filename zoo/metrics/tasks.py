@@ -50,6 +50,12 @@ class R2(Metric):
         return torch.where(total > 1, score, torch.nan).mean().to(batches)
 
 
+def class_probabilities(preds: Tensor) -> Tensor:
+    """Compute probabilities (B, K) in float32 from the output "preds": logits (B, K), or the probability of class 1 (B,)."""
+    preds = preds.float()
+    return preds.softmax(1) if preds.ndim == 2 else torch.stack([1 - preds, preds], 1)
+
+
 def classification(num_classes: int) -> dict[str, Metric | MetricCollection]:
     """Build micro-averaged accuracy, and for two classes the F1 score of class 1, from logits (B, K) and classes (B,)."""
     accuracy = MulticlassAccuracy(num_classes, average="micro", validate_args=False)

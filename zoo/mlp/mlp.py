@@ -20,7 +20,7 @@ from zoo.nn.activations import activation as nonlinearity
 from zoo.nn.checks import check_labels, check_shape
 from zoo.nn.init import Init, initialise
 from zoo.nn.norms import Norm, feature_norm
-from zoo.tasks.classification.base import Classifier, class_reports
+from zoo.tasks.classification.base import Classifier, ClassWeights, class_reports
 from zoo.tasks.regression.base import Regressor
 from zoo.training.optim import Optim
 from zoo.training.system import Batch, Outputs, System, require
@@ -95,11 +95,12 @@ class MLPClassifier(Classifier):
         dropout: float = 0.0,
         init: Init = INIT,
         label_smoothing: float = 0.0,
+        class_weights: ClassWeights = None,
         lr: float = 1e-3,
         optim: Optim | None = None,
     ) -> None:
         input_shape, num_classes = require("input_shape", input_shape), require("num_classes", num_classes)
-        super().__init__(num_classes, label_smoothing, lr, optim)
+        super().__init__(num_classes, label_smoothing, lr, optim, class_weights)
         self.save_hyperparameters(logger=False)
         self.net = MLPNet(input_shape, num_classes, hidden_dims, activation, norm=norm, dropout=dropout, init=init)
 

@@ -8,9 +8,9 @@ from typing import Any, Literal, get_args
 
 from torch import Tensor, nn
 
-from zoo.errors import check_choice
+from zoo.errors import ZooError, check_choice
 from zoo.nn.checks import check_labels, check_shape
-from zoo.tasks.classification.base import Classifier
+from zoo.tasks.classification.base import Classifier, ClassWeights
 from zoo.training.optim import Optim
 from zoo.training.system import require
 
@@ -55,12 +55,15 @@ class Perceptron(Classifier):
         input_shape: tuple[int, ...] | None = None,  # linked from the datamodule
         num_classes: int | None = None,  # linked from the datamodule
         rule: Rule = "cross_entropy",
+        class_weights: ClassWeights = None,
         lr: float = 1e-2,
         optim: Optim | None = None,
     ) -> None:
         input_shape, num_classes = require("input_shape", input_shape), require("num_classes", num_classes)
         check_choice("rule", rule, get_args(Rule))
-        super().__init__(num_classes, 0.0, lr, optim)
+        if rule == "perceptron" and class_weights is not None:
+            raise ZooError("the perceptron rule has no class weights: leave out class_weights, or set rule to cross_entropy")
+        super().__init__(num_classes, 0.0, lr, optim, class_weights)
         self.save_hyperparameters(logger=False)
         self.rule = rule
         self.net = PerceptronNet(input_shape, num_classes)

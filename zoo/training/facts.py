@@ -1,6 +1,7 @@
 """Facts that a datamodule states about its data. Reports and systems read them here only."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -29,8 +30,10 @@ class Facts:
     input_shape: Sequence[int] | None = None  # of one sample
     num_classes: int | None = None
     num_targets: int | None = None
+    num_train: int | None = None  # training samples, if known before the data are read
     vocab_size: int | None = None
     class_names: Sequence[str] = ()
+    class_counts: Callable[[str], Tensor] | None = None  # split to the samples of each class that an epoch serves, (K,)
     texts: Sequence[str] = ()  # the text at each position
     files: Files | None = None  # the file at each position
     tokenizer: "Tokenizer | None" = None
@@ -48,6 +51,9 @@ class Facts:
     naive_mae: Tensor | None = None  # (T,), mean absolute error of a forecast that repeats the last value
     splits: Mapping[str, Any] | None = None  # "train", "val" and "test" to an object with `rows`, positions (N,)
     loader: Callable[[str], Any] | None = None  # "train", "val" or "test" to batches before the transform
+    training_part_in_order: Callable[[], AbstractContextManager[str]] | None = None  # a name that `loader` takes within it
+    serves_features: bool = False  # whether the batches of the fit hold features instead of samples
+    replace: Callable[[Mapping[str, Tensor]], None] | None = None  # serves features instead of samples, by part
     report: Callable[[], Sequence[str]] | None = None  # lines that describe the data, known after `setup`
     transform: Any = None  # (batch, epoch, train) to the batch that the system gets
 

@@ -1,6 +1,7 @@
 """Initial weights of a network from a file. They are not read if a checkpoint will replace them."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -31,11 +32,19 @@ def initial_weights_wanted() -> bool:
     return _wanted.get()
 
 
-def load_weights(net: nn.Module, name: str) -> None:
+def load_weights(
+    net: nn.Module, name: str | Path, ignore: Collection[str] = (), rename: Mapping[str, str] | None = None
+) -> None:
     """Load weights from a file into `net`: named tensors in torch's format or safetensors, a checkpoint, or an exported file.
 
-    If the number of classes differs, the last layer of `net` keeps its initial weights, and a note is printed. A relative
-    `name` is looked up in the current directory, then in the folder `ZOO_DATA`.
+    If the number of classes differs, the last layer of `net` keeps its initial weights, and a note is printed. If `net` takes
+    another number of channels, its first convolution starts from the file's, summed over channels for grey images or repeated.
+
+    Args:
+        net: the network.
+        name: the file. A relative path is looked up in the current directory, then in the folder `ZOO_DATA`.
+        ignore: names of tensors in the file that `net` does not have, such as those of a last layer that was removed.
+        rename: patterns of names in the file and their replacements, as in `re.sub`, applied in turn.
 
     Raises:
         MissingFileError: if the file does not exist.
@@ -43,12 +52,13 @@ def load_weights(net: nn.Module, name: str) -> None:
     """
     if not initial_weights_wanted():
         return
-    path, own = find_file(name, "weights file", "give the path of a file"), net.state_dict()
-    state = _named_tensors(path)
+    path, own = find_file(str(name), "weights file", "give the path of a file"), net.state_dict()
+    state = {_renamed(key, rename or {}): value for key, value in _named_tensors(path).items()}
     if not own.keys() & state.keys():  # The network of a system is stored under `net`, beside its metrics.
         state = {key.removeprefix("net."): value for key, value in state.items() if key.startswith("net.")} or state
-    lacking, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+    lacking, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys() - {*ignore})
     lacking = [key for key in lacking if not key.endswith("num_batches_tracked")]  # counters that older files lack
+    state |= _other_channels(net, state)
     wrong = sorted(key for key in own.keys() & state.keys() if own[key].shape != state[key].shape)
     heads = _other_heads([(state[key], own[key]) for key in wrong])
     problems = {"lacks": lacking, "has the unknown": unknown, "has a different shape for": [] if heads else wrong}
@@ -59,6 +69,23 @@ def load_weights(net: nn.Module, name: str) -> None:
     for was, now in heads:
         _note(f"{path} has {was} classes, not {now}: {', '.join(wrong)} keep their initial values and have to be trained")
     net.load_state_dict({key: value for key, value in state.items() if key not in wrong}, strict=False)
+
+
+def _renamed(key: str, rename: Mapping[str, str]) -> str:
+    for pattern, replacement in rename.items():
+        key = re.sub(pattern, replacement, key)
+    return key
+
+
+def _other_channels(net: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weight of the first convolution for the channels that `net` takes, if the file's takes three others."""
+    name, first = next(((n, m) for n, m in net.named_modules() if isinstance(m, nn.Conv2d)), ("", None))
+    weight = state.get(f"{name}.weight")
+    if first is None or weight is None or weight.ndim != 4 or weight.shape[1] != 3 or first.in_channels == 3:
+        return {}
+    from timm.models import adapt_input_conv  # here, because timm is slow to import
+
+    return {f"{name}.weight": adapt_input_conv(first.in_channels, weight)}
 
 
 def _other_heads(pairs: list[tuple[Tensor, Tensor]]) -> set[tuple[int, int]]:

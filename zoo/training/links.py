@@ -4,8 +4,8 @@ import importlib
 import inspect
 import os
 import sys
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 from zoo.errors import ZooError
 from zoo.public import current_name
@@ -51,6 +51,50 @@ def resolve_links(model_class: type, model_args: Mapping[str, Any], data: object
                 "leave it out, or change the data"
             )
     return resolved
+
+
+@runtime_checkable
+class ExpectsInput(Protocol):
+    """A system whose pretrained weights say how inputs must be prepared."""
+
+    @staticmethod
+    def expected_input(**arguments: Any) -> dict[str, Any]:
+        """Return the facts about inputs that the weights determine, from some of the system's arguments."""
+
+
+def expected_input(model_class: type, model_args: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how inputs must be prepared for the pretrained weights that a system starts from; empty if it has none."""
+    if not issubclass(model_class, ExpectsInput):
+        return {}
+    read = inspect.signature(model_class.expected_input).parameters
+    return model_class.expected_input(**{name: value for name, value in model_args.items() if name in read})
+
+
+def resolve_preparation(expected: Mapping[str, Any], data_args: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of the datamodule that pretrained weights determine and that the user did not give.
+
+    Raises:
+        ZooError: if the user gave another mean or standard deviation.
+    """
+    resolved = {}
+    for name, value in expected.items():
+        if name not in data_args:
+            continue
+        if name in ("mean", "std") and data_args.get("rgb") is False and len(value) == 3:
+            value = [sum(value) / 3]
+        given = data_args[name]
+        if given is None:
+            resolved[name] = value
+        elif name in ("mean", "std") and _differ(given, value):
+            raise ZooError(
+                f"the pretrained weights expect data.{name} {_plain(value)}, got {_plain(given)}: "
+                "leave it out, or set it to null"
+            )
+    return resolved
+
+
+def _differ(given: Sequence[float], wanted: Sequence[float]) -> bool:
+    return len(given) != len(wanted) or any(abs(a - b) > 0.01 for a, b in zip(given, wanted, strict=True))
 
 
 def _plain(value: Any) -> Any:

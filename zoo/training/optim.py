@@ -3,6 +3,7 @@
 import math
 import sys
 import warnings
+from collections.abc import Mapping
 from typing import Literal, TypedDict, get_args
 
 from lightning import LightningModule
@@ -128,12 +129,19 @@ def learning_rate_factor(
 
 
 def configure(
-    system: LightningModule, lr: float, optim: Optim, total_steps: int, monitor: str, part: nn.Module | None = None
+    system: LightningModule,
+    lr: float,
+    optim: Optim,
+    total_steps: int,
+    monitor: str,
+    part: nn.Module | None = None,
+    rates: Mapping[str, float] | None = None,
 ) -> OptimizerLRScheduler:
     """Build the optimizer and schedule of a system, or of a `part` of it, in the form that `configure_optimizers` returns.
 
     Schedules advance once per optimizer step, except plateau, which advances once per validation on the metric `monitor`.
-    `total_steps` counts optimizer steps.
+    `total_steps` counts optimizer steps. `rates` are the learning rates of parameters as shares of `lr`, by their names.
+    Without them, all have `lr`.
     """
     settings = _with_defaults(optim)
     optimizer = build_optimizer(
@@ -143,6 +151,7 @@ def configure(
         weight_decay=optim.get("weight_decay", 0.0),
         settings=resolve_settings(settings["name"], optim),
         fused=OPTIMIZERS[settings["name"]].fused and _can_fuse(system),
+        rates=rates,
     )
     if settings["schedule"] == "plateau":
         plateau = ReduceLROnPlateau(
@@ -178,7 +187,7 @@ def _schedule(
         start, final = 25.0, settings["final"] or 1e-5
         return OneCycleLR(
             optimizer,
-            max_lr=lr,
+            max_lr=[group["lr"] for group in optimizer.param_groups],
             total_steps=total_steps + 1,
             div_factor=start,
             final_div_factor=1 / (final * start),

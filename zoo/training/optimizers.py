@@ -129,10 +129,21 @@ def resolve_settings(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def build_optimizer(
-    name: str, network: nn.Module, lr: float, weight_decay: float, settings: Mapping[str, Any], fused: bool
+    name: str,
+    network: nn.Module,
+    lr: float,
+    weight_decay: float,
+    settings: Mapping[str, Any],
+    fused: bool,
+    rates: Mapping[str, float] | None = None,
 ) -> Optimizer:
-    """Build an optimizer of a network's parameters, with the arguments that `resolve_settings` returned."""
+    """Build an optimizer of a network's parameters, with the arguments that `resolve_settings` returned.
+
+    `rates` are the learning rates of parameters as shares of `lr`, by their names; without them, all have `lr`.
+    """
     groups = parameter_groups(network, weight_decay)
+    if rates is not None:
+        groups = _split_by_rate(network, groups, lr, rates)
     arguments = {**settings, "fused": True} if fused else settings
     optimizer: Optimizer = pkgutil.resolve_name(OPTIMIZERS[name].path)(groups, lr=lr, weight_decay=0.0, **arguments)
     return optimizer
@@ -157,3 +168,17 @@ def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, 
             skips = parameter.ndim <= 1 or name.endswith(".bias") or name in exempt
             (kept if skips else decayed).append(parameter)
     return [{"params": kept, "weight_decay": 0.0}, {"params": decayed, "weight_decay": weight_decay}]
+
+
+def _split_by_rate(
+    network: nn.Module, groups: list[dict[str, Any]], lr: float, rates: Mapping[str, float]
+) -> list[dict[str, Any]]:
+    """Split groups of parameters by their learning rates. Groups are ordered by rate, empty ones are left out."""
+    names = {parameter: name for name, parameter in network.named_parameters()}
+    split = []
+    for rate in sorted(set(rates.values())):
+        for group in groups:
+            chosen = [parameter for parameter in group["params"] if rates[names[parameter]] == rate]
+            if chosen:
+                split.append({**group, "params": chosen, "lr": lr * rate})
+    return split

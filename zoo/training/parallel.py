@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning import LightningModule
-from lightning.pytorch.strategies import ModelParallelStrategy
+from lightning import LightningModule, Trainer
+from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
 from torch import distributed, nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
@@ -67,6 +67,17 @@ class FSDP2(ModelParallelStrategy):
         """Evaluate with rank 0's buffers on all ranks, as in DDP and in checkpoints (for example BatchNorm statistics)."""
         assert self.model is not None
         share_buffers(self.model)
+
+
+def trainable_parameters_changed(trainer: Trainer) -> None:
+    """Tell the strategy that parameters were frozen or unfrozen. Every process must call this.
+
+    DDP synchronises the gradients of those parameters that trained when the model was wrapped, so the model is wrapped again.
+    """
+    strategy = trainer.strategy
+    if isinstance(strategy, DDPStrategy):
+        strategy.model = strategy.lightning_module
+        strategy.configure_ddp()
 
 
 def share_buffers(network: nn.Module) -> None:

@@ -4,13 +4,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
+import pyarrow
 import torch
 from lightning import Callback, LightningModule, Trainer
+from pyarrow.parquet import write_table
 from torch import Tensor
 
-from zoo.training.files import write_csv
+from zoo.metrics.tasks import class_probabilities
+from zoo.training.files import atomic, write_csv
 from zoo.training.reporting import facts, gathered, log_table, writes
 
+MOST_COLUMNS = 100  # classes with a column in the CSV file
 Columns = dict[str, Tensor]  # (N,) or (N, K) each: position, and others such as preds, target, code
 
 
@@ -26,6 +31,9 @@ class Predictions(Callback):
 
     A row holds the "preds" and "target" that `test_step` returned for a sample, or all outputs of `predict_step`. Only numbers
     and vectors are written: images are reported as pictures. Samples of all ranks are in one table, sorted by position.
+
+    A classifier's table ends with the probabilities of all classes in columns p_<class>, which W&B does not get. If there are
+    more than 100 classes, these columns are in `test_probabilities.parquet` or `predict_probabilities.parquet` instead.
 
     There is no table if the outputs are not a mapping of tensors, or the positions of the samples are unknown.
     """
@@ -64,14 +72,36 @@ class Predictions(Callback):
             return
         columns = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
         order = columns["position"].argsort()
+        columns = {name: value[order] for name, value in columns.items()}
         data = facts(trainer)
-        header, rows = table({name: value[order] for name, value in columns.items()}, data.class_names)
+        header, rows = table(columns, data.class_names)
         if data.files is not None:
             header, rows = ["file", *header], [[data.files.name(row[0]), *row] for row in rows]
         if data.texts:
             header, rows = [*header, "text"], [[*row, data.texts[row[0]]] for row in rows]
-        write_csv(self.run_dir / "predictions" / f"{stage}.csv", header, rows)
         log_table(trainer, f"{stage}/predictions", header, rows)
+        folder = self.run_dir / "predictions"
+        probabilities = probabilities_of(columns, data.class_names)
+        if len(probabilities) <= MOST_COLUMNS:
+            header, rows = _beside(header, rows, probabilities)
+        else:
+            with atomic(folder / f"{stage}_probabilities.parquet") as partial:
+                write_table(pyarrow.table({"position": columns["position"].numpy(), **probabilities}), partial)
+        write_csv(folder / f"{stage}.csv", header, rows)
+
+
+def probabilities_of(columns: Columns, class_names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Return the probability (N,) of each class, rounded to six decimals, as p_<class>. Empty without classes."""
+    if "preds" not in columns or not class_names:
+        return {}
+    probabilities = class_probabilities(columns["preds"]).double().numpy().round(6)
+    return {f"p_{name}": probabilities[:, number] for number, name in enumerate(class_names)}
+
+
+def _beside(header: list[str], rows: list[list[Any]], more: Mapping[str, np.ndarray]) -> tuple[list[str], list[list[Any]]]:
+    """Append columns to a table."""
+    columns = [values.tolist() for values in more.values()]
+    return [*header, *more], [[*row, *(column[place] for column in columns)] for place, row in enumerate(rows)]
 
 
 def table(columns: Columns, class_names: Sequence[str]) -> tuple[list[str], list[list[Any]]]:
@@ -86,9 +116,7 @@ def table(columns: Columns, class_names: Sequence[str]) -> tuple[list[str], list
         flat = {name: value.reshape(len(value), -1) for name, value in named.items()}
         header = [name if value.shape[1] == 1 else f"{name}_{i}" for name, value in flat.items() for i in range(value.shape[1])]
         return header, [list(row) for row in zip(*(c.tolist() for v in flat.values() for c in v.unbind(1)), strict=True)]
-    preds = columns["preds"].float()
-    probability = preds.softmax(1) if preds.ndim == 2 else torch.stack([1 - preds, preds], 1)
-    confidence, predicted = probability.max(1)
+    confidence, predicted = class_probabilities(columns["preds"]).max(1)
     rows: list[list[Any]] = [
         [position, class_names[p], round(c, 4)]
         for position, p, c in zip(columns["position"].tolist(), predicted.tolist(), confidence.tolist(), strict=True)

@@ -39,6 +39,8 @@ def keep_quiet() -> None:
     # A run resumed at the end of an epoch has no scores before its next validation:
     # lightning/pytorch/callbacks/model_checkpoint.py
     warnings.filterwarnings("ignore", message=r"`ModelCheckpoint\(monitor=.*could not find the monitored key")
+    # Frozen layers are in evaluation mode: lightning/pytorch/loops/fit_loop.py
+    warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode at the start of training")
     # Checkpoints of earlier versions name reports that no longer exist. They have no state to restore:
     # lightning/pytorch/trainer/call.py
     warnings.filterwarnings("ignore", message="Be aware that when using `ckpt_path`, callbacks used to create the checkpoint")

@@ -281,3 +281,34 @@ def test_targets_that_are_numbers_are_not_counted_as_classes() -> None:
     data.num_classes = None
     data.setup()
     assert data.report() == ["Numbers: 27 train, 3 val, 10 test samples"]
+
+
+def imbalanced(balance: bool) -> Numbers:
+    """Samples of three classes, which training serves equally often if `balance` is true."""
+    y = torch.cat([torch.full((size,), k) for k, size in enumerate((30, 200, 310))])
+    data = Numbers(torch.arange(float(len(y)))[:, None], y, batch_size=10, seed=1)
+    data.class_names, data.balance = ("a", "b", "c"), balance
+    data.setup()
+    return data
+
+
+def test_balanced_classes_are_served_equally_often_in_training_only() -> None:
+    data = imbalanced(True)
+    train, plain = (torch.cat([batch.y for batch in loader.train_dataloader()]) for loader in (data, imbalanced(False)))
+    assert len(train) == len(plain)
+    counts = torch.bincount(train)
+    assert counts.max() - counts.min() <= 10  # the last, short batch is left out
+    (_, y, _), rows = data.splits["train"]
+    assert data.class_counts("train").tolist() == pytest.approx([len(rows) / 3] * 3)
+    assert imbalanced(False).class_counts("train").tolist() == torch.bincount(y[rows]).tolist()
+    for split in ("val", "test"):
+        assert torch.equal(torch.cat([batch.position for batch in data.loader(split)]), data.splits[split].rows)
+
+
+def test_training_cannot_go_on_with_other_sampling(tmp_path: Path) -> None:
+    fitted(imbalanced(False), max_epochs=1, callbacks=[SaveAt(3, tmp_path / "a.ckpt")])
+    with pytest.raises(ValueError, match="cannot go on with other data settings: balance is True, was False"):
+        fitted(imbalanced(True), max_epochs=1, ckpt_path=tmp_path / "a.ckpt")
+    state = imbalanced(False).state_dict()
+    del state["order"]["balance"]  # as in checkpoints of earlier versions
+    imbalanced(False).load_state_dict(state)

@@ -450,3 +450,67 @@ def test_series_stay_as_they_are_and_are_cut_alike() -> None:
     assert torch.equal(first.x, x[[0, 3, 5], :3])
     assert torch.equal(second.x, x[[1, 4, 2]])
     assert second.lengths.tolist() == [4, 4, 9]
+
+
+UNEVEN = torch.tensor([0] * 70 + [2] * 25 + [3] * 5)[torch.randperm(100, generator=torch.Generator().manual_seed(0))]
+
+
+def served(epoch: int, world_size: int = 1, lengths: torch.Tensor | None = None, drop_last: bool = False) -> list[list[int]]:
+    """The batches of an epoch with balanced classes. Several ranks are joined."""
+    found = []
+    for rank in range(world_size):
+        order = BatchOrder(
+            *(100, 16),
+            shuffle=True,
+            drop_last=drop_last,
+            seed=3,
+            rank=rank,
+            world_size=world_size,
+            lengths=lengths,
+            classes=UNEVEN,
+        )
+        order.set_epoch(epoch)
+        found.append(batches(order))
+    return [[row for share in shares for row in share] for shares in zip(*found, strict=True)]
+
+
+def test_balanced_classes_occur_equally_often_and_an_epoch_keeps_its_length() -> None:
+    for epoch in range(5):
+        rows = torch.tensor([row for batch in served(epoch) for row in batch])
+        assert len(rows) == 100
+        assert sorted(torch.bincount(UNEVEN[rows])[[0, 2, 3]].tolist()) == [33, 33, 34]
+        times = torch.bincount(rows, minlength=100)
+        for number in (0, 2, 3):  # within a class, samples differ by one at most
+            low, high = times[number == UNEVEN].aminmax()
+            assert high - low <= 1
+    assert len(served(0)) == 7
+    assert len(served(0, drop_last=True)) == 6
+
+
+def test_balanced_order_depends_on_seed_and_epoch_alone_and_mixes_the_classes() -> None:
+    torch.manual_seed(1)
+    first = served(2)
+    torch.rand(10)
+    assert served(2) == first
+    assert served(1) != first
+    assert all(len(UNEVEN[batch].unique()) == 3 for batch in first[:-1])
+    used = {row for epoch in range(20) for batch in served(epoch) for row in batch}
+    assert len(used) == 100  # the samples of the large class take turns
+
+
+def test_ranks_share_the_balanced_batches_of_one_process() -> None:
+    assert served(4, world_size=4, drop_last=True) == served(4, drop_last=True)
+
+
+def test_balanced_sequences_share_batches_of_similar_length() -> None:
+    lengths = LENGTHS[:100]
+    plain, by_length = served(0), served(0, lengths=lengths)
+    assert sorted(row for batch in by_length for row in batch) == sorted(row for batch in plain for row in batch)
+    padding = [sum(int(lengths[batch].max()) * len(batch) for batch in order) for order in (plain, by_length)]
+    assert padding[1] < 0.8 * padding[0]
+
+
+def test_a_balanced_order_goes_on_in_the_middle() -> None:
+    order = BatchOrder(100, 16, shuffle=True, seed=3, classes=UNEVEN)
+    order.epoch, order.start = 2, 4
+    assert batches(order) == served(2)[4:]

@@ -285,3 +285,13 @@ def test_a_held_out_folder_without_a_training_one_is_no_class(tmp_path: Path, na
         Image.new("RGB", (8, 8)).save(tmp_path / folder / "0.png")
     with pytest.raises(ValueError, match=rf"{name} stands without a folder train beside it"):
         ImageFolder(str(tmp_path))
+
+
+def test_balanced_folders_are_served_equally_often(tmp_path: Path) -> None:
+    fill(tmp_path, {"cats": 60, "dogs": 5})
+    data = module(tmp_path, balance=True)
+    data.setup()
+    cats, dogs = torch.bincount(torch.cat([batch.y for batch in data.train_dataloader()])).tolist()
+    assert cats + dogs == 44  # of 45 images, because the last batch of one is left out
+    assert abs(cats - dogs) <= 2
+    assert data.report()[2].endswith("training serves all classes equally often (data.balance)")

@@ -326,3 +326,9 @@ def test_a_part_of_one_row_is_refused_for_regression(csv: Callable[[str], str]) 
     path = csv(rows_of(7, lambda i: f"{i},{i * 0.5}", header="a,y"))
     with pytest.raises(ValueError, match=r"table\.csv leaves 1 row for (test|val), regression needs 2 or more: add rows"):
         ready(source=path, target="y")
+
+
+def test_a_regression_has_no_classes_to_balance() -> None:
+    assert Tabular("wine", balance=True).balance
+    with pytest.raises(ValueError, match="balance is for classes, but the target of a regression has none"):
+        Tabular("diabetes", balance=True)

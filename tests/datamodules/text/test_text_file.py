@@ -244,3 +244,11 @@ def test_an_empty_text_is_named_before_it_meets_a_model(write: Write) -> None:
     data = TextFile(write(WHOLE + ",praise\n"))
     with pytest.raises(ValueError, match=r"text 40 of .*/notes\.csv has no token: ''; leave it out"):
         data.setup()
+
+
+def test_balanced_texts_are_served_equally_often(write: Write) -> None:
+    rows = "".join(f"text {i},{'rare' if i % 10 == 0 else 'usual'}\n" for i in range(200))
+    data = ready(write("text,label\n" + rows), batch_size=10, balance=True)
+    rare, usual = torch.bincount(torch.cat([batch.y for batch in data.train_dataloader()])).tolist()
+    assert rare + usual == len(data.order("train")) * 10
+    assert abs(rare - usual) <= 10  # the last, short batch is left out

@@ -53,7 +53,7 @@ def colours(pictures: Path) -> Path:
         "model": {"class_path": "zoo.SimpleCNNClassifier", "init_args": {"widths": [8, 16], "lr": 0.01}},
         "data": {
             "class_path": "datamodules.ImageFolder",
-            "init_args": {**data, "mean": [0.4, 0.3, 0.5], "std": [0.2, 0.3, 0.25]},
+            "init_args": {**data, "interpolation": "bicubic", "mean": [0.4, 0.3, 0.5], "std": [0.2, 0.3, 0.25]},
         },
         "trainer": {"max_epochs": 3, "precision": "32-true"},
     }

@@ -330,7 +330,7 @@ def test_validate_test_and_predict_use_the_runs_own_configuration(run: Path, cap
     assert main(["predict", *checkpoint]) == 0
     tested = [line.split(",") for line in (run / "predictions" / "test.csv").read_text().splitlines()]
     predicted = [line.split(",") for line in (run / "predictions" / "predict.csv").read_text().splitlines()]
-    assert predicted[0] == ["position", "prediction", "confidence"]
+    assert predicted[0] == ["position", "prediction", "confidence", *(f"p_{digit}" for digit in range(10))]
     assert [row[1] for row in predicted[1:]] == [row[2] for row in tested[1:]]
     assert len(predicted) == 360
 
@@ -350,7 +350,7 @@ def test_a_checkpoint_in_its_run_needs_no_recipe(
     checkpoint = ["--ckpt_path", str(run / "checkpoints" / "best.ckpt"), "--run_dir", str(tmp_path)]
     alone = scores([command, *checkpoint], capsys)
     assert alone == scores([command, "-c", str(run / "config.yaml"), *checkpoint], capsys)
-    assert len(alone) == 2
+    assert list(alone) == (["val/loss", "val/acc"] if command == "validate" else ["test/loss", "test/acc", "test/ece"])
     fewer = [f"--trainer.limit_{'val' if command == 'validate' else 'test'}_batches", "1"]
     assert alone != scores([command, *checkpoint, *fewer], capsys)
     assert main([command, "-c", "mlp_digits", *checkpoint]) == 1  # which warms up, as the run did not

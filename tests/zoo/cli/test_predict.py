@@ -101,7 +101,7 @@ def pictures(trained: tuple[Path, Path]) -> Path:
 def test_every_picture_of_all_folders_gets_its_class(best: str, pictures: Path, tmp_path: Path) -> None:
     assert main(["predict", "--ckpt_path", best, "--images", str(pictures), "--run_dir", str(tmp_path)]) == 0
     path = tmp_path / "predictions" / "predict.csv"
-    assert path.read_text().splitlines()[0] == "file,position,prediction,confidence"
+    assert path.read_text().splitlines()[0] == "file,position,prediction,confidence,p_blue,p_red"
     rows = read(path)
     assert len(rows) == 60
     assert all(row["prediction"] == name.strip("0123456789.jpg") for name, row in rows.items())
@@ -308,7 +308,7 @@ def test_every_line_gets_its_class(reader: str, tmp_path: Path, capsys: pytest.C
     (tmp_path / "lines.txt").write_text("".join(f"{text}\n" for text in texts))
     assert main(["predict", "--ckpt_path", reader, "--text", str(tmp_path / "lines.txt"), "--run_dir", str(tmp_path)]) == 0
     rows = answers(tmp_path)
-    assert list(rows[0]) == ["position", "prediction", "confidence", "text"]
+    assert list(rows[0]) == ["position", "prediction", "confidence", "text", "p_blame", "p_praise"]
     assert [(row["position"], row["text"]) for row in rows] == [(str(i), text) for i, text in enumerate(texts)]
     assert [rows[i]["prediction"] for i in (0, 2, 3)] == ["praise", "blame", "praise"]
     assert all(row["prediction"] in ("blame", "praise") and 0.5 <= float(row["confidence"]) <= 1 for row in rows)

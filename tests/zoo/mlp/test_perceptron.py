@@ -115,3 +115,9 @@ def test_refuses_inputs_of_another_shape_and_labels_without_an_output() -> None:
         model(torch.zeros(1, 5))
     with pytest.raises(ValueError, match=r"labels must lie in 0\.\.2, found 3\.\.3"):
         model.on_train_batch_start(batch_of(torch.zeros(1, 4), torch.tensor([3])), 0)
+
+
+def test_the_perceptron_rule_has_no_class_weights() -> None:
+    assert Perceptron((2,), 3, class_weights="balanced").class_weights is not None
+    with pytest.raises(ValueError, match="the perceptron rule has no class weights"):
+        Perceptron((2,), 3, rule="perceptron", class_weights="balanced")

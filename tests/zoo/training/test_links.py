@@ -7,7 +7,10 @@ import pytest
 
 from datamodules import Digits, Tabular
 from zoo.mlp.mlp import MLPClassifier, MLPRegressor
-from zoo.training.links import import_class, resolve_links
+from zoo.training.links import expected_input, import_class, resolve_links, resolve_preparation
+from zoo.transfer.transfer_classifier import TransferClassifier
+
+LITE0 = {"backbone": "efficientnet_lite0", "weights": "offline"}
 
 
 @pytest.mark.parametrize("given", [{}, {"input_shape": None, "num_classes": None}, {"lr": 0.1}])
@@ -49,3 +52,16 @@ def test_arguments_that_the_data_does_not_state_are_left_to_the_user() -> None:
 def test_classes_are_imported_by_their_path() -> None:
     assert import_class("zoo.MLPClassifier") is import_class("zoo.mlp.mlp.MLPClassifier") is MLPClassifier
     assert import_class("pathlib.Path") is Path
+
+
+def test_pretrained_weights_fill_in_how_images_are_prepared() -> None:
+    given = {"size": None, "crop": 1.0, "mean": None, "root": "photos"}
+    expected = expected_input(TransferClassifier, {**LITE0, "lr": 0.1})
+    assert resolve_preparation(expected, given) == {"size": 224, "mean": [0.5] * 3}
+    assert resolve_preparation(expected, {"mean": None, "rgb": False}) == {"mean": [0.5]}
+    assert expected_input(MLPClassifier, {}) == {}
+
+
+def test_another_normalisation_than_that_of_the_weights_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"expect data.mean \[0.5, 0.5, 0.5\], got \[0.4, 0.5, 0.5\]: leave it out"):
+        resolve_preparation(expected_input(TransferClassifier, LITE0), {"mean": [0.4, 0.5, 0.5]})

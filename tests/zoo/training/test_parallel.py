@@ -16,13 +16,14 @@ import yaml
 from PIL import Image
 
 from zoo.cli.main import main
+from zoo.metrics.calibration import calibration_bins, expected_calibration_error
 from zoo.training.checkpoint import load_system, read_checkpoint
 
 pytestmark = pytest.mark.early
 
 HERE = Path(__file__).parent
 
-CNN = {"class_path": "zoo.SimpleCNNClassifier", "init_args": {"widths": [8, 16]}}
+CNN = {"class_path": "zoo.SimpleCNNClassifier", "init_args": {"widths": [8, 16], "class_weights": "balanced"}}
 GAN = {"class_path": "zoo.GAN", "init_args": {"latent_dim": 4, "widths": [16, 16], "n_critic": 2, "ema": 0.9}}
 DCGAN = {"class_path": "zoo.DCGAN", "init_args": {"latent_dim": 4, "widths": [8, 16], "ema": 0.9}}
 WGANGP = {"class_path": "zoo.WGANGP", "init_args": {"latent_dim": 4, "widths": [8, 16], "n_critic": 2, "ema": 0.9}}
@@ -30,6 +31,11 @@ POINTS = {"class_path": "datamodules.GaussianMixture", "init_args": {"num_sample
 DIGITS = {"class_path": "datamodules.Digits"}
 GREY = {"class_path": "datamodules.Digits", "init_args": {"normalize": False}}
 PIX2PIX = {"class_path": "zoo.Pix2Pix", "init_args": {"widths": [4, 8], "d_widths": [4, 8]}}
+SOURCE = {"class_path": "zoo.MLPClassifier", "init_args": {"hidden_dims": [16, 16], "norm": "none", "dropout": 0.0}}
+TRANSFER = {
+    "class_path": "zoo.TransferClassifier",
+    "init_args": {"backbone": SOURCE, "weights": None, "strategy": "gradual", "lr_decay": 0.5, "lr": 0.01},
+}
 MODES = {"class_path": "zoo.tasks.generation.sample_scores.PointModes", "init_args": {"num_samples": 100}}
 
 
@@ -62,10 +68,11 @@ def mlp(folder: Path, *overlay: str) -> list[str]:
     return ["fit", "-c", "mlp_digits", *overlay, "--run_dir", str(folder / "run"), *deterministic, *short]
 
 
-def fit(folder: Path, overlay: str, model: dict[str, Any], data: dict[str, Any], *callbacks: dict[str, Any]) -> list[str]:
-    """A fit of two epochs."""
+def fit(
+    folder: Path, overlay: str, model: dict[str, Any], data: dict[str, Any], *callbacks: dict[str, Any], epochs: int = 2
+) -> list[str]:
     folder.mkdir()
-    trainer = {"max_epochs": 2, "precision": "32-true", "accelerator": "cpu", "callbacks": list(callbacks)}
+    trainer = {"max_epochs": epochs, "precision": "32-true", "accelerator": "cpu", "callbacks": list(callbacks)}
     (folder / "recipe.yaml").write_text(yaml.safe_dump({"model": model, "data": data, "trainer": trainer}))
     accelerator = ["--trainer.accelerator", "cpu"]
     return ["fit", "-c", str(folder / "recipe.yaml"), "-c", overlay, "--run_dir", str(folder / "run"), *accelerator]
@@ -99,6 +106,10 @@ def ddp(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "wgan_gp": fit(folder / "wgan_gp", overlay, WGANGP, GREY, recorder),
         "pix2pix": fit(folder / "pix2pix", overlay, PIX2PIX, pairs(folder / "pairs"), {"class_path": "zoo.reports.PairScores"}),
     }
+    every = ["--checkpoint_every_n_steps", "7"]
+    for name in ("transfer", "resumed"):
+        commands[name] = [*fit(folder / name, overlay, TRANSFER, DIGITS, epochs=4), *every]
+    commands["resume"] = ["fit", "--resume", str(folder / "resumed" / "run" / "checkpoints" / "step=14.ckpt")]
     on_two(folder, commands)
     return folder
 
@@ -155,6 +166,21 @@ def test_two_processes_train_like_one(alone: Path, overlay: str, request: pytest
     assert results["test/acc"] == pytest.approx(right / 359)  # over both processes, not one half
 
 
+def test_layers_that_are_unfrozen_train_alike_on_two_processes(ddp: Path, tmp_path: Path) -> None:
+    """DDP synchronises gradients of the parameters that trained when it wrapped the model. Later ones must take part too."""
+    name, *arguments = fit(tmp_path / "one", "trainer/fp32", TRANSFER, DIGITS, epochs=4)
+    in_process(name, *arguments)
+    one, two = (read_checkpoint(run / "run" / "checkpoints" / "last.ckpt") for run in (tmp_path / "one", ddp / "transfer"))
+    for name, value in one["state_dict"].items():
+        torch.testing.assert_close(two["state_dict"][name], value, rtol=1e-3, atol=1e-4)
+
+
+def test_two_processes_resume_in_the_middle_of_unfreezing(ddp: Path) -> None:
+    whole, resumed = (read_checkpoint(ddp / name / "run" / "checkpoints" / "last.ckpt") for name in ("transfer", "resumed"))
+    for name, value in whole["state_dict"].items():
+        assert torch.equal(resumed["state_dict"][name], value), name
+
+
 def test_a_sharded_run_resumes_in_one_process(fsdp: Path, tmp_path: Path) -> None:
     """The checkpoint is a single file with all weights and the whole optimizer state."""
     run = tmp_path / "run"
@@ -171,8 +197,15 @@ def test_a_network_with_convolutions_trains_and_is_tested_on_two_processes(
 ) -> None:
     """FSDP requires contiguous weights, and all processes must gather the filters that one of them draws."""
     run = request.getfixturevalue(overlay) / "cnn" / "run"
-    assert json.loads((run / "run.json").read_text())["results"]["test/acc"] > 0.3
+    results = json.loads((run / "run.json").read_text())["results"]
+    assert results["test/acc"] > 0.3
     assert (run / "pictures" / "filters.png").stat().st_size > 0
+    assert (run / "pictures" / "grad_cam.png").stat().st_size > 0
+    with (run / "predictions" / "test.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    confidence = torch.tensor([float(row["confidence"]) for row in rows])
+    bins = calibration_bins(confidence, torch.tensor([row["prediction"] == row["target"] for row in rows]))
+    assert results["test/ece"] == pytest.approx(expected_calibration_error(bins), abs=1e-3)  # confidence has four decimals
     assert load_system(run / "checkpoints" / "best.ckpt")(torch.zeros(1, 1, 8, 8)).shape == (1, 10)
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from lightning import Trainer
 from PIL import Image
+from pyarrow.parquet import read_table
 from torch.utils.data import DataLoader
 
 from datamodules import ImageFolder, Tabular
@@ -17,7 +18,7 @@ from datamodules.core.base import DataModule
 from datamodules.core.batch import Batch
 from zoo.cnn.simple_cnn import SimpleCNNClassifier
 from zoo.mlp.mlp import MLPClassifier, MLPRegressor
-from zoo.training.predictions import Predictions, table
+from zoo.training.predictions import Predictions, probabilities_of, table
 
 Fit = Callable[..., Trainer]
 Blobs = Callable[..., DataModule]
@@ -75,6 +76,7 @@ def test_every_test_sample_is_listed_by_position(fit: Fit, blobs: Blobs, tmp_pat
         assert row["target"] == name
         assert row["prediction"] == data.class_names[int(probability.argmax())]
         assert float(row["confidence"]) == pytest.approx(float(probability.max().detach()), abs=6e-5)
+        assert [float(row[f"p_{name}"]) for name in data.class_names] == pytest.approx(probability.tolist(), abs=2e-6)
     assert np.mean([row["target"] == row["prediction"] for row in tested]) == pytest.approx(scores["test/acc"])
     untargeted = [{name: value for name, value in row.items() if name != "target"} for row in tested]
     assert read(tmp_path / "predictions" / "predict.csv") == untargeted
@@ -115,8 +117,8 @@ def test_images_are_listed_by_file_name(fit: Fit, tmp_path: Path) -> None:
     trainer.test(model, datamodule=data, verbose=False)
     trainer.predict(model, datamodule=data, return_predictions=False)
     tested, predicted = (read(tmp_path / "predictions" / f"{stage}.csv") for stage in ("test", "predict"))
-    assert list(tested[0]) == ["file", "position", "target", "prediction", "confidence"]
-    assert list(predicted[0]) == ["file", "position", "prediction", "confidence"]
+    assert list(tested[0]) == ["file", "position", "target", "prediction", "confidence", "p_dark", "p_light"]
+    assert list(predicted[0]) == ["file", "position", "prediction", "confidence", "p_dark", "p_light"]
     assert [row["file"] for row in tested] == [row["file"] for row in predicted]
     assert len({row["file"] for row in tested}) == 8
     for row in tested:
@@ -171,7 +173,7 @@ def test_predictions_without_targets_are_written(fit: Fit, blobs: Blobs, tmp_pat
     model.outputs = lambda preds, position: {"preds": preds, "position": position}
     tables = steps(model, fit, blobs, tmp_path)
     assert tables["test"] == tables["predict"]
-    assert list(tables["test"][0]) == ["position", "prediction", "confidence"]
+    assert list(tables["test"][0]) == ["position", "prediction", "confidence", "p_ant", "p_bee", "p_cat"]
 
 
 def test_an_image_beside_the_predictions_does_not_cost_the_table(fit: Fit, blobs: Blobs, tmp_path: Path) -> None:
@@ -202,6 +204,27 @@ def test_batches_without_positions_give_no_table(fit: Fit, blobs: Blobs, tmp_pat
     loader = DataLoader([(torch.randn(4, 4), torch.zeros(4))], batch_size=None)  # type: ignore[arg-type]  # a list will do
     trainer.test(model, loader, verbose=False)
     assert not (tmp_path / "predictions").exists()
+
+
+def test_the_probabilities_of_many_classes_are_in_a_file_of_their_own(fit: Fit, blobs: Blobs, tmp_path: Path) -> None:
+    model, data = MLPClassifier((4,), 200), blobs()
+    data.num_classes, data.class_names = 200, tuple(f"class {k}" for k in range(200))
+    trainer = fit(model, data, callbacks=[Predictions(tmp_path)])
+    trainer.predict(model, datamodule=data, return_predictions=False)
+    rows = read(tmp_path / "predictions" / "predict.csv")
+    assert list(rows[0]) == ["position", "prediction", "confidence"]
+    held = read_table(tmp_path / "predictions" / "predict_probabilities.parquet")
+    assert held.column_names == ["position", *(f"p_class {k}" for k in range(200))]
+    assert held["position"].to_pylist() == [int(row["position"]) for row in rows]
+    x = data.splits["test"].arrays.x[held["position"].to_pylist()]
+    found = np.stack([held[f"p_class {k}"].to_numpy() for k in range(200)], 1)
+    assert np.abs(found - model(x).softmax(1).detach().numpy()).max() < 1e-6
+
+
+def test_binary_classifiers_have_a_probability_for_both_classes() -> None:
+    columns = {"position": torch.tensor([0, 1]), "preds": torch.tensor([0.9, 0.25])}
+    found = {name: values.tolist() for name, values in probabilities_of(columns, ("no", "yes")).items()}
+    assert found == {"p_no": [0.1, 0.75], "p_yes": [0.9, 0.25]}
 
 
 def test_a_trial_run_writes_nothing(fit: Fit, blobs: Blobs, tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """Base class of classifiers: cross-entropy over K classes, and the reports of a run."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import torch
 import torch.nn.functional as F
 from lightning import Callback
 from torch import Tensor
@@ -10,13 +12,19 @@ from torch import Tensor
 from zoo.errors import ZooError
 from zoo.metrics.tasks import classification
 from zoo.nn.checks import check_labels, check_probabilities
+from zoo.tasks.classification.calibration import Calibration
 from zoo.tasks.classification.confusion import ConfusionMatrix
+from zoo.tasks.classification.grad_cam import grad_cam_sheet
 from zoo.tasks.classification.image_samples import ImageSamples
 from zoo.tasks.classification.per_class import PerClass
 from zoo.tasks.classification.worst_errors import WorstErrors
 from zoo.tasks.filters import first_filters
+from zoo.training.facts import Facts
 from zoo.training.optim import Optim
+from zoo.training.reporting import facts
 from zoo.training.system import Batch, Outputs, System
+
+ClassWeights = Literal["balanced"] | Sequence[float] | None
 
 
 class Classifier(System):
@@ -26,19 +34,37 @@ class Classifier(System):
         num_classes: K.
         label_smoothing: probability that is spread evenly over all classes in each training target, in [0, 1) (Szegedy et al.,
             2016, arXiv:1512.00567).
+        class_weights: weight of each class in the training loss: K numbers, or "balanced" for weights inversely proportional to
+            the number of training samples. Evaluation losses stay unweighted.
 
     Raises:
-        ZooError: if `label_smoothing` is out of range.
+        ZooError: if `label_smoothing` or `class_weights` is out of range.
     """
 
     monitor = ("val/acc", "max")
     headline = "test/acc"
 
-    def __init__(self, num_classes: int, label_smoothing: float, lr: float, optim: Optim | None) -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        label_smoothing: float,
+        lr: float,
+        optim: Optim | None,
+        class_weights: ClassWeights = None,
+    ) -> None:
         if not 0 <= label_smoothing < 1:
             raise ZooError(f"label_smoothing must lie in [0, 1), got {label_smoothing}")
         super().__init__(lr, optim, classification(num_classes))
         self.num_classes, self.label_smoothing = num_classes, label_smoothing
+        self.balanced = class_weights == "balanced"
+        self.class_weights: Tensor | None
+        self.register_buffer("class_weights", initial_weights(class_weights, num_classes))  # in checkpoints unless None
+
+    def on_fit_start(self) -> None:
+        super().on_fit_start()
+        if self.balanced and self.trainer.ckpt_path is None:  # a resumed run keeps the weights in its checkpoint
+            assert self.class_weights is not None
+            self.class_weights.copy_(balanced_weights(facts(self.trainer), self.num_classes))
 
     def step(self, batch: Batch, progress: Tensor) -> tuple[Tensor, Outputs]:
         logits = self.net(*self.inputs(batch))
@@ -47,9 +73,14 @@ class Classifier(System):
     def loss(self, logits: Tensor, y: Tensor) -> Tensor:
         """Compute the mean cross-entropy (0-d) of logits (B, K) and classes (B,), or probabilities of classes (B, K).
 
-        Labels are smoothed in training only.
+        Labels are smoothed and classes weighted in training only. The weighted sum is divided by B. torch divides it by the sum
+        of the weights if targets are classes, so that soft targets, or a batch shared by processes, would have another loss.
         """
-        return F.cross_entropy(logits, y, label_smoothing=self.label_smoothing if self.training else 0.0)
+        if not self.training:
+            return F.cross_entropy(logits, y)
+        if self.class_weights is None:
+            return F.cross_entropy(logits, y, label_smoothing=self.label_smoothing)
+        return F.cross_entropy(logits, y, self.class_weights, label_smoothing=self.label_smoothing, reduction="sum") / len(y)
 
     def outputs(self, logits: Tensor, y: Tensor) -> Outputs:
         """Return predictions and targets for the metrics. Mixed images have no class, and so no target."""
@@ -66,12 +97,46 @@ class Classifier(System):
         takes_images = len(self.hparams.get("input_shape", ())) == 3  # (C, H, W)
         return [
             *super().reports(folder),
-            *([ImageSamples(pictures), WorstErrors(pictures)] if takes_images else []),
+            *([ImageSamples(pictures), WorstErrors(pictures), *grad_cam_sheet(self.net, pictures)] if takes_images else []),
             *first_filters(self.net, pictures),
             *class_reports(folder),
         ]
 
 
+def initial_weights(class_weights: ClassWeights, num_classes: int) -> Tensor | None:
+    """Return the weights (K,) of the classes at construction, or None without weights. Balanced weights are 1 until a fit.
+
+    Raises:
+        ZooError: if there are not K weights, if one is negative, or if all are 0.
+    """
+    if class_weights is None:
+        return None
+    if class_weights == "balanced":
+        return torch.ones(num_classes)
+    if isinstance(class_weights, str):
+        raise ZooError(f'class_weights must be "balanced" or {num_classes} numbers, got {class_weights!r}')
+    weights = torch.tensor([float(weight) for weight in class_weights])
+    if len(weights) != num_classes or not (weights.isfinite().all() and weights.min() >= 0 and weights.max() > 0):
+        raise ZooError(f"class_weights must be {num_classes} numbers from 0 on, one for each class, got {list(class_weights)}")
+    return weights
+
+
+def balanced_weights(data: Facts, num_classes: int) -> Tensor:
+    """Compute weights (K,) of N / (K n), for N samples in an epoch of training and n of the class. They average 1 over samples.
+
+    Raises:
+        ZooError: if the data do not state the numbers of samples, or have no training sample of a class.
+    """
+    if data.class_counts is None:
+        raise ZooError("class_weights balanced needs data that count the samples of each class: give a number for each class")
+    counts = data.class_counts("train").double()
+    if not counts.all():
+        empty = int((counts == 0).nonzero()[0])
+        name = data.class_names[empty] if data.class_names else empty
+        raise ZooError(f"class_weights balanced needs samples of every class, but {name} has none in train: add some")
+    return counts.sum() / (num_classes * counts)
+
+
 def class_reports(folder: Path) -> list[Callback]:
     """Return the reports about classes that every classifier has. `folder` is the run directory."""
-    return [PerClass(folder / "predictions"), ConfusionMatrix(folder / "pictures")]
+    return [PerClass(folder / "predictions"), ConfusionMatrix(folder / "pictures"), Calibration(folder / "pictures")]

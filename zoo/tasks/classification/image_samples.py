@@ -27,8 +27,9 @@ class ImageSamples(ValidationPictures):
     def on_validation_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        names = facts(trainer).class_names
-        if batch_idx or trainer.sanity_checking or not names:
+        data = facts(trainer)
+        names = data.class_names
+        if batch_idx or trainer.sanity_checking or not names or data.serves_features:
             return
         predicted = outputs["preds"][: self.num_images].argmax(1).tolist()
         truth = batch.y[: self.num_images].tolist()

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch.nn.functional as F
 from lightning import Callback, LightningModule, Trainer
+from torch import Tensor
 
 from zoo.tasks.drawing import displayable, grid
 from zoo.training.reporting import facts, gathered, log_picture, writes
@@ -20,11 +21,18 @@ class Error(NamedTuple):
     caption: str
 
 
+def worst_errors(logits: Tensor, target: Tensor, num: int) -> list[tuple[int, float]]:
+    """Return the rows of at most `num` wrong predictions, and their losses, the highest first: logits (B, K), classes (B,)."""
+    losses = F.cross_entropy(logits, target, reduction="none").where(logits.argmax(1) != target, -1.0)
+    highest = losses.topk(min(num, len(losses)))
+    return [(row, loss) for row, loss in zip(highest.indices.tolist(), highest.values.tolist(), strict=True) if loss >= 0]
+
+
 class WorstErrors(Callback):
     """Draws the wrong predictions with the highest loss into `folder`/worst_errors.png, and sends them to W&B.
 
     For classifiers of images (B, C, H, W) whose classes have names. The errors show what a score hides: wrong labels, and
-    images that are hard for people too.
+    images that are hard for people too. Images from files are captioned with the file's name.
 
     Args:
         folder: folder of the picture.
@@ -41,18 +49,19 @@ class WorstErrors(Callback):
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        names, logits, target = facts(trainer).class_names, outputs["preds"].float(), outputs["target"]
+        names, files = facts(trainer).class_names, facts(trainer).files
+        logits, target = outputs["preds"].float(), outputs["target"]
         if not names:
             return
-        losses = F.cross_entropy(logits, target, reduction="none")
         confidence, predicted = logits.softmax(1).max(1)
-        losses = losses.where(predicted != target, -1.0)  # leaves out correct predictions
-        for row in losses.topk(min(self.num_images, len(losses))).indices.tolist():
-            loss = losses[row].item()
-            if loss < 0 or (len(self._worst) == self.num_images and loss <= self._worst[-1].loss):
+        for row, loss in worst_errors(logits, target, self.num_images):
+            if len(self._worst) == self.num_images and loss <= self._worst[-1].loss:
                 break
             caption = f"{names[int(predicted[row])]} {confidence[row].item():.0%} (is {names[int(target[row])]})"
-            self._worst.append(Error(loss, int(batch.position[row]), displayable(batch.x[row].float().cpu()), caption))
+            position = int(batch.position[row])
+            if files is not None:
+                caption += f"\n{Path(files.name(position)).name}"
+            self._worst.append(Error(loss, position, displayable(batch.x[row].float().cpu()), caption))
             self._worst = self._select(self._worst)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

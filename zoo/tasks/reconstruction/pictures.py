@@ -10,15 +10,13 @@ from lightning import LightningModule, Trainer
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from zoo.metrics.probe import principal_components
 from zoo.nn.interpolation import both_ways
 from zoo.tasks.abilities import Decodes, Generates, Reconstructs, classes_for
-from zoo.tasks.drawing import save_tiles, shorten
+from zoo.tasks.drawing import save_tiles, scatter_by_class
 from zoo.training.reporting import Draw, ValidationPictures, facts, gathered, log_picture, writes
 
 _ROWS, _COLUMNS = 4, 10
 _STEPS = 10
-_MOST_NAMES, _NAME = 20, 24  # names in a legend, and characters of each
 
 
 class LatentPictures(ValidationPictures):
@@ -135,23 +133,7 @@ def manifold(model: Decodes, num: int = 15) -> Tensor:
 
 
 def embedding_figure(z: Tensor, y: Tensor, class_names: Sequence[str]) -> Figure:
-    """Draw codes (N, Z) in the plane, coloured by class; a legend names at most 20 classes.
-
-    More than two dimensions are reduced to two principal components.
-    """
-    if z.shape[1] > 2:
-        mean, directions = principal_components(z, 2)
-        z = (z - mean) @ directions.T
-    if z.shape[1] == 1:
-        z = torch.cat([z, torch.zeros_like(z)], dim=1)
+    """Draw codes (N, Z) in the plane, coloured by class; see `scatter_by_class`."""
     figure = Figure(figsize=(7, 6), layout="constrained")
-    axes = figure.subplots()
-    present = torch.unique(y).tolist()
-    for label in present:
-        codes = z[y == label]
-        axes.scatter(codes[:, 0], codes[:, 1], s=6, color=f"C{label % 10}")
-    if len(present) <= _MOST_NAMES:
-        names = [shorten(class_names[label], _NAME) if class_names else str(label) for label in present]
-        for text in axes.legend(axes.collections, names, fontsize=7, markerscale=2).get_texts():
-            text.set_parse_math(False)
+    scatter_by_class(figure.subplots(), z, y, class_names)
     return figure

@@ -1,6 +1,8 @@
 """Classifiers use cross-entropy, smoothed in training only, and refuse labels out of range."""
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -9,10 +11,14 @@ from lightning import Trainer
 from torch import Tensor, nn
 
 from datamodules import Digits
+from datamodules.core.base import Arrays, DataModule
 from datamodules.core.batch import Batch
+from zoo.errors import ZooError
 from zoo.mlp.mlp import MLPBinaryClassifier, MLPClassifier
 from zoo.mlp.perceptron import Perceptron
-from zoo.tasks.classification.base import Classifier
+from zoo.tasks.classification.base import Classifier, balanced_weights
+from zoo.training.checkpoint import read_checkpoint
+from zoo.training.facts import Facts
 from zoo.training.system import System
 
 PROGRESS = torch.zeros(())
@@ -21,8 +27,9 @@ PROGRESS = torch.zeros(())
 class Linear(Classifier):
     """Classifier with a single linear layer."""
 
-    def __init__(self, num_classes: int = 3, label_smoothing: float = 0.0) -> None:
-        super().__init__(num_classes, label_smoothing, 0.1, None)
+    def __init__(self, num_classes: int = 3, label_smoothing: float = 0.0, class_weights: Any = None) -> None:
+        super().__init__(num_classes, label_smoothing, 0.1, None, class_weights)
+        self.save_hyperparameters(logger=False)
         self.net = nn.Linear(5, num_classes)
 
 
@@ -72,6 +79,100 @@ def test_labels_out_of_range_are_refused(hook: str, labels: list[int], found: st
 def test_a_label_smoothing_out_of_range_is_refused(share: float) -> None:
     with pytest.raises(ValueError, match=rf"label_smoothing must lie in \[0, 1\), got {share}"):
         Linear(label_smoothing=share)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3])
+def test_classes_are_weighted_in_training_only(share: float) -> None:
+    system, batch = Linear(label_smoothing=share, class_weights=[0.5, 3.0, 0.0]), batch_of([0, 2, 1, 1])
+    logits, weights = system(batch.x), torch.tensor([0.5, 3.0, 0.0])
+    one_hot = (1 - share) * F.one_hot(batch.y, 3) + share / 3
+    by_hand = -sum(weights[k] * one_hot[i, k] * logits[i].log_softmax(0)[k] for i in range(4) for k in range(3)) / 4
+    torch.testing.assert_close(system.loss(logits, batch.y), by_hand)
+    torch.testing.assert_close(system.loss(logits, F.one_hot(batch.y, 3).float()), by_hand)  # soft targets
+    torch.testing.assert_close(system.eval().loss(logits, batch.y), F.cross_entropy(logits, batch.y))
+
+
+def test_a_batch_that_two_processes_share_has_the_mean_of_their_losses() -> None:
+    system, batch = Linear(class_weights=[0.2, 1.0, 5.0]), batch_of([0, 0, 1, 2])
+    logits = system(batch.x)
+    halves = system.loss(logits[:2], batch.y[:2]), system.loss(logits[2:], batch.y[2:])
+    torch.testing.assert_close(sum(halves) / 2, system.loss(logits, batch.y))
+
+
+class Uneven(DataModule):
+    """Samples of three classes, 70, 20 and 10 of every 100. All of them train."""
+
+    input_shape, num_classes, class_names = (5,), 3, ("ant", "bee", "cat")
+
+    def __init__(self, size: int = 100) -> None:
+        super().__init__(batch_size=20, val_fraction=0.2, seed=0)
+        self.size = size
+
+    def load(self, part: Literal["train", "test"]) -> Arrays:
+        y = torch.tensor([0] * 7 + [1] * 2 + [2]).repeat(self.size // 10)
+        return Arrays(torch.randn(self.size, 5, generator=torch.Generator().manual_seed(0)), y)
+
+    def transform(self, batch: Batch, epoch: int, train: bool) -> Batch:
+        return batch
+
+
+def test_balanced_weights_are_those_of_the_training_split_and_survive_a_resume(
+    fit: Callable[..., Trainer], tmp_path: Path
+) -> None:
+    system = Linear(class_weights="balanced")
+    trainer = fit(system, Uneven(), max_epochs=1)
+    expected = torch.tensor([80 / (3 * 56), 80 / (3 * 16), 80 / (3 * 8)])
+    torch.testing.assert_close(system.class_weights, expected)
+    trainer.save_checkpoint(tmp_path / "a.ckpt")
+    checkpoint = read_checkpoint(tmp_path / "a.ckpt")
+    assert checkpoint["hyper_parameters"]["class_weights"] == "balanced"
+    assert torch.equal(checkpoint["state_dict"]["class_weights"], system.class_weights)
+
+    checkpoint["state_dict"]["class_weights"] *= 2  # to tell them from weights that are computed again
+    torch.save(checkpoint, tmp_path / "b.ckpt")
+    resumed = Linear(class_weights="balanced")
+    fit(resumed, Uneven(), ckpt_path=tmp_path / "b.ckpt", max_epochs=2)
+    torch.testing.assert_close(resumed.class_weights, 2 * expected)
+
+
+def test_without_weights_a_checkpoint_has_none() -> None:
+    assert "class_weights" not in Linear().state_dict()
+
+
+def test_a_loss_with_balanced_weights_counts_every_class_equally() -> None:
+    data = Uneven()
+    data.setup()
+    system, rows = (
+        Linear(class_weights=balanced_weights(Facts(class_counts=data.class_counts), 3).tolist()),
+        data.splits["train"].rows,
+    )
+    x, y, _ = data.splits["train"].arrays
+    logits = system(x[rows])
+    of_classes = [F.cross_entropy(logits[y[rows] == k], y[rows][y[rows] == k]) for k in range(3)]
+    torch.testing.assert_close(system.loss(logits, y[rows]), sum(of_classes) / 3)
+
+
+@pytest.mark.parametrize(
+    ("class_weights", "message"),
+    [
+        ([1.0, 2.0], r"class_weights must be 3 numbers from 0 on, one for each class, got \[1.0, 2.0\]"),
+        ([1.0, -1.0, 1.0], "class_weights must be 3 numbers"),
+        ([1.0, float("nan"), 1.0], "class_weights must be 3 numbers"),
+        ([0.0, 0.0, 0.0], "class_weights must be 3 numbers"),
+        ("equal", "class_weights must be \"balanced\" or 3 numbers, got 'equal'"),
+    ],
+)
+def test_other_class_weights_are_refused(class_weights: Any, message: str) -> None:
+    with pytest.raises(ZooError, match=message):
+        Linear(class_weights=class_weights)
+
+
+def test_balanced_weights_need_counts_of_every_class() -> None:
+    with pytest.raises(ZooError, match="needs data that count the samples of each class"):
+        balanced_weights(Facts(), 3)
+    counts = Facts(class_names=("ant", "bee"), class_counts=lambda split: torch.tensor([4, 0]))
+    with pytest.raises(ZooError, match="bee has none in train"):
+        balanced_weights(counts, 2)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1])

@@ -15,7 +15,7 @@ from torch import nn
 from datamodules import Digits
 from datamodules.core.base import Arrays, DataModule
 from zoo.mlp.mlp import MLPClassifier
-from zoo.tasks.classification.worst_errors import WorstErrors
+from zoo.tasks.classification.worst_errors import WorstErrors, worst_errors
 from zoo.tasks.drawing import displayable, grid
 from zoo.training.quiet import keep_quiet
 
@@ -85,3 +85,29 @@ def test_a_fast_dev_run_draws_nothing(fit: Fit, digits: Digits, tmp_path: Path) 
     trainer = fit(model, digits, callbacks=[WorstErrors(tmp_path / "pictures")], fast_dev_run=True)
     trainer.test(model, datamodule=digits, verbose=False)
     assert not (tmp_path / "pictures").exists()
+
+
+class Named(Digits):
+    """Digits that seem to be read from files."""
+
+    class Files:
+        def name(self, position: int) -> str:
+            return f"/photos/of digits/{position}.jpg"
+
+    files = Files()  # type: ignore[assignment]  # not encoded images
+
+
+def test_errors_are_captioned_with_their_files(tmp_path: Path) -> None:
+    model, data = MLPClassifier((1, 8, 8), 10), Named(batch_size=400)
+    run_test(model, data, WorstErrors(tmp_path, num_images=4))
+    (batch,) = (data.transform(batch, 0, False) for batch in data.test_dataloader())
+    logits = model(batch.x).detach()
+    images, captions = [], []
+    for row, _ in worst_errors(logits, batch.y, 4):
+        confidence, predicted = logits[row].softmax(0).max(0)
+        images.append(displayable(batch.x[row]))
+        captions.append(f"{int(predicted)} {float(confidence):.0%} (is {int(batch.y[row])})\n{int(batch.position[row])}.jpg")
+    grid(images, captions, [True] * 4).savefig(tmp_path / "expected.png")
+    found, expected = (pixels(tmp_path / f"{name}.png") for name in ("worst_errors", "expected"))
+    assert found.shape == (196, 640, 3)  # three lines of captions
+    assert np.abs(found - expected).max() <= 2

@@ -1,0 +1,1 @@
+"""Transfer learning: pretrained networks fine-tuned on other data."""
