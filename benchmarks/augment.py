@@ -10,9 +10,10 @@ installed. All do the same work, except that kornia interpolates bilinearly in i
 Folders: JPEG files of 256x256 pixels are decoded by two workers to 224x224. TrivialAugment then runs on the batch in the main
 process, as in the zoo, or image by image in the workers. Nothing is trained.
 
-All alternate in one process; figures are medians over rounds.
+All alternate in one process; figures are medians over rounds. `load` is the number of busy processes on the machine.
 """
 
+import os
 import statistics
 import tempfile
 import time
@@ -69,7 +70,9 @@ class PerImage(Dataset[tuple[Tensor, int]]):
 
 
 def kornia_steps(name: str) -> Callable[[Tensor], Tensor] | None:
-    """Return the same augmentation by kornia; None if it is not installed."""
+    """Return the same augmentation by kornia; None if it is not installed, or for its policies, which take no grey images."""
+    if "Augment" in name and WORKS[name][0] == GREY:
+        return None
     try:
         from kornia import augmentation as K
         from kornia.augmentation import auto
@@ -175,7 +178,12 @@ def _measured(work: str, works: dict[str, Callable[[], None]], num_images: int, 
             seconds[name].append(time.perf_counter() - start)
     speed = {name: round(num_images / statistics.median(values[1:])) for name, values in seconds.items()}
     best = max(value for name, value in speed.items() if name.startswith("torchvision"))
-    return {"work": work, "images_per_second": speed, "zoo_to_torchvision": round(speed["zoo"] / best, 1)}
+    return {
+        "work": work,
+        "images_per_second": speed,
+        "zoo_to_torchvision": round(speed["zoo"] / best, 1),
+        "load": os.getloadavg()[0],
+    }
 
 
 def _print_table(results: list[dict[str, Any]]) -> None:

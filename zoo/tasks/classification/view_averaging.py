@@ -10,7 +10,8 @@ from zoo.tasks.classification.base import Classifier
 class ViewAveraging(Callback):
     """Averages the probabilities of an image classifier over several views of each image, in test and predict.
 
-    The network is wrapped while the trainer tests or predicts, so that scores, tables and pictures are of the average.
+    The network is wrapped for the batches of test and predict, so that scores and tables are of the average. Reports that look
+    into the network afterwards find it unwrapped.
     Predictions become log-probabilities instead of logits.
 
     Args:
@@ -24,12 +25,12 @@ class ViewAveraging(Callback):
         classifier = _image_classifier(pl_module)
         classifier.net = AverageViews(classifier.net, self.views)
 
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         classifier = _image_classifier(pl_module)
         assert isinstance(classifier.net, AverageViews)
         classifier.net = classifier.net.net
 
-    on_predict_start, on_predict_end = on_test_start, on_test_end
+    on_predict_start, on_predict_epoch_end = on_test_start, on_test_epoch_end
 
 
 def _image_classifier(system: LightningModule) -> Classifier:
