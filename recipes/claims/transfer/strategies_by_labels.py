@@ -7,8 +7,8 @@ the same network from random weights, with all layers at one learning rate. All 
 order for the same number of steps.
 
 Full measurements learn Fashion-MNIST from a ResNet-56 that knows CIFAR-10 (`weights/cifar10_resnet56.pth` of the mirror
-ZOO_DATA) and, at one number of labels, from an EfficientNet-Lite0 that knows ImageNet (the extra `offline-weights`), and test on
-2,000 images. Fast ones learn Digits from a ResNet-20 that knows Fashion-MNIST, and need no download.
+ZOO_DATA) and, at one number of labels, from an EfficientNet-Lite0 that knows ImageNet (the extra `offline-weights`). They
+test on 2,000 images. Fast ones learn Digits from a ResNet-20 that knows Fashion-MNIST, and need no download.
 """
 
 import sys
