@@ -1,4 +1,4 @@
-"""Every command of the README and of the page on your own data is run as it stands there."""
+"""Every command of the README and of the pages on your own data and on training is run as it stands there."""
 
 import io
 import os
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.early, pytest.mark.filterwarnings("default")]
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
-GUIDE = (ROOT / "docs" / "your_data.md").read_text(encoding="utf-8")
+GUIDES = [(ROOT / "docs" / page).read_text(encoding="utf-8") for page in ("your_data.md", "training.md")]
 SET_UP = [block for block in re.findall(r"```bash\n(.*?)```", TEXT, re.DOTALL) if "-m venv" in block]  # .ci/run runs the second
 
 
@@ -29,7 +29,7 @@ def commands(text: str) -> list[str]:
     return [line.split("  #")[0].strip() for block in blocks if block not in SET_UP for line in block.splitlines() if line]
 
 
-COMMANDS = list(dict.fromkeys([*commands(TEXT), *commands(GUIDE)]))  # in order; what stands on both pages runs once
+COMMANDS = list(dict.fromkeys(commands("\n".join([TEXT, *GUIDES]))))  # in order; what stands on two pages runs once
 
 
 def shell(command: str, folder: Path, **more: str) -> str:

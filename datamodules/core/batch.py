@@ -13,7 +13,7 @@ class Batch(NamedTuple):
     """
 
     x: Tensor  # (B, ...)
-    y: Tensor  # (B,) int64 classes, or (B, T) float targets
+    y: Tensor  # (B,) int64 classes, (B, K) float probabilities of mixed images' classes, or (B, T) float targets
     position: Tensor  # (B,) int64, index in the data set
 
 

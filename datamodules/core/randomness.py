@@ -1,8 +1,10 @@
 """Random numbers that depend on their purpose alone, not on earlier draws.
 
-A counter-based generator: (seed, epoch, position) is hashed with the finaliser of SplitMix64 (Steele, Lea & Flood, 2014,
-"Fast splittable pseudorandom number generators"), so that worker count, batch size, rank and restarts change nothing.
+A counter-based generator: (seed, epoch, stream, position) is hashed with the finaliser of SplitMix64 (Steele, Lea & Flood,
+2014, "Fast splittable pseudorandom number generators"), so that worker count, batch size, rank and restarts change nothing.
 """
+
+import hashlib
 
 import torch
 from torch import Tensor
@@ -27,10 +29,14 @@ def _mix(z: Tensor) -> Tensor:
     return z ^ _shift_right(z, 31)
 
 
-def uniform(position: Tensor, *, seed: int, epoch: int, num_draws: int) -> Tensor:
-    """Draw uniform numbers in [0, 1) per sample: (B,) int64 positions to (B, num_draws) float32, on the same device."""
+def uniform(position: Tensor, *, seed: int, epoch: int, num_draws: int, stream: str = "") -> Tensor:
+    """Draw uniform numbers in [0, 1) per sample: (B,) int64 positions to (B, num_draws) float32, on the same device.
+
+    Streams of different names are independent of each other.
+    """
+    named = [int.from_bytes(hashlib.blake2b(stream.encode(), digest_size=8).digest())] if stream else []
     key = torch.zeros_like(position)
-    for part in (seed, epoch):
+    for part in (seed, epoch, *named):
         key = _mix(key + _signed(part) + _GOLDEN)
     draw = torch.arange(num_draws, device=position.device)
     state = _mix(_mix(key + position)[:, None] + (draw + 1) * _GOLDEN)

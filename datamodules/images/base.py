@@ -18,6 +18,7 @@ from datamodules.core.batch import Batch
 from datamodules.core.loader import Loader, WorkerLoader
 from datamodules.core.randomness import uniform
 from datamodules.core.seen import identities, thin
+from datamodules.images.augmentation import Augment, augmentation_of
 from datamodules.images.transform import Binarize, ImageTransform, statistics
 from zoo.errors import ZooError, check_choice
 
@@ -200,7 +201,7 @@ class PictureData(DataModule):
     the set has them. It does so at construction if a folder listing tells, otherwise in `setup`. Missing parts are held out
     from the training part, stratified by class: `test_fraction` for the test, then `val_fraction` of the rest for validation.
 
-    Workers decode, crop and resize. Mirroring and normalisation are applied to batches on the device.
+    Workers decode, crop and resize. Augmentation and normalisation are applied to batches on the device.
 
     Args:
         size: pixels per side of the network's input. None, here and for crop and interpolation: as pretrained weights expect,
@@ -217,6 +218,7 @@ class PictureData(DataModule):
         interpolation: of resizing.
         binarize: make pixels 0 or 1, as `ImageTransform` does; requires `normalize` to be false.
         balance: serve all classes equally often in training. See `BatchOrder`. None: the set does not offer it.
+        augment: further changes of training images; see `Augment`.
     """
 
     mean: tuple[float, ...]
@@ -248,6 +250,7 @@ class PictureData(DataModule):
         test_fraction: float = 0.2,
         seed: int | None = None,
         split_seed: int = 0,
+        augment: Augment | None = None,
     ) -> None:
         super().__init__(batch_size, val_fraction=val_fraction, test_fraction=test_fraction, seed=seed, split_seed=split_seed)
         size, crop = SIZE if size is None else size, CROP if crop is None else crop
@@ -263,12 +266,23 @@ class PictureData(DataModule):
         usual = (IMAGENET_MEAN, IMAGENET_STD) if rgb else ((sum(IMAGENET_MEAN) / 3,), (sum(IMAGENET_STD) / 3,))
         self.mean, self.std = statistics(self.input_shape[0], normalize, mean or usual[0], std or usual[1])
         self.squeeze, self.binarize, self.balance = squeeze, binarize, balance
-        self.transform = ImageTransform(self.mean, self.std, normalize=normalize, flip=flip, seed=self.seed, binarize=binarize)
+        self._augmentation = augmentation_of(augment, self.input_shape, self.seed, num_classes=None, has_colours=rgb)
+        self.transform = ImageTransform(
+            self.mean,
+            self.std,
+            normalize=normalize,
+            flip=flip,
+            seed=self.seed,
+            binarize=binarize,
+            augmentation=self._augmentation,
+        )
 
     def serve(self, files: Files, y: Tensor, class_names: Sequence[str], parts: Mapping[str, Tensor]) -> None:
         """Set the images, their classes (N,), and the positions of each part."""
         self.files, self.y, self.class_names, self.num_classes = files, y, tuple(class_names), len(class_names)
         self.num_train, self._parts = len(parts["train"]) if "train" in parts else None, dict(parts)
+        if self._augmentation is not None:
+            self._augmentation.num_classes = self.num_classes
 
     def setup(self, stage: str | None = None) -> None:
         if self.splits:

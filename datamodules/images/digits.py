@@ -5,6 +5,7 @@ from typing import Literal
 import torch
 
 from datamodules.core.base import Arrays, DataModule
+from datamodules.images.augmentation import Augment, augmentation_of
 from datamodules.images.transform import Binarize, ImageTransform, statistics
 
 
@@ -26,12 +27,19 @@ class Digits(DataModule):
         val_fraction: float = 0.1,
         seed: int | None = None,
         split_seed: int = 0,
+        augment: Augment | None = None,
     ) -> None:
         super().__init__(batch_size, val_fraction=val_fraction, test_fraction=0.2, seed=seed, split_seed=split_seed)
         self.mean, self.std = statistics(1, normalize, self.mean, self.std)
         self.binarize = binarize
         self.transform = ImageTransform(
-            self.mean, self.std, normalize=normalize, shift=shift, seed=self.seed, binarize=binarize
+            self.mean,
+            self.std,
+            normalize=normalize,
+            shift=shift,
+            seed=self.seed,
+            binarize=binarize,
+            augmentation=augmentation_of(augment, self.input_shape, self.seed, self.num_classes, has_colours=False),
         )
 
     def load(self, part: Literal["train", "test"]) -> Arrays:

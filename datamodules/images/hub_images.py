@@ -17,6 +17,7 @@ from datamodules.core.labelled_sets import (
 )
 from datamodules.core.sources import hub_file, hub_listing
 from datamodules.core.table_files import check_columns, read_table, schema
+from datamodules.images.augmentation import Augment
 from datamodules.images.base import Interpolation, PictureData
 from zoo.errors import ZooError
 
@@ -92,6 +93,7 @@ class HubImages(PictureData):
         test_fraction: float = 0.2,
         seed: int | None = None,
         split_seed: int = 0,
+        augment: Augment | None = None,
     ) -> None:
         super().__init__(
             size=size,
@@ -110,6 +112,7 @@ class HubImages(PictureData):
             test_fraction=test_fraction,
             seed=seed,
             split_seed=split_seed,
+            augment=augment,
         )
         if source is None:
             raise ZooError("source is not given: name a set of pictures on the hub (--data.source OWNER/NAME)")

@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2.functional import resize
 
-from datamodules.core.base import Arrays, DataModule
+from datamodules.core.base import Arrays, DataModule, Split
 from datamodules.core.cache import cached
 from datamodules.core.sources import hub_file
+from datamodules.core.splits import stratified_sample
+from datamodules.images.augmentation import Augment, augmentation_of
 from datamodules.images.transform import Binarize, ImageTransform, read_parquet, statistics
 from zoo.errors import ZooError
 
@@ -26,6 +28,8 @@ class HubSet(DataModule):
         flip: mirror half of the training images; refused if a mirrored image means something else.
         shift: move training images by up to this number of pixels in each direction.
         binarize: make pixels 0 or 1: "threshold" at 1/2, or "stochastic" with their value as probability.
+        augment: further changes of training images; see `Augment`.
+        num_train: train on this number of images only, with the same share of each class.
         size: resize to this number of pixels per side.
         rgb: convert grey images to RGB, for networks that need three channels.
         mean: normalise by this mean instead of the set's own, for weights that were trained with it.
@@ -56,6 +60,8 @@ class HubSet(DataModule):
         seed: int | None = None,
         split_seed: int = 0,
         revision: str = "main",
+        augment: Augment | None = None,
+        num_train: int | None = None,
     ) -> None:
         super().__init__(batch_size, val_fraction=val_fraction, seed=seed, split_seed=split_seed)
         if flip and not self.has_mirror_twins:
@@ -67,14 +73,31 @@ class HubSet(DataModule):
             channels, self.mean, self.std = 3, self.mean * 3, self.std * 3
         self.input_shape = (channels, size or height, size or width)
         self.mean, self.std = statistics(channels, normalize, mean or self.mean, std or self.std)
-        self.size, self.revision, self.binarize = size, revision, binarize
+        self.size, self.revision, self.binarize, self.num_train = size, revision, binarize, num_train
+        has_colours = type(self).input_shape[0] == 3 and not self.stacked
         self.transform = ImageTransform(
-            self.mean, self.std, normalize=normalize, flip=flip, shift=shift, seed=self.seed, binarize=binarize
+            self.mean,
+            self.std,
+            normalize=normalize,
+            flip=flip,
+            shift=shift,
+            seed=self.seed,
+            binarize=binarize,
+            augmentation=augmentation_of(augment, self.input_shape, self.seed, self.num_classes, has_colours),
         )
 
     def prepare_data(self) -> None:
         self.paths("train")
         self.paths("test")
+
+    def setup(self, stage: str | None = None) -> None:
+        if self.splits:
+            return
+        super().setup(stage)
+        if self.num_train is not None:
+            arrays, rows = self.splits["train"]
+            few = stratified_sample(arrays.y[rows], self.num_train, self.split_seed, "num_train")
+            self.splits["train"] = Split(arrays, rows[few])
 
     def load(self, part: Literal["train", "test"]) -> Arrays:
         paths = self.paths(part)

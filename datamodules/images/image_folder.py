@@ -10,6 +10,7 @@ from PIL import Image
 from datamodules.core.files import readable_name
 from datamodules.core.sources import mirror, nearby
 from datamodules.core.splits import without_lone_validation
+from datamodules.images.augmentation import Augment
 from datamodules.images.base import Interpolation, PictureData
 from zoo.errors import MissingFileError, ZooError
 
@@ -69,6 +70,7 @@ class ImageFolder(PictureData):
         test_fraction: float = 0.2,
         seed: int | None = None,
         split_seed: int = 0,
+        augment: Augment | None = None,
     ) -> None:
         super().__init__(
             size=size,
@@ -87,6 +89,7 @@ class ImageFolder(PictureData):
             test_fraction=test_fraction,
             seed=seed,
             split_seed=split_seed,
+            augment=augment,
         )
         if root is None:
             raise ZooError("root is not given: name the folder with a folder of pictures per class (--data.root FOLDER)")

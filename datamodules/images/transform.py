@@ -16,6 +16,7 @@ from datamodules.core.batch import Batch
 from datamodules.core.files import reading
 from datamodules.core.randomness import uniform
 from datamodules.core.table_files import read_table
+from datamodules.images.augmentation import Augmentation
 from zoo.errors import ZooError, check_choice
 
 Binarize = Literal["threshold", "stochastic"]
@@ -27,7 +28,8 @@ class ImageTransform:
     (B, C, H, W) in 0..255 becomes [0, 1] and, with `normalize`, zero mean and unit standard deviation per channel. In training,
     images may first be mirrored with probability 1/2 (`flip`) and moved by up to `shift` pixels in each direction, with black
     at the border. With `binarize`, pixels become 0 or 1: "threshold" at 1/2, or "stochastic" with their value as probability
-    (Salakhutdinov & Murray, 2008), drawn anew in each epoch of training and fixed in evaluation.
+    (Salakhutdinov & Murray, 2008), drawn anew in each epoch of training and fixed in evaluation. `augmentation` changes
+    training images between the shift and the normalisation, and erases and mixes after the normalisation.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class ImageTransform:
         shift: int = 0,
         seed: int = 0,
         binarize: Binarize | None = None,
+        augmentation: Augmentation | None = None,
     ) -> None:
         if shift < 0:
             raise ZooError(f"shift must be 0 or more pixels, got {shift}")
@@ -46,7 +49,10 @@ class ImageTransform:
             check_choice("binarize", binarize, get_args(Binarize))
         if binarize and normalize:
             raise ZooError("binarize makes pixels 0 or 1, which normalize would change: set data.normalize to false")
+        if binarize and augmentation is not None and augmentation.settings["mixup"]:
+            raise ZooError("augment.mixup makes pixels grey, which binarize makes 0 or 1: leave one of them out")
         self.normalize, self.flip, self.shift, self.seed, self.binarize = normalize, flip, shift, seed, binarize
+        self.augmentation = augmentation
         self._scale = torch.tensor([1 / (255 * s) for s in std]).view(-1, 1, 1)
         self._offset = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)]).view(-1, 1, 1)
 
@@ -54,13 +60,18 @@ class ImageTransform:
         x = batch.x
         if train and (self.flip or self.shift):
             x = self._move(x, uniform(batch.position, seed=self.seed, epoch=epoch, num_draws=3))
+        if train and self.augmentation is not None:
+            x = self.augmentation.change(x, batch.position, epoch)
         if self.binarize:
-            return batch._replace(x=self._binary(x, batch.position, epoch if train else None))
-        if not self.normalize:
-            return batch._replace(x=x.float() / 255)
-        if self._scale.device != x.device:
-            self._scale, self._offset = self._scale.to(x.device), self._offset.to(x.device)
-        return batch._replace(x=torch.addcmul(self._offset, x.float(), self._scale))
+            x = self._binary(x, batch.position, epoch if train else None)
+        elif not self.normalize:
+            x = x.float() / 255
+        else:
+            if self._scale.device != x.device:
+                self._scale, self._offset = self._scale.to(x.device), self._offset.to(x.device)
+            x = torch.addcmul(self._offset, x.float(), self._scale)
+        batch = batch._replace(x=x)
+        return self.augmentation.erase_and_mix(batch, epoch) if train and self.augmentation is not None else batch
 
     def _binary(self, x: Tensor, position: Tensor, epoch: int | None) -> Tensor:
         """Binarize pixels in 0..255; the epoch is None in evaluation."""
@@ -116,8 +127,10 @@ class CropTransform:
 
 def _take(x: Tensor, row: Tensor, column: Tensor) -> Tensor:
     """Take these rows (B, H') and columns (B, W') of each image (B, C, H, W): (B, C, H', W')."""
-    sample = torch.arange(len(x), device=x.device)[:, None, None]
-    return x[sample, :, row[:, :, None], column[:, None, :]].movedim(-1, 1)
+    place = row[:, :, None] * x.shape[-1] + column[:, None, :]
+    # Four times as fast as indexing with three tensors.
+    taken = x.flatten(2).gather(2, place.flatten(1)[:, None].expand(-1, x.shape[1], -1))
+    return taken.view(*x.shape[:2], *place.shape[1:])
 
 
 def statistics(

@@ -18,11 +18,13 @@ from zoo.nn.cells import RNNCell
 SMALLEST: dict[str, dict[str, Any]] = {
     "gates_on_adding": {"num_seeds": 2, "num_steps": 10, "hidden_dim": 4, "num_updates": 2, "num_tests": 30},
     "kl_collapse": {"num_seeds": 2, "num_updates": 5, "hidden_dim": 8},
+    "mixing_and_calibration": {"num_seeds": 2, "num_epochs": 1, "widths": (4,)},
     "mode_collapse": {"num_seeds": 2, "num_iterations": 3, "num_samples": 100},
     "packing": {"num_seeds": 2, "extra": (0, 9), "num_sentences": 150, "num_epochs": 1, "num_rounds": 2, "timed_dim": 8},
     "pca": {"num_seeds": 2, "widths": (2,), "num_updates": 20, "num_images": 500},
     "reparameterisation": {"num_seeds": 2, "num_updates": 30, "num_images": 5, "num_draws": 50},
     "spectral_norm": {"num_seeds": 2, "num_iterations": 5, "num_images": 20, "num_climbs": 2},
+    "test_time_augmentation": {"num_seeds": 2, "num_epochs": 1, "widths": (4,)},
     "two_time_scales": {"num_seeds": 2, "num_iterations": 20, "num_samples": 100},
     "minimax_gradient": {"num_seeds": 2, "num_iterations": 5, "num_updates": 12, "num_images": 20},
     "vanishing_gradients": {"num_seeds": 2, "hidden_dim": 8, "batch_size": 4},
@@ -30,6 +32,7 @@ SMALLEST: dict[str, dict[str, Any]] = {
 CONTROLS = {
     "gates_on_adding": ("network", {"untrained", "markers at random"}),
     "kl_collapse": ("decoder", {"all pixels at once", "pixel by pixel, blindfold"}),
+    "mixing_and_calibration": ("arm", {"none", "label smoothing 0.1"}),
     "mode_collapse": (
         "game",
         {"plain, one Gaussian", "Wasserstein loss, no penalty", "minibatch discrimination, blind"},
@@ -38,6 +41,7 @@ CONTROLS = {
     "pca": ("network", {"linear, untrained", "ReLU"}),
     "reparameterisation": ("estimate", {"score function, baseline"}),
     "spectral_norm": ("norm", {"none"}),
+    "test_time_augmentation": ("views", {"single", "identical"}),
     "two_time_scales": ("rates", {"two, 4 : 1", "two draws of data"}),
     "minimax_gradient": ("discriminator", {"sure, mean taken off", "undecided"}),
     "vanishing_gradients": ("network", {"LSTM, forget gate shut", "LSTM, forget gate held open", "linear orthogonal RNN"}),

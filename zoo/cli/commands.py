@@ -19,6 +19,8 @@ override any setting of the recipe by its dotted name:
   --trainer.strategy, --trainer.precision, ...: any argument of Lightning's Trainer
   --trainer.callbacks+ '{class_path: lightning.pytorch.callbacks.EarlyStopping, init_args: {monitor: val/loss}}'
   --checkpoint_every_n_steps N: keep a checkpoint every N optimizer steps, in addition to the best and the last
+  --ema 0.999: validate, save and test an exponential moving average of the weights
+  --compile: compile the networks    --gradient_checkpointing: recompute activations in the backward pass, to save memory
   --wandb.project, .entity, .name, .group, .tags, .log_model: settings of the Weights & Biases run
 show a recipe: zoo show RECIPE    copy it to edit it: zoo copy RECIPE mine.yaml
 use classes from your own package: ZOO_IMPORTS=my_package zoo fit -c mine.yaml"""
@@ -146,6 +148,22 @@ def _fit(args: argparse.Namespace, settings: list[str]) -> int:
     return fit.fit(request) if args.resume is None else fit.resume(request)
 
 
+def _lr_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("recipe", help="recipe or YAML file")
+    parser.add_argument("--lowest", type=float, default=1e-6, help="learning rate of the first step (default: 1e-6)")
+    parser.add_argument("--highest", type=float, default=10.0, help="learning rate of the last step (default: 10)")
+    parser.add_argument("--steps", type=int, default=100, help="number of optimizer steps (default: 100)")
+    parser.add_argument("--run_dir", type=Path, help="directory for lr.csv and lr.png (default: runs/<recipe>/<time>)")
+
+
+def _lr(args: argparse.Namespace, settings: list[str]) -> int:
+    path = find_config(args.recipe)
+    _check_names([path], settings)
+    from zoo.cli.lr import find_lr
+
+    return find_lr(path, settings, args.run_dir, args.lowest, args.highest, args.steps)
+
+
 def _evaluate(args: argparse.Namespace, settings: list[str]) -> int:
     checkpoint, configs = _checkpoint_and_configs(args)
     _need_config(args, configs)
@@ -154,11 +172,21 @@ def _evaluate(args: argparse.Namespace, settings: list[str]) -> int:
     from zoo.cli.context import Request
     from zoo.cli.evaluate import evaluate
 
-    return evaluate(Request(args.command, configs, settings, run_dir=args.run_dir, ckpt_path=checkpoint))
+    tta = args.tta if args.command == "test" else None
+    return evaluate(Request(args.command, configs, settings, run_dir=args.run_dir, ckpt_path=checkpoint, tta=tta))
+
+
+def _test_arguments(parser: argparse.ArgumentParser) -> None:
+    _add_ckpt_path(parser)
+    parser.add_argument(
+        "--tta",
+        choices=("flip", "shifts", "five_crops"),
+        help="test-time augmentation: average the probabilities of an image classifier over several views of each image",
+    )
 
 
 def _predict_arguments(parser: argparse.ArgumentParser) -> None:
-    _add_ckpt_path(parser)
+    _test_arguments(parser)
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument("--images", type=Path, help="predict an image file or a folder of images instead of the test split")
     instead.add_argument("--text", metavar="FILE", help="predict each line of a text file, or of standard input (-)")
@@ -173,15 +201,17 @@ def _predict(args: argparse.Namespace, settings: list[str]) -> int:
         from zoo.cli.context import Request
         from zoo.cli.evaluate import predict
 
-        return predict(Request("predict", configs, settings, run_dir=args.run_dir, ckpt_path=checkpoint))
+        return predict(Request("predict", configs, settings, run_dir=args.run_dir, ckpt_path=checkpoint, tta=args.tta))
     option = "--images" if args.text is None else "--text"
     if args.ckpt_path is None:
         raise UsageError(f"predict {option} needs --ckpt_path: a checkpoint or the name of published weights")
+    if args.tta is not None and args.text is not None:
+        raise UsageError("--tta averages over views of images: leave it out with --text")
     if ignored := [*settings, *(["-c"] if args.config else [])]:
         raise UsageError(f"predict {option} prepares its inputs as the checkpoint specifies: it does not take {ignored[0]!r}")
     from zoo.cli.predict import predict_files
 
-    return predict_files(find_checkpoint(args.ckpt_path), args.images, args.text, args.run_dir)
+    return predict_files(find_checkpoint(args.ckpt_path), args.images, args.text, args.run_dir, args.tta)
 
 
 def _sample_arguments(parser: argparse.ArgumentParser) -> None:
@@ -246,6 +276,33 @@ def _export(args: argparse.Namespace, settings: list[str]) -> int:
     from zoo.cli.export import export
 
     return export(checkpoint, args.format, output)
+
+
+def _average_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "checkpoints", type=Path, nargs="+", metavar="CKPT", help="two or more checkpoints of one run, oldest first"
+    )
+    parser.add_argument("-o", "--output", type=Path, help="file to write (default: average.ckpt next to the last checkpoint)")
+    parser.add_argument(
+        "-c",
+        "--config",
+        action="append",
+        default=[],
+        metavar="RECIPE",
+        help="recipe with the training data, for networks with BatchNorm (default: the configuration of the run)",
+    )
+
+
+def _average(args: argparse.Namespace, settings: list[str]) -> int:
+    if len(args.checkpoints) < 2:
+        raise UsageError("average needs two or more checkpoints: keep several of a run with --checkpoint_every_n_steps N")
+    _check_output(args.output)
+    paths = [find_checkpoint(path) for path in args.checkpoints]
+    configs = [find_config(name) for name in args.config] or _own_config(paths[-1])
+    _check_names(configs, settings)
+    from zoo.cli.average import average
+
+    return average(paths, configs, settings, args.output or paths[-1].with_name("average.ckpt"))
 
 
 def _reproduce_arguments(parser: argparse.ArgumentParser) -> None:
@@ -337,12 +394,16 @@ COMMANDS = (
     Command("show", "print a recipe", _show_arguments, _show, _with_batch),
     Command("copy", "copy a recipe, to edit it", _copy_arguments, _copy),
     Command("fit", "train a recipe, then test its best checkpoint", _fit_arguments, _fit, _always, _SETTINGS_EPILOG),
+    Command(
+        "lr", "find a learning rate for a recipe: train with rising ones until the loss diverges", _lr_arguments, _lr, _always
+    ),
     Command("validate", "score a checkpoint on the validation split", _add_ckpt_path, _evaluate, _always, _SETTINGS_EPILOG),
-    Command("test", "score a checkpoint on the test split", _add_ckpt_path, _evaluate, _always, _SETTINGS_EPILOG),
+    Command("test", "score a checkpoint on the test split", _test_arguments, _evaluate, _always, _SETTINGS_EPILOG),
     Command("predict", "write the predictions of a checkpoint", _predict_arguments, _predict, _always, _SETTINGS_EPILOG),
     Command("sample", "write samples from a generative model", _sample_arguments, _sample),
     Command("interpolate", "write interpolations between latent codes", _interpolate_arguments, _interpolate),
     Command("export", "export the network of a checkpoint to another format, and verify it", _export_arguments, _export),
+    Command("average", "average the weights of checkpoints", _average_arguments, _average, _always),
     Command("reproduce", "measure and record the score of a recipe", _reproduce_arguments, _reproduce),
     Command("claims", "test textbook claims by experiment", _claims_arguments, _claims),
     Command("generate", "regenerate the catalog and the score tables from the results", _generate_arguments, _generate),

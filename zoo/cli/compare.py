@@ -80,9 +80,9 @@ def check_preparation(data: LightningDataModule, checkpoint: dict[str, Any], pat
 
 
 def check_can_continue(
-    checkpoint: dict[str, Any], path: Path, trainer: Namespace, before: dict[str, Any], finished: bool
+    checkpoint: dict[str, Any], path: Path, trainer: Namespace, before: dict[str, Any], finished: bool, ema: float | None
 ) -> None:
-    """Refuse to resume a run that is complete, or whose schedule cannot be extended.
+    """Refuse to resume a run that is complete, whose schedule cannot be extended, or whose average would be lost.
 
     Args:
         checkpoint: the checkpoint to resume from.
@@ -90,10 +90,15 @@ def check_can_continue(
         trainer: the current trainer settings.
         before: the trainer settings that the run started with.
         finished: whether the run was tested at the end; if not, it can be resumed to run the test.
+        ema: the current decay of the average of the weights.
 
     Raises:
         ZooError: if the run cannot be resumed; says what to change.
     """
+    if "loops" not in checkpoint:
+        raise ZooError(f"{path} holds a model, but no optimizer state to continue from: choose another checkpoint of the run")
+    if "ema" in checkpoint and ema is None:
+        raise ZooError(f"{path} was trained with ema: resume it with ema, or start a new run")
     loop, end = checkpoint["loops"]["fit_loop"], trainer.max_epochs
     in_epoch = not loop["epoch_loop.batch_progress"]["is_last_batch"]
     done = loop["epoch_progress"]["current"]["started"] - in_epoch

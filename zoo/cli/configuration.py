@@ -1,13 +1,14 @@
 """Parse settings with `LightningCLI`, and build data, model and trainer from them."""
 
 import re
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import ArgumentError, Namespace, set_parsing_settings
-from lightning import LightningDataModule, LightningModule
+from jsonargparse import ActionYesNo, ArgumentError, Namespace, set_parsing_settings
+from lightning import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -22,8 +23,11 @@ from zoo.errors import UsageError, ZooError
 from zoo.public import current_name
 from zoo.tasks.abilities import Decodes
 from zoo.training.boundary import building_trainer, in_one_line
+from zoo.training.compilation import compile_networks
+from zoo.training.ema import EMA
 from zoo.training.epochs import default_epochs
 from zoo.training.facts import facts_of
+from zoo.training.gradient_checkpointing import checkpoint_gradients
 from zoo.training.initial_weights import without_initial_weights
 from zoo.training.links import expected_input, import_class, resolve_links, resolve_preparation, user_packages
 from zoo.training.precision import default_precision
@@ -78,6 +82,11 @@ class Configuration(LightningCLI):
             "--checkpoint_every_n_steps", type=int | None, default=None, help="interval of additional checkpoints"
         )
         parser.add_argument("--wandb", type=Wandb, default={}, help="settings of the Weights & Biases run")
+        parser.add_argument("--ema", type=float | None, default=None, help="decay of an average of the weights")
+        parser.add_argument("--compile", action=ActionYesNo, nargs="?", default=False, help="compile the networks")
+        parser.add_argument(
+            "--gradient_checkpointing", action=ActionYesNo, nargs="?", default=False, help="recompute activations"
+        )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         try:
@@ -138,17 +147,28 @@ class Configuration(LightningCLI):
                 model.init_args[name] = value
         return self.model
 
+    def prepare_networks(self) -> None:
+        """Prepare the networks for training: compile them, or let them recompute activations, if the settings say so.
+
+        Raises:
+            ZooError: if the model does not allow it, or if both are asked for.
+        """
+        if self.config.gradient_checkpointing and self.config.compile:
+            raise ZooError("torch cannot compile networks with gradient_checkpointing: choose one of the two")
+        if self.config.gradient_checkpointing:
+            num_blocks = checkpoint_gradients(self.model)
+            say(f"gradient checkpointing: {num_blocks} blocks compute their activations again in the backward pass")
+        if self.config.compile:
+            networks = ", ".join(compile_networks(self.model))
+            say(f"compiles {networks}: the first training step and the first validation step take longer")
+
     def build_trainer(self, run: Run) -> None:
         """Build the trainer from its settings and the default callbacks, loggers and plugins of a run.
 
         Raises:
             ZooError: if Lightning does not accept the settings.
         """
-        self._check_trainer()
-        try:
-            settings = self.parser.instantiate(Namespace(trainer=self.config.trainer)).trainer.as_dict()  # type: ignore[no-untyped-call]  # jsonargparse's
-        except MisconfigurationException as error:  # raised by a callback or a strategy in the settings
-            raise ZooError(f"a class in the trainer settings does not accept its arguments: {in_one_line(error)}") from error
+        settings = self._trainer_settings()
         own = _as_list(settings.pop("callbacks"))
         check_callbacks(own)
         parts = run.trainer_arguments(self.model, self.config.checkpoint_every_n_steps, own)
@@ -159,19 +179,52 @@ class Configuration(LightningCLI):
             logger = [*_as_list(settings["logger"]), parts["logger"][-1]]  # keep the CSV file
         plugins = [*parts["plugins"], *_as_list(settings.pop("plugins"))]
         defaults = [callback for callback in parts["callbacks"] if callback not in own]
+        average = [] if self.config.ema is None else [EMA(self.config.ema)]
         if settings["enable_checkpointing"] is False:
             defaults = [callback for callback in defaults if not isinstance(callback, Checkpoint)]
         if settings["enable_progress_bar"] is False:
             defaults = [callback for callback in defaults if not isinstance(callback, ProgressBar)]
         if settings["enable_model_summary"] is None:
             settings["enable_model_summary"] = False  # a run prints the number of parameters itself
-        settings.update(logger=logger, callbacks=[*own, *defaults], plugins=plugins, default_root_dir=parts["default_root_dir"])
+        settings.update(logger=logger, callbacks=[*average, *own, *defaults], plugins=plugins)
+        settings.update(default_root_dir=parts["default_root_dir"])
         if settings["profiler"] == "simple":
             from lightning.pytorch.profilers import SimpleProfiler
 
             settings["profiler"] = SimpleProfiler(run.folder, "profile")
         with building_trainer():
             self.trainer = self.trainer_class(**settings)
+
+    def build_bare_trainer(self, callback: Callback, max_epochs: int) -> Trainer:
+        """Build a trainer for an experiment before a run: one device, one callback, no validation, and no files.
+
+        Precision, gradient clipping and accumulation are those of the settings.
+
+        Raises:
+            ZooError: if Lightning does not accept the settings.
+        """
+        bare = {name: None for name in ("callbacks", "plugins", "profiler", "max_time", "min_epochs", "min_steps")}
+        off = dict.fromkeys(
+            ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary", "fast_dev_run"), False
+        )
+        limits = {"max_epochs": max_epochs, "max_steps": -1, "limit_val_batches": 0, "num_sanity_val_steps": 0}
+        place = {"devices": 1, "num_nodes": 1, "strategy": "auto", "log_every_n_steps": sys.maxsize}
+        self.config.trainer.update(Namespace(**bare, **off, **limits, **place))  # type: ignore[no-untyped-call]  # jsonargparse's
+        with building_trainer():
+            self.trainer = self.trainer_class(**{**self._trainer_settings(), "callbacks": [callback]})
+        return self.trainer
+
+    def _trainer_settings(self) -> dict[str, Any]:
+        """Return the arguments of the trainer, with their classes built.
+
+        Raises:
+            ZooError: if a class does not accept its arguments, or a setting does not fit.
+        """
+        self._check_trainer()
+        try:
+            return self.parser.instantiate(Namespace(trainer=self.config.trainer)).trainer.as_dict()  # type: ignore[no-untyped-call]  # jsonargparse's
+        except MisconfigurationException as error:  # raised by a callback or a strategy in the settings
+            raise ZooError(f"a class in the trainer settings does not accept its arguments: {in_one_line(error)}") from error
 
     def _check_trainer(self) -> None:
         """Refuse settings that the run determines or that fail later; choose a precision if none is set."""

@@ -12,6 +12,7 @@ import wandb
 from lightning import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import LambdaCallback
 
+from zoo.augment.test_time import Views
 from zoo.cli.configuration import Configuration, say
 from zoo.cli.names import overlay_paths, recipe_paths
 from zoo.errors import UsageError
@@ -33,6 +34,7 @@ class Request:
     run_dir: Path | None = None
     resume: Path | None = None  # a run directory, or one of its checkpoints
     ckpt_path: Path | None = None
+    tta: Views | None = None  # test-time augmentation
 
 
 class Context:

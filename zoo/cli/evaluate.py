@@ -10,6 +10,7 @@ from zoo.cli.context import Context, Request, choose_directory, open_run
 from zoo.cli.settings import read_settings
 from zoo.errors import UsageError
 from zoo.public import current_name
+from zoo.tasks.classification.view_averaging import ViewAveraging
 from zoo.training.checkpoint import read_checkpoint, state_of_data
 from zoo.training.run_dir import read_run, run_of
 
@@ -60,10 +61,13 @@ def _open_checkpoint(request: Request) -> Iterator[Context]:
     if path is None and configuration.config.model.init_args.get("weights") is None:
         raise UsageError(f"{request.command} needs --ckpt_path: the model of {request.configs[0]} has no weights of its own")
     recipe = read_run(request.configs[0].parent).get("recipe", request.configs[0].stem)
-    folder = request.run_dir or (None if path is None else _own_run(path, configuration))
+    # Results with test-time augmentation must not replace those of the run.
+    folder = request.run_dir or (None if path is None or request.tta else _own_run(path, configuration))
     with open_run(request, configuration, recipe, request.command, choose_directory(folder, recipe)) as context:
         if not (context.run.folder / "config.yaml").exists():
             context.save_config()
+        if request.tta is not None:
+            context.add_callback(ViewAveraging(request.tta))
         context.start_tracking()
         yield context
 

@@ -52,7 +52,8 @@ def resume(request: Request) -> int:
         configuration.build_data()
         configuration.build_model(checkpoint, path)
         record, before = read_run(folder), read_settings(folder / "config.yaml").get("trainer", {})
-        check_can_continue(checkpoint, path, configuration.config.trainer, before, finished="results" in record)
+        config = configuration.config
+        check_can_continue(checkpoint, path, config.trainer, before, finished="results" in record, ema=config.ema)
         # Lightning reads the file again. Free this copy, so that the weights are not in memory twice.
         del checkpoint
         recipe = record.get("recipe", folder.parent.name)
@@ -66,6 +67,7 @@ def resume(request: Request) -> int:
 
 
 def _train(context: Context, checkpoint: Path | None) -> None:
+    context.configuration.prepare_networks()
     context.trainer.fit(context.model, datamodule=context.data, ckpt_path=checkpoint, weights_only=True)
     context.run.finish(context.trainer, context.model)
 

@@ -1,14 +1,17 @@
 """`zoo predict --images FOLDER` and `--text FILE`: predict your own images or texts."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
-from lightning import Trainer
+from lightning import Callback, Trainer
 
 from datamodules import ImageFiles, TextLines
+from zoo.augment.test_time import Views
 from zoo.cli.own_images import load_with_facts, own_images
 from zoo.errors import ZooError
 from zoo.tasks.abilities import Decodes
+from zoo.tasks.classification.view_averaging import ViewAveraging
 from zoo.training.boundary import running
 from zoo.training.predictions import Predictions
 from zoo.training.progress import LineProgress
@@ -20,8 +23,10 @@ _SHOWN_LENGTH = 200  # characters of a text
 _TEXT_FACTS = {"tokenizer_json": "tokenizer", "class_names": "classes"}  # required of a text classifier
 
 
-def predict_files(checkpoint: Path, images: Path | None, text: str | None, run_dir: Path | None) -> int:
-    """Predict images, or the lines of a text file; returns the exit code.
+def predict_files(
+    checkpoint: Path, images: Path | None, text: str | None, run_dir: Path | None, tta: Views | None = None
+) -> int:
+    """Predict images, with test-time augmentation if `tta` is given, or the lines of a text file; returns the exit code.
 
     Files are written to `run_dir`, by default the run directory of the checkpoint, or a new one if it has none.
     """
@@ -31,13 +36,13 @@ def predict_files(checkpoint: Path, images: Path | None, text: str | None, run_d
         if text is not None:
             return predict_texts(checkpoint, text, directory.path)
         assert images is not None
-        return predict_images(checkpoint, images, directory.path)
+        return predict_images(checkpoint, images, directory.path, tta)
     except BaseException:
         directory.discard()
         raise
 
 
-def predict_images(checkpoint: Path, images: Path, folder: Path) -> int:
+def predict_images(checkpoint: Path, images: Path, folder: Path, tta: Views | None = None) -> int:
     """Write the predicted class and confidence for each image to predictions/predict.csv in `folder`.
 
     Images are prepared as for evaluation, by the facts in the checkpoint.
@@ -56,7 +61,7 @@ def predict_images(checkpoint: Path, images: Path, folder: Path) -> int:
     if "mean" not in facts or "std" not in facts:
         raise ZooError(f"{checkpoint} does not record how its images were normalised: train again")
     data = own_images(images, shape, facts)
-    return _predict(system, data, folder, "file")
+    return _predict(system, data, folder, "file", [] if tta is None else [ViewAveraging(tta)])
 
 
 def predict_texts(checkpoint: Path, source: str, folder: Path) -> int:
@@ -81,8 +86,10 @@ def predict_texts(checkpoint: Path, source: str, folder: Path) -> int:
     return _predict(system, data, folder, "text")
 
 
-def _predict(system: System, data: ImageFiles | TextLines, folder: Path, named_by: str) -> int:
-    callbacks = [Predictions(folder), LineProgress()]
+def _predict(
+    system: System, data: ImageFiles | TextLines, folder: Path, named_by: str, additional: Sequence[Callback] = ()
+) -> int:
+    callbacks = [Predictions(folder), LineProgress(), *additional]
     trainer = Trainer(devices=1, logger=False, callbacks=callbacks, enable_checkpointing=False, enable_model_summary=False)
     with running(trainer):
         trainer.predict(system, datamodule=data, return_predictions=False)

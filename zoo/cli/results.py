@@ -72,7 +72,8 @@ def scored_settings(settings: dict[str, Any]) -> dict[str, Any]:
     """Return the settings of a recipe that affect its score."""
     trainer = {name: value for name, value in settings["trainer"].items() if name not in _NO_NUMBERS}
     own = [callback for callback in trainer.pop("callbacks", []) if not callback["class_path"].startswith("zoo.reports.")]
-    return {"model": settings["model"], "data": settings["data"], "trainer": {**trainer, "callbacks": own}}
+    average = {"ema": settings["ema"]} if settings.get("ema") is not None else {}
+    return {"model": settings["model"], "data": settings["data"], "trainer": {**trainer, "callbacks": own}, **average}
 
 
 def read_results(recipe: Path) -> list[Result]:

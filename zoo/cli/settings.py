@@ -20,7 +20,17 @@ from zoo.errors import UsageError
 from zoo.public import current_name
 
 COMMAND_SETTINGS = ("resume", "run_dir")  # arguments of the command, suggested for typos as well
-_SETTINGS = ("seed_everything", "trainer", "model", "data", "checkpoint_every_n_steps", "wandb")
+_SETTINGS = (
+    "seed_everything",
+    "trainer",
+    "model",
+    "data",
+    "checkpoint_every_n_steps",
+    "wandb",
+    "ema",
+    "compile",
+    "gradient_checkpointing",
+)
 _SPECIAL = ("config", "help", "print_config")
 _NAME_A_CLASS = ("--model", "--data", "--trainer.strategy", "--trainer.callbacks", "--trainer.callbacks+")
 

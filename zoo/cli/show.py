@@ -90,11 +90,22 @@ def series_figure(batch: SequenceBatch, class_names: Sequence[str], most: int = 
 
 
 def captions_of(y: Tensor, class_names: Sequence[str], most: int = 4) -> list[str]:
-    """Return captions: class names for labels (B,), numbers for targets (B, ...)."""
+    """Return captions: class names for labels (B,) or for probabilities of classes (B, K), numbers for targets (B, ...)."""
+    if class_names and y.is_floating_point():
+        return [_shares(row, class_names) for row in y]
     if class_names:
         return [class_names[label] for label in y.tolist()]
     rows = y.reshape(len(y), -1).tolist()
     return [", ".join([f"{value:.3g}" for value in row[:most]] + ["…"] * (len(row) > most)) for row in rows]
+
+
+def _shares(probabilities: Tensor, class_names: Sequence[str]) -> str:
+    """Return the names of the two most probable classes (K,), with percentages if there are two."""
+    values, classes = probabilities.topk(2)
+    if values[1] < 0.005:
+        return class_names[int(classes[0])]
+    first, second = (f"{value:.0%} {class_names[number]}" for value, number in zip(values, classes.tolist(), strict=True))
+    return f"{first} ({second})"
 
 
 def as_pixels(x: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:

@@ -57,10 +57,10 @@ class ImageClassifier(Classifier):
     def step(self, batch: Batch, progress: Tensor) -> tuple[Tensor, Outputs]:
         logits = self.net(batch.x)
         if not isinstance(logits, tuple):
-            return self.loss(logits, batch.y), {"preds": logits, "target": batch.y}
+            return self.loss(logits, batch.y), self.outputs(logits, batch.y)
         logits, *auxiliary = logits  # GoogLeNet and Inception have auxiliary heads in training
         loss = self.loss(logits, batch.y) + AUXILIARY_WEIGHT * sum(self.loss(other, batch.y) for other in auxiliary)
-        return loss, {"preds": logits, "target": batch.y}
+        return loss, self.outputs(logits, batch.y)
 
     def on_fit_start(self) -> None:
         super().on_fit_start()

@@ -4,12 +4,12 @@ Shapes: B batch, K classes.
 """
 
 import math
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from torch import Tensor, nn
 
 from zoo.errors import ZooError, check_choice
-from zoo.nn.checks import check_shape
+from zoo.nn.checks import check_labels, check_shape
 from zoo.tasks.classification.base import Classifier, ClassWeights
 from zoo.training.optim import Optim
 from zoo.training.system import require
@@ -67,6 +67,12 @@ class Perceptron(Classifier):
         self.save_hyperparameters(logger=False)
         self.rule = rule
         self.net = PerceptronNet(input_shape, num_classes)
+
+    def check_batch(self, batch: Any) -> None:
+        if self.rule == "perceptron":
+            check_labels(batch.y, self.num_classes)
+        else:
+            super().check_batch(batch)
 
     def loss(self, logits: Tensor, y: Tensor) -> Tensor:
         return super().loss(logits, y) if self.rule == "cross_entropy" else perceptron_loss(logits, y)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
@@ -54,7 +54,7 @@ class Average(nn.Module):
         return [layer for layer in self.module.modules() if isinstance(layer, _BatchNorm)]
 
     @torch.no_grad()
-    def refresh_statistics(self, batches: Iterable[tuple[Tensor, ...]]) -> None:
+    def refresh_statistics(self, batches: Iterable[tuple[Any, ...]]) -> None:
         """Recompute BatchNorm statistics for the averaged weights, weighting all batches of inputs equally.
 
         The activations of averaged weights vary less than those of the weights that were averaged. With averaged statistics

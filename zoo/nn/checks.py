@@ -8,15 +8,33 @@ from zoo.errors import ZooError
 
 
 def check_labels(y: Tensor, num_classes: int) -> None:
-    """Check that labels lie in 0..num_classes - 1.
+    """Check that labels (B,) lie in 0..num_classes - 1.
 
     Raises:
-        ZooError: if one does not.
+        ZooError: if one does not, or if they are probabilities of classes instead.
     """
+    if y.is_floating_point():
+        raise ZooError(
+            f"this loss needs one class for each sample, got {tuple(y.shape)} probabilities: "
+            "leave out data.augment.mixup and data.augment.cutmix"
+        )
     low, high = y.aminmax()
     if low < 0 or high >= num_classes:
         raise ZooError(
             f"labels must lie in 0..{num_classes - 1}, found {int(low)}..{int(high)}: set num_classes or fix the data"
+        )
+
+
+def check_probabilities(y: Tensor, num_classes: int) -> None:
+    """Check that targets are probabilities of `num_classes` classes: (B, K) that add up to 1.
+
+    Raises:
+        ZooError: if they are not.
+    """
+    if y.ndim != 2 or y.shape[1] != num_classes or not (y.sum(1) - 1).abs().max() < 1e-3:
+        raise ZooError(
+            f"float targets of a classifier must be probabilities of {num_classes} classes, got values of shape "
+            f"{tuple(y.shape)}: give classes as whole numbers"
         )
 
 

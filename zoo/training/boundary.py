@@ -56,6 +56,12 @@ _SETTINGS_ERRORS: tuple[tuple[type[Exception], str, str], ...] = (
         r"Error\(s\) in loading state_dict for (\w+):\s*([^\n]*)",
         "the checkpoint does not fit {0}: {1} It was made with other settings, or by another version of the zoo or the class",
     ),
+    (
+        RuntimeError,
+        r"(No working C\+\+ compiler found|Failed to find C compiler|[Cc]annot find a working triton)",
+        "compile does not work on this machine ({0}): install a C++ compiler such as g++ (for a GPU also Triton), or leave "
+        "compile out",
+    ),
 )
 _DTYPE_MISMATCH = r"same dtype|should be the same|expected scalar type"  # torch, if weights were cast and inputs were not
 

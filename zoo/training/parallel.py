@@ -106,11 +106,11 @@ def shard(system: LightningModule, mesh: DeviceMesh) -> None:
         for block in reversed(blocks):
             fully_shard(block, mesh=mesh, mp_policy=policy)
         fully_shard(network, mesh=mesh, mp_policy=policy)
-        for name in _public_methods(type(network)):
+        for name in public_methods(type(network)):
             register_fsdp_forward_method(network, name)
 
 
-def _public_methods(network: type) -> set[str]:
+def public_methods(network: type) -> set[str]:
     """Return the public methods of our networks, such as `encode`. They need gathered parameters, as `forward` does.
 
     Methods of torch, torchvision and timm are left out: we call only `forward` of their networks, and some of the other methods

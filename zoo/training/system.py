@@ -50,7 +50,7 @@ class System(LightningModule):
     """Base class of every system. A subclass sets `self.net` and implements `step`.
 
     `step(batch, progress)` is pure: it returns the loss and a dict of outputs, and changes no state. Outputs that are 0-d are
-    logged under their names. The outputs "preds" and "target", if present, go to the metrics and the predictions table.
+    logged under their names. The outputs "preds" and "target", if both are there, go to the metrics and the predictions table.
 
     Args:
         lr: peak learning rate.
@@ -159,7 +159,7 @@ class System(LightningModule):
         loss, outputs = loss.detach(), {name: value.detach() for name, value in outputs.items()}
         self.log("train/lr", self.trainer.optimizers[-1].param_groups[0]["lr"])
         self.log_dict({"train/loss": loss, **scalars("train", outputs)})
-        if "preds" in outputs and len(metrics := self.metrics_of("train")):
+        if "target" in outputs and len(metrics := self.metrics_of("train")):
             self.log_dict(metrics(*_metric_inputs(outputs)))
             metrics.reset()
 

@@ -15,12 +15,12 @@ from lightning.pytorch.callbacks import (
 
 from zoo.errors import ZooError
 
-_OTHER_WEIGHTS = "it tests other weights than it saves, so the score would not be that of the checkpoint: leave it out"
+_OTHER_WEIGHTS = "it tests other weights than it saves, so the score would not be that of the checkpoint: "
 _UNSUPPORTED: dict[type[Callback], str] = {
-    WeightAveraging: _OTHER_WEIGHTS,
-    StochasticWeightAveraging: _OTHER_WEIGHTS,
+    WeightAveraging: f"{_OTHER_WEIGHTS}use --ema",
+    StochasticWeightAveraging: f"{_OTHER_WEIGHTS}use zoo average",
     ModelPruning: "its pruned weights cannot be resumed or exported: leave it out",
-    LearningRateFinder: "it changes the learning rate after the schedule is built: compare short runs with --model.lr instead",
+    LearningRateFinder: "it changes the learning rate after the schedule is built: run zoo lr RECIPE before",
     BatchSizeFinder: "it restarts with other data settings: set data.batch_size",
     BackboneFinetuning: "it needs a model with a `backbone` and an optimizer without a schedule: leave it out",
     Timer: "its duration cannot be written to config.yaml: set trainer.max_time",

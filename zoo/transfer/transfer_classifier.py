@@ -143,7 +143,7 @@ class TransferClassifier(Classifier):
         loss = self.loss(logits, batch.y)
         if self.start is not None and self.training:
             loss = loss + self.hparams["l2_sp"] * self.start.penalty(self.net.backbone)
-        return loss, {"preds": logits, "target": batch.y}
+        return loss, self.outputs(logits, batch.y)
 
     @property
     def strategy(self) -> Strategy:

@@ -95,3 +95,13 @@ def test_neighbours_know_nothing_of_each_other() -> None:
     draws = uniform(torch.arange(num), seed=0, epoch=0, num_draws=3).double()
     assert abs(correlation(draws[:, 0], draws[:, 1])) < bound
     assert abs(correlation(draws[:-1, 2], draws[1:, 0])) < bound
+
+
+def test_streams_are_independent_and_the_unnamed_one_is_as_before() -> None:
+    num = 100_000
+    streams = [uniform(torch.arange(num), seed=0, epoch=0, num_draws=1, stream=name)[:, 0] for name in ("", "mixup", "cutmix")]
+    assert torch.equal(streams[0].double(), sample(num))
+    for a, b in ((0, 1), (0, 2), (1, 2)):
+        assert abs(correlation(streams[a].double(), streams[b].double())) < 4 / num**0.5
+    again = uniform(torch.arange(50), seed=0, epoch=0, num_draws=1, stream="mixup")[:, 0]
+    assert torch.equal(again, streams[1][:50])

@@ -140,3 +140,18 @@ def test_another_size_in_its_place_is_refused(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("ZOO_DATA", str(tmp_path))
     with pytest.raises(ValueError, match=r"USPS \(train\): expected samples of shape \(1, 16, 16\), got \(1, 28, 28\)"):
         USPS().setup()
+
+
+def test_training_on_few_images_holds_out_the_same_ones(usps: USPS) -> None:
+    few = USPS(num_train=200)
+    few.setup()
+    y, rows = few.splits["train"].arrays.y, few.splits["train"].rows
+    whole = usps.splits["train"].rows
+    assert len(rows) == 200
+    assert torch.isin(rows, whole).all()
+    share = torch.bincount(y[whole]) * 200 / len(whole)
+    assert ((torch.bincount(y[rows]) - share).abs() <= 1).all()
+    for part in ("val", "test"):
+        assert torch.equal(few.splits[part].rows, usps.splits[part].rows)
+    with pytest.raises(ValueError, match=r"num_train must lie in 10\.\."):
+        USPS(num_train=9).setup()

@@ -15,7 +15,7 @@ from zoo.cli.settings import check_names, read_settings
 
 def test_every_command_is_there_once_and_documents_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     names = [command.name for command in COMMANDS]
-    assert len(names) == len(set(names)) == 14
+    assert len(names) == len(set(names)) == 16
     for name in names:
         with pytest.raises(SystemExit):
             build_parser().parse_args([name, "--help"])

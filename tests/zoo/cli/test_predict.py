@@ -405,3 +405,27 @@ def test_a_reader_without_classes_answers_no_question(reader: str, tmp_path: Pat
     arguments = ["--text", str(tmp_path / "lines.txt"), "--run_dir", str(tmp_path / "run")]
     assert main(["predict", "--ckpt_path", str(tmp_path / "without.ckpt"), *arguments]) == 1
     assert "without.ckpt does not hold a text classifier: it has no classes" in capsys.readouterr().err
+
+
+def test_test_time_augmentation_averages_pictures_and_the_test_split_alike(
+    trained: tuple[Path, Path], best: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The run keeps its own table: results with averages go to another directory."""
+    run, pictures = trained
+    monkeypatch.chdir(tmp_path)
+    own = (run / "predictions" / "test.csv").read_text()
+    assert main(["test", "--ckpt_path", best, "--tta", "five_crops", "--data.root", str(pictures)]) == 0
+    assert (run / "predictions" / "test.csv").read_text() == own
+    (path,) = Path("runs").rglob("test.csv")
+    tested = read(path)
+    assert main(["predict", "--ckpt_path", best, "--images", str(pictures), "--tta", "five_crops", "--run_dir", "mine"]) == 0
+    predicted = read(Path("mine/predictions/predict.csv"))
+    assert len(tested) == 12
+    for name, row in tested.items():
+        assert predicted[name]["prediction"] == row["prediction"]
+        assert float(predicted[name]["confidence"]) == pytest.approx(float(row["confidence"]), abs=2e-4)
+    single = read(run / "predictions" / "test.csv")
+    assert any(abs(float(row["confidence"]) - float(single[name]["confidence"])) > 1e-3 for name, row in tested.items())
+    capsys.readouterr()
+    assert main(["predict", "--ckpt_path", best, "--text", "-", "--tta", "flip"]) == 2
+    assert "--tta averages over views of images: leave it out with --text" in capsys.readouterr().err

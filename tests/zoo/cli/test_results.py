@@ -53,8 +53,9 @@ def test_the_latest_result_of_each_seed_counts_if_its_settings_are_the_present_o
     add(net, 0, 0.2)
     add(net, 1, 0.3)
     assert accuracies(net) == ([0.2, 0.3], False)
-    net.write_text(SETTINGS.replace("1}", "2}"))
-    assert accuracies(net) == ([], False)
+    for other in (SETTINGS.replace("1}", "2}"), SETTINGS + "ema: 0.99\n"):
+        net.write_text(other)
+        assert accuracies(net) == ([], False)
 
 
 def test_fewer_seeds_of_new_code_do_not_replace_more(net: Path) -> None:

@@ -1,5 +1,6 @@
 """`zoo show RECIPE --batch` draws the inputs of the network."""
 
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from matplotlib.figure import Figure
 from PIL import Image
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
@@ -241,3 +243,18 @@ def test_targets_are_numbers_and_long_ones_are_cut() -> None:
     assert captions_of(torch.tensor([[0.123456, 2.0], [3000.0, -1.5]]), ()) == ["0.123, 2", "3e+03, -1.5"]
     assert captions_of(torch.arange(12.0).view(2, 3, 2), ()) == ["0, 1, 2, 3, …", "6, 7, 8, 9, …"]
     assert captions_of(torch.tensor([1, 0]), ("a", "b")) == ["b", "a"]
+
+
+def test_mixed_images_show_the_share_of_each_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    captions: list[str] = []
+
+    def keep(images: list[np.ndarray], texts: list[str], wrong: list[bool]) -> Figure:
+        captions.extend(texts)
+        return Figure()
+
+    monkeypatch.setattr("zoo.cli.show.grid", keep)
+    arguments = ["show", "simple_cnn_digits", "--batch", "-o", str(tmp_path / "batch.png")]
+    assert main([*arguments, "--data.augment.cutmix", "1.0", "--data.augment.cutout", "2"]) == 0
+    assert len(captions) == 32
+    assert all(re.fullmatch(r"\d|\d+% \d \(\d+% \d\)", caption) for caption in captions)
+    assert sum("%" in caption for caption in captions) > 20

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from zoo.nn.checks import check_labels, check_shape, check_sizes
+from zoo.nn.checks import check_labels, check_probabilities, check_shape, check_sizes
 
 
 @pytest.mark.parametrize("labels", [[0, 1, 2], [2, 2], [0]])
@@ -34,3 +34,12 @@ def test_sizes_below_one_are_refused() -> None:
         check_sizes(0, [4])
     with pytest.raises(ValueError, match=r"widths must be one or more positive numbers, got \[4, 0\]"):
         check_sizes(1, [4, 0])
+
+
+def test_probabilities_are_not_labels_and_labels_are_not_probabilities() -> None:
+    check_probabilities(torch.tensor([[0.3, 0.7], [1.0, 0.0]]), num_classes=2)
+    with pytest.raises(ValueError, match=r"this loss needs one class for each sample, got .* leave out data\.augment\.mixup"):
+        check_labels(torch.tensor([[0.3, 0.7]]), num_classes=2)
+    for y in (torch.tensor([0.3, 0.7]), torch.tensor([[0.3, 0.3]]), torch.tensor([[0.3, 0.7, 0.0]])):
+        with pytest.raises(ValueError, match="float targets of a classifier must be probabilities of 2 classes"):
+            check_probabilities(y, num_classes=2)

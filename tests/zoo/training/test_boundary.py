@@ -25,6 +25,10 @@ def trainer(precision: str = "32-true") -> Trainer:
             RuntimeError('Error(s) in loading state_dict for MLP:\n\tMissing key(s) in state_dict: "a.b". '),
             'does not fit MLP: Missing key.s. in state_dict: "a.b"',
         ),
+        (
+            RuntimeError("InvalidCxxCompiler: No working C++ compiler found in torch._inductor.config.cpp.cxx: (None, 'g++')"),
+            r"compile does not work on this machine \(No working C\+\+ compiler found\): install a C\+\+ compiler",
+        ),
     ],
 )
 def test_errors_about_settings_are_translated(error: Exception, message: str) -> None:

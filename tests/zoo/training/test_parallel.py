@@ -102,6 +102,7 @@ def ddp(tmp_path_factory: pytest.TempPathFactory) -> Path:
     recorder = {"class_path": "recorder.BufferRecorder", "init_args": {"folder": str(folder)}}
     commands = {
         "mlp": mlp(folder / "mlp", "-c", overlay),
+        "ema": mlp(folder / "ema", "-c", overlay, "--ema", "0.9"),
         "cnn": fit(folder / "cnn", overlay, CNN, DIGITS),
         "wgan_gp": fit(folder / "wgan_gp", overlay, WGANGP, GREY, recorder),
         "pix2pix": fit(folder / "pix2pix", overlay, PIX2PIX, pairs(folder / "pairs"), {"class_path": "zoo.reports.PairScores"}),
@@ -179,6 +180,18 @@ def test_two_processes_resume_in_the_middle_of_unfreezing(ddp: Path) -> None:
     whole, resumed = (read_checkpoint(ddp / name / "run" / "checkpoints" / "last.ckpt") for name in ("transfer", "resumed"))
     for name, value in whole["state_dict"].items():
         assert torch.equal(resumed["state_dict"][name], value), name
+
+
+def test_two_processes_average_like_one(ddp: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    in_process(*mlp(tmp_path / "alone", "--ema", "0.9"))
+    one, two = (read_checkpoint(folder / "run" / "checkpoints" / "last.ckpt") for folder in (tmp_path / "alone", ddp / "ema"))
+    assert one["ema"]["num_updates"] == two["ema"]["num_updates"] == 40
+    for name, value in one["state_dict"].items():
+        torch.testing.assert_close(two["state_dict"][name], value, rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(two["ema"]["weights"][name], one["ema"]["weights"][name], rtol=1e-3, atol=1e-4)
+        assert not torch.equal(value, one["ema"]["weights"][name])
+    assert main(["fit", "-c", "mlp_digits", "-c", "trainer/fsdp", "--ema", "0.9", "--run_dir", str(tmp_path / "fsdp")]) == 1
+    assert "ema does not work with a strategy that shards the weights" in capsys.readouterr().err
 
 
 def test_a_sharded_run_resumes_in_one_process(fsdp: Path, tmp_path: Path) -> None:

@@ -24,7 +24,10 @@ EVERY_EPOCH = (
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
-    return read_checkpoint(run / "checkpoints" / "last.ckpt")["state_dict"]
+    """Return the weights; with an EMA, the average and the raw weights."""
+    checkpoint = read_checkpoint(run / "checkpoints" / "last.ckpt")
+    raw = checkpoint["ema"]["weights"] if "ema" in checkpoint else {}
+    return {**checkpoint["state_dict"], **{f"raw.{name}": value for name, value in raw.items()}}
 
 
 def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
@@ -44,6 +47,7 @@ def resume_from(checkpoint: Path) -> None:
 VARIANTS = {
     "plain": (),
     "accumulating": ("--trainer.accumulate_grad_batches", "3"),
+    "ema": ("--ema", "0.97"),
     "plateau": ("--model.optim.schedule", "plateau", "--model.optim.patience", "0", "--model.optim.warmup_steps", "0"),
 }
 

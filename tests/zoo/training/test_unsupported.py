@@ -23,11 +23,11 @@ from zoo.training.unsupported import check_callbacks
 @pytest.mark.parametrize(
     ("callback", "way_out"),
     [
-        (LearningRateFinder(), "--model.lr"),
+        (LearningRateFinder(), "run zoo lr RECIPE"),
         (BatchSizeFinder(), "set data.batch_size"),
         (BackboneFinetuning(), "leave it out"),
-        (StochasticWeightAveraging(0.1), "leave it out"),
-        (EMAWeightAveraging(), "leave it out"),
+        (StochasticWeightAveraging(0.1), "use zoo average"),
+        (EMAWeightAveraging(), "use --ema"),
         (ModelPruning("l1_unstructured"), "leave it out"),
         (Timer(timedelta(hours=1)), "set trainer.max_time"),
     ],

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from zoo.errors import ZooError
 from zoo.metrics.tasks import classification
-from zoo.nn.checks import check_labels
+from zoo.nn.checks import check_labels, check_probabilities
 from zoo.tasks.classification.calibration import Calibration
 from zoo.tasks.classification.confusion import ConfusionMatrix
 from zoo.tasks.classification.grad_cam import grad_cam_sheet
@@ -68,10 +68,10 @@ class Classifier(System):
 
     def step(self, batch: Batch, progress: Tensor) -> tuple[Tensor, Outputs]:
         logits = self.net(*self.inputs(batch))
-        return self.loss(logits, batch.y), {"preds": logits, "target": batch.y}
+        return self.loss(logits, batch.y), self.outputs(logits, batch.y)
 
     def loss(self, logits: Tensor, y: Tensor) -> Tensor:
-        """Compute the mean cross-entropy (0-d) of logits (B, K) and classes (B,).
+        """Compute the mean cross-entropy (0-d) of logits (B, K) and classes (B,), or probabilities of classes (B, K).
 
         Labels are smoothed and classes weighted in training only. The weighted sum is divided by B. torch divides it by the sum
         of the weights if targets are classes, so that soft targets, or a batch shared by processes, would have another loss.
@@ -82,8 +82,15 @@ class Classifier(System):
             return F.cross_entropy(logits, y, label_smoothing=self.label_smoothing)
         return F.cross_entropy(logits, y, self.class_weights, label_smoothing=self.label_smoothing, reduction="sum") / len(y)
 
+    def outputs(self, logits: Tensor, y: Tensor) -> Outputs:
+        """Return predictions and targets for the metrics. Mixed images have no class, and so no target."""
+        return {"preds": logits} if y.is_floating_point() else {"preds": logits, "target": y}
+
     def check_batch(self, batch: Any) -> None:
-        check_labels(batch.y, self.num_classes)
+        if batch.y.is_floating_point():
+            check_probabilities(batch.y, self.num_classes)
+        else:
+            check_labels(batch.y, self.num_classes)
 
     def reports(self, folder: Path) -> list[Callback]:
         pictures = folder / "pictures"

@@ -10,12 +10,16 @@ import torch.nn.functional as F
 from lightning import Trainer
 from torch import Tensor, nn
 
+from datamodules import Digits
 from datamodules.core.base import Arrays, DataModule
 from datamodules.core.batch import Batch
 from zoo.errors import ZooError
+from zoo.mlp.mlp import MLPBinaryClassifier, MLPClassifier
+from zoo.mlp.perceptron import Perceptron
 from zoo.tasks.classification.base import Classifier, balanced_weights
 from zoo.training.checkpoint import read_checkpoint
 from zoo.training.facts import Facts
+from zoo.training.system import System
 
 PROGRESS = torch.zeros(())
 
@@ -169,3 +173,35 @@ def test_balanced_weights_need_counts_of_every_class() -> None:
     counts = Facts(class_names=("ant", "bee"), class_counts=lambda split: torch.tensor([4, 0]))
     with pytest.raises(ZooError, match="bee has none in train"):
         balanced_weights(counts, 2)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1])
+def test_mixed_classes_are_learned_in_proportion_and_have_no_accuracy(share: float) -> None:
+    system, batch = Linear(label_smoothing=share), batch_of([0, 2])
+    mixed = batch._replace(y=torch.tensor([[0.8, 0.2, 0.0], [0.0, 0.3, 0.7]]))
+    loss, outputs = system.step(mixed, PROGRESS)
+    target = (1 - share) * mixed.y + share / 3
+    torch.testing.assert_close(loss, -(target * system(batch.x).log_softmax(1)).sum(1).mean())
+    assert outputs.keys() == {"preds"}
+    certain = batch._replace(y=F.one_hot(batch.y, 3).float())
+    torch.testing.assert_close(system.step(certain, PROGRESS)[0], system.step(batch, PROGRESS)[0])
+    system.check_batch(mixed)
+    with pytest.raises(ValueError, match="must be probabilities of 3 classes"):
+        system.check_batch(batch._replace(y=batch.y.float()))
+
+
+@pytest.mark.parametrize("kind", [Perceptron, MLPBinaryClassifier])
+def test_losses_of_hard_labels_refuse_mixed_classes(kind: type[System]) -> None:
+    rule = {"rule": "perceptron"} if kind is Perceptron else {}
+    system = kind(input_shape=(5,), num_classes=2, **rule)  # type: ignore[call-arg]
+    mixed = batch_of([0, 1])._replace(y=torch.tensor([[0.8, 0.2], [0.4, 0.6]]))
+    with pytest.raises(ValueError, match=r"needs one class for each sample, got .* leave out data\.augment\.mixup"):
+        system.on_train_batch_start(mixed, 0)
+
+
+def test_fits_mixed_images_and_logs_no_training_accuracy(fit: Callable[..., Trainer]) -> None:
+    system = MLPClassifier(input_shape=(1, 8, 8), num_classes=10, hidden_dims=[8], label_smoothing=0.1)
+    trainer = fit(system, Digits(batch_size=300, augment={"mixup": 0.2, "cutmix": 1.0}), log_every_n_steps=1)
+    assert {"train/loss", "val/acc"} <= trainer.callback_metrics.keys()
+    assert "train/acc" not in trainer.callback_metrics
+    assert 0 <= trainer.callback_metrics["val/acc"] <= 1
