@@ -24,8 +24,10 @@ SMALLEST: dict[str, dict[str, Any]] = {
     "pca": {"num_seeds": 2, "widths": (2,), "num_updates": 20, "num_images": 500},
     "reparameterisation": {"num_seeds": 2, "num_updates": 30, "num_images": 5, "num_draws": 50},
     "spectral_norm": {"num_seeds": 2, "num_iterations": 5, "num_images": 20, "num_climbs": 2},
+    "strategies_by_labels": {"num_seeds": 2, "num_steps": 2},
     "test_time_augmentation": {"num_seeds": 2, "num_epochs": 1, "widths": (4,)},
     "two_time_scales": {"num_seeds": 2, "num_iterations": 20, "num_samples": 100},
+    "unfreezing_and_forgetting": {"num_seeds": 2, "num_epochs": 8, "num_train": 50, "num_test": 50},
     "minimax_gradient": {"num_seeds": 2, "num_iterations": 5, "num_updates": 12, "num_images": 20},
     "vanishing_gradients": {"num_seeds": 2, "hidden_dim": 8, "batch_size": 4},
 }
@@ -41,8 +43,10 @@ CONTROLS = {
     "pca": ("network", {"linear, untrained", "ReLU"}),
     "reparameterisation": ("estimate", {"score function, baseline"}),
     "spectral_norm": ("norm", {"none"}),
+    "strategies_by_labels": ("arm", {"scratch"}),
     "test_time_augmentation": ("views", {"single", "identical"}),
     "two_time_scales": ("rates", {"two, 4 : 1", "two draws of data"}),
+    "unfreezing_and_forgetting": ("arm", {"head only"}),
     "minimax_gradient": ("discriminator", {"sure, mean taken off", "undecided"}),
     "vanishing_gradients": ("network", {"LSTM, forget gate shut", "LSTM, forget gate held open", "linear orthogonal RNN"}),
 }

@@ -51,8 +51,18 @@ LITE0 = Source(
     "offline",
     {"rgb": True, "size": 96, "mean": [0.5] * 3, "std": [0.5] * 3},
 )
-FAST = [(FASHION, 2), (FASHION, 20)]  # with the number of labels of each class, ascending
-FULL = [(CIFAR, 5), (CIFAR, 20), (CIFAR, 50), (LITE0, 20)]
+
+
+class Sizes(NamedTuple):
+    """Sizes of the measurement."""
+
+    num_seeds: int
+    num_steps: int
+    settings: tuple[tuple[Source, int], ...]  # networks, with the number of labels of each class in ascending order
+
+
+FAST = Sizes(num_seeds=2, num_steps=30, settings=((FASHION, 2), (FASHION, 20)))
+FULL = Sizes(num_seeds=3, num_steps=100, settings=((CIFAR, 5), (CIFAR, 20), (CIFAR, 50), (LITE0, 20)))
 
 
 def accuracy(arm: str, source: Source, labels: int, seed: int, num_steps: int) -> float:
@@ -97,7 +107,8 @@ def accuracy(arm: str, source: Source, labels: int, seed: int, num_steps: int) -
 
 def measure(full: bool) -> Claim:
     """Measure all arms at all numbers of labels. The claim holds if it holds for the first network's means over seeds."""
-    settings, seeds, num_steps = (FULL, [0, 1, 2], 100) if full else (FAST, [0, 1], 30)
+    num_seeds, num_steps, settings = FULL if full else FAST
+    seeds = list(range(num_seeds))
     rows: list[Row] = []
     for source, labels in settings:
         for arm in ARMS:
