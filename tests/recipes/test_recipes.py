@@ -312,7 +312,7 @@ def test_weights_of_others_score_what_they_published(
     assert len((tmp_path / "predictions" / "test.csv").read_text().splitlines()) == 10_001
 
 
-@pytest.mark.parametrize("recipe", ["mlp_digits", "lstm_python_manual", "vae_digits", "gan_ring"])
+@pytest.mark.parametrize("recipe", ["mlp_digits", "lstm_python_manual", "vae_digits", "gan_ring", "resnet20_digits_transfer"])
 def test_the_script_is_the_recipe(recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """For example, `python recipes/mlp/mlp_digits.py` and `zoo fit -c mlp_digits` end with the same weights.
 

@@ -89,6 +89,7 @@ class TransferClassifier(Classifier):
         lr: learning rate of the head.
     """
 
+    monitor = ("val/loss", "min")  # the accuracy of few validation images has too many ties to choose by
     net: TransferNet
 
     def __init__(
