@@ -48,6 +48,12 @@ def compute_features(trainer: Trainer, system: HasFeatures) -> bool:
     return True
 
 
+def forget_features(trainer: Trainer) -> None:
+    """Let the datamodule serve samples again."""
+    if (replace := facts(trainer).replace) is not None:
+        replace({})
+
+
 @contextmanager
 def evaluation(trainer: Trainer) -> Iterator[None]:
     """Evaluate the system without gradients, and set the modes of its layers again at the end."""

@@ -22,7 +22,7 @@ from zoo.training.optim import Optim, configure
 from zoo.training.parallel import trainable_parameters_changed
 from zoo.training.reporting import facts
 from zoo.training.system import Batch, Outputs, require
-from zoo.transfer.feature_cache import compute_features
+from zoo.transfer.feature_cache import compute_features, forget_features
 from zoo.transfer.feature_map import FeatureMap
 from zoo.transfer.layer_rates import LayerRates
 from zoo.transfer.strategies import Strategy, check_strategy, first_trained, group_rates, suggested_strategy
@@ -47,7 +47,11 @@ class TransferNet(nn.Module):
         self.head = nn.Linear(num_features, num_classes)
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        return self.classify(self.backbone(*inputs))
+        return self.classify(self.features(*inputs))
+
+    def features(self, *inputs: Tensor) -> Tensor:
+        """Compute features (B, F)."""
+        return self.backbone(*inputs)
 
     def classify(self, features: Tensor) -> Tensor:
         """Compute logits (B, K) from features (B, F)."""
@@ -159,7 +163,7 @@ class TransferClassifier(Classifier):
 
     def features(self, batch: Any) -> Tensor:
         """Compute the backbone's features (B, F) of a batch."""
-        return self.net.backbone(*self.inputs(batch))
+        return self.net.features(*self.inputs(batch))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         # The optimizer holds all groups from the start. It skips those that are frozen, because they have no gradient.
@@ -174,7 +178,9 @@ class TransferClassifier(Classifier):
             self._trains_on_features = compute_features(self.trainer, self)
 
     def on_fit_end(self) -> None:
-        self._trains_on_features = False
+        if self._trains_on_features:
+            forget_features(self.trainer)
+            self._trains_on_features = False
 
     def on_train_start(self) -> None:
         self._freeze(self.trainer.current_epoch)

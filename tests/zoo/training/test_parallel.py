@@ -127,6 +127,7 @@ def fsdp(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "vae": ["fit", "-c", "vae_digits", "-c", overlay, *short, str(folder / "vae")],
         "rnn": ["fit", "-c", "lstm_python_manual", "-c", overlay, *few, *short, str(folder / "rnn")],
         "gan": fit(folder / "gan", overlay, GAN, POINTS, MODES),
+        "transfer": fit(folder / "transfer", overlay, TRANSFER, DIGITS, epochs=4),
         "dcgan": fit(folder / "dcgan", overlay, DCGAN, GREY),
     }
     (folder / "vae.txt").write_text(on_two(folder, commands)["vae"])
@@ -167,13 +168,16 @@ def test_two_processes_train_like_one(alone: Path, overlay: str, request: pytest
     assert results["test/acc"] == pytest.approx(right / 359)  # over both processes, not one half
 
 
-def test_layers_that_are_unfrozen_train_alike_on_two_processes(ddp: Path, tmp_path: Path) -> None:
+def test_layers_that_are_unfrozen_train_alike_on_two_processes(ddp: Path, fsdp: Path, tmp_path: Path) -> None:
     """DDP synchronises gradients of the parameters that trained when it wrapped the model. Later ones must take part too."""
-    name, *arguments = fit(tmp_path / "one", "trainer/fp32", TRANSFER, DIGITS, epochs=4)
-    in_process(name, *arguments)
-    one, two = (read_checkpoint(run / "run" / "checkpoints" / "last.ckpt") for run in (tmp_path / "one", ddp / "transfer"))
-    for name, value in one["state_dict"].items():
-        torch.testing.assert_close(two["state_dict"][name], value, rtol=1e-3, atol=1e-4)
+    in_process(*fit(tmp_path / "transfer", "trainer/fp32", TRANSFER, DIGITS, epochs=4))
+    one, *others = (
+        read_checkpoint(folder / "transfer" / "run" / "checkpoints" / "last.ckpt")["state_dict"]
+        for folder in (tmp_path, ddp, fsdp)
+    )
+    for two in others:
+        for name, value in one.items():
+            torch.testing.assert_close(two[name], value, rtol=1e-3, atol=1e-4)
 
 
 def test_two_processes_resume_in_the_middle_of_unfreezing(ddp: Path) -> None:

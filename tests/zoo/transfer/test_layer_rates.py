@@ -1,0 +1,43 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from lightning import Trainer
+
+from datamodules import Digits
+from zoo import TransferClassifier
+from zoo.transfer.layer_rates import LayerRates, rates_figure
+
+SOURCE = {"class_path": "zoo.MLPClassifier", "init_args": {"hidden_dims": [4, 4], "norm": "none"}}
+
+
+def test_the_table_holds_the_rate_of_each_group_in_each_epoch(
+    fit: Callable[..., Trainer], digits: Digits, tmp_path: Path
+) -> None:
+    system = TransferClassifier(
+        (1, 8, 8),
+        10,
+        backbone=SOURCE,
+        weights=None,
+        strategy="gradual",
+        lr_decay=0.5,
+        lr=0.1,
+        optim={"schedule": "constant"},
+    )
+    fit(system, digits, max_epochs=3, callbacks=[LayerRates(tmp_path, system.groups)])
+    header, *rows = [line.split(",") for line in (tmp_path / "layer_rates.csv").read_text().splitlines()]
+    assert header == ["epoch", "layers", "lr"]
+    names = [group.name for group in system.groups]
+    assert [row[1] for row in rows] == names * 3
+    rates = np.array([float(row[2]) for row in rows]).reshape(3, len(names))
+    expected = [[0.0, 0.0, 0.1], [0.0, 0.05, 0.1], [0.025, 0.05, 0.1]]
+    assert rates == pytest.approx(np.array(expected))
+    assert (tmp_path / "layer_rates.png").stat().st_size > 0
+
+
+def test_frozen_groups_stay_white() -> None:
+    figure = rates_figure(np.array([[0.0, 1e-3], [1e-2, 1e-3]]), ["conv", "head"])
+    (image,) = figure.axes[0].images
+    assert image.get_array().mask.tolist() == [[True, False], [False, False]]
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["conv", "head"]
