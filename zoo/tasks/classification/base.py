@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -41,7 +41,7 @@ class Classifier(System):
         ZooError: if `label_smoothing` or `class_weights` is out of range.
     """
 
-    monitor = ("val/acc", "max")
+    monitor: ClassVar[tuple[str, Literal["min", "max"]] | None] = ("val/acc", "max")
     headline = "test/acc"
 
     def __init__(
