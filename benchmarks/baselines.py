@@ -42,6 +42,7 @@ from zoo.cli.settings import read_settings
 from zoo.errors import UsageError, ZooError
 from zoo.nn.likelihoods import LEAST_LOGVAR
 from zoo.training.files import write_text
+from zoo.training.initial_weights import without_initial_weights
 from zoo.training.provenance import commit_of
 
 Scores = dict[str, float]
@@ -65,7 +66,8 @@ class Task:
         self.recipe = recipe
         self.configuration = Configuration([recipe])
         self.data: Any = self.configuration.build_data()
-        self.model: Any = self.configuration.build_model().eval()
+        with without_initial_weights():  # baselines need the model's metrics only
+            self.model: Any = self.configuration.build_model().eval()
         self.data.prepare_data()
         self.data.setup()
 
