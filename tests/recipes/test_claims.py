@@ -14,6 +14,7 @@ from torch import nn
 from zoo.cli.claims import Claim, _load, claim_paths, results_path, sentence
 from zoo.cli.names import ROOT
 from zoo.nn.cells import RNNCell
+from zoo.training.quiet import keep_quiet
 
 SMALLEST: dict[str, dict[str, Any]] = {
     "gates_on_adding": {"num_seeds": 2, "num_steps": 10, "hidden_dim": 4, "num_updates": 2, "num_tests": 30},
@@ -60,6 +61,7 @@ def load(name: str) -> ModuleType:
 def measured(name: str) -> Claim:
     module = load(name)
     module.FAST = module.FAST._replace(**SMALLEST[name])
+    keep_quiet()  # as `zoo claims` does
     claim: Claim = module.measure(full=False)
     return claim
 

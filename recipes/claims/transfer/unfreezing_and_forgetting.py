@@ -1,6 +1,6 @@
 """Does gradual unfreezing keep a network from forgetting what it knew? (Howard & Ruder, 2018; French, 1999).
 
-python recipes/claims/transfer/unfreezing_and_forgetting.py [--full]     a minute on one CPU core; --full about fifteen
+python recipes/claims/transfer/unfreezing_and_forgetting.py [--full]     a minute on one CPU core; --full about five
 
 A ResNet-20 that knows Fashion-MNIST learns handwritten digits. Then its old last layer is put back, and it classifies clothes
 again: the accuracy that is left says how much it has forgotten. The arms fine-tune all layers at one learning rate, with lower
@@ -50,7 +50,7 @@ class Sizes(NamedTuple):
 
 
 FAST = Sizes(num_seeds=2, num_epochs=8, num_train=200, num_test=200, digits=True)
-FULL = Sizes(num_seeds=3, num_epochs=16, num_train=1000, num_test=3000, digits=False)
+FULL = Sizes(num_seeds=3, num_epochs=8, num_train=500, num_test=2000, digits=False)
 
 
 def old_task(sizes: Sizes) -> tuple[Tensor, Tensor]:
