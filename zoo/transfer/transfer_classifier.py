@@ -68,7 +68,7 @@ class TransferClassifier(Classifier):
     - discriminative: all layers, each layer group at `lr_decay` times the rate of the next one (Howard & Ruder, 2018).
     - gradual: the head, then one more layer group every `unfreeze_every` epochs, at the same rates.
     - lp_ft: the head for `probe_epochs`, then as full (Kumar et al., 2022).
-    - auto: feature_extraction below 1,000 training images, lp_ft below 20,000, else full.
+    - auto: feature_extraction below 1,000 training images, discriminative below 20,000, else full.
 
     Frozen layers are in evaluation mode: BatchNorm keeps its statistics, and nothing is dropped out.
 

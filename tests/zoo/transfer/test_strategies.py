@@ -41,8 +41,8 @@ def test_the_suggestion_follows_from_the_number_of_images() -> None:
     assert [suggested_strategy(num) for num in (50, 999, 1000, 19_999, 20_000)] == [
         "feature_extraction",
         "feature_extraction",
-        "lp_ft",
-        "lp_ft",
+        "discriminative",
+        "discriminative",
         "full",
     ]
 
