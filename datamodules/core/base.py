@@ -79,7 +79,7 @@ class DataModule(LightningDataModule):
     squeeze: bool | None = None  # whether evaluation sees whole images, resized to squares
     interpolation: str | None = None  # how images are resized
     binarize: str | None = None  # how pixels become 0 or 1
-    num_train: int | None = None  # training samples, those included that validation holds out; if known at construction
+    num_train: int | None = None  # training samples, about, if known at construction
     stacked: bool = False  # whether each channel is an image of its own
     vocab_size: int | None = None
     max_length: int | None = None  # tokens after which a text is cut

@@ -1,6 +1,7 @@
 """Base class of image sets with images of any size: worker processes decode and resize each image when it is needed."""
 
 import io
+import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -280,7 +281,11 @@ class PictureData(DataModule):
     def serve(self, files: Files, y: Tensor, class_names: Sequence[str], parts: Mapping[str, Tensor]) -> None:
         """Set the images, their classes (N,), and the positions of each part."""
         self.files, self.y, self.class_names, self.num_classes = files, y, tuple(class_names), len(class_names)
-        self.num_train, self._parts = len(parts["train"]) if "train" in parts else None, dict(parts)
+        self._parts = dict(parts)
+        if "train" in parts:
+            shares = {"val": self.val_fraction, "test": self.test_fraction or 0.0}
+            kept = math.prod(1 - share for part, share in shares.items() if part not in parts)
+            self.num_train = round(kept * len(parts["train"]))
         if self._augmentation is not None:
             self._augmentation.num_classes = self.num_classes
 
@@ -290,7 +295,19 @@ class PictureData(DataModule):
         check_readable(self.files)
         arrays = Arrays(torch.empty(len(self.y), 0), self.y)  # Images are read from `files` when they are needed.
         parts = self.complete(self._parts, Split(arrays, torch.arange(len(self.y))))
+        if "train" in parts:
+            self._check_shares([part for part in parts if part not in self._parts])
         self.splits = {name: Split(arrays, rows) for name, rows in parts.items()}
+
+    def _check_shares(self, held_out: Sequence[str]) -> None:
+        """Raise if a class has too few images for a share in each part."""
+        counts = torch.bincount(self.y[self._parts["train"]], minlength=len(self.class_names)).tolist()
+        for name, count in zip(self.class_names, counts, strict=True):
+            if 0 < count <= len(held_out):
+                parts = " and ".join(["training", *held_out])
+                raise ZooError(
+                    f"the class {name} has {count} picture(s), too few for {parts}: add some, or leave the class out"
+                )
 
     def identify(self, samples: Split, most: int | None = None) -> list[int]:
         """Return a number for each image with its class. Only the end of an encoded image is read."""

@@ -109,6 +109,8 @@ def _predict(
             print(f"{row[named_by]:<{name_width}}  {prediction}  {confidence}")
         else:  # Texts vary in length, so they come last.
             print(f"{prediction}  {confidence:>6}  {row[named_by][:_SHOWN_LENGTH]}")
+    if len(rows) > _SHOWN:
+        print("...")
     more = f" ({len(rows)} rows)" if len(rows) > _SHOWN else ""
     print(f"predictions  {path}{more}")
     return 0

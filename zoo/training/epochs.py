@@ -14,4 +14,4 @@ def default_epochs(num_train: int | None) -> tuple[int, str]:
     if num_train is None:
         raise ZooError("the data do not state their number of training samples beforehand: set trainer.max_epochs")
     epochs = max(LEAST, min(MOST, SEEN // num_train))
-    return epochs, f"{num_train:,} training samples, of which a fit sees about {SEEN:,}, in {LEAST} to {MOST} epochs"
+    return epochs, f"about {num_train:,} training samples; a fit sees about {SEEN:,}, in {LEAST} to {MOST} epochs"

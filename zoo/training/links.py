@@ -77,6 +77,8 @@ def resolve_preparation(expected: Mapping[str, Any], data_args: Mapping[str, Any
         ZooError: if the user gave another mean or standard deviation.
     """
     resolved = {}
+    if expected.get("rgb") is False and data_args.get("rgb"):
+        raise ZooError("the pretrained weights take grey images: set data.rgb to false, or choose other weights")
     for name, value in expected.items():
         if name not in data_args:
             continue

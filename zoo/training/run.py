@@ -10,7 +10,7 @@ from typing import Any, Literal, TypedDict
 
 import torch
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar, RichProgressBar
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, ProgressBar, RichProgressBar
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 from torch.optim.lr_scheduler import OneCycleLR
@@ -124,6 +124,10 @@ class Run:
         earlier = self.record().get("seconds", 0.0)  # of the sessions before this one, if the run was resumed
         seconds = earlier + time.perf_counter() - self._start
         epochs, steps = trainer.current_epoch, trainer.global_step
+        for stopping in trainer.early_stopping_callbacks:
+            if isinstance(stopping, EarlyStopping) and stopping.stopped_epoch:
+                reason = f"{stopping.monitor} had not improved for {stopping.patience} validations"
+                rank_zero_only(print)(f"stopped early, after epoch {stopping.stopped_epoch + 1}: {reason}", flush=True)
         best = next((c for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint) and c.best_model_path), None)
         data = trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it in a connector
         scores = trainer.test(system, datamodule=data, ckpt_path=best.best_model_path if best else None, verbose=False)

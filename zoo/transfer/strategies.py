@@ -9,6 +9,7 @@ from typing import Literal, get_args
 
 from zoo.errors import ZooError, check_choice
 
+Choice = Literal["auto", "feature_extraction", "full", "discriminative", "gradual", "lp_ft"]
 Strategy = Literal["feature_extraction", "full", "discriminative", "gradual", "lp_ft"]
 FEW, MANY = 1000, 20_000  # training images, between which the suggested strategy is discriminative
 
@@ -17,8 +18,8 @@ def suggested_strategy(num_train: int) -> Strategy:
     """Return the strategy for a number of training images.
 
     Below 1,000 images only the head is trained: with 200 images, ImageNet features alone were within a point of the best
-    fine-tuning, at a fraction of its time. Below 20,000 all layers are trained at rates that fall with depth, which was the
-    best or second best strategy with 50 to 500 images (`zoo claims strategies_by_labels`). With more, the backbone has one rate.
+    fine-tuning, at a fraction of its time. Below 20,000 all layers are trained at rates that fall with depth. That was the best
+    or second best strategy with 50 to 500 images (`zoo claims strategies_by_labels`). With more, the backbone has one rate.
     """
     return "feature_extraction" if num_train < FEW else "discriminative" if num_train < MANY else "full"
 
@@ -29,7 +30,7 @@ def check_strategy(strategy: str, lr_decay: float | None, unfreeze_every: int, p
     Raises:
         ZooError: if one is out of range.
     """
-    check_choice("strategy", strategy, ("auto", *get_args(Strategy)))
+    check_choice("strategy", strategy, get_args(Choice))
     if lr_decay is not None and not 0 < lr_decay <= 1:
         raise ZooError(f"lr_decay must lie in (0, 1], got {lr_decay}")
     for name, value in (("unfreeze_every", unfreeze_every), ("probe_epochs", probe_epochs)):

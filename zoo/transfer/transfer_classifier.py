@@ -4,9 +4,10 @@ Shapes: B batch, C channels, H height, W width, T tokens, F features, K classes.
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from lightning import Callback
+from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
@@ -25,7 +26,7 @@ from zoo.training.system import Batch, Outputs, require
 from zoo.transfer.feature_cache import compute_features, forget_features
 from zoo.transfer.feature_map import FeatureMap
 from zoo.transfer.layer_rates import LayerRates
-from zoo.transfer.strategies import Strategy, check_strategy, first_trained, group_rates, suggested_strategy
+from zoo.transfer.strategies import Choice, Strategy, check_strategy, first_trained, group_rates, suggested_strategy
 
 
 class TransferNet(nn.Module):
@@ -104,7 +105,7 @@ class TransferClassifier(Classifier):
         backbone: str | Architecture | None = "resnet50",
         weights: str | None = PRETRAINED,
         rename: dict[str, str] | None = None,
-        strategy: Literal["auto"] | Strategy = "auto",
+        strategy: Choice = "auto",
         lr_decay: float | None = None,
         unfreeze_every: int = 1,
         probe_epochs: int = 3,
@@ -153,7 +154,7 @@ class TransferClassifier(Classifier):
     @property
     def strategy(self) -> Strategy:
         """The strategy of this fit; "auto" chooses it by the number of training samples."""
-        strategy: Literal["auto"] | Strategy = self.hparams["strategy"]
+        strategy: Choice = self.hparams["strategy"]
         if strategy != "auto":
             return strategy
         splits = facts(self.trainer).splits
@@ -173,6 +174,8 @@ class TransferClassifier(Classifier):
 
     def on_fit_start(self) -> None:
         super().on_fit_start()
+        if self.hparams["strategy"] == "auto":
+            rank_zero_only(print)(f"strategy {self.strategy}, by the number of training samples (model.strategy)", flush=True)
         if self.strategy == "feature_extraction" and self.hparams["cache_features"]:
             self._freeze(epoch=0)
             self._trains_on_features = compute_features(self.trainer, self)

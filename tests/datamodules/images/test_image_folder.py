@@ -295,3 +295,23 @@ def test_balanced_folders_are_served_equally_often(tmp_path: Path) -> None:
     assert cats + dogs == 44  # of 45 images, because the last batch of one is left out
     assert abs(cats - dogs) <= 2
     assert data.report()[2].endswith("training serves all classes equally often (data.balance)")
+
+
+def test_a_class_with_too_few_images_for_every_part_is_named(tmp_path: Path) -> None:
+    for name, num in {"ants": 20, "bees": 2}.items():
+        (tmp_path / name).mkdir()
+        for number in range(num):
+            Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / name / f"{number}.png")
+    with pytest.raises(ValueError, match=r"the class bees has 2 picture\(s\), too few for training and .*: add some"):
+        ImageFolder(str(tmp_path), size=8).setup()
+
+
+def test_the_number_of_training_images_is_known_before_they_are_read(tmp_path: Path) -> None:
+    for name in ("ants", "bees"):
+        (tmp_path / name).mkdir()
+        for number in range(50):
+            Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / name / f"{number}.png")
+    data = ImageFolder(str(tmp_path), size=8, test_fraction=0.2, val_fraction=0.25)
+    assert data.num_train == 60
+    data.setup()
+    assert len(data.splits["train"].rows) == 60

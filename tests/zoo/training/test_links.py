@@ -65,3 +65,10 @@ def test_pretrained_weights_fill_in_how_images_are_prepared() -> None:
 def test_another_normalisation_than_that_of_the_weights_is_refused() -> None:
     with pytest.raises(ValueError, match=r"expect data.mean \[0.5, 0.5, 0.5\], got \[0.4, 0.5, 0.5\]: leave it out"):
         resolve_preparation(expected_input(TransferClassifier, LITE0), {"mean": [0.4, 0.5, 0.5]})
+
+
+def test_grey_weights_refuse_colour_images() -> None:
+    expected = expected_input(TransferClassifier, {"backbone": None, "weights": "simple_cnn_fashion_mnist"})
+    assert resolve_preparation(expected, {"rgb": False, "mean": None}) == {"mean": [0.286]}
+    with pytest.raises(ValueError, match=r"weights take grey images: set data\.rgb to false"):
+        resolve_preparation(expected, {"rgb": True, "mean": None})
