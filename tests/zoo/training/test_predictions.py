@@ -135,10 +135,10 @@ def test_images_are_listed_by_file_name(fit: Fit, tmp_path: Path) -> None:
 class Own(MLPClassifier):
     """A module of a user's own: `outputs` makes what its steps return of the predictions and the positions."""
 
-    outputs: Callable[[torch.Tensor, torch.Tensor], Any]
+    returned: Callable[[torch.Tensor, torch.Tensor], Any]
 
     def test_step(self, batch: Any, batch_idx: int) -> Any:
-        return self.outputs(self(batch.x), batch.position)
+        return self.returned(self(batch.x), batch.position)
 
     predict_step = test_step
 
@@ -164,13 +164,13 @@ def steps(model: Own, fit: Fit, blobs: Blobs, folder: Path) -> dict[str, list[di
 )
 def test_outputs_that_are_no_rows_give_no_table(outputs: Callable[..., Any], fit: Fit, blobs: Blobs, tmp_path: Path) -> None:
     model = Own((4,), 3)
-    model.outputs = outputs
+    model.returned = outputs
     assert steps(model, fit, blobs, tmp_path) == {}
 
 
 def test_predictions_without_targets_are_written(fit: Fit, blobs: Blobs, tmp_path: Path) -> None:
     model = Own((4,), 3)
-    model.outputs = lambda preds, position: {"preds": preds, "position": position}
+    model.returned = lambda preds, position: {"preds": preds, "position": position}
     tables = steps(model, fit, blobs, tmp_path)
     assert tables["test"] == tables["predict"]
     assert list(tables["test"][0]) == ["position", "prediction", "confidence", "p_ant", "p_bee", "p_cat"]
@@ -178,7 +178,7 @@ def test_predictions_without_targets_are_written(fit: Fit, blobs: Blobs, tmp_pat
 
 def test_an_image_beside_the_predictions_does_not_cost_the_table(fit: Fit, blobs: Blobs, tmp_path: Path) -> None:
     model = Own((4,), 3)
-    model.outputs = lambda preds, position: {"preds": preds, "attention": preds[:, None, None], "position": position}
+    model.returned = lambda preds, position: {"preds": preds, "attention": preds[:, None, None], "position": position}
     tables = steps(model, fit, blobs, tmp_path)
     assert tables["test"] == tables["predict"]
     assert len(tables["predict"]) > 1
@@ -186,7 +186,7 @@ def test_an_image_beside_the_predictions_does_not_cost_the_table(fit: Fit, blobs
 
 def test_other_outputs_are_written_as_numbers(fit: Fit, blobs: Blobs, tmp_path: Path) -> None:
     model = Own((4,), 3)
-    model.outputs = lambda preds, position: {"logit": preds[:, 0], "pair": preds[:, :2], "position": position}
+    model.returned = lambda preds, position: {"logit": preds[:, 0], "pair": preds[:, :2], "position": position}
     tables = steps(model, fit, blobs, tmp_path)
     assert list(tables) == ["predict"]
     for row in tables["predict"]:

@@ -79,7 +79,7 @@ def test_an_offline_run_prints_how_to_view_and_sync_it(offline: tuple[Path, str]
 
 def test_the_whole_configuration_is_logged_nested_and_once(offline: tuple[Path, str], summary: dict[str, Any]) -> None:
     config = summary["config"]
-    assert set(config) == {"model", "data", "trainer", "seed_everything", "wandb"}
+    assert set(config) == {"model", "data", "trainer", "seed_everything", "wandb", "compile", "gradient_checkpointing"}
     assert config["model"]["init_args"]["input_shape"] == [1, 8, 8]  # resolved from the data
     assert config["data"]["init_args"]["seed"] == 0
     saved = yaml.safe_load((offline[0] / "run" / "config.yaml").read_text())
