@@ -40,9 +40,8 @@ def replacing(path: Path) -> Iterator[Path]:
     usual = partial.stat().st_mode
     try:
         yield partial
-        partial.chmod(
-            usual
-        )  # safetensors hides its files from other users: https://github.com/safetensors/safetensors/issues/782
+        # safetensors hides its files from other users: https://github.com/safetensors/safetensors/issues/782
+        partial.chmod(usual)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

@@ -35,7 +35,7 @@ def sharpness(x: Tensor, factor: Tensor, rest: Tensor | None = None) -> Tensor:
 
 
 def hue(x: Tensor, shift: Tensor) -> Tensor:
-    """Turn the hue of RGB images by shifts in [-0.5, 0.5], of which 1 is the whole circle."""
+    """Shift the hue of RGB images by shares of the colour circle, in [-0.5, 0.5]."""
     rgb = x.float() / 255
     value, strongest = rgb.max(1)
     chroma = value - rgb.amin(1)

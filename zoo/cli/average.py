@@ -22,7 +22,7 @@ def average(paths: list[Path], configs: list[Path], overrides: list[str], output
     """Average checkpoints, and recompute BatchNorm statistics on the training data; returns the exit code.
 
     Raises:
-        UsageError: if the network has BatchNorm and there is no configuration of its data.
+        UsageError: if the network has BatchNorm, but no recipe says which training data to use.
         ZooError: if the checkpoints do not fit each other, or hold a GAN.
     """
     keep_quiet()

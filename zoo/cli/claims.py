@@ -20,6 +20,7 @@ from zoo.cli.names import ROOT, nearest
 from zoo.errors import UsageError, ZooError
 
 if TYPE_CHECKING:
+    from lightning import Trainer
     from matplotlib.figure import Figure
 
 CLAIMS = ROOT / "claims"
@@ -93,6 +94,23 @@ def main(script: str) -> int:
     )
     measure_claim(Path(script).resolve(), parser.parse_args().full)
     return 0
+
+
+def bare_trainer(max_epochs: int, max_steps: int = -1, limit_test_batches: int | None = None) -> "Trainer":
+    """Build a trainer for an arm of a claim: on the CPU, without validation, loggers, checkpoints and output."""
+    from lightning import Trainer
+
+    return Trainer(
+        accelerator="cpu",
+        max_epochs=max_epochs,
+        max_steps=max_steps,
+        limit_val_batches=0,
+        limit_test_batches=limit_test_batches,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
 
 
 def measure_claim(script: Path, full: bool) -> Claim:

@@ -100,15 +100,12 @@ def _copy(args: argparse.Namespace, settings: list[str]) -> int:
     return 0
 
 
+def _add_recipes(parser: argparse.ArgumentParser, description: str) -> None:
+    parser.add_argument("-c", "--config", action="append", default=[], metavar="RECIPE", help=description)
+
+
 def _add_config(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "-c",
-        "--config",
-        action="append",
-        default=[],
-        metavar="RECIPE",
-        help="recipe, overlay (trainer/bf16) or YAML file; can be repeated, and later files override earlier ones",
-    )
+    _add_recipes(parser, "recipe, overlay (trainer/bf16) or YAML file; can be repeated, and later files override earlier ones")
     parser.add_argument("--run_dir", type=Path, help="directory for all files of the run (default: runs/<recipe>/<time>)")
 
 
@@ -283,14 +280,7 @@ def _average_arguments(parser: argparse.ArgumentParser) -> None:
         "checkpoints", type=Path, nargs="+", metavar="CKPT", help="two or more checkpoints of one run, oldest first"
     )
     parser.add_argument("-o", "--output", type=Path, help="file to write (default: average.ckpt next to the last checkpoint)")
-    parser.add_argument(
-        "-c",
-        "--config",
-        action="append",
-        default=[],
-        metavar="RECIPE",
-        help="recipe with the training data, for networks with BatchNorm (default: the configuration of the run)",
-    )
+    _add_recipes(parser, "recipe with the training data, for networks with BatchNorm (default: the configuration of the run)")
 
 
 def _average(args: argparse.Namespace, settings: list[str]) -> int:

@@ -32,7 +32,7 @@ class Preparation(TypedDict):
 def preparation_of(system: System, facts: dict[str, Any]) -> Preparation | None:
     """Return how images are prepared for a system, by the facts that its checkpoint records about its data.
 
-    None if it is no classifier of square images, or if the checkpoint does not record the classes and the normalisation.
+    None unless it classifies square images, and the checkpoint records the classes and the normalisation.
     """
     shape = tuple(system.hparams.get("input_shape", ()))
     if not isinstance(system, Classifier) or len(shape) != 3 or shape[0] not in (1, 3) or shape[1] != shape[2]:

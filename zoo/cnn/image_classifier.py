@@ -9,6 +9,7 @@ from zoo.errors import ZooError
 from zoo.pretrained.backbone import Stem, build_backbone, pretrained_statistics
 from zoo.tasks.classification.base import Classifier, ClassWeights
 from zoo.training.initial_weights import load_weights
+from zoo.training.links import differ
 from zoo.training.optim import Optim
 from zoo.training.reporting import facts
 from zoo.training.system import Batch, Outputs, require
@@ -71,7 +72,7 @@ class ImageClassifier(Classifier):
         for name, given, wanted in (("mean", data.mean, mean), ("std", data.std, std)):
             if given is None or len(given) != len(wanted):
                 continue
-            if any(abs(a - b) > 0.01 for a, b in zip(given, wanted, strict=True)):
+            if differ(given, wanted):
                 raise ZooError(
                     f"the pretrained weights of {backbone} expect data.{name} {list(wanted)}, got {list(given)}: "
                     f"add --data.{name} '{list(wanted)}'"

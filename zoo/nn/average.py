@@ -51,7 +51,7 @@ class Average(nn.Module):
 
     def norms(self) -> list[_BatchNorm]:
         """The network's BatchNorm layers, whose statistics do not belong to averaged weights."""
-        return [layer for layer in self.module.modules() if isinstance(layer, _BatchNorm)]
+        return batch_norms(self.module)
 
     @torch.no_grad()
     def refresh_statistics(self, batches: Iterable[tuple[Any, ...]]) -> None:
@@ -77,3 +77,8 @@ class Average(nn.Module):
 
     def forward(self, *inputs: Any, **options: Any) -> Any:
         return self.module(*inputs, **options)
+
+
+def batch_norms(module: nn.Module) -> list[_BatchNorm]:
+    """Return the BatchNorm layers of a module."""
+    return [layer for layer in module.modules() if isinstance(layer, _BatchNorm)]

@@ -21,7 +21,7 @@ class GroupsLayers(Protocol):
     """A network that knows its layer groups, as timm's networks do."""
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any] | Callable[[str], Any]:
-        """Return patterns of parameter names, or a function of such a name, as `timm.models.group_parameters` takes them."""
+        """Return patterns of parameter names, or a function from a name to its group, for `timm.models.group_parameters`."""
 
 
 def layer_groups(net: nn.Module) -> list[LayerGroup]:

@@ -212,7 +212,7 @@ def without_last_layer(net: nn.Module) -> nn.Module:
     """Return a network without its last layer, which then returns features (B, F). Of an autoencoder, only the encoder is kept.
 
     Raises:
-        ZooError: if there is no last layer to remove.
+        ZooError: if the network has neither a linear nor a convolutional layer.
     """
     if isinstance(net, HasEncoder):
         return EncoderOnly(net)

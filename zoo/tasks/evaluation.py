@@ -1,6 +1,6 @@
 """Helpers of reports that evaluate codes and samples: batches and samples outside the trainer's own loop."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -39,9 +39,15 @@ def batches(trainer: Trainer, split: str, data: LightningDataModule | None = Non
     for batch in islice(loader, limit if isinstance(limit, int) else int(limit * len(loader))):
         if num is not None and num <= 0:
             return
-        moved = {name: value[:num].to(trainer.strategy.root_device) for name, value in batch._asdict().items()}
-        yield facts.transform(batch._replace(**moved), 0, False)
+        first = {name: value[:num] for name, value in batch._asdict().items()}
+        yield prepared(trainer, batch._replace(**first), facts.transform)
         num = None if num is None else num - len(batch.x)
+
+
+def prepared(trainer: Trainer, batch: Any, transform: Callable[[Any, int, bool], Any]) -> Any:
+    """Return a loader's batch on the trainer's device, transformed as in evaluation."""
+    moved = {name: value.to(trainer.strategy.root_device) for name, value in batch._asdict().items()}
+    return transform(batch._replace(**moved), 0, False)
 
 
 def has_training_samples(trainer: Trainer) -> bool:

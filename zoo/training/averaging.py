@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import ZooError
-from zoo.nn.average import Average
+from zoo.nn.average import Average, batch_norms
 from zoo.training.system import Outputs, System
 
 _EQUAL = ("class_path", "data")  # parts of checkpoints that have to be equal
@@ -68,7 +68,7 @@ class _TrainingStep(nn.Module):
 
 def has_statistics(system: System) -> bool:
     """Return whether a system has BatchNorm statistics, which an average of weights invalidates."""
-    return bool(Average(system, decay=0.0).norms())
+    return bool(batch_norms(system))
 
 
 def refresh_statistics(system: System, batches: Iterable[Any]) -> dict[str, Tensor]:

@@ -87,7 +87,7 @@ def resolve_preparation(expected: Mapping[str, Any], data_args: Mapping[str, Any
         given = data_args[name]
         if given is None:
             resolved[name] = value
-        elif name in ("mean", "std") and _differ(given, value):
+        elif name in ("mean", "std") and differ(given, value):
             raise ZooError(
                 f"the pretrained weights expect data.{name} {_plain(value)}, got {_plain(given)}: "
                 "leave it out, or set it to null"
@@ -95,7 +95,8 @@ def resolve_preparation(expected: Mapping[str, Any], data_args: Mapping[str, Any
     return resolved
 
 
-def _differ(given: Sequence[float], wanted: Sequence[float]) -> bool:
+def differ(given: Sequence[float], wanted: Sequence[float]) -> bool:
+    """Return whether means or standard deviations of images differ by more than rounding."""
     return len(given) != len(wanted) or any(abs(a - b) > 0.01 for a, b in zip(given, wanted, strict=True))
 
 

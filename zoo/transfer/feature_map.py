@@ -2,14 +2,16 @@
 
 from pathlib import Path
 
+import torch
 from lightning import Callback, LightningModule, Trainer
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from zoo.nn.modes import evaluating
 from zoo.tasks.drawing import scatter_by_class
 from zoo.tasks.evaluation import batches
 from zoo.training.reporting import facts, gathered_batches, log_picture, writes
-from zoo.transfer.feature_cache import HasFeatures, evaluation
+from zoo.transfer.feature_cache import HasFeatures
 
 
 class FeatureMap(Callback):
@@ -51,7 +53,7 @@ class FeatureMap(Callback):
     def _compute(self, trainer: Trainer) -> tuple[Tensor, Tensor]:
         """Gather features (N, F) and classes (N,) of validation samples."""
         num = -(-self.num_samples // trainer.world_size)
-        with evaluation(trainer):
+        with evaluating(trainer.lightning_module), torch.no_grad():
             found = ((self.system.features(batch).float(), batch.y) for batch in batches(trainer, "val", num=num))
             features, y = gathered_batches(trainer, found)
         return features, y

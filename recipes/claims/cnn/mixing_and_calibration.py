@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from lightning import Trainer, seed_everything
+from lightning import seed_everything
 from matplotlib.figure import Figure
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_calibration_error
@@ -24,7 +24,7 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 from datamodules import Digits, FashionMNIST
 from datamodules.images.augmentation import Augment
 from zoo import SimpleCNNClassifier
-from zoo.cli.claims import Claim, Row, main
+from zoo.cli.claims import Claim, Row, bare_trainer, main
 
 CLAIM = "Mixup and CutMix each lower the expected calibration error without lowering the accuracy by more than half a point."
 MOST_LOST = 0.005  # accuracy
@@ -60,15 +60,7 @@ def predict(arm: str, seed: int, sizes: Sizes) -> tuple[Tensor, Tensor]:
         data = FashionMNIST(batch_size=64, seed=seed, augment=augment, num_train=sizes.num_train)
     optim = {"name": "adamw", "weight_decay": 0.05, "schedule": "one_cycle"}
     system = SimpleCNNClassifier(data.input_shape, 10, list(sizes.widths), label_smoothing=smoothing, lr=5e-3, optim=optim)
-    trainer = Trainer(
-        accelerator="cpu",
-        max_epochs=sizes.num_epochs,
-        limit_val_batches=0,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
+    trainer = bare_trainer(max_epochs=sizes.num_epochs)
     trainer.fit(system, datamodule=data)
     outputs = trainer.predict(system, datamodule=data)
     arrays, rows = data.splits["test"]

@@ -16,14 +16,14 @@ import sys
 from typing import NamedTuple, get_args
 
 import torch
-from lightning import Trainer, seed_everything
+from lightning import seed_everything
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from datamodules import Digits, FashionMNIST
 from zoo import SimpleCNNClassifier
 from zoo.augment.test_time import AverageViews, Views, average
-from zoo.cli.claims import Claim, Row, main
+from zoo.cli.claims import Claim, Row, bare_trainer, main
 
 CLAIM = (
     "Averaging over an image and its mirror image raises the accuracy of a network trained with flips, by more than twice the "
@@ -56,15 +56,7 @@ def accuracies(augmented: bool, seed: int, sizes: Sizes) -> dict[str, float]:
         data = FashionMNIST(batch_size=64, seed=seed, flip=augmented, shift=shift, num_train=sizes.num_train)
     optim = {"name": "adamw", "weight_decay": 0.05, "schedule": "one_cycle"}
     system = SimpleCNNClassifier(data.input_shape, 10, list(sizes.widths), lr=5e-3, optim=optim)
-    trainer = Trainer(
-        accelerator="cpu",
-        max_epochs=sizes.num_epochs,
-        limit_val_batches=0,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
+    trainer = bare_trainer(max_epochs=sizes.num_epochs)
     trainer.fit(system, datamodule=data)
     batches = [data.transform(batch, 0, False) for batch in data.loader("test")]
     correct = dict.fromkeys(VIEWS, 0)

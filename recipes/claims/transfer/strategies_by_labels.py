@@ -15,18 +15,18 @@ import sys
 from typing import Any, NamedTuple, get_args
 
 import torch
-from lightning import Trainer, seed_everything
+from lightning import seed_everything
 from matplotlib.figure import Figure
 
 from datamodules import Digits, FashionMNIST
 from zoo import TransferClassifier
-from zoo.cli.claims import Claim, Row, main
+from zoo.cli.claims import Claim, Row, bare_trainer, main
 from zoo.transfer.strategies import Strategy
 
 CLAIM = (
     "With the fewest labels, training only the head is at least as accurate as full fine-tuning; with the most, less accurate."
 )
-NUM_DIGITS = 1438  # training images of Digits, of which validation holds out all that are not wanted
+NUM_DIGITS = 1438  # training images of Digits; validation holds out those that do not train
 SCRATCH = "scratch"
 ARMS = (SCRATCH, *get_args(Strategy))
 RESNET20 = {"class_path": "zoo.CIFARResNetClassifier", "init_args": {"depth": 20}}
@@ -81,7 +81,7 @@ def accuracy(arm: str, source: Source, labels: int, seed: int, num_steps: int) -
         10,
         backbone=source.backbone,
         weights=None if arm == SCRATCH else source.weights,
-        strategy="full" if arm == SCRATCH else arm,  # type: ignore[arg-type]  # one of ARMS
+        strategy="full" if arm == SCRATCH else arm,
         lr_decay=1.0 if arm == SCRATCH else None,
         unfreeze_every=max(1, num_epochs // 8),
         probe_epochs=max(1, num_epochs // 3),
@@ -89,17 +89,7 @@ def accuracy(arm: str, source: Source, labels: int, seed: int, num_steps: int) -
         lr=3e-3,
         optim={"name": "adamw", "weight_decay": 0.01, "schedule": "cosine"},
     )
-    trainer = Trainer(
-        accelerator="cpu",
-        max_epochs=num_epochs,
-        max_steps=num_steps,
-        limit_val_batches=0,
-        limit_test_batches=8,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
+    trainer = bare_trainer(max_epochs=num_epochs, max_steps=num_steps, limit_test_batches=8)
     trainer.fit(system, datamodule=data)
     data.batch_size = 250
     return float(trainer.test(system, datamodule=data, verbose=False)[0]["test/acc"])

@@ -15,19 +15,19 @@ import sys
 from typing import NamedTuple
 
 import torch
-from lightning import Trainer, seed_everything
+from lightning import seed_everything
 from matplotlib.figure import Figure
 from torch import Tensor
 
 import zoo
 from datamodules import MNIST, Digits, FashionMNIST
 from zoo import TransferClassifier
-from zoo.cli.claims import Claim, Row, main
+from zoo.cli.claims import Claim, Row, bare_trainer, main
 from zoo.transfer.strategies import Strategy
 
 CLAIM = "Gradual unfreezing forgets less of the old task than training all layers at one rate, and learns the new one as well."
 BACKBONE = {"class_path": "zoo.CIFARResNetClassifier", "init_args": {"depth": 20}}
-NUM_DIGITS = 1438  # training images of Digits, of which validation holds out all that are not wanted
+NUM_DIGITS = 1438  # training images of Digits; validation holds out those that do not train
 WEIGHTS = "resnet20_fashion_mnist"  # published weights of this network
 AS_WELL = 0.01  # accuracy on the new task that may be lost
 CONTROL = "head only"
@@ -83,16 +83,7 @@ def accuracies(arm: str, seed: int, sizes: Sizes, old: tuple[Tensor, Tensor]) ->
         lr=5e-3,
         optim={"name": "adamw", "weight_decay": 0.01, "schedule": "cosine"},
     )
-    trainer = Trainer(
-        accelerator="cpu",
-        max_epochs=sizes.num_epochs,
-        limit_val_batches=0,
-        limit_test_batches=sizes.num_test // 50,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
+    trainer = bare_trainer(max_epochs=sizes.num_epochs, limit_test_batches=sizes.num_test // 50)
     trainer.fit(system, datamodule=data)
     new = float(trainer.test(system, datamodule=data, verbose=False)[0]["test/acc"])
     source = zoo.load(WEIGHTS)  # for 28x28 images, with its last layer

@@ -1,7 +1,7 @@
 import pytest
 
 from zoo.errors import ZooError
-from zoo.transfer.strategies import check_strategy, first_trained, group_rates, suggested_strategy
+from zoo.transfer.strategies import Strategy, check_strategy, first_trained, group_rates, suggested_strategy
 
 GROUPS = 5  # four of the backbone, and the head
 
@@ -16,8 +16,8 @@ GROUPS = 5  # four of the backbone, and the head
         ("lp_ft", [4, 4, 4, 0, 0, 0, 0]),
     ],
 )
-def test_the_layers_that_train_by_epoch(strategy: str, firsts: list[int]) -> None:
-    found = [first_trained(strategy, GROUPS, epoch, unfreeze_every=2, probe_epochs=3) for epoch in range(7)]  # type: ignore[arg-type]
+def test_the_layers_that_train_by_epoch(strategy: Strategy, firsts: list[int]) -> None:
+    found = [first_trained(strategy, GROUPS, epoch, unfreeze_every=2, probe_epochs=3) for epoch in range(7)]
     assert found == firsts
 
 
@@ -27,9 +27,9 @@ def test_gradual_unfreezing_ends_with_all_layers() -> None:
 
 def test_rates_are_geometric_in_depth() -> None:
     for strategy in ("discriminative", "gradual"):
-        assert group_rates(strategy, 4, 0.5) == [0.125, 0.25, 0.5, 1.0]  # type: ignore[arg-type]
+        assert group_rates(strategy, 4, 0.5) == [0.125, 0.25, 0.5, 1.0]
     for strategy in ("full", "lp_ft", "feature_extraction"):
-        assert group_rates(strategy, 4, 0.5) == [0.5, 0.5, 0.5, 1.0]  # type: ignore[arg-type]
+        assert group_rates(strategy, 4, 0.5) == [0.5, 0.5, 0.5, 1.0]
 
 
 def test_the_default_rates_are_those_of_the_literature() -> None:
@@ -59,4 +59,4 @@ def test_the_suggestion_follows_from_the_number_of_images() -> None:
 def test_wrong_settings_are_refused(wrong: dict[str, object], message: str) -> None:
     right: dict[str, object] = {"strategy": "auto", "lr_decay": 0.5, "unfreeze_every": 1, "probe_epochs": 1}
     with pytest.raises(ZooError, match=message):
-        check_strategy(**{**right, **wrong})  # type: ignore[arg-type]
+        check_strategy(**{**right, **wrong})

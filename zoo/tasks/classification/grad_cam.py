@@ -4,8 +4,6 @@ Shapes: B images, C channels, H height, W width, h and w the sides of a feature 
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +14,8 @@ import torch.nn.functional as F
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
-from zoo.tasks.classification.worst_errors import worst_errors
+from zoo.nn.modes import evaluating
+from zoo.tasks.classification.worst_errors import highest_losses, worst_errors
 from zoo.tasks.drawing import displayable, grid
 from zoo.training.reporting import facts, gathered, log_picture, writes
 
@@ -35,7 +34,7 @@ def grad_cam(net: nn.Module, images: Tensor, classes: Tensor) -> Tensor | None:
         None if the network has no feature map that a convolution computes.
     """
     # Lightning tests in inference mode, whose tensors take no part in a backward pass.
-    with torch.inference_mode(False), torch.compiler.set_stance("force_eager"), _evaluating(net):
+    with torch.inference_mode(False), torch.compiler.set_stance("force_eager"), evaluating(net):
         images, classes = images.clone(), classes.clone()
         with torch.no_grad():
             layer = _last_feature_layer(net, images)
@@ -98,18 +97,6 @@ def _last_feature_layer(net: nn.Module, images: Tensor) -> nn.Module | None:
     return found
 
 
-@contextmanager
-def _evaluating(net: nn.Module) -> Iterator[None]:
-    """Put a network into evaluation mode, and each of its modules back into its own mode at the end."""
-    modes = {module: module.training for module in net.modules()}
-    net.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
-
-
 class Shown(NamedTuple):
     """A test image with its prediction."""
 
@@ -153,7 +140,7 @@ class GradCAM(Callback):
             return Shown(loss, positions[row], batch.x[row].cpu(), targets[row], predicted[row], confidence[row])
 
         wrong = [shown(row, loss) for row, loss in worst_errors(logits, target, self.num_images)]
-        self._wrong = self._worst([*self._wrong, *wrong])
+        self._wrong = highest_losses([*self._wrong, *wrong], self.num_images)
         first: dict[int, list[int]] = {}  # rows of each class in this batch
         for row, (truth, answer) in enumerate(zip(targets, predicted, strict=True)):
             if truth == answer and len(first.setdefault(truth, [])) < self.num_images:
@@ -161,7 +148,8 @@ class GradCAM(Callback):
         self._correct = self._in_turn([*self._correct, *(shown(row) for rows in first.values() for row in rows)])
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        wrong, correct = self._worst(gathered(trainer, self._wrong)), self._in_turn(gathered(trainer, self._correct))
+        wrong = highest_losses(gathered(trainer, self._wrong), self.num_images)
+        correct = self._in_turn(gathered(trainer, self._correct))
         self._wrong, self._correct = [], []
         examples = [*wrong, *correct]
         if not examples:
@@ -187,9 +175,6 @@ class GradCAM(Callback):
         path.parent.mkdir(parents=True, exist_ok=True)
         grid(tiles, captions, red).savefig(path)
         log_picture(trainer, "test/grad_cam", path)
-
-    def _worst(self, errors: list[Shown]) -> list[Shown]:
-        return sorted(errors, key=lambda error: (-error.loss, error.position))[: self.num_images]
 
     def _in_turn(self, correct: list[Shown]) -> list[Shown]:
         """Select the first images of each class, the first of all classes before the second ones."""

@@ -1,7 +1,7 @@
 """Report of the test images with the most confident wrong predictions."""
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch.nn.functional as F
@@ -12,6 +12,18 @@ from zoo.tasks.drawing import displayable, grid
 from zoo.training.reporting import facts, gathered, log_picture, writes
 
 _NAME = 22  # last characters of a file's name that a caption shows
+
+
+class HasLoss(Protocol):
+    """A wrong prediction for the sample at a position."""
+
+    @property
+    def loss(self) -> float: ...
+    @property
+    def position(self) -> int: ...
+
+
+E = TypeVar("E", bound=HasLoss)
 
 
 class Error(NamedTuple):
@@ -28,6 +40,11 @@ def worst_errors(logits: Tensor, target: Tensor, num: int) -> list[tuple[int, fl
     losses = F.cross_entropy(logits, target, reduction="none").where(logits.argmax(1) != target, -1.0)
     highest = losses.topk(min(num, len(losses)))
     return [(row, loss) for row, loss in zip(highest.indices.tolist(), highest.values.tolist(), strict=True) if loss >= 0]
+
+
+def highest_losses(errors: list[E], num: int) -> list[E]:
+    """Return at most `num` errors, the one with the highest loss first. The position decides between equal losses."""
+    return sorted(errors, key=lambda error: (-error.loss, error.position))[:num]
 
 
 class WorstErrors(Callback):
@@ -65,16 +82,13 @@ class WorstErrors(Callback):
                 name = Path(files.name(position)).name
                 caption += f"\n{name if len(name) <= _NAME else '…' + name[1 - _NAME :]}"
             self._worst.append(Error(loss, position, displayable(batch.x[row].float().cpu()), caption))
-            self._worst = self._select(self._worst)
+            self._worst = highest_losses(self._worst, self.num_images)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        worst, self._worst = self._select(gathered(trainer, self._worst)), []
+        worst, self._worst = highest_losses(gathered(trainer, self._worst), self.num_images), []
         if not worst or not writes(trainer):
             return
         path = self.folder / "worst_errors.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         grid([error.image for error in worst], [error.caption for error in worst], [True] * len(worst)).savefig(path)
         log_picture(trainer, "test/worst_errors", path)
-
-    def _select(self, errors: list[Error]) -> list[Error]:
-        return sorted(errors, key=lambda error: (-error.loss, error.position))[: self.num_images]

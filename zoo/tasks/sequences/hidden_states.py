@@ -1,15 +1,15 @@
 """Picture of a recurrent network's states over one sequence."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 import torch
 from lightning import Callback, LightningModule, Trainer
 from matplotlib.figure import Figure
-from torch import Tensor, nn
+from torch import Tensor
 
+from zoo.nn.modes import evaluating
 from zoo.tasks.drawing import shorten
 from zoo.training.facts import Facts
 from zoo.training.reporting import facts, log_picture, writes
@@ -67,18 +67,6 @@ class HiddenStates(Callback):
         path.parent.mkdir(parents=True, exist_ok=True)
         states_figure(states[0].float().cpu(), words, title).savefig(path, dpi=120)
         log_picture(trainer, "val/hidden_states", path)
-
-
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Switch to evaluation mode within a block, then restore the mode of each submodule, including frozen ones."""
-    training = [part for part in module.modules() if part.training]
-    module.eval()
-    try:
-        yield
-    finally:
-        for part in training:
-            part.training = True
 
 
 def describe(data: Facts, example: Any, preds: Tensor) -> tuple[list[str] | None, str]:
