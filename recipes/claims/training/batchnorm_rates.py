@@ -114,8 +114,10 @@ def measure(full: bool) -> Claim:
     higher = highest["batch norm"] >= 0.999 * HIGHER * max(others)
     verdict = judge(higher and smaller > 2 * error, in_part=higher, trained=min(val[arm, best[arm]] for arm in ARMS) > TRAINED)
     measured = "highest rate that works: " + ", ".join(f"{arm} {highest[arm]:g}" for arm in ARMS)
-    measured += f"; at the best rates, the gap between training and test accuracy is {smaller:+.3f} ± {error:.3f} smaller"
-    measured += " with batch norm than without; test accuracy there: "
+    measured += (
+        f"; at the best rates, batch norm changes the gap between training and test accuracy by {-smaller:+.3f} ± {error:.3f}"
+    )
+    measured += "; test accuracy there: "
     tests = {arm: mean_and_error([each.test for each in found[arm, best[arm]]])[0] for arm in ARMS}
     measured += ", ".join(f"{arm} {tests[arm]:.3f}" for arm in ARMS)
     rows = [_row(*key, values, highest, best) for key, values in found.items()]
