@@ -43,7 +43,7 @@ class Sizes(NamedTuple):
 
 
 FAST = Sizes(num_seeds=2, source="digits", num_train=300, num_steps=150, widths=(8, 16))
-FULL = Sizes(num_seeds=3, source="fashion_mnist", num_train=2000, num_steps=2000, widths=(16, 32))
+FULL = Sizes(num_seeds=3, source="fashion_mnist", num_train=2000, num_steps=1500, widths=(16, 32))
 SMALLEST = FAST._replace(num_train=40, num_steps=3, widths=(4,))
 CONTROLS = {"arm": ["none", "CutMix's boxes, erased"]}
 

@@ -42,7 +42,7 @@ class Sizes(NamedTuple):
 
 
 FAST = Sizes(num_seeds=2, source="digits", nums_train=(50, 1000), num_steps=100, widths=(8, 16))
-FULL = Sizes(num_seeds=3, source="fashion_mnist", nums_train=(200, 2000, 20_000), num_steps=1000, widths=(16, 32))
+FULL = Sizes(num_seeds=3, source="fashion_mnist", nums_train=(200, 2000, 20_000), num_steps=700, widths=(16, 32))
 SMALLEST = FAST._replace(nums_train=(20, 40), num_steps=3, widths=(4,))
 CONTROLS = {"arm": ["none", "changed once"]}
 

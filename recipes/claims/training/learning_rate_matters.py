@@ -68,7 +68,7 @@ class Sizes(NamedTuple):
 
 
 FAST = Sizes(num_seeds=2, source="digits", num_train=500, num_epochs=5)
-FULL = Sizes(num_seeds=5, source="fashion_mnist", num_train=3000, num_epochs=10)
+FULL = Sizes(num_seeds=3, source="fashion_mnist", num_train=3000, num_epochs=10)
 SMALLEST = FAST._replace(num_train=64, num_epochs=1)
 CONTROLS = {"varied": [NOTHING]}
 

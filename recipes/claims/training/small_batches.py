@@ -64,7 +64,7 @@ class Sizes(NamedTuple):
 
 
 FAST = Sizes(num_seeds=2, source="digits", num_steps=40, widths=(8, 16), batch_sizes=(2, 16, UPDATE))
-FULL = Sizes(num_seeds=3, source="fashion_mnist", num_steps=200, widths=(16, 32), batch_sizes=(2, 4, 8, 32, UPDATE))
+FULL = Sizes(num_seeds=3, source="fashion_mnist", num_steps=150, widths=(16, 32), batch_sizes=(2, 4, 8, 32, UPDATE))
 SMALLEST = FAST._replace(num_steps=3, batch_sizes=(32, UPDATE))
 CONTROLS = {"batch": [UPDATE]}
 
