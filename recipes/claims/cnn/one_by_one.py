@@ -170,8 +170,10 @@ def _draw(costs: dict[str, Cost]) -> Figure:
     for axes, name in zip(panels, Cost._fields, strict=True):
         values = [each._asdict()[name] for each in costs.values()]
         bars = axes.barh(range(len(costs)), values, color=["C0", "C1", "lightgrey"])
-        axes.bar_label(bars, [f"{value / 1e6:,.2f} M" for value in values], padding=3)
-        axes.set_xlim(0, 1.25 * max(values))
+        axes.bar_label(
+            bars, [f"{value / 1e6:,.3g} M" if value < 1e8 else f"{value / 1e6:,.0f} M" for value in values], padding=3
+        )
+        axes.set_xlim(0, 1.4 * max(values))
         axes.set_xticks([])
         axes.set_title("parameters" if name == "parameters" else "multiplications and additions", fontsize=11)
     panels[0].set_yticks(range(len(costs)), list(costs))

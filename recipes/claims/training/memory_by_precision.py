@@ -136,7 +136,7 @@ def _draw(found: dict[tuple[str, str], dict[str, int]]) -> Figure:
     axes.set_yticks(places, [f"{name}, {precision}" for name, precision in found])
     axes.invert_yaxis()
     axes.set_xlabel("memory as a share of fp32")
-    axes.legend(loc="lower right", ncols=2, fontsize=9)
+    figure.legend(loc="outside upper center", ncols=len(PARTS), fontsize=9)
     return figure
 
 
