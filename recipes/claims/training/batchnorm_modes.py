@@ -62,6 +62,7 @@ def trained(arm: str, seed: int, num_steps: int) -> nn.Sequential:
     return net
 
 
+@torch.no_grad()
 def adopt_statistics(net: nn.Module, x: Tensor, biased: bool) -> None:
     """Set all running statistics to those of a batch x: with divisor n if `biased`, or else as torch stores them."""
 
