@@ -128,7 +128,7 @@ def train(
             x, y = change(x, y, rows, step)
         loss = F.cross_entropy(net(x), y)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
         optimizer.step()
         losses.append(loss.detach())
     return torch.stack(losses)
@@ -138,7 +138,7 @@ def train(
 def logits_of(net: nn.Module, x: Tensor) -> Tensor:
     """Return the logits (N, K) in evaluation mode."""
     with evaluating(net):
-        return torch.cat([net(part) for part in x.split(2000)])
+        return torch.cat([net(part) for part in torch.split(x, 2000)])
 
 
 def accuracy(net: nn.Module, data: Images) -> float:
