@@ -46,7 +46,7 @@ class Sizes(NamedTuple):
     num_steps: int
 
 
-FAST = Sizes(num_seeds=2, source="digits", num_train=500, num_steps=100)
+FAST = Sizes(num_seeds=2, source="digits", num_train=500, num_steps=80)
 FULL = Sizes(num_seeds=3, source="fashion_mnist", num_train=2000, num_steps=400)
 SMALLEST = FAST._replace(num_train=40, num_steps=3)
 CONTROLS = {"what": ["fully connected layer", "fully connected"]}

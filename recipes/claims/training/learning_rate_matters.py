@@ -67,7 +67,7 @@ class Sizes(NamedTuple):
     num_epochs: int
 
 
-FAST = Sizes(num_seeds=2, source="digits", num_train=500, num_epochs=5)
+FAST = Sizes(num_seeds=2, source="digits", num_train=300, num_epochs=6)
 FULL = Sizes(num_seeds=3, source="fashion_mnist", num_train=3000, num_epochs=10)
 SMALLEST = FAST._replace(num_train=64, num_epochs=1)
 CONTROLS = {"varied": [NOTHING]}

@@ -102,7 +102,7 @@ class Sizes(NamedTuple):
     width: int
 
 
-FAST = Sizes(num_seeds=2, source="digits", num_train=1000, num_steps=160, rates=(0.03, 0.1, 0.3), width=32)
+FAST = Sizes(num_seeds=2, source="digits", num_train=1000, num_steps=120, rates=(0.03, 0.1), width=32)
 FULL = Sizes(4, source="fashion_mnist", num_train=5000, num_steps=800, rates=(0.01, 0.03, 0.1, 0.3), width=64)
 SMALLEST = FAST._replace(num_steps=8, rates=(0.1,), width=8)
 CONTROLS = {"schedule": ["constant"]}
