@@ -2,11 +2,11 @@
 
 python recipes/claims/cnn/cutmix_or_cutout.py [--full]        seconds on one CPU core; --full about five minutes
 
-Cutout erases a square of each training image, here with half the image's side as in its paper. CutMix fills a box of random
-size with the same part of another image, and mixes the two classes in proportion to the areas. So the two differ in two
-things: the boxes, and what fills them. A third arm has the boxes of CutMix but erases them as Cutout does, and keeps the
-class; it shows what the filling alone does. Small CNNs with the same initial weights and order of images are trained in each
-way, and without augmentation, which is the control.
+Cutout erases a square of each training image, here with half the image's side as in its paper. Erased pixels are 0 after
+normalisation, so they have the mean value. CutMix fills a box of random size with the same part of another image, and mixes
+the two classes in proportion to the areas. So the two differ in two things: the boxes, and what fills them. A third arm has
+the boxes of CutMix but erases them as Cutout does, and keeps the class; it shows what the filling alone does. Small CNNs with
+the same initial weights and order of images are trained in each way, and without augmentation, which is the control.
 
 Criterion: the claim holds if the test accuracy of CutMix exceeds that of Cutout by more than two standard errors of the
 difference, seed by seed. It does not hold otherwise. Whether either beats no augmentation is stated beside it: both are

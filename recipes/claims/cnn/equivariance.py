@@ -2,11 +2,12 @@
 
 python recipes/claims/cnn/equivariance.py [--full]        seconds on one CPU core; --full a minute
 
-A layer is equivariant if a shift of the image only shifts its output. The error is the norm of the difference between the
-output for the shifted image and the shifted output, as a share of the output's norm, in double precision with random weights.
-With circular padding it should be 0. With zero padding it should be 0 except near the border. With stride 2 it should be 0 for
-even shifts only. A fully connected layer is the control. Beside that, torch's conv2d is compared with a sum over the kernel as
-it is, and over the kernel turned by 180 degrees, which is a convolution in mathematics.
+The reference credits CNNs with translation invariance. A convolution has another property, equivariance: a shift of the image
+shifts the output and changes nothing else. The error is the norm of the difference between the output for the shifted image
+and the shifted output, as a share of the output's norm, in double precision with random weights. With circular padding it
+should be 0. With zero padding it should be 0 except near the border. With stride 2 it should be 0 for even shifts only. A
+fully connected layer is the control. Beside that, torch's conv2d is compared with a sum over the kernel as it is, which is a
+cross-correlation in mathematics, and over the kernel turned by 180 degrees, which is a convolution there.
 
 A network is invariant if a shift changes no prediction. Networks with the same two convolutions are trained without pooling,
 with a 2x2 max pool after each convolution, and with global average pooling, and a fully connected one is trained as the

@@ -2,9 +2,9 @@
 
 python recipes/claims/cnn/output_size.py [--full]        seconds on one CPU core
 
-For n pixels, kernel k, stride s, padding p on both sides and dilation d, the formula is floor((n + 2p - d (k - 1) - 1) / s) +
-1. It is compared with the size that torch returns, for convolutions, max pools and average pools over a grid of settings. The
-maximum pool with ceil_mode=True rounds up instead, so it should disagree.
+The formula is floor((n + 2p - d (k - 1) - 1) / s) + 1, for n pixels, kernel k, stride s, padding p on both sides and dilation
+d. It is compared with the size that torch returns, for convolutions, max pools and average pools over a grid of settings. A
+max pool with ceil_mode=True rounds up instead, so it should disagree.
 
 Then the reference's two shorter rules are tested. "Stride 2 halves the size": for even n, with each kernel and padding of the
 grid. "padding='same' keeps the size": torch refuses it with a stride above 1. The control is stride 1, which takes away what

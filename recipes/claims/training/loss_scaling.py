@@ -2,18 +2,19 @@
 
 python recipes/claims/training/loss_scaling.py [--full]        seconds on one CPU core; --full a minute
 
-An MLP is trained on Digits by Adam in four ways: in fp32, which is the control; in fp16; in fp16 with torch.amp.GradScaler;
-and in bf16. Forward pass and loss run under autocast, and weights stay in fp32. The loss is multiplied by a small weight, as
-the weight of an auxiliary loss or the mean over many pixels does. Adam divides by the size of the gradients, so that the
-weight changes nothing as long as gradients are represented: fp16 has no positive number below 6e-8, fp32 and bf16 none below
-about 1e-38 in normal form. A weight of 1 is a second control, which takes away the cause.
+An MLP is trained on Digits by Adam in four ways: in fp32, which is the control; in fp16; in fp16 with torch.amp.GradScaler,
+which replaces the reference's torch.cuda.amp; and in bf16. Forward pass and loss run under autocast, not the backward pass,
+and weights stay in fp32. The loss is multiplied by a small weight, as the weight of an auxiliary loss or the mean over many
+pixels does. Adam divides by the size of the gradients, so that the weight changes nothing as long as gradients are
+represented: fp16 has no positive number below 6e-8, fp32 and bf16 none below about 1e-38 in normal form. A weight of 1 is a
+second control, which takes away the cause.
 
 Measured are, at the initial weights, the share of gradients that are 0 in this precision but not in fp32, and the test
 accuracy and the loss without its weight after training.
 
 Criterion: the claim holds if, at the smallest weight, fp16 without scaling loses more than half of the gradients and more than
 10 points of accuracy to fp32, while fp16 with scaling and bf16 each lose less than 1 % of the gradients and stay within 1
-point. It holds in part if this is true but for bf16.
+point. It holds in part if all of this but the part about bf16 is true.
 """
 
 import sys

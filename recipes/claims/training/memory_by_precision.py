@@ -2,12 +2,13 @@
 
 python recipes/claims/training/memory_by_precision.py [--full]        seconds on one CPU core
 
-Training holds weights, their gradients, two averages per weight for Adam, and the tensors that the forward pass saves for the
-backward pass. All are counted in bytes: the saved tensors as torch hands them to torch.autograd.graph.saved_tensors_hooks,
-each storage once, without the weights themselves. They are counted for a batch and for one of twice its size. What doubles are
-the activations; the rest are mostly the copies of the weights in bf16 that autocast makes. A network is measured in fp32, the
-control; under bf16 autocast, which is mixed precision; and with weights and inputs in bf16, which halves everything and is not
-what mixed precision means. fp16 takes as many bytes as bf16.
+The reference says that mixed precision saves about 50 % of the memory. Training holds weights, their gradients, two averages
+per weight for Adam, and the tensors that the forward pass saves for the backward pass. All are counted in bytes: the saved
+tensors as torch hands them to torch.autograd.graph.saved_tensors_hooks, each storage once, without the weights themselves.
+They are counted for a batch and for one of twice its size. What doubles are the activations; the rest are mostly the copies of
+the weights in bf16 that autocast makes. A network is measured in fp32, the control; under bf16 autocast, which is mixed
+precision; and with weights and inputs in bf16, which halves everything and is not what mixed precision means. fp16 takes as
+many bytes as bf16.
 
 Three networks are chosen by their share of activations: a CNN on small images, where they are most of the memory, a ResNet-18
 on small images, and a wide MLP with a small batch, where weights are most of it.
