@@ -156,7 +156,7 @@ def _row(name: str, case: Case, found: Count) -> Row:
 
 def _draw(rows: list[Row]) -> Figure:
     """Draw parameters by depth; the families are colours."""
-    figure = Figure(figsize=(8, 4.8), layout="constrained")
+    figure = Figure(figsize=(9.5, 4.8), layout="constrained")
     axes = figure.subplots()
     shown = [row for row in rows if row["family"] != "known"]
     for family in dict.fromkeys(row["family"] for row in shown):
@@ -173,7 +173,7 @@ def _draw(rows: list[Row]) -> Figure:
     axes.minorticks_off()
     axes.set_xlabel("depth: layers on the longest path")
     axes.set_ylabel("parameters")
-    axes.legend()
+    figure.legend(loc="outside right upper")
     return figure
 
 

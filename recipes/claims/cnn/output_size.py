@@ -145,7 +145,7 @@ def _draw(halves: list[Row]) -> Figure:
         shares[paddings.index(row["padding"]), kernels.index(row["kernel"])] = row["share"]
     figure = Figure(figsize=(5.5, 3.8), layout="constrained")
     axes = figure.subplots()
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1.6, origin="lower")
+    axes.imshow(shares.numpy(), cmap="Blues", vmin=0, vmax=1.6, origin="lower")
     for row in halves:
         place = kernels.index(row["kernel"]), paddings.index(row["padding"])
         axes.text(*place, f"{row['share']:.0%}", ha="center", va="center")

@@ -181,6 +181,7 @@ def _draw(curves: dict[str, list[int]], rows: list[Row]) -> Figure:
     for name, fields in curves.items():
         left.plot(range(1, len(fields) + 1), fields, "o-", markersize=3, label=name)
     left.set_yscale("log")
+    left.set_xticks(range(1, 1 + max(map(len, curves.values())), 2))
     left.set_xlabel("convolution or pool, from the first on")
     left.set_ylabel("side of the receptive field, pixels")
     left.legend(fontsize=8)
@@ -188,9 +189,10 @@ def _draw(curves: dict[str, list[int]], rows: list[Row]) -> Figure:
     right.barh(places, [row["measured"] for row in rows], color="lightgrey", label="whole, measured")
     right.barh(places, [row["effective"] for row in rows], height=0.4, label=f"effective: {MASS:.0%} of the gradient")
     right.set_yticks(places, [row["network"] for row in rows])
+    right.invert_yaxis()
     right.set_xscale("log")
     right.set_xlabel("side, pixels")
-    right.legend(fontsize=8, loc="lower right")
+    right.legend(fontsize=8, loc="upper right")
     return figure
 
 

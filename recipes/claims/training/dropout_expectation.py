@@ -110,13 +110,14 @@ def _draw(rates: tuple[float, ...], of: dict[str, list[Row]]) -> Figure:
     figure = Figure(figsize=(5.5, 4), layout="constrained")
     axes = figure.subplots()
     axes.axhline(1, color="lightgrey")
-    axes.text(rates[0], 1.05, "no bias visible", color="grey", fontsize=9)
+    axes.text(rates[-1], 1.15, "no bias visible", color="grey", fontsize=9, ha="right")
     for layer, rows in of.items():
         axes.plot(rates, [row["standard errors"] for row in rows], "o-", label=layer)
     axes.set_yscale("log")
+    axes.set_ylim(0.6, 3000)
     axes.set_xlabel("p")
     axes.set_ylabel("bias of the mean output, in standard errors")
-    axes.legend(fontsize=9)
+    axes.legend(fontsize=9, ncols=2, loc="upper left")
     return figure
 
 

@@ -112,7 +112,7 @@ def measure(full: bool) -> Claim:
     measured += ", ".join(f"{mean_and_error(each['batch norm'])[0]:.3f} with {size}" for size, each in found.items())
     measured += "; " + ", ".join(f"{norm} {mean_and_error(each)[0]:.3f} with any" for norm, each in once.items())
     measured += f"; batches of {sizes.batch_sizes[0]} cost batch norm {to_large:.3f} ± {large_error:.3f}"
-    measured += f" and leave it {to_group:.3f} ± {error:.3f} behind group norm"
+    measured += f"; group norm is then {abs(to_group):.3f} ± {error:.3f} {'better' if to_group > 0 else 'worse'}"
     return Claim(CLAIM, measured, verdict, list(seeds), [_row(*item, rates) for item in found.items()], _draw(found))
 
 
