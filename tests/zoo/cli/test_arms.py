@@ -76,8 +76,8 @@ def test_images_are_normalised_and_few_are_stratified() -> None:
 
 def test_a_head_that_averages_does_not_see_where_a_feature_is() -> None:
     x = torch.zeros(1, 1, 16, 16)
-    x[:, :, 4:8, 4:8] = torch.randn(4, 4)
+    x[:, :, 6:8, 6:8] = torch.randn(2, 2)
     for side, same in ((None, True), (16, False)):
         net = conv_net((4, 4), nn.BatchNorm2d, side).eval()
-        assert torch.allclose(net(x), net(x.roll(4, 3)), atol=1e-6) == same
+        assert torch.allclose(net(x), net(x.roll(2, 3)), atol=1e-6) == same
         assert net(x).shape == (1, 10)
