@@ -7,7 +7,7 @@ from pathlib import Path
 from lightning import Callback, Trainer
 
 from datamodules import ImageFiles, TextLines
-from zoo.augment.test_time import Views
+from zoo.augment.test_time import Views, describe_views
 from zoo.cli.own_images import load_with_facts, own_images
 from zoo.errors import ZooError
 from zoo.tasks.abilities import Decodes
@@ -61,7 +61,10 @@ def predict_images(checkpoint: Path, images: Path, folder: Path, tta: Views | No
     if "mean" not in facts or "std" not in facts:
         raise ZooError(f"{checkpoint} does not record how its images were normalised: train again")
     data = own_images(images, shape, facts)
-    return _predict(system, data, folder, "file", [] if tta is None else [ViewAveraging(tta)])
+    code = _predict(system, data, folder, "file", [] if tta is None else [ViewAveraging(tta)])
+    if tta is not None:
+        print(f"views        {describe_views(tta)}")
+    return code
 
 
 def predict_texts(checkpoint: Path, source: str, folder: Path) -> int:

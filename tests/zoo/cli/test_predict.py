@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -416,9 +417,14 @@ def test_test_time_augmentation_averages_pictures_and_the_test_split_alike(
     own = (run / "predictions" / "test.csv").read_text()
     assert main(["test", "--ckpt_path", best, "--tta", "five_crops", "--data.root", str(pictures)]) == 0
     assert (run / "predictions" / "test.csv").read_text() == own
+    averaged = "averaged over 5 views of each image: centre, top left, top right, bottom left, bottom right (--tta five_crops)"
+    assert f"views        {averaged}\n" in capsys.readouterr().out
     (path,) = Path("runs").rglob("test.csv")
+    assert json.loads((path.parents[1] / "run.json").read_text())["tta"] == "five_crops"
+    assert "tta" not in json.loads((run / "run.json").read_text())
     tested = read(path)
     assert main(["predict", "--ckpt_path", best, "--images", str(pictures), "--tta", "five_crops", "--run_dir", "mine"]) == 0
+    assert f"views        {averaged}\n" in capsys.readouterr().out
     predicted = read(Path("mine/predictions/predict.csv"))
     assert len(tested) == 12
     for name, row in tested.items():
