@@ -43,18 +43,13 @@ def test_a_net_sees_all_views_at_once(views: Views) -> None:
 
 
 def test_views_are_described_in_their_order() -> None:
-    """The names of the shifts and crops, checked against where a bright spot moves."""
+    """A bright spot moves where a shift says, and a crop begins in the corner that it names."""
     x = torch.zeros(1, 1, 28, 28)
     x[..., 14, 14] = 1
-    moved = {
-        "as given": (14, 14),
-        "moved down": (15, 14),
-        "moved up": (13, 14),
-        "moved right": (14, 15),
-        "moved left": (14, 13),
-    }
+    moved = dict(zip(VIEWS["shifts"], [(14, 14), (15, 14), (13, 14), (14, 15), (14, 13)], strict=True))
+    assert list(moved) == ["as given", "moved down", "moved up", "moved right", "moved left"]
     places = [divmod(int(view.argmax()), 28) for view in views_of(x, "shifts")]
-    assert places == [moved[name] for name in VIEWS["shifts"]]
+    assert places == list(moved.values())
     ramp = torch.arange(16.0)
     x = (100 * ramp[:, None] + ramp)[None, None]
     corners = {"centre": (1, 1), "top left": (0, 0), "top right": (0, 2), "bottom left": (2, 0), "bottom right": (2, 2)}
