@@ -63,7 +63,7 @@ def _show_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch", action="store_true", help="draw (or, for texts, print) a training batch as the model receives it"
     )
-    parser.add_argument("-o", "--output", type=Path, help="image file for --batch (default: RECIPE_batch.png)")
+    parser.add_argument("-o", "--output", type=Path, help="image file for --batch (default: runs/<recipe>/<time>/batch.png)")
 
 
 def _show(args: argparse.Namespace, settings: list[str]) -> int:
