@@ -137,6 +137,7 @@ def _fit(args: argparse.Namespace, settings: list[str]) -> int:
         if args.run_dir is not None and is_first_process():
             check_holds_no_run(args.run_dir)
     _check_names([*_own_config(args.resume), *configs], settings)
+    _announce(f"training {' + '.join(args.config)}" if args.resume is None else f"resuming {args.resume}")
     _load_tracking()
     from zoo.cli import fit
     from zoo.cli.context import Request
@@ -156,6 +157,7 @@ def _lr_arguments(parser: argparse.ArgumentParser) -> None:
 def _lr(args: argparse.Namespace, settings: list[str]) -> int:
     path = find_config(args.recipe)
     _check_names([path], settings)
+    _announce(f"testing learning rates for {args.recipe}")
     from zoo.cli.lr import find_lr
 
     return find_lr(path, settings, args.run_dir, args.lowest, args.highest, args.steps)
@@ -165,6 +167,7 @@ def _evaluate(args: argparse.Namespace, settings: list[str]) -> int:
     checkpoint, configs = _checkpoint_and_configs(args)
     _need_config(args, configs)
     _check_names(configs, settings)
+    _announce(f"{'validating' if args.command == 'validate' else 'testing'} {checkpoint or ' + '.join(args.config)}")
     _load_tracking()
     from zoo.cli.context import Request
     from zoo.cli.evaluate import evaluate
@@ -194,6 +197,7 @@ def _predict(args: argparse.Namespace, settings: list[str]) -> int:
         checkpoint, configs = _checkpoint_and_configs(args)
         _need_config(args, configs)
         _check_names(configs, settings)
+        _announce(f"predicting with {checkpoint or ' + '.join(args.config)}")
         _load_tracking()
         from zoo.cli.context import Request
         from zoo.cli.evaluate import predict
@@ -206,9 +210,11 @@ def _predict(args: argparse.Namespace, settings: list[str]) -> int:
         raise UsageError("--tta averages over views of images: leave it out with --text")
     if ignored := [*settings, *(["-c"] if args.config else [])]:
         raise UsageError(f"predict {option} prepares its inputs as the checkpoint specifies: it does not take {ignored[0]!r}")
+    checkpoint = find_checkpoint(args.ckpt_path)
+    _announce(f"predicting with {checkpoint}")
     from zoo.cli.predict import predict_files
 
-    return predict_files(find_checkpoint(args.ckpt_path), args.images, args.text, args.run_dir, args.tta)
+    return predict_files(checkpoint, args.images, args.text, args.run_dir, args.tta)
 
 
 def _sample_arguments(parser: argparse.ArgumentParser) -> None:
@@ -446,6 +452,14 @@ def _need_config(args: argparse.Namespace, configs: list[Path]) -> None:
             f"{args.command} needs -c RECIPE: one of {', '.join(recipe_paths())}, or a file; "
             f"overlays: {', '.join(overlay_paths())}"
         )
+
+
+def _announce(what: str) -> None:
+    """Say what starts. It takes ten seconds to import torch and Lightning, in which nothing else is printed."""
+    from zoo.training.run_dir import is_first_process
+
+    if is_first_process():
+        print(f"{what} ...", flush=True)
 
 
 def _load_tracking() -> None:

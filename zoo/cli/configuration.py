@@ -31,6 +31,7 @@ from zoo.training.gradient_checkpointing import checkpoint_gradients
 from zoo.training.initial_weights import without_initial_weights
 from zoo.training.links import expected_input, import_class, resolve_links, resolve_preparation, user_packages
 from zoo.training.precision import default_precision
+from zoo.training.quiet import keep_quiet
 from zoo.training.run import Run
 from zoo.training.tracking import Wandb
 from zoo.training.unsupported import check_callbacks
@@ -59,6 +60,7 @@ class Configuration(LightningCLI):
     """
 
     def __init__(self, configs: list[Path], overrides: list[str] | None = None) -> None:
+        keep_quiet()
         _allow_imports()
         read = [(path, read_settings(path, note=True)) for path in configs]
         overrides = with_current_names(overrides or [], read)

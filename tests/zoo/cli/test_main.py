@@ -69,6 +69,25 @@ def test_a_typo_in_a_setting_is_answered_before_the_libraries_are_loaded() -> No
     assert after.children_user + after.children_system - before.children_user - before.children_system < 1.5
 
 
+def test_a_run_says_what_it_does_before_the_libraries_are_loaded() -> None:
+    """The program ends at the first line, with 1 if that is another one, or if torch or Lightning are loaded."""
+    program = "import builtins, os, sys\nfrom zoo.cli.main import main\n"
+    program += "loaded = lambda: 'torch' in sys.modules or 'lightning' in sys.modules\n"
+    program += "builtins.print = lambda line, **_: os._exit(line != 'training mlp_digits + trainer/bf16 ...' or loaded())\n"
+    program += "main(['fit', '-c', 'mlp_digits', '-c', 'trainer/bf16'])"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=False).returncode == 0
+
+
+def test_an_error_is_the_only_line_on_stderr() -> None:
+    """Lightning would say before that it set the seed. scikit-learn, which a run of this kind does not need, is not loaded."""
+    program = "import sys\nfrom zoo.cli.main import main\n"
+    program += "main(['fit', '-c', 'mlp_wine', '--data.batch_size', '0'])\nsys.exit(100 * ('sklearn' in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stderr == "zoo: batch_size must be at least 1, got 0\n"
+    assert done.stdout == "training mlp_wine ...\n"
+    assert done.returncode == 0
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
 def test_cards_are_printed_where_the_locale_has_no_such_characters(encoding: str) -> None:
     for arguments in (["list"], ["info", "vae"], ["fit", "--help"]):
