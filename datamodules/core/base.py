@@ -13,7 +13,7 @@ from datamodules.core.batch import SequenceBatch
 from datamodules.core.classes import describe_classes
 from datamodules.core.loader import BatchOrder, FeatureLoader, Loader, SequenceLoader, TensorLoader
 from datamodules.core.seen import NUM_KEPT, Seen, count_common, identities_of_rows, thin
-from datamodules.core.splits import hold_out, stratified_split
+from datamodules.core.splits import check_shares, hold_out, stratified_split
 from zoo.errors import ZooError
 
 Transform = Callable[[Any, int, bool], Any]  # (batch, epoch, train) -> batch
@@ -79,7 +79,7 @@ class DataModule(LightningDataModule):
     squeeze: bool | None = None  # whether evaluation sees whole images, resized to squares
     interpolation: str | None = None  # how images are resized
     binarize: str | None = None  # how pixels become 0 or 1
-    num_train: int | None = None  # training samples, about, if known at construction
+    num_train_expected: int | None = None  # training samples, about, if known at construction
     stacked: bool = False  # whether each channel is an image of its own
     vocab_size: int | None = None
     max_length: int | None = None  # tokens after which a text is cut
@@ -164,12 +164,19 @@ class DataModule(LightningDataModule):
             parts: rows of "train", and of "val" and "test" if the set has them.
             samples: all samples.
             groups: (N,) numbers; rows with equal numbers stay together, as in `stratified_split`.
+
+        Raises:
+            ZooError: if a class has too few samples for each part to get one, or if a part would be empty.
         """
         assert self.test_fraction is not None
         if "test" not in parts and self.is_new(samples):
             return {"test": samples.rows}
         fractions = {"test": self.test_fraction, "val": self.val_fraction}
-        return hold_out(samples.arrays.y, parts, fractions, self.split_seed, groups)
+        y, held_out = samples.arrays.y, [part for part in fractions if part not in parts]
+        if self.class_names and "train" in parts:
+            rows = parts["train"]
+            check_shares(y[rows], self.class_names, held_out, None if groups is None else groups[rows])
+        return hold_out(y, parts, fractions, self.split_seed, groups)
 
     def order(self, split: str) -> BatchOrder:
         """Return the order of a split's batches in this process.

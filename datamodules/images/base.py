@@ -285,7 +285,7 @@ class PictureData(DataModule):
         if "train" in parts:
             shares = {"val": self.val_fraction, "test": self.test_fraction or 0.0}
             kept = math.prod(1 - share for part, share in shares.items() if part not in parts)
-            self.num_train = round(kept * len(parts["train"]))
+            self.num_train_expected = round(kept * len(parts["train"]))
         if self._augmentation is not None:
             self._augmentation.num_classes = self.num_classes
 
@@ -295,19 +295,7 @@ class PictureData(DataModule):
         check_readable(self.files)
         arrays = Arrays(torch.empty(len(self.y), 0), self.y)  # Images are read from `files` when they are needed.
         parts = self.complete(self._parts, Split(arrays, torch.arange(len(self.y))))
-        if "train" in parts:
-            self._check_shares([part for part in parts if part not in self._parts])
         self.splits = {name: Split(arrays, rows) for name, rows in parts.items()}
-
-    def _check_shares(self, held_out: Sequence[str]) -> None:
-        """Raise if a class has too few images for a share in each part."""
-        counts = torch.bincount(self.y[self._parts["train"]], minlength=len(self.class_names)).tolist()
-        for name, count in zip(self.class_names, counts, strict=True):
-            if 0 < count <= len(held_out):
-                parts = " and ".join(["training", *held_out])
-                raise ZooError(
-                    f"the class {name} has {count} picture(s), too few for {parts}: add some, or leave the class out"
-                )
 
     def identify(self, samples: Split, most: int | None = None) -> list[int]:
         """Return a number for each image with its class. Only the end of an encoded image is read."""

@@ -73,7 +73,8 @@ class HubSet(DataModule):
             channels, self.mean, self.std = 3, self.mean * 3, self.std * 3
         self.input_shape = (channels, size or height, size or width)
         self.mean, self.std = statistics(channels, normalize, mean or self.mean, std or self.std)
-        self.size, self.revision, self.binarize, self.num_train = size, revision, binarize, num_train
+        self.size, self.revision, self.binarize = size, revision, binarize
+        self.num_train = self.num_train_expected = num_train
         has_colours = type(self).input_shape[0] == 3 and not self.stacked
         self.transform = ImageTransform(
             self.mean,

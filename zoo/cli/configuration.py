@@ -249,7 +249,7 @@ class Configuration(LightningCLI):
                 "fp32: choose 32-true"
             )
         if trainer.max_epochs is None and trainer.max_steps == -1:
-            trainer.max_epochs, reason = default_epochs(facts_of(self.datamodule).num_train)
+            trainer.max_epochs, reason = default_epochs(facts_of(self.datamodule).num_train_expected)
             say(f"trainer.max_epochs {trainer.max_epochs}: {reason} (set trainer.max_epochs to choose)")
         if trainer.precision is None:
             accelerator = trainer.accelerator
