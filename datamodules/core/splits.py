@@ -106,7 +106,7 @@ def check_shares(y: Tensor, class_names: Sequence[str], held_out: Sequence[str],
         ZooError: naming the class, its number of samples and the parts.
     """
     if groups is not None:
-        y = torch.stack([y, groups]).unique(dim=1)[0]
+        y = torch.unique(torch.stack([y, groups]), dim=1)[0]
     for name, count in zip(class_names, torch.bincount(y, minlength=len(class_names)).tolist(), strict=True):
         if 0 < count <= len(held_out):
             parts = " and ".join(["training", *held_out])
