@@ -122,11 +122,9 @@ def _predict(args: argparse.Namespace, settings: list[str]) -> int:
         raise UsageError("--tta averages over views of images: leave it out with --text")
     if ignored := [*settings, *(["-c"] if args.config else [])]:
         raise UsageError(f"predict {option} prepares its inputs as the checkpoint specifies: it does not take {ignored[0]!r}")
-    checkpoint = find_checkpoint(args.ckpt_path)
-    _announce(f"predicting with {checkpoint}")
     from zoo.cli.predict import predict_files
 
-    return predict_files(checkpoint, args.images, args.text, args.run_dir, args.tta)
+    return predict_files(find_checkpoint(args.ckpt_path), args.images, args.text, args.run_dir, args.tta)
 
 
 def _checkpoint_and_configs(args: argparse.Namespace) -> tuple[Path | None, list[Path]]:
