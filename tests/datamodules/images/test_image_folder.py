@@ -315,3 +315,21 @@ def test_the_number_of_training_images_is_known_before_they_are_read(tmp_path: P
     assert data.num_train_expected == 60
     data.setup()
     assert len(data.splits["train"].rows) == 60
+
+
+@pytest.mark.parametrize("num", [10, 20])
+def test_augmentation_may_follow_from_the_number_of_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num: int) -> None:
+    """With as many images as are enough, images change; with fewer, they do not. Settings override the rule."""
+    monkeypatch.setattr("datamodules.images.augmentation.ENOUGH", 20)
+    for part, size in {"train": num // 2, "val": 1, "test": 1}.items():
+        fill(tmp_path / part, {"a": size, "b": size})
+    data = module(tmp_path, augment="auto", flip=False, min_area=1.0)
+    data.setup()
+    batch = next(iter(data.loader("train")))
+    changed = not torch.equal(data.transform(batch, 0, True).x, data.transform(batch, 0, False).x)
+    assert changed == (num == 20)
+    assert ("policy trivial_augment, erase 0.1" if changed else "augment auto: none") in "\n".join(data.report())
+    chosen = module(tmp_path, augment={"erase": 1.0}).transform.augmentation
+    assert chosen is not None
+    assert (chosen.settings["erase"], chosen.settings["policy"]) == (1.0, "none")
+    assert module(tmp_path).transform.augmentation is None
