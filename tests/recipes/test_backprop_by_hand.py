@@ -28,7 +28,7 @@ def test_every_line_holds_by_arithmetic(
     picture = run(tmp_path, monkeypatch)
     text = capsys.readouterr().out
     stated = re.findall(r"= ([-\d. *+]+[*+-][-\d. *+]+) = (\S+)", text)
-    assert len(stated) == 3 + 2 + 4 + 4 + 2 + 9  # z1, z2, o; dv; dh and dz; dw; dx; the updates of all parameters
+    assert len(stated) == 3 + 2 + 2 + 4 + 2 + 9  # z1, z2, o; dv; dh; dw; dx; the updates of all parameters
     for terms, result in stated:
         assert eval(terms) == pytest.approx(float(result), abs=5e-5)
     assert "The loss falls from 1 to 0.1286." in text
