@@ -32,7 +32,8 @@ def test_every_line_holds_by_arithmetic(
     for terms, result in stated:
         assert eval(terms) == pytest.approx(float(result), abs=5e-5)
     assert "The loss falls from 1 to 0.1286." in text
-    assert Image.open(picture).size[0] > 1000
+    with Image.open(picture) as image:
+        assert image.size[0] > 1000
 
 
 def test_a_wrong_backward_pass_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

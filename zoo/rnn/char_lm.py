@@ -153,6 +153,8 @@ class CharLM(System):
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         loss, outputs = self._carry_on("train", batch, self.progress())
+        # The mean of the perplexities of batches is not the perplexity of an epoch, which is exp(train/loss).
+        self.means.add({"train/loss": loss, "train/bits_per_char": outputs["bits_per_char"]}, batch.y.numel())
         if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             self.log_training(loss, outputs)
         return loss

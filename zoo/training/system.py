@@ -13,6 +13,7 @@ from torchmetrics import Metric, MetricCollection
 from zoo.errors import ZooError
 from zoo.public import public_name
 from zoo.training.counting import total_steps
+from zoo.training.epoch_means import EpochMeans
 from zoo.training.facts import data_class, describe_data
 from zoo.training.memory import use_fast_layout
 from zoo.training.optim import Optim, check_optim, configure
@@ -75,6 +76,7 @@ class System(LightningModule):
         self.lr, self.optim = lr, check_optim(optim)
         stages, collection = ("train", "val", "test"), MetricCollection(metrics or {})
         self.metrics = nn.ModuleDict({f"{stage}_metrics": collection.clone(prefix=f"{stage}/") for stage in stages})
+        self.means = EpochMeans(self.metrics_of("train"))
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Predict for a batch of inputs. `zoo export` exports this method."""
@@ -90,6 +92,7 @@ class System(LightningModule):
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         loss, outputs = self.step(batch, self.progress())
+        self.add_to_means(loss, outputs, len(batch.x))
         # Logging takes as long as a step of a small network, so values are logged only at the steps that loggers record.
         if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             self.log_training(loss, outputs)
@@ -112,7 +115,7 @@ class System(LightningModule):
         return configure(self, self.lr, self.optim, total_steps(self.trainer), monitor="val/loss")
 
     def configure_callbacks(self) -> list[Callback]:
-        return [PlateauStep()] if self.optim.get("schedule") == "plateau" else []
+        return [self.means, *([PlateauStep()] if self.optim.get("schedule") == "plateau" else [])]
 
     def lr_scheduler_step(self, scheduler: LRSchedulerTypeUnion, metric: Any | None) -> None:
         if not isinstance(scheduler, ReduceLROnPlateau):  # PlateauStep has stepped it already
@@ -154,14 +157,17 @@ class System(LightningModule):
         """Return `fraction()` as a 0-d tensor on the system's device."""
         return torch.full((), self.fraction(), device=self.device)
 
+    def add_to_means(self, loss: Tensor, outputs: Outputs, num: int) -> None:
+        """Add loss, 0-d outputs and metrics of a training step on `num` samples to the means of the epoch."""
+        self.means.add({"train/loss": loss, **scalars("train", outputs)}, num)
+        if "target" in outputs and len(self.means.metrics):
+            self.means.update_metrics(*_metric_inputs(outputs))
+
     def log_training(self, loss: Tensor, outputs: Outputs) -> None:
-        """Log a training step: learning rate, loss, 0-d outputs, and the metrics of this batch."""
-        loss, outputs = loss.detach(), {name: value.detach() for name, value in outputs.items()}
+        """Log the learning rate, and the loss and the 0-d outputs of this step, under names that end in _step."""
+        values = {"train/loss": loss, **scalars("train", outputs)}
         self.log("train/lr", self.trainer.optimizers[-1].param_groups[0]["lr"])
-        self.log_dict({"train/loss": loss, **scalars("train", outputs)})
-        if "target" in outputs and len(metrics := self.metrics_of("train")):
-            self.log_dict(metrics(*_metric_inputs(outputs)))
-            metrics.reset()
+        self.log_dict({f"{name}_step": value.detach() for name, value in values.items()})
 
     def evaluate(self, stage: Literal["val", "test"], batch: Any) -> Outputs:
         """Run `step` on a batch, and log loss, 0-d outputs and metrics, averaged over the epoch."""

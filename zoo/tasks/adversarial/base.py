@@ -118,9 +118,10 @@ class Adversarial(System):
             self.average.update(self.generator, num_updates=self.global_step - 1)  # the generator's step is counted already
         for schedule in self.lr_schedulers():  # type: ignore[union-attr]  # there are two
             schedule.step()
-        loss = d_loss + g_loss
+        loss, outputs = d_loss + g_loss, {**d_outputs, **g_outputs}
+        self.add_to_means(loss, outputs, len(batch.x))
         if self.global_step % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
-            self.log_training(loss, {**d_outputs, **g_outputs})
+            self.log_training(loss, outputs)
             self.log("train/d_lr", d_optimizer.param_groups[0]["lr"])
         return loss
 
