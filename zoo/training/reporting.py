@@ -44,7 +44,7 @@ def gathered_batches(trainer: Trainer, batches: Iterable[tuple[Tensor, ...]]) ->
     return [torch.cat(tensors) for tensors in zip(*gathered(trainer, on_cpu), strict=True)]
 
 
-def log_means(module: LightningModule, means: Mapping[str, Tensor], num: int) -> None:
+def log_means(module: LightningModule, means: Mapping[str, Tensor], num: float) -> None:
     """Log the means over a batch of `num` samples or tokens. Lightning averages them over all batches and processes.
 
     Lightning averages an integer `batch_size` over processes and truncates it, so it is passed as a float

@@ -67,6 +67,7 @@ class System(LightningModule):
         "min",
     )  # selects the best checkpoint; None: use the last
     headline: ClassVar[str | tuple[str, ...]] = "test/loss"  # the score in tables; of several patterns, the first with a score
+    losses: ClassVar[tuple[str, ...]] = ("loss",)  # the losses in pictures of a run, by their names after "train/" and "val/"
     net: nn.Module
 
     def __init__(self, lr: float, optim: Optim | None, metrics: Metrics | None = None) -> None:

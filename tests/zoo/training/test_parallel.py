@@ -18,6 +18,7 @@ from PIL import Image
 from zoo.cli.main import main
 from zoo.metrics.calibration import calibration_bins, expected_calibration_error
 from zoo.training.checkpoint import load_system, read_checkpoint
+from zoo.training.curves import read_history
 
 pytestmark = pytest.mark.early
 
@@ -136,6 +137,14 @@ def fsdp(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def record(folder: Path, rank: int, world_size: int) -> dict[str, Any]:
     return torch.load(folder / f"rank{rank}of{world_size}.pt", weights_only=True)
+
+
+@pytest.mark.parametrize("overlay", ["ddp", "fsdp"])
+def test_means_over_an_epoch_are_those_of_both_processes(alone: Path, overlay: str, request: pytest.FixtureRequest) -> None:
+    one, two = (read_history(run / "run" / "logs") for run in (alone, request.getfixturevalue(overlay) / "mlp"))
+    for name in ("train/loss", "train/acc"):
+        assert len(one[name]) == 2
+        assert two[name] == pytest.approx(one[name], rel=1e-4)
 
 
 @pytest.mark.parametrize("overlay", ["ddp", "fsdp"])

@@ -106,6 +106,12 @@ def test_images_are_logged_at_the_first_second_and_last_validation(
     assert (offline[0] / "run" / "pictures" / "val_samples.png").read_bytes() in [sheet.read_bytes() for sheet in sheets]
 
 
+def test_curves_are_logged_after_epochs_and_at_the_end(records: list[dict[str, Any]], offline: tuple[Path, str]) -> None:
+    assert history(records, "train/curves.count") == [1, 1, 1]  # after the first, the second and the last epoch
+    curves = list((offline[0] / "run" / "wandb").glob("offline-run-*/files/media/images/train/curves_*.png"))
+    assert (offline[0] / "run" / "pictures" / "curves.png").read_bytes() in [picture.read_bytes() for picture in curves]
+
+
 def test_samples_of_a_gan_are_logged_as_images_and_as_a_gif(tmp_path: Path) -> None:
     fit_here(tmp_path, "offline", "--trainer.max_epochs", "2", "--data.num_samples", "2000", recipe="gan_ring")
     records = [json.loads(line) for line in inspect(tmp_path).splitlines()]

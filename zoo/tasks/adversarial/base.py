@@ -43,6 +43,7 @@ class Adversarial(System):
     automatic_optimization = False
     monitor = None
     headline: ClassVar[str | tuple[str, ...]] = ("test/fd_*_samples", "test/overlap", "test/modes")
+    losses = ("d_loss", "g_loss")
     second_order = False  # set it to True if a step differentiates a gradient, as gradient penalties do
     _stale = False  # whether training has changed weights since `refresh_statistics`
 
