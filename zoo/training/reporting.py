@@ -1,13 +1,15 @@
 """Helpers of reports: which process writes, gathering over processes, and writing pictures and tables to disk and W&B."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
 from torch import Tensor, distributed
+from wandb import Histogram
 
 from zoo.training.facts import Facts, facts_of
 
@@ -115,3 +117,12 @@ def log_picture(trainer: Trainer, name: str, path: Path) -> None:
     """Send the picture in a file to W&B."""
     for logger in wandb_loggers(trainer):
         logger.log_image(name, images=[str(path)], step=trainer.global_step)
+
+
+def log_histograms(
+    trainer: Trainer, values: Mapping[str, float], histograms: Mapping[str, Sequence[float]], edges: Sequence[float]
+) -> None:
+    """Send numbers, and histograms (shares of M bins between M + 1 edges), to W&B."""
+    for logger in wandb_loggers(trainer):
+        bins = {name: Histogram(np_histogram=(np.array(shares), np.array(edges))) for name, shares in histograms.items()}
+        logger.log_metrics({**values, **bins}, step=trainer.global_step)  # type: ignore[dict-item]  # W&B takes histograms
