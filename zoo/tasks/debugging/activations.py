@@ -21,12 +21,13 @@ _LARGEST = math.asinh(100 / _LINEAR)  # larger values count in the outer bins
 _DYING = (nn.ReLU, nn.ReLU6)  # a unit that is 0 for every sample gets no gradient
 _SKIPPED = (nn.Identity, nn.Flatten, nn.Unflatten, nn.modules.dropout._DropoutNd, Metric)
 _NO_UNITS = torch.zeros(0)
-Key = tuple[str, int]  # name and number of units, because one module may serve several layers
+Key = tuple[str, str, int]  # name, class and number of units, because one module may serve layers of several widths
 
 
 class Statistics(NamedTuple):
     """Statistics of the outputs of a layer."""
 
+    kind: str  # class of the layer
     mean: float
     std: float
     dead: float | None  # share of units that are 0 for all samples; None if the layer is no ReLU
@@ -82,7 +83,7 @@ class Activations:
         histogram = torch.zeros(NUM_BINS, device=x.device).scatter_add_(0, places, torch.ones_like(places, dtype=x.dtype))
         sums = torch.cat([torch.stack([torch.full_like(x.sum(), x.numel()), x.sum(), x.square().sum()]), histogram])
         active = (x > 0).float().movedim(units, 0).flatten(1).sum(1) if isinstance(module, _DYING) else _NO_UNITS.to(x)
-        key = name, x.shape[units]
+        key = name, type(module).__name__, x.shape[units]
         if key in self._sums:
             sums, active = sums + self._sums[key][0], active + self._sums[key][1]
         self._sums[key] = sums, active
@@ -90,7 +91,7 @@ class Activations:
     def take(self) -> tuple[list[tuple[Key, int]], Tensor]:
         """Return the sums since the last call as one vector, with the layer and length of each part, and forget them."""
         seen, self._sums = self._sums, {}
-        outer = {name.removesuffix(".layers") for name, _ in seen if name.endswith(".layers")}
+        outer = {name.removesuffix(".layers") for name, *_ in seen if name.endswith(".layers")}
         parts = {key: torch.cat(sums) for key, sums in seen.items() if key[0] not in outer}
         vector = torch.cat(list(parts.values())) if parts else torch.zeros(0)
         return [(key, len(part)) for key, part in parts.items()], vector
@@ -101,14 +102,15 @@ def statistics(layers: list[tuple[Key, int]], vector: Tensor) -> dict[str, Stati
 
     A module that serves layers of several widths has an entry for each, `name (width)`.
     """
-    names = [name for (name, _), _ in layers]
+    names = [name for (name, *_), _ in layers]
     found: dict[str, Statistics] = {}
     parts = torch.split(vector.double(), [length for _, length in layers])
-    for ((name, width), _), part in zip(layers, parts, strict=True):
+    for ((name, kind, width), _), part in zip(layers, parts, strict=True):
         (count, total, squares), histogram, active = part[:3].tolist(), part[3 : 3 + NUM_BINS], part[3 + NUM_BINS :]
         mean = total / count
         label = f"{name} ({width})" if names.count(name) > 1 else name
         found[label] = Statistics(
+            kind=kind,
             mean=mean,
             std=math.sqrt(max(0.0, squares / count - mean**2)),
             dead=(active == 0).double().mean().item() if len(active) else None,

@@ -19,7 +19,7 @@ from zoo.tasks.debugging.updates import Norms, Updates
 from zoo.training.files import write_csv
 from zoo.training.reporting import log_histograms, log_picture, writes
 
-_HEADER = ["step", "layer", "optimizer", "gradient_norm", "weight_norm", "update_ratio", "mean", "std", "dead"]
+_HEADER = ["step", "layer", "optimizer", "gradient_norm", "weight_norm", "update_ratio", "kind", "mean", "std", "dead"]
 _MOST_LAYERS = 200  # whose values W&B gets
 
 
@@ -181,9 +181,9 @@ def _numbers(norms: Norms) -> list[str]:
 
 def _describe(activations: Mapping[str, Statistics], name: str) -> list[str]:
     if name not in activations:
-        return ["", "", ""]
+        return ["", "", "", ""]
     found = activations[name]
-    return [f"{found.mean:.6g}", f"{found.std:.6g}", "" if found.dead is None else f"{found.dead:.6g}"]
+    return [found.kind, f"{found.mean:.6g}", f"{found.std:.6g}", "" if found.dead is None else f"{found.dead:.6g}"]
 
 
 def _append(path: Path, header: list[str], rows: list[list[Any]]) -> None:

@@ -35,7 +35,7 @@ def gradients_figure(measured: Sequence[Measurement]) -> Figure:
         norms = [(one.step, one.norms[number]) for one in measured if number < len(one.norms)]
         names = list(dict.fromkeys(name for _, found in norms for name in found))
         prefix = common_prefix(names)
-        title = f" of {prefix}" if num > 1 and prefix else ""
+        title = f" of {prefix.partition('.')[0]}" if num > 1 and prefix else ""
         lines = {name: [(step, found[name]) for step, found in norms if name in found] for name in names}
         gradients = {name: [(step, one.gradient) for step, one in points] for name, points in lines.items()}
         ratios = {name: [(step, one.ratio) for step, one in points] for name, points in lines.items()}
@@ -86,11 +86,12 @@ def _short(name: str, prefix: str) -> str:
 def _draw_lines(axes: Axes, lines: dict[str, list[tuple[int, float]]], title: str, prefix: str, log: bool) -> None:
     """Draw a line for each layer, coloured by depth: the first layers dark, the last ones light."""
     axes.set_title(title, fontsize=10, parse_math=False)
-    axes.set_xlabel("training step")
-    axes.grid(alpha=0.25)
     if not lines:
+        axes.set_axis_off()
         axes.text(0.5, 0.5, "no ReLU layers", transform=axes.transAxes, ha="center", va="center", color="0.4")
         return
+    axes.set_xlabel("training step")
+    axes.grid(alpha=0.25)
     named = set(np.linspace(0, len(lines) - 1, min(_MOST_NAMES, len(lines))).round().astype(int).tolist())
     for place, (name, points) in enumerate(lines.items()):
         colour = colormaps["viridis"](0.92 * place / max(1, len(lines) - 1))
@@ -118,7 +119,8 @@ def _draw_histograms(axes: Axes, activations: dict[str, Statistics], title: str,
     edges = np.array(bin_edges())
     places = [float(np.interp(tick, edges, np.arange(len(edges)))) - 0.5 for tick in _TICKS]
     axes.set_xticks(places, [f"{tick:g}" for tick in _TICKS])
-    labels = axes.set_yticks(range(len(names)), [_short(name, prefix) for name in names], fontsize=7)
+    shown = [f"{_short(name, prefix)} {activations[name].kind}" for name in names]
+    labels = axes.set_yticks(range(len(names)), shown, fontsize=7)
     for label in labels:
         label.label1.set_parse_math(False)
     axes.set_xlabel("output of the layer")

@@ -68,16 +68,20 @@ class Updates:
         steps, self._steps = list(self._steps.values()), {}
         norms = [norm for _, _, values in steps for norm in values]
         parts = [([self._layers[id(p)] for p in owned], len(values)) for owned, _, values in steps]
-        return lambda vector: _by_layer(parts, vector), torch.stack(norms) if norms else torch.zeros(0)
+        order = list(dict.fromkeys(self._layers.values()))
+        return lambda vector: _by_layer(parts, order, vector), torch.stack(norms) if norms else torch.zeros(0)
 
 
-def _by_layer(parts: list[tuple[list[str], int]], vector: Tensor) -> list[dict[str, Norms]]:
-    """Return the norms of layers for each optimizer from those of its parameters: gradients, weights and updates."""
+def _by_layer(parts: list[tuple[list[str], int]], order: list[str], vector: Tensor) -> list[dict[str, Norms]]:
+    """Return the norms of layers for each optimizer from those of its parameters: gradients, weights and updates.
+
+    `order` has the layers in the order of the network. An optimizer may have its parameters in another one.
+    """
     found = []
     for (names, num), values in zip(parts, torch.split(vector.double(), [num for _, num in parts]), strict=True):
         squares = torch.split(values.square(), len(names)) if names else ()
         layers: dict[str, Any] = {}
-        for name in dict.fromkeys(names):
+        for name in sorted(set(names), key=order.index):
             places = torch.tensor([place for place, other in enumerate(names) if other == name])
             gradient, weight, *update = [part[places].sum().sqrt().item() for part in squares]
             layers[name] = Norms(gradient, weight, update[0] if num == 3 * len(names) else float("nan"))

@@ -11,7 +11,7 @@ def measurement(step: int, *players: tuple[str, ...]) -> Measurement:
     norms = [{name: Norms(1.0 / (1 + step), 2.0, 0.002) for name in names} for names in players]
     layers = [f"{name.rpartition('.')[0]}.relu" for names in players for name in names]
     shares = [1 / NUM_BINS] * NUM_BINS
-    return Measurement(step, norms, {name: Statistics(0.0, 1.0, 0.25, shares) for name in layers})
+    return Measurement(step, norms, {name: Statistics("ReLU", 0.0, 1.0, 0.25, shares) for name in layers})
 
 
 def test_lines_hold_norms_ratios_and_shares_of_dead_units() -> None:
@@ -21,7 +21,7 @@ def test_lines_hold_norms_ratios_and_shares_of_dead_units() -> None:
     assert [list(line.get_ydata()) for line in ratios.get_lines()[:2]] == [[0.001, 0.001]] * 2  # type: ignore[arg-type]
     assert [list(line.get_ydata()) for line in dead.get_lines()] == [[25.0, 25.0]] * 2  # type: ignore[arg-type]
     assert [text.get_text() for text in dead.get_legend().get_texts()] == ["a.relu", "b.relu"]  # type: ignore[union-attr]
-    assert [label.get_text() for label in histograms.get_yticklabels()] == ["a.relu", "b.relu"]
+    assert [label.get_text() for label in histograms.get_yticklabels()] == ["a.relu ReLU", "b.relu ReLU"]
 
 
 def test_each_player_has_a_row() -> None:
@@ -29,7 +29,7 @@ def test_each_player_has_a_row() -> None:
     figure = gradients_figure([one])
     assert len(figure.axes) == 8
     assert figure.axes[0].get_title() == "gradient norm of discriminator"
-    assert [label.get_text() for label in figure.axes[7].get_yticklabels()] == ["a.relu", "b.relu"]
+    assert [label.get_text() for label in figure.axes[7].get_yticklabels()] == ["a.relu ReLU", "b.relu ReLU"]
     assert "generator" in figure.axes[7].get_title()
 
 

@@ -42,6 +42,12 @@ def test_equal_autograd_and_the_closed_form_of_sgd() -> None:
         assert norms.ratio == pytest.approx(0.1 * gradient / weight, rel=1e-12)
 
 
+def test_layers_are_in_the_order_of_the_network() -> None:
+    network = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(2, 2))
+    optimizer = SGD([{"params": network[number].parameters()} for number in (2, 0, 1)], lr=0.1)
+    assert list(measured_step(network, optimizer)) == ["0", "1", "2"]
+
+
 def test_a_frozen_layer_is_left_out_and_one_without_a_gradient_is_0() -> None:
     network = nn.Sequential(nn.Linear(2, 2).requires_grad_(False), nn.Linear(2, 2))
     found = measured_step(network, SGD(network.parameters(), lr=0.1))
@@ -51,14 +57,15 @@ def test_a_frozen_layer_is_left_out_and_one_without_a_gradient_is_0() -> None:
 
 def test_the_update_is_not_a_number_if_the_optimizer_has_not_stepped_or_the_weights_are_0() -> None:
     """A gradient scaler skips steps whose gradients are not finite."""
-    network = nn.Linear(2, 2)
+    network = nn.Sequential(nn.Linear(2, 2))
     updates = Updates(network)
     updates.before(optimizer := SGD(network.parameters(), lr=0.1))
     read, vector = updates.take()
     (found,) = read(vector)
-    assert math.isnan(found["weight"].update if "weight" in found else found[""].update)
-    nn.init.zeros_(network.weight)
-    nn.init.zeros_(network.bias)
+    assert math.isnan(found["0"].update)
+    assert found["0"].weight > 0
+    for parameter in network.parameters():
+        nn.init.zeros_(parameter)
     assert all(math.isnan(norms.ratio) for norms in measured_step(network, optimizer).values())
 
 
