@@ -116,6 +116,8 @@ class System(LightningModule):
         return configure(self, self.lr, self.optim, total_steps(self.trainer), monitor="val/loss")
 
     def configure_callbacks(self) -> list[Callback]:
+        if self.means in self.trainer.callbacks:  # type: ignore[attr-defined]  # by an earlier stage
+            return []
         return [self.means, *([PlateauStep()] if self.optim.get("schedule") == "plateau" else [])]
 
     def lr_scheduler_step(self, scheduler: LRSchedulerTypeUnion, metric: Any | None) -> None:
