@@ -29,8 +29,8 @@ class EpochMeans(Callback):
         self._nums: dict[tuple[str, ...], float] = {}
 
     def add(self, values: Mapping[str, Tensor], num: int) -> None:
-        """Add the means (0-d) over a batch of `num` samples or tokens."""
-        names, batch = tuple(values), torch.stack([value.detach() for value in values.values()])
+        """Add the means (0-d, without a graph) over a batch of `num` samples or tokens."""
+        names, batch = tuple(values), torch.stack(list(values.values()))
         if not batch.is_floating_point() or batch.dtype.itemsize < 4:
             batch = batch.float()
         self._sums[names] = torch.add(self._sums.get(names, torch.zeros_like(batch)), batch, alpha=num)
@@ -38,7 +38,7 @@ class EpochMeans(Callback):
 
     def update_metrics(self, preds: Tensor, target: Tensor) -> None:
         """Add the predictions and targets of a batch to the metrics."""
-        self.metrics.update(preds.detach(), target.detach())
+        self.metrics.update(preds.detach(), target)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._sums, self._nums = {}, {}

@@ -93,10 +93,7 @@ class System(LightningModule):
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         loss, outputs = self.step(batch, self.progress())
-        self.add_to_means(loss, outputs, len(batch.x))
-        # Logging takes as long as a step of a small network, so values are logged only at the steps that loggers record.
-        if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
-            self.log_training(loss, outputs)
+        log_training(self, loss, outputs, len(batch.x), step=self.global_step + 1)
         return loss
 
     def validation_step(self, batch: Any, batch_idx: int) -> Outputs:
@@ -116,9 +113,8 @@ class System(LightningModule):
         return configure(self, self.lr, self.optim, total_steps(self.trainer), monitor="val/loss")
 
     def configure_callbacks(self) -> list[Callback]:
-        if self.means in self.trainer.callbacks:  # type: ignore[attr-defined]  # by an earlier stage
-            return []
-        return [self.means, *([PlateauStep()] if self.optim.get("schedule") == "plateau" else [])]
+        own = [self.means, *([PlateauStep()] if self.optim.get("schedule") == "plateau" else [])]
+        return [] if self.means in self.trainer.callbacks else own  # type: ignore[attr-defined]  # an earlier stage added them
 
     def lr_scheduler_step(self, scheduler: LRSchedulerTypeUnion, metric: Any | None) -> None:
         if not isinstance(scheduler, ReduceLROnPlateau):  # PlateauStep has stepped it already
@@ -160,18 +156,6 @@ class System(LightningModule):
         """Return `fraction()` as a 0-d tensor on the system's device."""
         return torch.full((), self.fraction(), device=self.device)
 
-    def add_to_means(self, loss: Tensor, outputs: Outputs, num: int) -> None:
-        """Add loss, 0-d outputs and metrics of a training step on `num` samples to the means of the epoch."""
-        self.means.add({"train/loss": loss, **scalars("train", outputs)}, num)
-        if "target" in outputs and len(self.means.metrics):
-            self.means.update_metrics(*_metric_inputs(outputs))
-
-    def log_training(self, loss: Tensor, outputs: Outputs) -> None:
-        """Log the learning rate, and the loss and the 0-d outputs of this step, under names that end in _step."""
-        values = {"train/loss": loss, **scalars("train", outputs)}
-        self.log("train/lr", self.trainer.optimizers[-1].param_groups[0]["lr"])
-        self.log_dict({f"{name}_step": value.detach() for name, value in values.items()})
-
     def evaluate(self, stage: Literal["val", "test"], batch: Any) -> Outputs:
         """Run `step` on a batch, and log loss, 0-d outputs and metrics, averaged over the epoch."""
         loss, outputs = self.step(batch, torch.ones((), device=self.device))
@@ -185,6 +169,21 @@ class System(LightningModule):
     def metrics_of(self, stage: str) -> MetricCollection:
         """Return the metrics of the stage "train", "val" or "test"."""
         return self.metrics[f"{stage}_metrics"]  # type: ignore[return-value]
+
+
+def log_training(system: System, loss: Tensor, outputs: Outputs, num: int, step: int) -> None:
+    """Add loss, 0-d outputs and metrics of a training step on `num` samples or tokens to the means of the epoch.
+
+    Logging takes as long as a step of a small network. So the values themselves, under names that end in _step, and the
+    learning rate are logged only at the steps that loggers record. `step` counts from 1.
+    """
+    values = {name: value.detach() for name, value in {"train/loss": loss, **scalars("train", outputs)}.items()}
+    system.means.add(values, num)
+    if "target" in outputs and len(system.means.metrics):
+        system.means.update_metrics(*_metric_inputs(outputs))
+    if step % system.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+        system.log("train/lr", system.trainer.optimizers[-1].param_groups[0]["lr"])
+        system.log_dict({f"{name}_step": value for name, value in values.items()})
 
 
 def scalars(stage: str, outputs: Outputs) -> Outputs:

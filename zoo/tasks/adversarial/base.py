@@ -14,7 +14,7 @@ from zoo.tasks.adversarial.rhythm import build_average, check_rhythm, prepare_st
 from zoo.training.counting import total_steps
 from zoo.training.optim import Optim, configure
 from zoo.training.reporting import log_means
-from zoo.training.system import Outputs, System, scalars
+from zoo.training.system import Outputs, System, log_training, scalars
 
 Result = tuple[Tensor, Outputs]  # loss and outputs
 Step = Callable[[Any, Tensor], Result]  # of batch and progress
@@ -120,9 +120,8 @@ class Adversarial(System):
         for schedule in self.lr_schedulers():  # type: ignore[union-attr]  # there are two
             schedule.step()
         loss, outputs = d_loss + g_loss, {**d_outputs, **g_outputs}
-        self.add_to_means(loss, outputs, len(batch.x))
+        log_training(self, loss, outputs, len(batch.x), step=self.global_step)
         if self.global_step % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
-            self.log_training(loss, outputs)
             self.log("train/d_lr", d_optimizer.param_groups[0]["lr"])
         return loss
 
