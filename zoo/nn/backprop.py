@@ -15,6 +15,7 @@ Shapes: B batch, I inputs of a layer, O outputs of a layer, K outputs of the net
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any, Literal, NamedTuple, get_args
 
 import torch
@@ -142,7 +143,8 @@ class Backprop(torch.autograd.Function):
         """Compute the mean loss (0-d) and the outputs (B, K). `parameters` are weight, bias, weight, bias, ..."""
         check_choice("loss", loss, get_args(Loss))
         layers = as_layers(parameters)
-        with torch.autocast(x.device.type, enabled=False):
+        device = x.device.type
+        with torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext():
             outputs, kept = forward(x.to(parameters[0].dtype), layers, activation)
             value, doutputs = cross_entropy(outputs, y) if loss == "cross_entropy" else squared_error(outputs, y)
         ctx.activation = activation

@@ -27,6 +27,7 @@ class EpochMeans(Callback):
         self.metrics = metrics
         self._sums: dict[tuple[str, ...], Tensor] = {}  # by the names of values that were added together
         self._nums: dict[tuple[str, ...], float] = {}
+        self._logged = False  # whether an earlier session has logged these means, as it was resumed from the end of an epoch
 
     def add(self, values: Mapping[str, Tensor], num: int) -> None:
         """Add the means (0-d, without a graph) over a batch of `num` samples or tokens."""
@@ -35,6 +36,7 @@ class EpochMeans(Callback):
             batch = batch.float()
         self._sums[names] = torch.add(self._sums.get(names, torch.zeros_like(batch)), batch, alpha=num)
         self._nums[names] = self._nums.get(names, 0.0) + num
+        self._logged = False
 
     def update_metrics(self, preds: Tensor, target: Tensor) -> None:
         """Add the predictions and targets of a batch to the metrics."""
@@ -51,9 +53,10 @@ class EpochMeans(Callback):
                 total, num = totals.get(name, (0.0, 0.0))
                 totals[name] = total + value, num + self._nums[names]
         for name, (total, num) in totals.items():
-            log_means(pl_module, {name: torch.as_tensor(total / num)}, num)
+            log_means(pl_module, {name: torch.as_tensor(total / num)}, num, logger=not self._logged)
         if any(metric.update_called for metric in self.metrics.values()):
-            log_means(pl_module, self.metrics.compute(), 1)  # they are those of all processes already
+            metrics = self.metrics.compute()  # of all processes
+            log_means(pl_module, metrics, 1, logger=not self._logged)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         metrics = {
@@ -68,7 +71,7 @@ class EpochMeans(Callback):
             return
         state, device = states[trainer.global_rank], pl_module.device
         self._sums = {names: sums.to(device) for names, sums in state["sums"].items()}
-        self._nums = state["nums"]
+        self._nums, self._logged = state["nums"], True
         for name, metric in self.metrics.items(keep_base=True):
             if name not in state["metrics"]:
                 continue
