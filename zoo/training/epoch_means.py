@@ -53,10 +53,10 @@ class EpochMeans(Callback):
                 total, num = totals.get(name, (0.0, 0.0))
                 totals[name] = total + value, num + self._nums[names]
         for name, (total, num) in totals.items():
-            log_means(pl_module, {name: torch.as_tensor(total / num)}, num, logger=not self._logged)
+            log_means(pl_module, {name: torch.as_tensor(total / num)}, num, to_loggers=not self._logged)
         if any(metric.update_called for metric in self.metrics.values()):
             metrics = self.metrics.compute()  # of all processes
-            log_means(pl_module, metrics, 1, logger=not self._logged)
+            log_means(pl_module, metrics, 1, to_loggers=not self._logged)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         metrics = {
