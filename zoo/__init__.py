@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from zoo.gans.unrolled_gan import UnrolledGAN as UnrolledGAN
     from zoo.gans.wgan import WGAN as WGAN
     from zoo.gans.wgan_gp import WGANGP as WGANGP
+    from zoo.mlp.backprop_mlp import BackpropMLP as BackpropMLP
     from zoo.mlp.mlp import MLPBinaryClassifier as MLPBinaryClassifier
     from zoo.mlp.mlp import MLPClassifier as MLPClassifier
     from zoo.mlp.mlp import MLPRegressor as MLPRegressor
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 HOMES = {
     "Autoencoder": "autoencoders.autoencoder",
+    "BackpropMLP": "mlp.backprop_mlp",
     "CIFARResNetClassifier": "cnn.cifar_resnet",
     "CharLM": "rnn.char_lm",
     "ConditionalGAN": "gans.conditional_gan",

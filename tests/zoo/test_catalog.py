@@ -347,6 +347,7 @@ def test_what_chooses_the_checkpoint_and_what_is_shown_are_logged(entry: Entry) 
 
 OF_IMAGES, OF_CLASSES = ["ImageSamples", "WorstErrors"], ["PerClass", "ConfusionMatrix", "Calibration"]
 DECLARED = {  # the reports of every run of a model, by its class, or below by its base
+    "BackpropMLP": [*OF_IMAGES, *OF_CLASSES],
     "CIFARResNetClassifier": [*OF_IMAGES, "GradCAM", "FirstFilters", *OF_CLASSES],
     "CharLM": ["TextSamples"],
     "ImageClassifier": [*OF_IMAGES, "GradCAM", "FirstFilters", *OF_CLASSES],

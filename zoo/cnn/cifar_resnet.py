@@ -29,12 +29,13 @@ class Block(nn.Module):
         self.bn1 = nn.BatchNorm2d(out_channels)
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(out_channels)
+        self.relu1, self.relu2 = nn.ReLU(), nn.ReLU()
         self.stride, self.new_channels = stride, out_channels - in_channels
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.relu(self.bn1(self.conv1(x)))
+        y = self.relu1(self.bn1(self.conv1(x)))
         y = self.bn2(self.conv2(y))
-        return F.relu(y + self.shortcut(x))
+        return self.relu2(y + self.shortcut(x))
 
     def shortcut(self, x: Tensor) -> Tensor:
         """Subsample x and pad it with zero channels on both sides (option A)."""
@@ -67,6 +68,7 @@ class CIFARResNet(nn.Module):
         num_blocks = (depth - 2) // 6
         self.conv1 = nn.Conv2d(self.input_shape[0], width, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU()
         self.layer1 = self._group(width, width, num_blocks, stride=1)
         self.layer2 = self._group(width, 2 * width, num_blocks, stride=2)
         self.layer3 = self._group(2 * width, 4 * width, num_blocks, stride=2)
@@ -77,7 +79,7 @@ class CIFARResNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         check_shape(x, self.input_shape)
-        x = F.relu(self.bn1(self.conv1(x)))
+        x = self.relu(self.bn1(self.conv1(x)))
         x = self.layer3(self.layer2(self.layer1(x)))
         return self.linear(x.mean((2, 3)))
 

@@ -18,6 +18,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 from zoo.training.best_checkpoint import BestCheckpoint
 from zoo.training.checkpoint import AtomicCheckpointIO
 from zoo.training.counting import count_parameters
+from zoo.training.curves import Curves
 from zoo.training.data_report import DataReport
 from zoo.training.epoch_end import EpochEnd
 from zoo.training.files import write_text
@@ -93,6 +94,7 @@ class Run:
             Throughput(),
             NonFiniteGuard(),
             Predictions(self.folder),
+            Curves(self.folder),
             *(system.reports(self.folder) if isinstance(system, System) else []),
         ]
         folder, monitor = self.folder / "checkpoints", _monitor(system)

@@ -18,6 +18,7 @@ from PIL import Image
 from zoo.cli.main import main
 from zoo.metrics.calibration import calibration_bins, expected_calibration_error
 from zoo.training.checkpoint import load_system, read_checkpoint
+from zoo.training.curves import read_history
 
 pytestmark = pytest.mark.early
 
@@ -91,7 +92,7 @@ def pairs(folder: Path) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("alone") / "mlp"
-    in_process(*mlp(folder))
+    in_process(*mlp(folder, "-c", "debug/gradients"))
     return folder
 
 
@@ -101,7 +102,7 @@ def ddp(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder, overlay = tmp_path_factory.mktemp("ddp"), "trainer/ddp"
     recorder = {"class_path": "recorder.BufferRecorder", "init_args": {"folder": str(folder)}}
     commands = {
-        "mlp": mlp(folder / "mlp", "-c", overlay),
+        "mlp": mlp(folder / "mlp", "-c", overlay, "-c", "debug/gradients"),
         "ema": mlp(folder / "ema", "-c", overlay, "--ema", "0.9"),
         "cnn": fit(folder / "cnn", overlay, CNN, DIGITS),
         "wgan_gp": fit(folder / "wgan_gp", overlay, WGANGP, GREY, recorder),
@@ -136,6 +137,25 @@ def fsdp(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def record(folder: Path, rank: int, world_size: int) -> dict[str, Any]:
     return torch.load(folder / f"rank{rank}of{world_size}.pt", weights_only=True)
+
+
+@pytest.mark.parametrize("overlay", ["ddp", "fsdp"])
+def test_means_over_an_epoch_are_those_of_both_processes(alone: Path, overlay: str, request: pytest.FixtureRequest) -> None:
+    one, two = (read_history(run / "run" / "logs") for run in (alone, request.getfixturevalue(overlay) / "mlp"))
+    for name in ("train/loss", "train/acc"):
+        assert len(one[name]) == 2
+        assert two[name] == pytest.approx(one[name], rel=1e-4)
+
+
+def test_two_processes_measure_the_same_gradients_and_activations_as_one(alone: Path, ddp: Path) -> None:
+    for table in ("gradients.csv", "activations.csv"):
+        one, two = (
+            list(csv.reader((run / "run" / table).read_text(encoding="utf-8").splitlines())) for run in (alone, ddp / "mlp")
+        )
+        assert len(one) == len(two) == 1 + 5  # five layers, measured at step 0
+        for row, other in zip(one, two, strict=True):
+            for a, b in zip(row, other, strict=True):
+                assert a == b or float(a) == pytest.approx(float(b), rel=1e-3, abs=1e-5)
 
 
 @pytest.mark.parametrize("overlay", ["ddp", "fsdp"])
