@@ -44,7 +44,8 @@ _SETTINGS_ERRORS: tuple[tuple[type[Exception], str, str], ...] = (
     (
         ValueError,
         r"Expected more than 1 value per channel when training",
-        "a training batch holds a single sample, but batch normalisation needs at least 2: raise data.batch_size",
+        "a training batch holds a single sample, or is divided into single samples, but batch normalisation needs at least 2 "
+        "values for each channel: raise data.batch_size",
     ),
     (
         ValueError,

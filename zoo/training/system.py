@@ -14,6 +14,7 @@ from zoo.errors import ZooError
 from zoo.public import public_name
 from zoo.training.counting import total_steps
 from zoo.training.facts import data_class, describe_data
+from zoo.training.last_batch import check_last_batch
 from zoo.training.memory import use_fast_layout
 from zoo.training.optim import Optim, check_optim, configure
 from zoo.training.plateau import PlateauStep
@@ -123,6 +124,9 @@ class System(LightningModule):
 
     def on_fit_start(self) -> None:
         self._steps = total_steps(self.trainer)
+
+    def on_train_start(self) -> None:
+        check_last_batch(self, self.trainer.train_dataloader)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         if batch_idx == 0:
