@@ -48,11 +48,6 @@ _SETTINGS_ERRORS: tuple[tuple[type[Exception], str, str], ...] = (
         "values for each channel: raise data.batch_size",
     ),
     (
-        ValueError,
-        r"Tried to step (\d+) times\. The total number of steps is (\d+)",
-        "the one_cycle schedule was planned for {1} steps and cannot be extended: start a new run with the longer training",
-    ),
-    (
         RuntimeError,
         r"Error\(s\) in loading state_dict for (\w+):\s*([^\n]*)",
         "the checkpoint does not fit {0}: {1} It was made with other settings, or by another version of the zoo or the class",

@@ -20,7 +20,6 @@ def trainer(precision: str = "32-true") -> Trainer:
             MisconfigurationException("Automatic gradient clipping is not supported for manual optimization. Remove"),
             "for a GAN, set model.clip",
         ),
-        (ValueError("Tried to step 42 times. The total number of steps is 41"), "planned for 41 steps"),
         (
             RuntimeError('Error(s) in loading state_dict for MLP:\n\tMissing key(s) in state_dict: "a.b". '),
             'does not fit MLP: Missing key.s. in state_dict: "a.b"',
