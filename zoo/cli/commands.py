@@ -60,22 +60,28 @@ def _info(args: argparse.Namespace, settings: list[str]) -> int:
 
 def _show_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", help="recipe, overlay (trainer/bf16) or YAML file")
-    parser.add_argument(
+    drawn = parser.add_mutually_exclusive_group()
+    drawn.add_argument(
         "--batch", action="store_true", help="draw (or, for texts, print) a training batch as the model receives it"
     )
-    parser.add_argument("-o", "--output", type=Path, help="image file for --batch (default: RECIPE_batch.png)")
+    drawn.add_argument("--lr", action="store_true", help="draw the learning rate of each optimizer step")
+    parser.add_argument("-o", "--output", type=Path, help="image file for --batch (default: RECIPE_batch.png) or --lr")
 
 
 def _show(args: argparse.Namespace, settings: list[str]) -> int:
-    if args.batch:
+    if args.batch or args.lr:
         path = find_config(args.recipe)
         _check_names([path], settings)
         _check_output(args.output)
+        if args.lr:
+            from zoo.cli.show_lr import show_lr
+
+            return show_lr(path, settings, args.output)
         from zoo.cli.show import show_batch
 
         return show_batch(path, settings, args.output)
     if args.output is not None:
-        raise UsageError("--output needs --batch: to write a recipe to a file, use zoo copy")
+        raise UsageError("--output needs --batch or --lr: to write a recipe to a file, use zoo copy")
     print(find_shown(args.recipe).read_text(encoding="utf-8"), end="")
     return 0
 
@@ -375,7 +381,7 @@ def _always(args: argparse.Namespace) -> bool:
 
 
 def _with_batch(args: argparse.Namespace) -> bool:
-    return args.batch
+    return args.batch or args.lr
 
 
 COMMANDS = (

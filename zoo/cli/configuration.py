@@ -195,10 +195,10 @@ class Configuration(LightningCLI):
         with building_trainer():
             self.trainer = self.trainer_class(**settings)
 
-    def build_bare_trainer(self, callback: Callback, max_epochs: int) -> Trainer:
-        """Build a trainer for an experiment before a run: one device, one callback, no validation, and no files.
+    def build_bare_trainer(self, callback: Callback | None = None, max_epochs: int | None = None) -> Trainer:
+        """Build a trainer for an experiment before a run: one device, at most one callback, no validation, and no files.
 
-        Precision, gradient clipping and accumulation are those of the settings.
+        Precision, gradient clipping and accumulation are those of the settings, and so is the length without `max_epochs`.
 
         Raises:
             ZooError: if Lightning does not accept the settings.
@@ -207,11 +207,13 @@ class Configuration(LightningCLI):
         off = dict.fromkeys(
             ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary", "fast_dev_run"), False
         )
-        limits = {"max_epochs": max_epochs, "max_steps": -1, "limit_val_batches": 0, "num_sanity_val_steps": 0}
+        limits = {"limit_val_batches": 0, "num_sanity_val_steps": 0}
+        if max_epochs is not None:
+            limits.update(max_epochs=max_epochs, max_steps=-1)
         place = {"devices": 1, "num_nodes": 1, "strategy": "auto", "log_every_n_steps": sys.maxsize}
         self.config.trainer.update(Namespace(**bare, **off, **limits, **place))  # type: ignore[no-untyped-call]  # jsonargparse's
         with building_trainer():
-            self.trainer = self.trainer_class(**{**self._trainer_settings(), "callbacks": [callback]})
+            self.trainer = self.trainer_class(**{**self._trainer_settings(), "callbacks": [callback] if callback else []})
         return self.trainer
 
     def _trainer_settings(self) -> dict[str, Any]:
