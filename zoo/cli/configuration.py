@@ -30,7 +30,7 @@ from zoo.training.facts import facts_of
 from zoo.training.gradient_checkpointing import checkpoint_gradients
 from zoo.training.initial_weights import without_initial_weights
 from zoo.training.links import expected_input, import_class, resolve_links, resolve_preparation, user_packages
-from zoo.training.precision import default_precision
+from zoo.training.precision import default_precision, precision_plugin
 from zoo.training.run import Run
 from zoo.training.tracking import Wandb
 from zoo.training.unsupported import check_callbacks
@@ -224,9 +224,12 @@ class Configuration(LightningCLI):
         """
         self._check_trainer()
         try:
-            return self.parser.instantiate(Namespace(trainer=self.config.trainer)).trainer.as_dict()  # type: ignore[no-untyped-call]  # jsonargparse's
+            settings = self.parser.instantiate(Namespace(trainer=self.config.trainer)).trainer.as_dict()  # type: ignore[no-untyped-call]  # jsonargparse's
         except MisconfigurationException as error:  # raised by a callback or a strategy in the settings
             raise ZooError(f"a class in the trainer settings does not accept its arguments: {in_one_line(error)}") from error
+        if (plugin := precision_plugin(settings["precision"], settings["accelerator"])) is not None:
+            settings.update(precision=None, plugins=[*_as_list(settings["plugins"]), plugin])
+        return settings
 
     def _check_trainer(self) -> None:
         """Refuse settings that the run determines or that fail later; choose a precision if none is set."""

@@ -48,6 +48,11 @@ _SETTINGS_ERRORS: tuple[tuple[type[Exception], str, str], ...] = (
         "values for each channel: raise data.batch_size",
     ),
     (
+        RuntimeError,  # of oneDNN, for fp16 and bf16 autocast on CPUs
+        r"could not create a primitive descriptor for the (\w+)",
+        "this processor cannot compute {0} layers in the precision of the run: set trainer.precision to 32-true",
+    ),
+    (
         RuntimeError,
         r"Error\(s\) in loading state_dict for (\w+):\s*([^\n]*)",
         "the checkpoint does not fit {0}: {1} It was made with other settings, or by another version of the zoo or the class",

@@ -25,6 +25,10 @@ def trainer(precision: str = "32-true") -> Trainer:
             'does not fit MLP: Missing key.s. in state_dict: "a.b"',
         ),
         (
+            RuntimeError("could not create a primitive descriptor for the LSTM forward propagation primitive. Run workload"),
+            "this processor cannot compute LSTM layers in the precision of the run: set trainer.precision to 32-true",
+        ),
+        (
             RuntimeError("InvalidCxxCompiler: No working C++ compiler found in torch._inductor.config.cpp.cxx: (None, 'g++')"),
             r"compile does not work on this machine \(No working C\+\+ compiler found\): install a C\+\+ compiler",
         ),
