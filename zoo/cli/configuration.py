@@ -13,6 +13,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.utilities import rank_zero_only
 
 from datamodules.core.base import DataModule
@@ -227,6 +228,11 @@ class Configuration(LightningCLI):
             settings = self.parser.instantiate(Namespace(trainer=self.config.trainer)).trainer.as_dict()  # type: ignore[no-untyped-call]  # jsonargparse's
         except MisconfigurationException as error:  # raised by a callback or a strategy in the settings
             raise ZooError(f"a class in the trainer settings does not accept its arguments: {in_one_line(error)}") from error
+        if settings["precision"] in ("16-mixed", "16", 16) and isinstance(settings["strategy"], ModelParallelStrategy):
+            raise ZooError(
+                "trainer.precision 16-mixed cannot scale the loss of weights that are divided between processes: choose "
+                "bf16-mixed, or trainer/ddp"
+            )
         if (plugin := precision_plugin(settings["precision"], settings["accelerator"])) is not None:
             settings.update(precision=None, plugins=[*_as_list(settings["plugins"]), plugin])
         return settings

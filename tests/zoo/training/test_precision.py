@@ -201,6 +201,12 @@ def test_other_precisions_are_refused_at_the_start(
     assert not (tmp_path / "run").exists()
 
 
+def test_fp16_of_sharded_weights_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    overlays = ["-c", "trainer/fsdp", "--trainer.precision", "16-mixed", "--trainer.accelerator", "cpu"]
+    assert main(["fit", "-c", "mlp_digits", *overlays, "--run_dir", str(tmp_path / "run")]) == 1
+    assert "zoo: trainer.precision 16-mixed cannot scale the loss of weights that are divided" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("recipe", ["mlp_digits", "gan_ring", "lstm_python_manual"])
 def test_fp16_with_loss_scaling_trains_on_a_cpu_or_says_which_layer_cannot(
     recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
