@@ -137,22 +137,22 @@ def processor() -> str:
     return f"{name} ({', '.join(flags) or 'no half-precision instructions'})"
 
 
-def print_table(results: list[dict[str, Any]]) -> None:
-    """Print one row for each network and precision."""
-    names = f"{'ms/step':>8} {'x fp32':>7} {'weights MB':>11} {'activations MB':>15} {'peak MB':>8}"
-    print(f"{'work':<46} {'precision':<11} {names}")
+def markdown(results: list[dict[str, Any]]) -> list[str]:
+    """Return the rows of the table in docs/training.md."""
+    rows = []
     for result in results:
-        row = f"{result['work']:<46} {result['precision']:<11}"
+        network = result["work"].partition(",")[0]
         if "refused" in result:
-            print(f"{row} {result['refused']}")
+            rows.append(f"| {network} | {result['precision']} | not supported |  |  |")
             continue
         memory = result["megabytes"]
-        row += f" {result['ms_per_step']:>8} {result['speed_to_fp32']:>7} {memory['weights_and_averages']:>11}"
-        print(f"{row} {memory['activations']:>15} {memory.get('peak', ''):>8}")
+        time = f"{result['ms_per_step']:.0f} | {memory['weights_and_averages']:.1f} MB | {memory['activations']:.1f} MB"
+        rows.append(f"| {network} | {result['precision']} | {time} |")
+    return rows
 
 
 if __name__ == "__main__":
     arguments = parse_arguments(__file__, __doc__, batches=5, rounds=5)
     found = [result for name in WORKS for result in measure(name, arguments.batches, arguments.rounds)]
     keep(found, __file__, arguments.output)
-    print_table(found)
+    print("\n".join(markdown(found)))
