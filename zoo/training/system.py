@@ -15,6 +15,7 @@ from zoo.public import public_name
 from zoo.training.counting import total_steps
 from zoo.training.epoch_means import EpochMeans
 from zoo.training.facts import data_class, describe_data
+from zoo.training.last_batch import check_last_batch
 from zoo.training.memory import use_fast_layout
 from zoo.training.optim import Optim, check_optim, configure
 from zoo.training.plateau import PlateauStep
@@ -125,6 +126,9 @@ class System(LightningModule):
 
     def on_fit_start(self) -> None:
         self._steps = total_steps(self.trainer)
+
+    def on_train_start(self) -> None:
+        check_last_batch(self, self.trainer.train_dataloader)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         if batch_idx == 0:

@@ -19,6 +19,7 @@ from zoo.cli.main import main
 from zoo.metrics.calibration import calibration_bins, expected_calibration_error
 from zoo.training.checkpoint import load_system, read_checkpoint
 from zoo.training.curves import read_history
+from zoo.training.schedules import learning_rate_factor
 
 pytestmark = pytest.mark.early
 
@@ -101,9 +102,11 @@ def ddp(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a run of each model whose parameters both processes hold."""
     folder, overlay = tmp_path_factory.mktemp("ddp"), "trainer/ddp"
     recorder = {"class_path": "recorder.BufferRecorder", "init_args": {"folder": str(folder)}}
+    no_warmup = ["--model.optim.warmup_steps", "0"]
     commands = {
         "mlp": mlp(folder / "mlp", "-c", overlay, "-c", "debug/gradients"),
         "ema": mlp(folder / "ema", "-c", overlay, "--ema", "0.9"),
+        "one_cycle": mlp(folder / "one_cycle", "-c", overlay, "--model.optim.schedule", "one_cycle", *no_warmup),
         "cnn": fit(folder / "cnn", overlay, CNN, DIGITS),
         "wgan_gp": fit(folder / "wgan_gp", overlay, WGANGP, GREY, recorder),
         "pix2pix": fit(folder / "pix2pix", overlay, PIX2PIX, pairs(folder / "pairs"), {"class_path": "zoo.reports.PairScores"}),
@@ -137,6 +140,17 @@ def fsdp(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def record(folder: Path, rank: int, world_size: int) -> dict[str, Any]:
     return torch.load(folder / f"rank{rank}of{world_size}.pt", weights_only=True)
+
+
+@pytest.mark.parametrize(("run", "settings"), [("mlp", ("cosine", 20)), ("one_cycle", ("one_cycle", 0))])
+def test_every_rate_on_two_processes_has_the_closed_form(ddp: Path, run: str, settings: tuple[Any, int]) -> None:
+    schedule, warmup_steps = settings
+    for rank in (0, 1):
+        rates = record(ddp / run, rank, 2)["rates"]
+        assert len(rates) == 40
+        for step, rate in enumerate(rates):
+            expected = 0.1 * learning_rate_factor(step, 40, schedule, warmup_steps=warmup_steps)
+            assert rate == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize("overlay", ["ddp", "fsdp"])

@@ -30,28 +30,39 @@ def _info(args: argparse.Namespace, settings: list[str]) -> int:
 
 def _show_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", help="recipe, overlay (trainer/bf16) or YAML file")
-    parser.add_argument(
+    drawn = parser.add_mutually_exclusive_group()
+    drawn.add_argument(
         "--batch", action="store_true", help="draw (or, for texts, print) a training batch as the model receives it"
     )
-    parser.add_argument("-o", "--output", type=Path, help="image file for --batch (default: runs/<recipe>/<time>/batch.png)")
+    drawn.add_argument("--lr", action="store_true", help="draw the learning rate of each optimizer step")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        help="image file for --batch or --lr (default: batch.png or lr.png in runs/RECIPE/TIME)",
+    )
 
 
 def _show(args: argparse.Namespace, settings: list[str]) -> int:
-    if args.batch:
+    if args.batch or args.lr:
         path = find_config(args.recipe)
         check_names_early([path], settings)
         check_output(args.output)
+        if args.lr:
+            from zoo.cli.show_lr import show_lr
+
+            return show_lr(path, settings, args.output)
         from zoo.cli.show import show_batch
 
         return show_batch(path, settings, args.output)
     if args.output is not None:
-        raise UsageError("--output needs --batch: to write a recipe to a file, use zoo copy")
+        raise UsageError("--output needs --batch or --lr: to write a recipe to a file, use zoo copy")
     print(find_shown(args.recipe).read_text(encoding="utf-8"), end="")
     return 0
 
 
-def _with_batch(args: argparse.Namespace) -> bool:
-    return args.batch
+def _draws(args: argparse.Namespace) -> bool:
+    return args.batch or args.lr
 
 
 def _copy_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,6 +88,6 @@ def _copy(args: argparse.Namespace, settings: list[str]) -> int:
 RECIPES = (
     Command("list", "list models with their measured scores", _list_arguments, _list),
     Command("info", "print the card of a model", _info_arguments, _info),
-    Command("show", "print a recipe", _show_arguments, _show, _with_batch),
+    Command("show", "print a recipe", _show_arguments, _show, _draws),
     Command("copy", "copy a recipe, to edit it", _copy_arguments, _copy),
 )
