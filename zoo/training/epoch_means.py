@@ -52,11 +52,15 @@ class EpochMeans(Callback):
             for name, value in zip(names, sums.to(pl_module.device).unbind(), strict=True):
                 total, num = totals.get(name, (0.0, 0.0))
                 totals[name] = total + value, num + self._nums[names]
+        metrics = self.metrics.compute() if any(metric.update_called for metric in self.metrics.values()) else {}
+        if self._logged:  # EarlyStopping may want them nevertheless
+            means = {name: torch.as_tensor(total / num) for name, (total, num) in totals.items()}
+            trainer.callback_metrics.update({**means, **metrics})
+            return
         for name, (total, num) in totals.items():
-            log_means(pl_module, {name: torch.as_tensor(total / num)}, num, to_loggers=not self._logged)
-        if any(metric.update_called for metric in self.metrics.values()):
-            metrics = self.metrics.compute()  # of all processes
-            log_means(pl_module, metrics, 1, to_loggers=not self._logged)
+            log_means(pl_module, {name: torch.as_tensor(total / num)}, num)
+        if metrics:
+            log_means(pl_module, metrics, 1)  # they are those of all processes already
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         metrics = {

@@ -46,16 +46,13 @@ def gathered_batches(trainer: Trainer, batches: Iterable[tuple[Tensor, ...]]) ->
     return [torch.cat(tensors) for tensors in zip(*gathered(trainer, on_cpu), strict=True)]
 
 
-def log_means(module: LightningModule, means: Mapping[str, Tensor], num: float, to_loggers: bool = True) -> None:
+def log_means(module: LightningModule, means: Mapping[str, Tensor], num: float) -> None:
     """Log the means over a batch of `num` samples or tokens. Lightning averages them over all batches and processes.
-
-    Without `to_loggers`, only callbacks see them, such as `EarlyStopping`.
 
     Lightning averages an integer `batch_size` over processes and truncates it, so it is passed as a float
     (https://github.com/Lightning-AI/pytorch-lightning/issues/21838).
     """
-    batch_size: int = float(num)  # type: ignore[assignment]  # declared as int
-    module.log_dict(means, batch_size=batch_size, on_epoch=True, sync_dist=True, logger=None if to_loggers else False)
+    module.log_dict(means, batch_size=float(num), on_epoch=True, sync_dist=True)  # type: ignore[arg-type]  # declared as int
 
 
 class ValidationPictures(Callback):
