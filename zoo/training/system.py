@@ -63,10 +63,8 @@ class System(LightningModule):
         ZooError: if `lr` or `optim` is invalid.
     """
 
-    monitor: ClassVar[tuple[str, Literal["min", "max"]] | None] = (
-        "val/loss",
-        "min",
-    )  # selects the best checkpoint; None: use the last
+    # selects the best checkpoint; None: use the last
+    monitor: ClassVar[tuple[str, Literal["min", "max"]] | None] = ("val/loss", "min")
     headline: ClassVar[str | tuple[str, ...]] = "test/loss"  # the score in tables; of several patterns, the first with a score
     losses: ClassVar[tuple[str, ...]] = ("loss",)  # the losses in pictures of a run, by their names after "train/" and "val/"
     net: nn.Module
@@ -163,8 +161,7 @@ class System(LightningModule):
     def evaluate(self, stage: Literal["val", "test"], batch: Any) -> Outputs:
         """Run `step` on a batch, and log loss, 0-d outputs and metrics, averaged over the epoch."""
         loss, outputs = self.step(batch, torch.ones((), device=self.device))
-        values = {f"{stage}/loss": loss, **scalars(stage, outputs)}
-        log_means(self, values, len(batch.x))
+        log_means(self, {f"{stage}/loss": loss, **scalars(stage, outputs)}, len(batch.x))
         if "preds" in outputs and len(metrics := self.metrics_of(stage)):
             metrics.update(*_metric_inputs(outputs))
             self.log_dict(metrics, on_epoch=True, batch_size=len(batch.x))
