@@ -68,7 +68,7 @@ class Found(NamedTuple):
     accuracy: float
 
 
-FAST = Sizes(num_seeds=2, depth=10, hidden_dim=64, num_updates=100)
+FAST = Sizes(num_seeds=1, depth=10, hidden_dim=64, num_updates=100)
 FULL = FAST._replace(num_seeds=3, num_updates=600)
 SMALLEST = FAST._replace(num_seeds=2, depth=3, hidden_dim=8, num_updates=3)
 CONTROLS = {"arm": ["He's weights"]}

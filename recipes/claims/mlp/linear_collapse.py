@@ -69,8 +69,8 @@ class Data(NamedTuple):
     y_test: Tensor
 
 
-FAST = Sizes(num_seeds=1, depths=(1, 4), hidden_dim=32, num_updates=300, num_points=500)
-FULL = FAST._replace(num_seeds=3, depths=(1, 2, 4, 8), num_updates=1000)
+FAST = Sizes(num_seeds=1, depths=(4,), hidden_dim=32, num_updates=300, num_points=500)
+FULL = FAST._replace(num_seeds=3, depths=(1, 4, 8), num_updates=600)
 SMALLEST = FAST._replace(num_seeds=2, depths=(2,), hidden_dim=8, num_updates=5, num_points=40)
 CONTROLS = {"activation": ["relu"]}
 
@@ -142,7 +142,7 @@ def best_linear(data: Data) -> nn.Linear:
     """Fit one linear layer to the least cross-entropy, in float64. A small penalty keeps it finite on separable data."""
     net = nn.Linear(data.x.shape[1], int(data.y.max()) + 1).double()
     optimizer = torch.optim.LBFGS(
-        net.parameters(), max_iter=1000, tolerance_grad=1e-10, tolerance_change=0.0, line_search_fn="strong_wolfe"
+        net.parameters(), max_iter=300, tolerance_grad=1e-10, tolerance_change=0.0, line_search_fn="strong_wolfe"
     )
 
     def closure() -> Tensor:
@@ -160,7 +160,8 @@ def build(activation: Activation, input_dim: int, hidden_dims: list[int], num_cl
     torch.manual_seed(seed)
     relu = MLPNet((input_dim,), num_classes, hidden_dims, "relu")
     net = MLPNet((input_dim,), num_classes, hidden_dims, activation)
-    net.load_state_dict(relu.state_dict())
+    for parameter, drawn in zip(net.parameters(), relu.parameters(), strict=True):
+        parameter.data.copy_(drawn.data)
     return net
 
 

@@ -107,9 +107,9 @@ def measure(full: bool) -> Claim:
     measured = (
         f"test accuracy {logits['accuracy']:.3f} on logits, {outputs['accuracy']:.3f} on softmax outputs (after "
         f"1/{sizes.num_points} of the updates {logits['early']:.3f} and {outputs['early']:.3f}), "
-        f"with a last loss of {logits['last loss']:.3f} and {outputs['last loss']:.3f}. A certain mistake has a gradient of {logits['gradient if wrong']} and "
-        f"{outputs['gradient if wrong']}; by the formula, a loss of {formula['loss if wrong']} and a gradient of "
-        f"{formula['gradient if wrong']}"
+        f"with a last loss of {logits['last loss']:.3f} and {outputs['last loss']:.3f}. "
+        f"A certain mistake has a gradient of {logits['gradient if wrong']} and {outputs['gradient if wrong']}; "
+        f"by the formula, a loss of {formula['loss if wrong']} and a gradient of {formula['gradient if wrong']}"
     )
     verdict = judge(worse and silent, in_part=worse or silent, trained=logits["accuracy"] >= TRAINED)
     return Claim(CLAIM, measured, verdict, list(range(sizes.num_seeds)), list(rows.values()), _draw(curves, sizes))

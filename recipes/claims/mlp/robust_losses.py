@@ -70,7 +70,7 @@ class Found(NamedTuple):
 
 
 FAST = Sizes(num_seeds=1, num_points=400, hidden_dim=32, num_updates=300, lrs=(0.01,))
-FULL = FAST._replace(num_seeds=5, num_updates=1500, lrs=(0.003, 0.03))
+FULL = FAST._replace(num_seeds=3, num_updates=1000, lrs=(0.003, 0.03))
 SMALLEST = FAST._replace(num_seeds=2, num_points=40, hidden_dim=4, num_updates=3)
 CONTROLS = {"outliers": ["none"]}
 GRID = torch.linspace(-1, 1, 1000)[:, None]
