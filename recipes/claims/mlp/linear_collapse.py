@@ -70,7 +70,7 @@ class Data(NamedTuple):
 
 
 FAST = Sizes(num_seeds=1, depths=(4,), hidden_dim=32, num_updates=300, num_points=500)
-FULL = FAST._replace(num_seeds=3, depths=(1, 4, 8), num_updates=600)
+FULL = FAST._replace(num_seeds=3, depths=(1, 8), num_updates=500)
 SMALLEST = FAST._replace(num_seeds=2, depths=(2,), hidden_dim=8, num_updates=5, num_points=40)
 CONTROLS = {"activation": ["relu"]}
 

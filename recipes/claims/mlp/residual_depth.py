@@ -70,7 +70,7 @@ class Found(NamedTuple):
 
 
 FAST = Sizes(num_seeds=1, num_blocks=(25, 2), hidden_dim=32, num_updates=40)
-FULL = FAST._replace(num_seeds=3, num_updates=200)
+FULL = FAST._replace(num_seeds=3, num_updates=120)
 SMALLEST = FAST._replace(num_seeds=2, num_blocks=(3, 2), hidden_dim=8, num_updates=2)
 CONTROLS = {"layers": [4], "network": ["plain"]}
 

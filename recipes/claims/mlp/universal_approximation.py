@@ -46,7 +46,7 @@ class Sizes(NamedTuple):
 
 
 FAST = Sizes(num_seeds=1, widths=(2, 16, 128), num_updates=300)
-FULL = FAST._replace(num_seeds=3, widths=(2, 4, 8, 16, 32, 64, 128, 256), num_updates=2000)
+FULL = FAST._replace(num_seeds=3, widths=(2, 8, 32, 128), num_updates=1000)
 SMALLEST = FAST._replace(num_seeds=2, widths=(2, 8), num_updates=5)
 CONTROLS = {"network": ["identity, trained"]}
 ACTIVATIONS: dict[str, type[nn.Module]] = {"ReLU": nn.ReLU, "tanh": nn.Tanh, "identity": nn.Identity}
