@@ -1,6 +1,6 @@
 """Is backpropagation, written out layer by layer, what autograd computes? (Rumelhart, Hinton & Williams, 1986; Q1).
 
-python recipes/claims/mlp/backprop_by_hand.py [--full]        seconds on one CPU core
+python recipes/claims/mlp/backprop_by_hand.py [--full]        seconds on one CPU core; --full a minute
 
 The backward pass of an MLP is written out below: it starts from the gradient of softmax and cross-entropy, (p - y) / B, and
 visits the layers from the last to the first with dL/dW = (dL/dz)^T a_prev, dL/db = the sum of dL/dz over the batch, dL/da_prev
@@ -218,8 +218,12 @@ def _draw(rows: list[Row], curves: dict[str, list[float]]) -> Figure:
     bars.set_ylabel("relative difference from autograd")
     bars.legend(fontsize=9, ncols=3, loc="upper center")
     for name, values in curves.items():
-        style = {"linewidth": 5.0, "color": "lightgrey"} if name == "autograd" else {"linewidth": 1.2}
-        losses.plot(values, label=name, **style)  # type: ignore[arg-type]
+        if name == "autograd":
+            losses.plot(values, label=name, linewidth=6.0, color="lightgrey")
+        else:
+            losses.plot(
+                values, "--" if name == RULES[0] else "-", label=name, linewidth=1.2, zorder=3 if name == RULES[0] else 2
+            )
     losses.set_xlabel("update    (tanh, first seed)")
     losses.set_ylabel("loss of the batch")
     losses.set_yscale("log")

@@ -1,6 +1,6 @@
 """Do ReLUs die at high learning rates, and leaky ReLUs not? (Maas et al., 2013).
 
-python recipes/claims/mlp/dead_relu.py [--full]        seconds on one CPU core; --full half a minute
+python recipes/claims/mlp/dead_relu.py [--full]        seconds on one CPU core; --full four minutes
 
 MLPs with three hidden layers of 64 units are trained on Digits with Adam at several learning rates. The two arms start from
 equal weights, see the same batches and differ in the slope of the activation for negative inputs: 0 (ReLU), or 0.01 (leaky

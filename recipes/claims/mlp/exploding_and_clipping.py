@@ -1,6 +1,6 @@
 """What happens with initial weights that are too large, and what helps? (Pascanu et al., 2013; Ioffe & Szegedy, 2015).
 
-python recipes/claims/mlp/exploding_and_clipping.py [--full]        seconds on one CPU core; --full a minute
+python recipes/claims/mlp/exploding_and_clipping.py [--full]        seconds on one CPU core; --full two minutes
 
 ReLU MLPs with 10 hidden layers of 64 units are trained on Digits by SGD, all from the same weights: He's, times 2. Each layer
 then doubles its inputs on the way forward and the gradient on the way back. The arms add one thing to this network:

@@ -1,6 +1,6 @@
 """Does focal loss help where one class is rare? (Lin et al., 2017; Mukhoti et al., 2020).
 
-python recipes/claims/mlp/focal_imbalance.py [--full]        seconds on one CPU core; --full some minutes
+python recipes/claims/mlp/focal_imbalance.py [--full]        seconds on one CPU core; --full four minutes
 
 MLPs separate two classes in the plane whose four normal clusters lie as in XOR and overlap. In the training and in the test
 data 2 % of the points are positive. The arms are the losses, from equal weights and with the same batches:

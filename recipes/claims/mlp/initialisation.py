@@ -1,6 +1,6 @@
 """Which initialisation suits which activation? (Glorot & Bengio, 2010; He et al., 2015; Saxe et al., 2014).
 
-python recipes/claims/mlp/initialisation.py [--full]        seconds on one CPU core; --full some minutes
+python recipes/claims/mlp/initialisation.py [--full]        seconds on one CPU core; --full three minutes
 
 MLPs with 16 hidden layers of 64 units are initialised in five ways and trained on Digits with the same batches, for the same
 number of updates by SGD with momentum 0.9, at the better of the same learning rates (by the loss of the last updates). The

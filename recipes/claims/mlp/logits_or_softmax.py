@@ -1,6 +1,6 @@
 """What if a cross-entropy that expects logits gets probabilities? (The key interview detail of the reference).
 
-python recipes/claims/mlp/logits_or_softmax.py [--full]        seconds on one CPU core; --full a minute
+python recipes/claims/mlp/logits_or_softmax.py [--full]        seconds on one CPU core; --full three minutes
 
 MLPs are trained on Digits by SGD, from equal weights and with the same batches, at the better of the same learning rates (by
 the training accuracy). The arms differ in what `F.cross_entropy`, which applies log-softmax itself, is given:

@@ -1,6 +1,6 @@
 """Which loss resists outliers among the targets? (Huber, 1964).
 
-python recipes/claims/mlp/robust_losses.py [--full]        seconds on one CPU core; --full a minute
+python recipes/claims/mlp/robust_losses.py [--full]        seconds on one CPU core; --full five minutes
 
 MLPs regress sin(3 x) for x in [-1, 1] from targets with normal noise of deviation 0.1. The arms are the losses: squared error
 (MSE), absolute error (MAE), and Huber's with delta = 0.1 and 1. They start from equal weights and see the same batches, at the

@@ -1,6 +1,6 @@
 """How well does one hidden layer approximate a continuous function? (Cybenko, 1989; Hornik, 1991; Leshno et al., 1993).
 
-python recipes/claims/mlp/universal_approximation.py [--full]        seconds on one CPU core; --full a minute
+python recipes/claims/mlp/universal_approximation.py [--full]        seconds on one CPU core; --full two minutes
 
 The target is sin(5 x) + |x| / 2 for x in [-1, 1], which is continuous and has a kink. The error of a network is its largest
 deviation on a fine grid, divided by the range of the target. The arms are networks with one hidden layer:
