@@ -5,52 +5,18 @@ import json
 import math
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import get_args
 
 import pytest
 import torch
 from torch import nn
 
-from zoo.cli.claims import Claim, _load, claim_paths, results_path, sentence
+from zoo.cli.claims import Claim, Row, Verdict, _load, claim_paths, description, results_path, sentence
 from zoo.cli.names import ROOT
 from zoo.nn.cells import RNNCell
 from zoo.training.quiet import keep_quiet
 
-SMALLEST: dict[str, dict[str, Any]] = {
-    "gates_on_adding": {"num_seeds": 2, "num_steps": 10, "hidden_dim": 4, "num_updates": 2, "num_tests": 30},
-    "kl_collapse": {"num_seeds": 2, "num_updates": 5, "hidden_dim": 8},
-    "mixing_and_calibration": {"num_seeds": 2, "num_epochs": 1, "widths": (4,)},
-    "mode_collapse": {"num_seeds": 2, "num_iterations": 3, "num_samples": 100},
-    "packing": {"num_seeds": 2, "extra": (0, 9), "num_sentences": 150, "num_epochs": 1, "num_rounds": 2, "timed_dim": 8},
-    "pca": {"num_seeds": 2, "widths": (2,), "num_updates": 20, "num_images": 500},
-    "reparameterisation": {"num_seeds": 2, "num_updates": 30, "num_images": 5, "num_draws": 50},
-    "spectral_norm": {"num_seeds": 2, "num_iterations": 5, "num_images": 20, "num_climbs": 2},
-    "strategies_by_labels": {"num_seeds": 2, "num_steps": 2},
-    "test_time_augmentation": {"num_seeds": 2, "num_epochs": 1, "widths": (4,)},
-    "two_time_scales": {"num_seeds": 2, "num_iterations": 20, "num_samples": 100},
-    "unfreezing_and_forgetting": {"num_seeds": 2, "num_epochs": 8, "num_train": 50, "num_test": 50},
-    "minimax_gradient": {"num_seeds": 2, "num_iterations": 5, "num_updates": 12, "num_images": 20},
-    "vanishing_gradients": {"num_seeds": 2, "hidden_dim": 8, "batch_size": 4},
-}
-CONTROLS = {
-    "gates_on_adding": ("network", {"untrained", "markers at random"}),
-    "kl_collapse": ("decoder", {"all pixels at once", "pixel by pixel, blindfold"}),
-    "mixing_and_calibration": ("arm", {"none", "label smoothing 0.1"}),
-    "mode_collapse": (
-        "game",
-        {"plain, one Gaussian", "Wasserstein loss, no penalty", "minibatch discrimination, blind"},
-    ),
-    "packing": ("of", {"both ways, unpacked", "forwards, unpacked", "pad to max", "bucketed", "bucketed, zoo"}),
-    "pca": ("network", {"linear, untrained", "ReLU"}),
-    "reparameterisation": ("estimate", {"score function, baseline"}),
-    "spectral_norm": ("norm", {"none"}),
-    "strategies_by_labels": ("arm", {"scratch"}),
-    "test_time_augmentation": ("views", {"single", "identical"}),
-    "two_time_scales": ("rates", {"two, 4 : 1", "two draws of data"}),
-    "unfreezing_and_forgetting": ("arm", {"head only"}),
-    "minimax_gradient": ("discriminator", {"sure, mean taken off", "undecided"}),
-    "vanishing_gradients": ("network", {"LSTM, forget gate shut", "LSTM, forget gate held open", "linear orthogonal RNN"}),
-}
+TIMED = {"tokens/s", "times as fast", "spread"}  # columns that differ from run to run
 
 
 def load(name: str) -> ModuleType:
@@ -60,28 +26,44 @@ def load(name: str) -> ModuleType:
 
 def measured(name: str) -> Claim:
     module = load(name)
-    module.FAST = module.FAST._replace(**SMALLEST[name])
+    module.FAST = module.SMALLEST
     keep_quiet()  # as `zoo claims` does
     claim: Claim = module.measure(full=False)
     return claim
 
 
+def controls(name: str) -> set[tuple[str, str]]:
+    """Return the columns and the values that mark the control rows of a claim."""
+    return {(column, value) for column, values in load(name).CONTROLS.items() for value in values}
+
+
+def of_columns(name: str, rows: list[Row]) -> set[tuple[str, str]]:
+    """Return the values of the columns that mark control rows."""
+    return {(column, row[column]) for column in load(name).CONTROLS for row in rows}
+
+
 def test_every_script_is_found() -> None:
     assert set(claim_paths().values()) == set((ROOT / "claims").rglob("*.py"))
-    assert claim_paths().keys() == SMALLEST.keys() == CONTROLS.keys()
+
+
+@pytest.mark.parametrize("name", claim_paths())
+def test_every_script_describes_its_arms(name: str) -> None:
+    text = description(claim_paths()[name])
+    assert len(text) > 200
+    assert "python recipes" not in text
 
 
 first_measured = functools.cache(measured)
 
 
-@pytest.mark.parametrize("name", SMALLEST)
+@pytest.mark.parametrize("name", claim_paths())
 def test_measures_with_its_controls(name: str, tmp_path: Path) -> None:
     claim = first_measured(name)
     assert claim.claim == sentence(claim_paths()[name])
     assert claim.measured
-    assert claim.seeds == [0, 1]
-    column, controls = CONTROLS[name]
-    assert controls <= {row[column] for row in claim.rows}
+    assert claim.verdict in get_args(Verdict)
+    assert claim.seeds == list(range(load(name).SMALLEST.num_seeds))  # a closed form has none
+    assert controls(name) <= of_columns(name, claim.rows)
     numbers = [value for row in claim.rows for value in row.values() if isinstance(value, int | float)]
     assert numbers
     assert all(map(math.isfinite, numbers))
@@ -89,22 +71,20 @@ def test_measures_with_its_controls(name: str, tmp_path: Path) -> None:
     claim.figure.savefig(tmp_path / "picture.png")
 
 
-@pytest.mark.parametrize("name", SMALLEST)
+@pytest.mark.parametrize("name", claim_paths())
 def test_the_same_seeds_measure_the_same(name: str) -> None:
-    timed = {"tokens/s", "times as fast", "spread"}
     claims = first_measured(name), measured(name)
-    rows = [[{key: row[key] for key in row.keys() - timed} for row in claim.rows] for claim in claims]
+    rows = [[{key: row[key] for key in row.keys() - TIMED} for row in claim.rows] for claim in claims]
     assert rows[0] == rows[1]
 
 
-@pytest.mark.parametrize("name", SMALLEST)
+@pytest.mark.parametrize("name", claim_paths())
 def test_what_is_kept_is_of_the_script_as_it_stands(name: str) -> None:
     result = json.loads(results_path(claim_paths()[name]).read_text())
     assert result["claim"] == sentence(claim_paths()[name])
     assert result["command"] == f"zoo claims {name} --full"
     assert len(result["seeds"]) == load(name).FULL.num_seeds
-    column, controls = CONTROLS[name]
-    assert controls <= {row[column] for row in result["rows"]}
+    assert controls(name) <= of_columns(name, result["rows"])
 
 
 def test_a_slope_is_the_factor_per_step() -> None:

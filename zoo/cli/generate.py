@@ -24,7 +24,7 @@ from zoo.cli.catalog import (
     results_text,
     score_text,
 )
-from zoo.cli.claims import claim_paths, results_path, verdict
+from zoo.cli.claims import CLAIMS, PICTURES, claim_paths, description, results_path
 from zoo.cli.names import WEIGHTS, find_recipe, recipe_paths
 from zoo.cli.results import current_results, summarise
 from zoo.cli.settings import read_settings
@@ -38,6 +38,7 @@ from zoo.training.initial_weights import without_initial_weights
 from zoo.training.links import import_class
 
 ROOT = ZOO.parent
+ASSERTIONS = CLAIMS / "assertions.yaml"
 RESULTS = "results"  # the page with all models; every other page covers one family
 Recipes = dict[Path, Any]  # the settings of each recipe
 
@@ -86,7 +87,7 @@ def generated_files() -> dict[Path, str]:
         text = _fill(page.read_text(encoding="utf-8"), "catalog", _catalog_table(on_page, "../zoo/"))
         text = _fill(text, "weights", _weights_table(trained, "../zoo/"))
         text = _fill_metrics(text, [score["recipe"] for entry in on_page for score in entry["scores"]])
-        files[page] = _fill(_fill_calibration(text), "claims", _claims_table(page.stem))
+        files[page] = _fill_claims(_fill(_fill_calibration(text), "claims", _claims_table(page.stem)))
     return files
 
 
@@ -275,13 +276,54 @@ def _fill_calibration(text: str) -> str:
     return re.sub(pattern, lambda match: f"{match[1]}{table(match[2])}{match[3]}", text, flags=re.DOTALL)
 
 
+def _claims_of(family: str) -> dict[Path, Any]:
+    """Return the results of the last `zoo claims --full` about a family, by the paths of the scripts."""
+    results = {path: results_path(path) for path in claim_paths().values() if path.parent.name == family}
+    return {path: json.loads(result.read_text(encoding="utf-8")) for path, result in results.items() if result.exists()}
+
+
 def _claims_table(family: str) -> str:
-    """Write the claims about a family with the results of the last `zoo claims --full`."""
-    lines = ["| claim | measured | holds as stated |", "|---|---|---|"]
-    for path in map(results_path, claim_paths().values()):
-        if path.exists() and path.parent.name == family:
-            result = json.loads(path.read_text(encoding="utf-8"))
-            lines.append(f"| {result['claim']} | {result['measured']} | {verdict(result['holds']).partition(',')[0]} |")
+    """Write the claims about a family with their verdicts."""
+    lines = ["| claim | measured | verdict |", "|---|---|---|"]
+    lines += [f"| {claim['claim']} | {claim['measured']} | {claim['verdict']} |" for claim in _claims_of(family).values()]
+    return "\n".join(lines) + "\n"
+
+
+def _fill_claims(text: str) -> str:
+    """Fill the sections between <!-- measured FAMILY --> and <!-- /measured -->, and the table <!-- assertions -->."""
+
+    def section(path: Path, claim: dict[str, Any]) -> str:
+        seeds = f"{len(claim['seeds'])} seeds, " if claim["seeds"] else ""
+        picture = PICTURES / f"{path.stem}.png"
+        lines = [f"### {path.stem}", f"**{claim['claim']}** Verdict: **{claim['verdict']}**.", description(path)]
+        lines += [f"Measured (`{claim['command']}`, {seeds}{claim['seconds']:.0f} s): {claim['measured']}."]
+        lines += [f"![{path.stem}](claims/{picture.name})"] if picture.exists() else []
+        return "\n\n".join(lines) + "\n"
+
+    def sections(match: re.Match[str]) -> str:
+        return match[1] + "\n" + "\n".join(section(*item) for item in _claims_of(match[2]).items()) + "\n" + match[3]
+
+    text = re.sub(r"(<!-- measured (\w+) -->\n).*?(<!-- /measured -->)", sections, text, flags=re.DOTALL)
+    return _fill(text, "assertions", _assertions_table()) if "<!-- assertions -->" in text else text
+
+
+def _assertions_table() -> str:
+    """Write what the reference asserts, chapter by chapter, with the claim, recipe or test that decides it."""
+    results = {
+        path.stem: claim for path in claim_paths().values() for claim in [_claims_of(path.parent.name).get(path)] if claim
+    }
+
+    def decided(assertion: dict[str, Any]) -> str:
+        claims = [f"[{name}](#{name}): {results[name]['verdict']}" for name in assertion.get("claims", []) if name in results]
+        recipes = [f"`{name}`" for name in assertion.get("recipes", [])]
+        return "; ".join([*claims, *recipes, *([assertion["reason"]] if "reason" in assertion else [])])
+
+    lines: list[str] = []
+    for chapter in yaml.safe_load(ASSERTIONS.read_text(encoding="utf-8")):
+        lines += ["", f"### {chapter['chapter']}", "", "| assertion | measured by | test |", "|---|---|---|"]
+        for assertion in chapter["assertions"]:
+            tests = "; ".join(f"`{test}`" for test in assertion.get("tests", []))
+            lines.append(f"| {assertion['says']} | {decided(assertion)} | {tests} |")
     return "\n".join(lines) + "\n"
 
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from datamodules import Digits
 from zoo.autoencoders.vae import Posterior
-from zoo.cli.claims import Claim, Row, main
+from zoo.cli.claims import Claim, Row, judge, main
 from zoo.metrics.latent import active_units
 from zoo.nn.codecs import decoder, trunk
 from zoo.nn.recurrent import Recurrent
@@ -47,6 +47,8 @@ class Sizes(NamedTuple):
 
 FAST = Sizes(num_seeds=2, num_updates=400, hidden_dim=48, latent_dim=8)
 FULL = FAST._replace(num_seeds=3, num_updates=1000)
+SMALLEST = FAST._replace(num_seeds=2, num_updates=5, hidden_dim=8)
+CONTROLS = {"decoder": ["all pixels at once", "pixel by pixel, blindfold"]}
 
 
 class Net(nn.Module):
@@ -125,7 +127,7 @@ def measure(full: bool) -> Claim:
     bound = COLLAPSED * kl["all pixels at once"]
     holds = kl["pixel by pixel"] <= bound < kl["pixel by pixel, warm-up"]
     measured = "KL in nats: " + ", ".join(f"{name} {value:.2f}" for name, value in kl.items())
-    return Claim(CLAIM, measured, holds, list(range(sizes.num_seeds)), rows, _draw(courses))
+    return Claim(CLAIM, measured, judge(holds), list(range(sizes.num_seeds)), rows, _draw(courses))
 
 
 def _row(name: str, values: list[tuple[float, float, int]]) -> Row:

@@ -32,7 +32,7 @@ from torch import Tensor
 from datamodules import Digits, FashionMNIST
 from datamodules.core.base import DataModule
 from zoo.autoencoders.autoencoder import AutoencoderNet
-from zoo.cli.claims import Claim, Row, main
+from zoo.cli.claims import Claim, Row, judge, main
 from zoo.metrics.probe import principal_components
 
 CLAIM = "A linear autoencoder trained on squared error finds the subspace that PCA finds."
@@ -54,6 +54,8 @@ class Sizes(NamedTuple):
 
 FAST = Sizes(num_seeds=2, widths=(2, 8), num_updates=1000, batch_size=250, hidden_dim=128, num_images=5000)
 FULL = Sizes(num_seeds=2, widths=(2, 8, 64), num_updates=2500, batch_size=250, hidden_dim=128, num_images=54_000)
+SMALLEST = FAST._replace(num_seeds=2, widths=(2,), num_updates=20, num_images=500)
+CONTROLS = {"network": ["ReLU", "linear, untrained"]}
 
 
 class Found(NamedTuple):
@@ -105,7 +107,7 @@ def angles(a: Tensor, b: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def judge(net: AutoencoderNet, x: Tensor, x_test: Tensor, directions: Tensor | None) -> Found:
+def errors_of(net: AutoencoderNet, x: Tensor, x_test: Tensor, directions: Tensor | None) -> Found:
     """Compute a network's errors, and the angle of its decoder to principal directions (k, F) if there are any."""
     train_error, test_error = (F.mse_loss(net(images), images).item() for images in (x, x_test))
     if directions is None:
@@ -136,7 +138,7 @@ def measure(full: bool) -> Claim:
                     net = build(network, x.shape[1:], width, sizes)
                     if lr is not None:
                         train(net, x, lr, sizes)
-                    of_seeds.append(judge(net, x, x_test, None if network == "ReLU" else directions))
+                    of_seeds.append(errors_of(net, x, x_test, None if network == "ReLU" else directions))
             lr, found = min(of_lr.items(), key=lambda item: sum(each.train_error for each in item[1]))
             rows.append(_row(width, network, found, lr, best_test, gap))
             if network == "linear":
@@ -147,7 +149,7 @@ def measure(full: bool) -> Claim:
     linear = [row for row in rows if row["network"] == "linear"]
     shown = "; ".join(f"{row['code']}: {row['ratio']:.4f} and {row['angle']:.1f} degrees" for row in linear)
     measured = f"error relative to PCA's, and largest angle, by numbers in the code ({name}): {shown}"
-    return Claim(CLAIM, measured, holds if trained else None, list(range(sizes.num_seeds)), rows, _draw(rows))
+    return Claim(CLAIM, measured, judge(holds, trained=trained), list(range(sizes.num_seeds)), rows, _draw(rows))
 
 
 def _row(width: int, network: str, found: list[Found], lr: float | None, best_test: float, gap: float) -> Row:

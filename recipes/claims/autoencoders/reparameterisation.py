@@ -18,7 +18,7 @@ from torch import Tensor
 
 from datamodules import Digits
 from zoo.autoencoders.vae import VAE, Posterior
-from zoo.cli.claims import Claim, Row, main
+from zoo.cli.claims import Claim, Row, judge, main
 
 CLAIM = "The reparameterised gradient of a VAE has a far lower variance than the score-function gradient."
 FAR = 10.0  # the score function must have at least this many times the variance
@@ -37,6 +37,8 @@ class Sizes(NamedTuple):
 
 FAST = Sizes(num_seeds=2, num_updates=500, num_images=20, num_draws=1000, latent_dim=8)
 FULL = FAST._replace(num_seeds=5, num_updates=3000, num_images=100, num_draws=4000)
+SMALLEST = FAST._replace(num_seeds=2, num_updates=30, num_images=5, num_draws=50)
+CONTROLS = {"estimate": ["score function, baseline"]}
 
 
 def trained(sizes: Sizes, seed: int) -> tuple[VAE, Tensor]:
@@ -101,7 +103,7 @@ def measure(full: bool) -> Claim:
     text = ", ".join(f"{name} {sum(values) / len(values):.0f} times" for name, values in times.items())
     measured = f"variance against the reparameterised one: {text}"
     holds = min(times["score function"]) >= FAR
-    return Claim(CLAIM, measured, holds, list(range(sizes.num_seeds)), rows, _draw(rows))
+    return Claim(CLAIM, measured, judge(holds), list(range(sizes.num_seeds)), rows, _draw(rows))
 
 
 def _row(decoder: str, estimate: str, values: list[tuple[float, float]], num_draws: int) -> Row:

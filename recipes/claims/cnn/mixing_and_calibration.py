@@ -24,7 +24,7 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 from datamodules import Digits, FashionMNIST
 from datamodules.images.augmentation import Augment
 from zoo import SimpleCNNClassifier
-from zoo.cli.claims import Claim, Row, bare_trainer, main
+from zoo.cli.claims import Claim, Row, bare_trainer, judge, main
 
 CLAIM = "Mixup and CutMix each lower the expected calibration error without lowering the accuracy by more than half a point."
 MOST_LOST = 0.005  # accuracy
@@ -48,6 +48,8 @@ class Sizes(NamedTuple):
 
 FAST = Sizes(num_seeds=2, num_epochs=10, widths=(8, 16), num_train=None)
 FULL = Sizes(num_seeds=3, num_epochs=20, widths=(16, 32, 64), num_train=2000)
+SMALLEST = FAST._replace(num_seeds=2, num_epochs=1, widths=(4,))
+CONTROLS = {"arm": ["none", "label smoothing 0.1"]}
 
 
 def predict(arm: str, seed: int, sizes: Sizes) -> tuple[Tensor, Tensor]:
@@ -89,7 +91,7 @@ def measure(full: bool) -> Claim:
     mixed = [of["Mixup 0.2"], of["CutMix 1"]]
     holds = all(row["ece"] < none["ece"] and row["accuracy"] >= none["accuracy"] - MOST_LOST for row in mixed)
     measured = "accuracy and ECE: " + ", ".join(f"{row['arm']} {row['accuracy']:.3f}, {row['ece']:.3f}" for row in rows)
-    return Claim(CLAIM, measured, holds, list(range(sizes.num_seeds)), rows, _draw(found))
+    return Claim(CLAIM, measured, judge(holds), list(range(sizes.num_seeds)), rows, _draw(found))
 
 
 def _row(arm: str, values: list[dict[str, float]]) -> Row:

@@ -23,7 +23,7 @@ from torch import Tensor
 from datamodules import Digits, FashionMNIST
 from zoo import SimpleCNNClassifier
 from zoo.augment.test_time import AverageViews, Views, average
-from zoo.cli.claims import Claim, Row, bare_trainer, main
+from zoo.cli.claims import Claim, Row, bare_trainer, judge, main
 
 CLAIM = (
     "Averaging over an image and its mirror image raises the accuracy of a network trained with flips, by more than twice the "
@@ -44,6 +44,8 @@ class Sizes(NamedTuple):
 
 FAST = Sizes(num_seeds=2, num_epochs=10, widths=(8, 16), num_train=None)
 FULL = Sizes(num_seeds=3, num_epochs=20, widths=(16, 32, 64), num_train=2000)
+SMALLEST = FAST._replace(num_seeds=2, num_epochs=1, widths=(4,))
+CONTROLS = {"views": ["single", "identical"]}
 
 
 def accuracies(augmented: bool, seed: int, sizes: Sizes) -> dict[str, float]:
@@ -90,7 +92,7 @@ def measure(full: bool) -> Claim:
         for name in TRAININGS
     ]
     measured = f"accuracy, and gains in points; trained with {'; with '.join(parts)}"
-    return Claim(CLAIM, measured, holds, list(range(sizes.num_seeds)), rows, _draw(of))
+    return Claim(CLAIM, measured, judge(holds), list(range(sizes.num_seeds)), rows, _draw(of))
 
 
 def _row(training: str, views: str, found: list[dict[str, float]]) -> Row:

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from datamodules import Digits
-from zoo.cli.claims import Claim, Row, main
+from zoo.cli.claims import Claim, Row, judge, main
 from zoo.gans.gan import GAN, MLPDiscriminator
 from zoo.nn.adversarial import Loss, d_cross_entropy, g_non_saturating, generator_loss
 
@@ -43,6 +43,8 @@ class Sizes(NamedTuple):
 
 FAST = Sizes(num_seeds=2, num_iterations=500, num_updates=1000, num_images=500)
 FULL = Sizes(num_seeds=3, num_iterations=2000, num_updates=3000, num_images=2000)
+SMALLEST = FAST._replace(num_seeds=2, num_iterations=5, num_updates=12, num_images=20)
+CONTROLS = {"discriminator": ["sure, mean taken off", "undecided"]}
 
 
 class Moment(NamedTuple):
@@ -172,7 +174,7 @@ def measure(full: bool) -> Claim:
         "share left of the loss's gradient by the logit's (with the mean of logits taken off): "
         f"{parts}; minimax by non_saturating {weaker}"
     )
-    return Claim(CLAIM, measured, holds, list(range(sizes.num_seeds)), rows, _draw(when, found))
+    return Claim(CLAIM, measured, judge(holds), list(range(sizes.num_seeds)), rows, _draw(when, found))
 
 
 def _row(start: str, kind: str, loss: str, values: list[tuple[list[Moment], float]]) -> Row:

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from zoo.cli.claims import Claim, Row, main
+from zoo.cli.claims import Claim, Row, judge, main
 from zoo.nn.cells import Kind, LSTMCell
 from zoo.nn.recurrent import Recurrent, cells_of
 
@@ -40,6 +40,8 @@ class Sizes(NamedTuple):
 
 FAST = Sizes(num_seeds=3, num_steps=30, hidden_dim=32, num_updates=1000, num_tests=500)
 FULL = Sizes(num_seeds=5, num_steps=40, hidden_dim=32, num_updates=1500, num_tests=2000)
+SMALLEST = FAST._replace(num_seeds=2, num_steps=10, hidden_dim=4, num_updates=2, num_tests=30)
+CONTROLS = {"network": ["untrained", "markers at random"]}
 
 
 class Adder(nn.Module):
@@ -156,7 +158,7 @@ def measure(full: bool) -> Claim:
     found += "{:.2f} and {:.2f} over all units, {:.2f} and {:.2f} before training".format(*shown[2:])
     if one and not layer:
         found += ". The one unit does as stated, the layer does not"
-    return Claim(CLAIM, found, layer, list(range(sizes.num_seeds)), rows, _draw(*example, rows))
+    return Claim(CLAIM, found, judge(layer), list(range(sizes.num_seeds)), rows, _draw(*example, rows))
 
 
 def _row(network: str, units: str, values: Tensor) -> Row:

@@ -34,7 +34,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_sequence
 
 from datamodules.core.loader import BatchOrder
 from datamodules.core.sources import mirrored
-from zoo.cli.claims import Claim, Row, main
+from zoo.cli.claims import Claim, Row, judge, main
 from zoo.rnn.rnn import RNNNet
 
 CLAIM = (
@@ -85,6 +85,8 @@ class Sizes(NamedTuple):
 
 FAST = Sizes(3, (0, 10, 50, 200), num_sentences=3000, num_epochs=3, num_rounds=3, num_batches=4, timed_dim=128)
 FULL = Sizes(5, (0, 10, 50, 200), num_sentences=6920, num_epochs=3, num_rounds=9, num_batches=6, timed_dim=128)
+SMALLEST = FAST._replace(num_seeds=2, extra=(0, 9), num_sentences=150, num_epochs=1, num_rounds=2, timed_dim=8)
+CONTROLS = {"of": ["both ways, unpacked", "forwards, unpacked", "pad to max", "bucketed", "bucketed, zoo"]}
 
 
 class Sentences(NamedTuple):
@@ -244,7 +246,7 @@ def measure(full: bool) -> Claim:
         found += f"unpacked {statistics.median(of['bucketed']):.1f}"
     fast = min(statistics.median(of["bucketed, packed"]) for of in ratios.values())
     holds = changes[0] <= SAME < changes[1] and fast >= FASTER
-    return Claim(CLAIM, found, holds, list(range(sizes.num_seeds)), rows, _draw(padded, ratios))
+    return Claim(CLAIM, found, judge(holds), list(range(sizes.num_seeds)), rows, _draw(padded, ratios))
 
 
 def _padding_row(how: str, texts: str, extra: int, values: list[tuple[float, float]]) -> Row:

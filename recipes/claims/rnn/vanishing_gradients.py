@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from recipes.claims.rnn.gates_on_adding import Adder, adding, train
-from zoo.cli.claims import Claim, Row, main
+from zoo.cli.claims import Claim, Row, judge, main
 from zoo.nn.cells import CELLS, Cell, Kind, RNNCell, State, scan
 from zoo.nn.recurrent import Recurrent, cells_of
 
@@ -55,6 +55,8 @@ class Sizes(NamedTuple):
 
 FAST = Sizes(num_seeds=3, num_lags=100, hidden_dim=32, input_dim=16, batch_size=32, num_updates=0, num_steps=40)
 FULL = FAST._replace(num_seeds=5, num_lags=200, num_updates=1000)
+SMALLEST = FAST._replace(num_seeds=2, hidden_dim=8, batch_size=4)
+CONTROLS = {"network": ["linear orthogonal RNN", "LSTM, forget gate held open", "LSTM, forget gate shut"]}
 
 
 class LinearCell(RNNCell):
@@ -138,7 +140,8 @@ def measure(full: bool) -> Claim:
     found += f". An LSTM keeps {shut:.2f} a step with its forget gate shut, {opened:.2f} with it held open"
     lost = {name: rows["torch", name]["vanishes"] == "yes" for name in NAMES.values()}
     holds = lost["RNN"] and not lost["LSTM"] and not lost["GRU"]
-    return Claim(CLAIM, found, holds, list(range(sizes.num_seeds)), list(rows.values()), _draw(stacked))
+    verdict = judge(holds, in_part=lost["RNN"])
+    return Claim(CLAIM, found, verdict, list(range(sizes.num_seeds)), list(rows.values()), _draw(stacked))
 
 
 def _row(start: str, network: str, logs: Tensor) -> Row:

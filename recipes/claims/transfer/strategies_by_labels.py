@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 
 from datamodules import Digits, FashionMNIST
 from zoo import TransferClassifier
-from zoo.cli.claims import Claim, Row, bare_trainer, main
+from zoo.cli.claims import Claim, Row, bare_trainer, judge, main
 from zoo.transfer.strategies import Strategy
 
 CLAIM = (
@@ -63,6 +63,8 @@ class Sizes(NamedTuple):
 
 FAST = Sizes(num_seeds=2, num_steps=30, settings=((FASHION, 2), (FASHION, 20)))
 FULL = Sizes(num_seeds=3, num_steps=100, settings=((CIFAR, 5), (CIFAR, 20), (CIFAR, 50), (LITE0, 20)))
+SMALLEST = FAST._replace(num_seeds=2, num_steps=2)
+CONTROLS = {"arm": ["scratch"]}
 
 
 def accuracy(arm: str, source: Source, labels: int, seed: int, num_steps: int) -> float:
@@ -109,7 +111,7 @@ def measure(full: bool) -> Claim:
     of = {(row["labels of each class"], row["arm"]): row["accuracy"] for row in rows[: len(first) * len(ARMS)]}
     few, many, head, whole = first[0], first[-1], "feature_extraction", "full"
     trained = all(of[many, arm] > 0.5 for arm in (head, whole))
-    holds = of[few, head] >= of[few, whole] and of[many, head] < of[many, whole] if trained else None
+    holds = of[few, head] >= of[few, whole] and of[many, head] < of[many, whole]
     measured = "; ".join(
         f"{source.name}, {labels} labels: "
         + ", ".join(
@@ -119,7 +121,7 @@ def measure(full: bool) -> Claim:
         )
         for source, labels in settings
     )
-    return Claim(CLAIM, measured, holds, seeds, rows, _draw(rows))
+    return Claim(CLAIM, measured, judge(holds, trained=trained), seeds, rows, _draw(rows))
 
 
 def _draw(rows: list[Row]) -> Figure:

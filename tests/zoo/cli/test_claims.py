@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from zoo.cli.claims import verdict
+from zoo.cli.claims import judge
 from zoo.cli.main import main
 from zoo.cli.names import ROOT
 
@@ -21,7 +21,7 @@ import sys
 
 from matplotlib.figure import Figure
 
-from zoo.cli.claims import Claim, main
+from zoo.cli.claims import Claim, judge, main
 
 CLAIM = (
     "Two is more "
@@ -37,7 +37,7 @@ def measure(full):
     ]
     figure = Figure(figsize=(2, 2))
     figure.subplots().plot([2, {other}])
-    return Claim(CLAIM, f"2 against {other}, full: {{full}}", 2 > {other}, [0, 1] if full else [0], rows, figure)
+    return Claim(CLAIM, f"2 against {other}, full: {{full}}", judge(2 > {other}), [0, 1] if full else [0], rows, figure)
 
 
 if __name__ == "__main__":
@@ -101,20 +101,23 @@ def test_what_holds_and_what_does_not_are_both_said(scripts: Path, capsys: pytes
     out = capsys.readouterr().out
     of_three, of_one, summary = out.split("\n\n")
     assert of_three.startswith("more_than_three: Two is more than 3.\n")
-    assert "\nmeasured  2 against 3, full: False\nholds     no, not as stated (seeds 0)\n" in of_three
-    assert "\nmeasured  2 against 1, full: False\nholds     yes (seeds 0)\n" in of_one
+    assert "\nmeasured  2 against 3, full: False\nverdict   does not hold (seeds 0)\n" in of_three
+    assert "\nmeasured  2 against 1, full: False\nverdict   holds (seeds 0)\n" in of_one
     assert [line.split()[:3] for line in of_one.splitlines()[1:4]] == [
         ["network", "value", "spread"],
         ["two", "2", "0.123"],
         ["control", "1"],
     ]
     head, *lines = [line.split() for line in summary.splitlines()]
-    assert head == ["claim", "holds", "time"]
-    assert [line[:2] for line in lines] == [["more_than_three", "no,"], ["more_than_one", "yes"]]
+    assert head == ["claim", "verdict", "time"]
+    assert [line[:-2] for line in lines] == [["more_than_three", "does", "not", "hold"], ["more_than_one", "holds"]]
 
 
 def test_a_claim_whose_arms_do_not_train_is_neither_upheld_nor_refuted() -> None:
-    assert [verdict(holds) for holds in (True, False, None)] == ["yes", "no, not as stated", "cannot tell"]
+    assert judge(True) == judge(True, in_part=True) == "holds"
+    assert judge(False) == "does not hold"
+    assert judge(False, in_part=True) == "holds in part"
+    assert judge(True, trained=False) == judge(False, in_part=True, trained=False) == "cannot tell"
 
 
 def test_everything_is_written_to_a_folder_of_its_own(scripts: Path, tmp_path: Path) -> None:
@@ -131,7 +134,7 @@ def test_everything_is_written_to_a_folder_of_its_own(scripts: Path, tmp_path: P
         with Image.open(folder / "picture.png") as picture:
             assert picture.size == (240, 240)
         result = json.loads((folder / "result.json").read_text())
-        assert (result["claim"], result["holds"], result["seeds"]) == ("Two is more than 3.", False, [0])
+        assert (result["claim"], result["verdict"], result["seeds"]) == ("Two is more than 3.", "does not hold", [0])
         assert result["rows"][0]["spread"] == 0.123457
         assert result["command"] == "zoo claims more_than_three"
         assert result["hardware"]
@@ -165,7 +168,7 @@ def test_a_script_runs_by_itself_and_is_tracked_offline(scripts: Path, tmp_path:
     command = [sys.executable, str(scripts / "more_than_one.py")]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    assert "\nholds     yes (seeds 0)\n" in done.stdout
+    assert "\nverdict   holds (seeds 0)\n" in done.stdout
     assert "look at it: wandb leet runs/claims/more_than_one/" in done.stdout
     (folder,) = (tmp_path / "runs" / "claims" / "more_than_one").iterdir()
     (logged,) = folder.glob("wandb/offline-run-*")
