@@ -16,7 +16,6 @@ from datamodules.core.cache import cached
 from datamodules.core.sources import mirror, mirrored
 from datamodules.images.augmentation import Augment
 from datamodules.images.hub_set import HubSet
-from datamodules.images.transform import read_parquet
 from zoo.errors import MissingFileError, ZooError
 
 BACKGROUND = {  # alphabets with their numbers of characters

@@ -1,5 +1,6 @@
-"""Siamese network with the contrastive loss (Hadsell, Chopra & LeCun, 2006, Dimensionality reduction by learning an invariant mapping).
+"""Siamese network with the contrastive loss.
 
+Hadsell, Chopra & LeCun, 2006, Dimensionality reduction by learning an invariant mapping.
 Both images of a pair go through the same network. Here the pairs are those within a batch, so that each image is embedded once.
 
 Shapes: B batch.

@@ -74,7 +74,9 @@ class Embedder(System):
                 f"a training batch has one sample of each of {len(counts)} classes, so no two are of one class: {_COMPOSE}"
             )
         if self.training and len(counts) == 1:
-            raise ZooError(f"a training batch has {len(batch.y)} samples of one class, so no two are of different ones: {_COMPOSE}")
+            raise ZooError(
+                f"a training batch has {len(batch.y)} samples of one class, so no two are of different ones: {_COMPOSE}"
+            )
 
     def reports(self, folder: Path) -> list[Callback]:
         pictures = folder / "pictures"

@@ -1,5 +1,6 @@
 """Pictures of embeddings: a projection to the plane, and queries with their nearest neighbours."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,14 +76,20 @@ def spread_evenly(num: int, most: int) -> Tensor:
     return torch.linspace(0, num - 1, min(num, most)).round().long()
 
 
-def embedding_figure(z: Tensor, y: Tensor, class_names: Any) -> Figure:
+def name_of(label: int, class_names: Sequence[str]) -> str:
+    """Return the name of a class, or its number if the data do not name classes."""
+    return class_names[label] if class_names else str(label)
+
+
+def embedding_figure(z: Tensor, y: Tensor, class_names: Sequence[str]) -> Figure:
     """Draw embeddings (N, D) of at most ten classes in the plane, coloured by class (N,)."""
     present = torch.unique(y)
     chosen = present[spread_evenly(len(present), _NUM_CLASSES)]
     shown = torch.isin(y, chosen)
+    names = [name_of(int(label), class_names) for label in chosen]
     figure = Figure(figsize=(7, 6), layout="constrained")
     axes = figure.subplots()
-    scatter_by_class(axes, z[shown], y[shown], class_names)
+    scatter_by_class(axes, z[shown], torch.searchsorted(chosen, y[shown]), names)  # Numbered anew, each has its own colour.
     axes.set_title(f"{len(chosen)} of {len(present)} classes, two principal components", fontsize=9)
     return figure
 
@@ -95,7 +102,7 @@ def choose_queries(right: Tensor, num: int) -> Tensor:
     return torch.cat([typical, wrong[spread_evenly(len(wrong), num - len(typical))]])
 
 
-def neighbour_sheet(z: Tensor, y: Tensor, images: Tensor, class_names: Any) -> Figure:
+def neighbour_sheet(z: Tensor, y: Tensor, images: Tensor, class_names: Sequence[str]) -> Figure:
     """Draw queries, each with its nearest neighbours: embeddings (N, D), classes (N,), images (N, C, H, W) uint8."""
     found = torch.cat([neighbours for _, neighbours in nearest_samples(z, y, _NUM_NEIGHBOURS)])
     shown: list[np.ndarray] = []
@@ -103,8 +110,8 @@ def neighbour_sheet(z: Tensor, y: Tensor, images: Tensor, class_names: Any) -> F
     wrong: list[bool] = []
     for query in choose_queries(y[found[:, 0]] == y, _ROWS).tolist():
         for row in [query, *found[query].tolist()]:
-            name = class_names[int(y[row])] if class_names else str(int(y[row]))
+            name = name_of(int(y[row]), class_names).replace("/", "/\n")
             shown.append(displayable(images[row].float()))
-            captions.append(f"query (of {name})" if row == query else name.replace("/", " ("))
+            captions.append(f"query: {name}" if row == query else name)
             wrong.append(bool(y[row] != y[query]))
     return grid(shown, captions, wrong)
