@@ -48,6 +48,8 @@ class Omniglot(HubSet):
 
     Args:
         val_alphabets: number of alphabets that validate.
+        rotated_classes: train also on characters that are rotated by 90, 180 and 270 degrees, as classes of their own (Santoro
+            et al., 2016, arXiv:1605.06065). They are numbered after the others, and there are four times as many.
         size: pixels per side; 105 is the original size.
 
     Raises:
@@ -61,7 +63,7 @@ class Omniglot(HubSet):
     num_classes = sum(ALPHABETS.values())
     class_names = tuple(f"{name}/character{1 + place:02d}" for name, num in ALPHABETS.items() for place in range(num))
     alphabets = tuple(ALPHABETS)
-    alphabet = torch.arange(len(ALPHABETS)).repeat_interleave(torch.tensor(list(ALPHABETS.values())))  # of each class, (K,)
+    alphabet = torch.arange(len(ALPHABETS)).repeat_interleave(torch.tensor(list(ALPHABETS.values())))  # of each class
     mean = (0.0779,)
     std = (0.2155,)
 
@@ -72,6 +74,7 @@ class Omniglot(HubSet):
         shift: int = 0,
         size: int = 28,
         val_alphabets: int = 5,
+        rotated_classes: bool = False,
         seed: int | None = None,
         split_seed: int = 0,
         augment: Augment | None = None,
@@ -91,7 +94,11 @@ class Omniglot(HubSet):
         )
         if not 1 <= val_alphabets < len(BACKGROUND):
             raise ZooError(f"val_alphabets must lie in 1..{len(BACKGROUND) - 1}, got {val_alphabets}")
-        self.val_alphabets = val_alphabets
+        self.val_alphabets, self.rotated_classes = val_alphabets, rotated_classes
+        if rotated_classes:
+            rotated = (f"{name} ({degrees} degrees)" for degrees in (90, 180, 270) for name in self.class_names)
+            self.class_names, self.num_classes = (*self.class_names, *rotated), 4 * self.num_classes
+            self.alphabet = self.alphabet.repeat(4)
 
     def setup(self, stage: str | None = None) -> None:
         if self.splits:
@@ -99,8 +106,9 @@ class Omniglot(HubSet):
         background, evaluation = self._checked("train"), self._checked("test")
         drawn = torch.randperm(len(BACKGROUND), generator=torch.Generator().manual_seed(self.split_seed))[: self.val_alphabets]
         held_out = torch.isin(self.alphabet[background.y], drawn)
+        training = Split(background, (~held_out).nonzero()[:, 0])
         self.splits = {
-            "train": Split(background, (~held_out).nonzero()[:, 0]),
+            "train": self._with_rotated(training) if self.rotated_classes else training,
             "val": Split(background, held_out.nonzero()[:, 0]),
             "test": Split(evaluation, torch.arange(len(evaluation.y))),
         }
@@ -130,6 +138,13 @@ class Omniglot(HubSet):
         tensors = self.decoded(paths)
         x = torch.cat([resize(255 - images, size, antialias=True) for images in torch.split(tensors["x"], 1000)])
         return {"x": x, "y": tensors["y"]}
+
+    def _with_rotated(self, samples: Split) -> Split:
+        """Append the samples three times, each time rotated by another 90 degrees anticlockwise, and with classes of their own."""
+        (x, y, _), rows = samples
+        x = torch.cat([x, *(x[rows].rot90(times, (2, 3)) for times in (1, 2, 3))])
+        y = torch.cat([y, *(y[rows] + times * len(self.class_names) // 4 for times in (1, 2, 3))])
+        return Split(Arrays(x, y), torch.cat([rows, torch.arange(len(samples.arrays.y), len(y))]))
 
     def _split_settings(self) -> dict[str, Any]:
         return {"split_seed": self.split_seed, "val_alphabets": self.val_alphabets}

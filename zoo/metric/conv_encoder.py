@@ -1,4 +1,4 @@
-"""Encoder that all systems of this room share: Conv-4, a linear layer, and embeddings of length 1.
+"""Encoder that all systems of this room share: Conv-4, batch norm, a linear layer, and embeddings of length 1.
 
 Shapes: B batch, C channels, H height, W width, D embedding size.
 """
@@ -33,11 +33,13 @@ class ConvEncoder(nn.Module):
         if embedding_dim < 1:
             raise ZooError(f"embedding_dim must be at least 1, got {embedding_dim}")
         self.features = Conv4(input_shape, widths)
+        # Features after a ReLU are positive, so embeddings would start close together. Centred, they point in all directions.
+        self.norm = nn.BatchNorm1d(self.features.num_features, affine=False)
         # Distances do not see a bias that all embeddings have in common.
         self.head = nn.Linear(self.features.num_features, embedding_dim, bias=False)
         self.normalize = normalize
 
     def forward(self, x: Tensor) -> Tensor:
-        z = self.head(self.features(x))
+        z = self.head(self.norm(self.features(x)))
         # In half precision, the length would be rounded to three digits.
         return F.normalize(z.to(torch.promote_types(z.dtype, torch.float32)), dim=1) if self.normalize else z

@@ -50,7 +50,7 @@ def test_classes_and_samples_take_turns() -> None:
 def test_a_large_class_shows_other_samples_in_the_next_epoch() -> None:
     order = ClassBatches(UNEQUAL, 2, 2, seed=1)
     large = (UNEQUAL == 5).nonzero()[:, 0].tolist()
-    shown = [set(torch.cat(epoch(order, number)).tolist()) & set(large) for number in range(6)]
+    shown = [set(torch.cat(epoch(order, number)).tolist()) & set(large) for number in range(12)]
     assert shown[0] != shown[1]
     assert set.union(*shown) == set(large)
 

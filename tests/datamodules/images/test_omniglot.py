@@ -82,6 +82,24 @@ def test_mean_and_deviation_are_those_of_the_background(omniglot: Omniglot) -> N
     assert x.std(correction=0).item() == pytest.approx(omniglot.std[0], abs=1e-4)
 
 
+def test_rotated_characters_are_classes_of_their_own(mirror: Path, omniglot: Omniglot) -> None:
+    data = Omniglot(rotated_classes=True)
+    data.setup()
+    (x, y, _), rows = data.splits["train"]
+    plain = omniglot.splits["train"]
+    num = len(plain.rows)
+    assert (len(rows), len(rows.unique()), data.num_classes) == (4 * num, 4 * num, 4 * 1623)
+    for times in range(4):
+        part = rows[times * num : (times + 1) * num]
+        assert y[part].equal(plain.arrays.y[plain.rows] + 1623 * times)
+        assert x[part].equal(torch.rot90(plain.arrays.x[plain.rows], times, (2, 3)))
+    assert data.class_names[1623 * 2 + 5] == f"{omniglot.class_names[5]} (180 degrees)"
+    assert data.alphabet.equal(omniglot.alphabet.repeat(4))
+    for split in ("val", "test"):  # only training is extended
+        assert data.splits[split].rows.equal(omniglot.splits[split].rows)
+        assert data.splits[split].arrays.y.equal(omniglot.splits[split].arrays.y)
+
+
 def test_without_a_mirror_the_way_out_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ZOO_DATA", raising=False)
     with pytest.raises(FileNotFoundError, match=r"no omniglot/data/background-.*the hub has no such set; make it from"):
