@@ -90,7 +90,8 @@ def take_turns(num_items: int, size: int, num_groups: int, generator: torch.Gene
     There must be at least `size` items. They are drawn as one permutation after the other. Where a group needs items of two
     permutations, those that it has already are moved to the end of the second one.
     """
-    groups, waiting = torch.empty(num_groups, size, dtype=torch.long), []
+    groups = torch.empty(num_groups, size, dtype=torch.long)
+    waiting: list[int] = []
     for group in groups:
         if len(waiting) < size:
             fresh, held = torch.randperm(num_items, generator=generator).tolist(), set(waiting)

@@ -143,7 +143,7 @@ class Omniglot(HubSet):
         return {"x": x, "y": tensors["y"]}
 
     def _with_rotated(self, samples: Split) -> Split:
-        """Append the samples three times, each time rotated by another 90 degrees anticlockwise, and with classes of their own."""
+        """Append the samples three times, each time rotated by another 90 degrees to the left, as classes of their own."""
         (x, y, _), rows = samples
         x = torch.cat([x, *(x[rows].rot90(times, (2, 3)) for times in (1, 2, 3))])
         y = torch.cat([y, *(y[rows] + times * len(self.class_names) // 4 for times in (1, 2, 3))])

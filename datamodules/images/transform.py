@@ -158,7 +158,7 @@ def read_parquet(path: Path, image: str, label: str) -> dict[str, Tensor]:
     images = []
     for row, cell in enumerate(table[image].to_pylist()):
         try:
-            picture = Image.open(io.BytesIO(cell["bytes"]))
+            picture: Image.Image = Image.open(io.BytesIO(cell["bytes"]))
             if picture.mode == "1":
                 picture = picture.convert("L")
             pixels = np.asarray(picture)

@@ -32,7 +32,7 @@ def nearest_samples(z: Tensor, y: Tensor, num: int) -> Iterator[tuple[Tensor, Te
     """
     z = (z - z.mean(0)).float()  # Distances stay as they are, and small numbers lose fewer digits.
     squares = z.square().sum(1)
-    for rows in torch.arange(len(z), device=z.device).split(max(1, _AT_ONCE // max(len(z), 1))):
+    for rows in torch.split(torch.arange(len(z), device=z.device), max(1, _AT_ONCE // max(len(z), 1))):
         # |a - b|^2 = |a|^2 - (2 a b - |b|^2), and |a|^2 is the same for all neighbours.
         nearness = 2 * z[rows] @ z.T - squares
         lower = torch.nextafter(nearness, torch.full_like(nearness, -torch.inf))

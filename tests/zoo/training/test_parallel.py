@@ -275,7 +275,7 @@ def test_embeddings_have_the_same_scores_on_two_processes_as_on_one(ddp: Path, t
     two = json.loads((run / "run.json").read_text())["results"]
     with (tmp_path / "again" / "logs" / "test" / "metrics.csv").open() as file:
         (one,) = csv.DictReader(file)
-    assert two["test/recall@1"] > 0.8
+    assert two["test/recall@1"] > 0.5  # by chance a tenth
     for name in ("recall@1", "map@r", "knn_acc"):
         assert two[f"test/{name}"] == pytest.approx(float(one[f"test/{name}"]), abs=1e-6)
     for name in ("embedding", "neighbours"):
