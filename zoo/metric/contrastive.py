@@ -20,10 +20,11 @@ from zoo.training.system import Outputs, require
 
 
 class ContrastiveEmbedder(Embedder):
-    """Conv-4 trained with the contrastive loss on all pairs of a batch.
+    """Conv-4 trained with the contrastive loss on the pairs of a batch.
 
-    The mean over similar pairs and the mean over dissimilar ones count half each, as if both kinds were drawn equally often.
-    Otherwise the few similar pairs would hardly count: 3 of 63 for an image in a batch of 16 classes with 4 samples.
+    The mean over similar pairs and the mean over the dissimilar ones that are closer than the margin count half each, as if both
+    kinds were drawn equally often. Over all pairs, the few similar ones would hardly count (3 of 63 for an image in a batch of 16
+    classes with 4 samples), nor would the few dissimilar ones that still cost something. `active` is the share of these.
 
     Args:
         embedding_dim: D.
@@ -58,7 +59,8 @@ class ContrastiveEmbedder(Embedder):
 
     def loss(self, distance: Tensor, y: Tensor) -> tuple[Tensor, Outputs]:
         """Compute the mean over both kinds of pairs: distances (B, B), classes (B,) to 0-d."""
-        similar = same_class(y)
-        losses = contrastive_loss(distance, similar, self.margin)
-        pulled, pushed = mean_where(losses, similar), mean_where(losses, other_class(y))
-        return (pulled + pushed) / 2, {"pulled": pulled, "pushed": pushed}
+        similar, other = same_class(y), other_class(y)
+        losses, close = contrastive_loss(distance, similar, self.margin), other & (distance < self.margin)
+        pulled, pushed = mean_where(losses, similar), mean_where(losses, close)
+        active = mean_where(close.to(losses), other)
+        return (pulled + pushed) / 2, {"pulled": pulled, "pushed": pushed, "active": active}
