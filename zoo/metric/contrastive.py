@@ -22,9 +22,9 @@ from zoo.training.system import Outputs, require
 class ContrastiveEmbedder(Embedder):
     """Conv-4 trained with the contrastive loss on the pairs of a batch.
 
-    The mean over similar pairs and the mean over the dissimilar ones that are closer than the margin count half each, as if both
-    kinds were drawn equally often. Over all pairs, the few similar ones would hardly count (3 of 63 for an image in a batch of 16
-    classes with 4 samples), nor would the few dissimilar ones that still cost something. `active` is the share of these.
+    The mean over similar pairs and the mean over the dissimilar ones that are closer than the margin count half each, as if
+    both kinds were drawn equally often. Over all pairs, the few similar ones would hardly count (3 of 63 for an image in a
+    batch of 16 classes with 4 samples), nor would the few dissimilar ones that still cost something. `active` is their share.
 
     Args:
         embedding_dim: D.
