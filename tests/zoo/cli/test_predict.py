@@ -272,7 +272,8 @@ def test_files_get_the_embeddings_of_the_test_split(tmp_path: Path, capsys: pyte
     assert main(["predict", *checkpoint, "--images", str(tmp_path / "new"), "--run_dir", str(tmp_path / "files")]) == 0
     assert capsys.readouterr().out.splitlines()[-1].endswith("predict.csv (12 rows)")
     of_files = read(tmp_path / "files" / "predictions" / "predict.csv")
-    of_split = {row["position"]: row for row in csv.DictReader((tmp_path / "split" / "predictions" / "predict.csv").open())}
+    table = (tmp_path / "split" / "predictions" / "predict.csv").read_text()
+    of_split = {row["position"]: row for row in csv.DictReader(table.splitlines())}
     names = [f"embedding_{place}" for place in range(32)]
     for place in places[:12].tolist():
         found, expected = of_files[f"{place}.png"], of_split[str(place)]
