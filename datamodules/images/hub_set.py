@@ -35,6 +35,7 @@ class HubSet(DataModule):
         mean: normalise by this mean instead of the set's own, for weights that were trained with it.
         std: normalise by this standard deviation instead of the set's own.
         revision: revision of the hub's repository.
+        classes_per_batch: classes in a training batch, and `samples_per_class` from each of them; see `DataModule`.
     """
 
     repo: ClassVar[str]
@@ -62,8 +63,17 @@ class HubSet(DataModule):
         revision: str = "main",
         augment: Augment | None = None,
         num_train: int | None = None,
+        classes_per_batch: int | None = None,
+        samples_per_class: int | None = None,
     ) -> None:
-        super().__init__(batch_size, val_fraction=val_fraction, seed=seed, split_seed=split_seed)
+        super().__init__(
+            batch_size,
+            val_fraction=val_fraction,
+            seed=seed,
+            split_seed=split_seed,
+            classes_per_batch=classes_per_batch,
+            samples_per_class=samples_per_class,
+        )
         if flip and not self.has_mirror_twins:
             raise ZooError(f"flip changes the meaning of {type(self).__name__}'s images: leave it out")
         if size is not None and size < 1:

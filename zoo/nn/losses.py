@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from zoo.errors import ZooError, check_choice
+from zoo.nn.embedding_losses import contrastive_loss, triplet_loss
 
 Reduction = Literal["none", "mean", "sum"]
 
@@ -164,23 +165,16 @@ def huber(output: Tensor, target: Tensor, delta: float = DELTA, reduction: Reduc
 
 
 def triplet(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0, reduction: Reduction = "mean") -> Tensor:
-    """Compute max(0, d(anchor, positive) - d(anchor, negative) + margin) of embeddings (B, F) each.
+    """Compute the triplet loss of embeddings (B, F) each; see `triplet_loss`.
 
-    d is the Euclidean distance (Schroff, Kalenichenko & Philbin, 2015, arXiv:1503.03832, with d instead of d^2). The gradient
-    of d is 0 where two embeddings are equal. torch's `triplet_margin_loss` adds 1e-6 to the differences instead.
+    torch's `triplet_margin_loss` adds 1e-6 to the differences of embeddings, to avoid the distance 0.
     """
-    return reduced(F.relu(distance(anchor, positive) - distance(anchor, negative) + margin), reduction)
+    return reduced(triplet_loss(distance(anchor, positive), distance(anchor, negative), margin), reduction)
 
 
 def contrastive(a: Tensor, b: Tensor, similar: Tensor, margin: float = 1.0, reduction: Reduction = "mean") -> Tensor:
-    """Compute d^2 for similar pairs and max(0, margin - d)^2 for others, of embeddings (B, F) each.
-
-    `similar` (B,) is 1 for similar pairs and 0 for others. Hadsell, Chopra & LeCun (2006), whose Y is 0 for similar pairs,
-    halve both terms. The gradient is 0 for a dissimilar pair at distance 0, which has no direction to separate in.
-    """
-    similar = similar.to(a.dtype)
-    apart = F.relu(margin - distance(a, b)).square()
-    return reduced(similar * (a - b).square().sum(1) + (1 - similar) * apart, reduction)
+    """Compute the contrastive loss of pairs of embeddings (B, F) each; `similar` (B,) is 1 or 0. See `contrastive_loss`."""
+    return reduced(contrastive_loss(distance(a, b), similar, margin), reduction)
 
 
 def distance(a: Tensor, b: Tensor) -> Tensor:

@@ -38,6 +38,8 @@ TRANSFER = {
     "class_path": "zoo.TransferClassifier",
     "init_args": {"backbone": SOURCE, "weights": None, "strategy": "gradual", "lr_decay": 0.5, "lr": 0.01},
 }
+TRIPLET = {"class_path": "zoo.TripletEmbedder", "init_args": {"widths": [8, 16], "embedding_dim": 8}}
+BY_CLASS = {"class_path": "datamodules.Digits", "init_args": {"classes_per_batch": 8, "samples_per_class": 4}}
 MODES = {"class_path": "zoo.tasks.generation.sample_scores.PointModes", "init_args": {"num_samples": 100}}
 
 
@@ -109,6 +111,7 @@ def ddp(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "one_cycle": mlp(folder / "one_cycle", "-c", overlay, "--model.optim.schedule", "one_cycle", *no_warmup),
         "cnn": fit(folder / "cnn", overlay, CNN, DIGITS),
         "wgan_gp": fit(folder / "wgan_gp", overlay, WGANGP, GREY, recorder),
+        "triplet": fit(folder / "triplet", overlay, TRIPLET, BY_CLASS),
         "pix2pix": fit(folder / "pix2pix", overlay, PIX2PIX, pairs(folder / "pairs"), {"class_path": "zoo.reports.PairScores"}),
     }
     every = ["--checkpoint_every_n_steps", "7"]
@@ -296,6 +299,21 @@ def test_pairs_have_the_same_distances_on_two_processes_as_on_one(ddp: Path, tmp
         (one,) = csv.DictReader(file)
     for name in ("l1", "l1_mean_image", "fd_patches_translations", "fd_patches_real"):
         assert two[f"test/{name}"] == pytest.approx(float(one[f"test/{name}"]), rel=1e-4)
+
+
+def test_embeddings_have_the_same_scores_on_two_processes_as_on_one(ddp: Path, tmp_path: Path) -> None:
+    """The neighbours of a sample may be on the other process, which has 179 of the 359 test images."""
+    run = ddp / "triplet" / "run"
+    alone = ["--trainer.strategy", "auto", "--trainer.devices", "1", "--ckpt_path", str(run / "checkpoints" / "best.ckpt")]
+    in_process("test", "-c", str(run / "config.yaml"), *alone, "--run_dir", str(tmp_path / "again"))
+    two = json.loads((run / "run.json").read_text())["results"]
+    with (tmp_path / "again" / "logs" / "test" / "metrics.csv").open() as file:
+        (one,) = csv.DictReader(file)
+    assert two["test/recall@1"] > 0.5  # by chance a tenth
+    for name in ("recall@1", "map@r", "knn_acc"):
+        assert two[f"test/{name}"] == pytest.approx(float(one[f"test/{name}"]), abs=1e-6)
+    for name in ("embedding", "neighbours"):
+        assert (run / "pictures" / f"{name}.png").stat().st_size > 0
 
 
 def test_a_gan_trains_sharded(fsdp: Path) -> None:
