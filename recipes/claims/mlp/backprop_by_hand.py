@@ -2,7 +2,7 @@
 
 python recipes/claims/mlp/backprop_by_hand.py [--full]        seconds on one CPU core; --full a minute
 
-The backward pass of an MLP is written out below: it starts from the gradient of softmax and cross-entropy, (p - y) / B, and
+The script writes out the backward pass of an MLP. It starts from the gradient of softmax and cross-entropy, (p - y) / B, and
 visits the layers from the last to the first with dL/dW = (dL/dz)^T a_prev, dL/db = the sum of dL/dz over the batch, dL/da_prev
 = dL/dz W and dL/dz_prev = dL/da_prev f'(z_prev). Its gradients for a batch of Digits are compared with those of autograd, and
 with central differences of the loss, which use no derivative at all. The difference is relative to the largest gradient, in
