@@ -55,15 +55,25 @@ def images(source: Source, num_train: int | None = None) -> Splits:
     return Splits(part("train"), part("val"), part("test"))
 
 
-def conv_net(widths: Sequence[int], norm: Callable[[int], nn.Module]) -> nn.Sequential:
-    """Build a small CNN for grey images: 3x3 convolutions with a norm and ReLU, 2x2 max pools between, and a linear layer."""
+def conv_net(widths: Sequence[int], norm: Callable[[int], nn.Module], side: int | None = None) -> nn.Sequential:
+    """Build a small CNN for grey images of 10 classes: 3x3 convolutions with a norm and ReLU, and 2x2 max pools between.
+
+    Args:
+        widths: channels of the convolutions.
+        norm: makes the norm from the number of channels.
+        side: pixels per side of the images, for a head that sees where a feature is: a last pool and 64 hidden units. By default
+            features are averaged over the image, which leaves fewer weights and makes the network nearly invariant to shifts.
+    """
     layers: list[nn.Module] = []
     fan_in = 1
     for width in widths:
         layers += [nn.MaxPool2d(2)] if layers else []
         layers += [nn.Conv2d(fan_in, width, 3, padding=1), norm(width), nn.ReLU()]
         fan_in = width
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(fan_in, 10))
+    if side is None:
+        return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(fan_in, 10))
+    num_features = fan_in * (side // 2 ** len(widths)) ** 2
+    return nn.Sequential(*layers, nn.MaxPool2d(2), nn.Flatten(), nn.Linear(num_features, 64), nn.ReLU(), nn.Linear(64, 10))
 
 
 def dense_net(widths: Sequence[int], between: Callable[[int], Sequence[nn.Module]] | None = None) -> nn.Sequential:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from zoo.cli.arms import accuracy, batches, cosine, dense_net, difference, images, mean_and_error, train
+from zoo.cli.arms import accuracy, batches, conv_net, cosine, dense_net, difference, images, mean_and_error, train
 
 
 def test_every_sample_comes_once_before_any_comes_again() -> None:
@@ -72,3 +72,12 @@ def test_images_are_normalised_and_few_are_stratified() -> None:
     assert splits.train.y.bincount().min() >= 9
     assert splits.val.x.mean().item() == pytest.approx(0, abs=0.1)
     assert splits.val.x.std().item() == pytest.approx(1, abs=0.1)
+
+
+def test_a_head_that_averages_does_not_see_where_a_feature_is() -> None:
+    x = torch.zeros(1, 1, 16, 16)
+    x[:, :, 4:8, 4:8] = torch.randn(4, 4)
+    for side, same in ((None, True), (16, False)):
+        net = conv_net((4, 4), nn.BatchNorm2d, side).eval()
+        assert torch.allclose(net(x), net(x.roll(4, 3)), atol=1e-6) == same
+        assert net(x).shape == (1, 10)
