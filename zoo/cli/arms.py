@@ -61,7 +61,7 @@ def conv_net(widths: Sequence[int], norm: Callable[[int], nn.Module], side: int 
     Args:
         widths: channels of the convolutions.
         norm: makes the norm from the number of channels.
-        side: pixels per side of the images, for a head that sees where a feature is: a last pool and 64 hidden units. By default
+        side: pixels per side of the images, for a head that sees where a feature is: a pool and 64 hidden units. By default
             features are averaged over the image, which leaves fewer weights and makes the network nearly invariant to shifts.
     """
     layers: list[nn.Module] = []

@@ -9,9 +9,9 @@ the limits are; then the interval is closed at this end. Softmax is measured as 
 
 Control: the identity, which has no bound, so that the search must find none.
 
-Criterion, stated before the measurement. The table is right about a function if its stated numbers equal the computed bounds
-to the digits that are stated, and its brackets are right: square where the bound is attained, round where it is not. The claim
-holds if the table is right about all functions, and in part if all numbers are right but not all brackets.
+Criterion, stated before the full measurement. The table is right about a function if its stated numbers equal the computed
+bounds to the digits that are stated, and its brackets are right: square where the bound is attained, round where it is not. The
+claim holds if the table is right about all functions, and in part if all numbers are right but not all brackets.
 
 Two more things about the table. Its formula max(0.01 x, x) of the leaky ReLU is right only because the slope is below 1: for a
 slope of 2 it would double positive inputs and not negative ones. And in float32 an open interval is not open: `sigmoid(20)`

@@ -14,9 +14,9 @@ Controls: the same code with one step left out or wrong.
 - dL/db = dL/dz: what the reference writes. It is right for one sample. For a batch, the sum over the samples is missing, and
   the first sample is taken here
 
-Criterion, stated before the measurement. The claim holds if for each activation and seed the difference from autograd is below
-1e-10, that from central differences is below 1e-6, and the weights differ by less than 1e-8 after training, while the controls
-differ from autograd by more than 1e-2.
+Criterion, stated before the full measurement. The claim holds if for each activation and seed the difference from autograd is
+below 1e-10, that from central differences is below 1e-6, and the weights differ by less than 1e-8 after training, while the
+controls differ from autograd by more than 1e-2.
 """
 
 import math

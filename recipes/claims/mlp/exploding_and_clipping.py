@@ -15,11 +15,10 @@ finite, the last loss, and the test accuracy.
 
 Control: He's weights, not enlarged, without a cure.
 
-Criterion, stated before the measurement. Gradients explode if the loss of the untreated network becomes inf or NaN with every
-seed, and that of the control with none. A cure prevents NaN if all losses are finite, and repairs training if in addition the
-mean accuracy is at most 0.05 below the control's. The claim holds if clipping, the usual weight decay and batch norm all
-repair training, and in part if at least one of them does. If the control's accuracy is below 0.9, the verdict is "cannot
-tell".
+Criterion, stated before the full measurement. Gradients explode if the loss of the untreated network becomes inf or NaN with
+every seed, and that of the control with none. A cure prevents NaN if all losses are finite, and repairs training if in addition
+the mean accuracy is at most 0.05 below the control's. The claim holds if clipping, the usual weight decay and batch norm all
+repair training, and in part if at least one of them does. If the control's accuracy is below 0.9, the verdict is "cannot tell".
 """
 
 import math

@@ -17,10 +17,10 @@ a threshold, and the expected calibration error over 15 bins.
 
 Control: balanced data, 50 % positives.
 
-Criterion, stated before the measurement. Focal loss with gamma = 2 helps if its mean macro recall is at least 0.02 above that
-of cross-entropy, and its average precision at most 0.01 below. The claim holds if it helps with 2 % of positives and not in
-the control, and in part if instead the average precision is at least 0.01 above cross-entropy's with 2 %. If the macro recall
-of cross-entropy on balanced data is below 0.85, the verdict is "cannot tell".
+Criterion, stated before the full measurement. Focal loss with gamma = 2 helps if its mean macro recall is at least 0.02 above
+that of cross-entropy, and its average precision at most 0.01 below. The claim holds if it helps with 2 % of positives and not
+in the control, and in part if instead the average precision is at least 0.01 above cross-entropy's with 2 %. If the macro
+recall of cross-entropy on balanced data is below 0.85, the verdict is "cannot tell".
 
 Where focal loss is smallest: at a probability that is a rising function of the true one and equal to it at 0.5. So with enough
 data neither the order of points nor the decision at 0.5 changes; predictions only become less certain.

@@ -18,8 +18,8 @@ test accuracy is measured.
 
 Control: 2 hidden layers instead of 16.
 
-Criterion, stated before the measurement. An initialisation suits an activation if both ratios lie between 0.1 and 10, and the
-mean accuracy at 16 layers is at most 0.02 below that of the best initialisation. The claim holds if He's suits ReLU and
+Criterion, stated before the full measurement. An initialisation suits an activation if both ratios lie between 0.1 and 10, and
+the mean accuracy at 16 layers is at most 0.02 below that of the best initialisation. The claim holds if He's suits ReLU and
 Xavier's suits tanh, and in part if one of them does. If no initialisation reaches an accuracy of 0.9 with an activation, the
 verdict is "cannot tell".
 """

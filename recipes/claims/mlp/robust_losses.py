@@ -19,9 +19,9 @@ they pull with the constant force delta, which shifts the fit by 0.1 delta / 0.9
 MAE the median hardly moves. The reference calls Huber's loss MSE for small errors and MAE for large ones. Precisely, it is
 half of the squared error up to delta, and delta (|error| - delta / 2) beyond.
 
-Criterion, stated before the measurement. A loss resists outliers if its mean error is at most half of MSE's. The claim holds
-if MAE and Huber's loss with delta = 1, torch's default, resist both kinds of outliers, and in part if one of them resists one
-kind. If MSE's error without outliers is above 0.1, the verdict is "cannot tell".
+Criterion, stated before the full measurement. A loss resists outliers if its mean error is at most half of MSE's. The claim
+holds if MAE and Huber's loss with delta = 1, torch's default, resist both kinds of outliers, and in part if one of them resists
+one kind. If MSE's error without outliers is above 0.1, the verdict is "cannot tell".
 """
 
 import sys

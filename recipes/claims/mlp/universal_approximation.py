@@ -11,7 +11,7 @@ deviation on a fine grid, divided by the range of the target. The arms are netwo
 
 Control: the identity as the activation, trained in the same way.
 
-Criterion, stated before the measurement. The claim holds if the error of the constructed network falls with every step in
+Criterion, stated before the full measurement. The claim holds if the error of the constructed network falls with every step in
 width and ends below 0.01, and the control's never falls below 0.2. A measurement of one function can refute the theorem, not
 prove it.
 
