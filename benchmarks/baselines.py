@@ -125,6 +125,12 @@ def nearest_neighbour(task: Task) -> Scores:
     return task.score_classes(train.y[nearest_rows(train.x.flatten(1), test.x.flatten(1))], test.y)
 
 
+def pixels(task: Task) -> Scores:
+    """The pixels as the embedding."""
+    test = task.samples("test")
+    return task.score(test.x.flatten(1), test.y)
+
+
 def logistic_regression(task: Task) -> Scores:
     """Logistic regression on standardised features."""
     scaler = StandardScaler()
@@ -294,6 +300,7 @@ METHODS: dict[str, tuple[Callable[[Task], Scores], str]] = {  # each with its na
     for method, how in (
         (majority, "majority class"),
         (nearest_neighbour, "1-NN"),
+        (pixels, "pixels"),
         (logistic_regression, "logistic regression"),
         (tfidf_logistic_regression, "TF-IDF + LR"),
         (mean, "mean"),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from datamodules.images.image_files import ImageFiles as ImageFiles
     from datamodules.images.image_folder import ImageFolder as ImageFolder
     from datamodules.images.mnist import MNIST as MNIST
+    from datamodules.images.omniglot import Omniglot as Omniglot
     from datamodules.images.paired_images import PairedImages as PairedImages
     from datamodules.images.rows import DigitRows as DigitRows
     from datamodules.images.rows import FashionMNISTRows as FashionMNISTRows
@@ -59,6 +60,7 @@ HOMES = {
     "ImageFolder": "images.image_folder",
     "MNIST": "images.mnist",
     "Names": "text.names",
+    "Omniglot": "images.omniglot",
     "PairedImages": "images.paired_images",
     "PythonManual": "text.python_manual",
     "SMSSpam": "text.sms_spam",

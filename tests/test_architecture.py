@@ -13,7 +13,7 @@ import yaml
 import zoo
 
 ROOT = Path(__file__).parents[1]
-FAMILIES = ("mlp", "cnn", "rnn", "autoencoders", "gans", "transfer")
+FAMILIES = ("mlp", "cnn", "rnn", "autoencoders", "gans", "transfer", "metric")
 # from the top floor to the ground: a file imports its own floor and those below it
 FLOORS = ["cli", FAMILIES, "tasks", "pretrained", "training", "metrics", ("nn", "augment")]
 GROUND = {"zoo.errors", "zoo.public", "zoo.aliases"}  # imported by every floor; `zoo.errors` by the datamodules as well

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from zoo.gans.unrolled_gan import UnrolledGAN as UnrolledGAN
     from zoo.gans.wgan import WGAN as WGAN
     from zoo.gans.wgan_gp import WGANGP as WGANGP
+    from zoo.metric.contrastive import ContrastiveEmbedder as ContrastiveEmbedder
+    from zoo.metric.triplet import TripletEmbedder as TripletEmbedder
+    from zoo.mlp.backprop_mlp import BackpropMLP as BackpropMLP
     from zoo.mlp.mlp import MLPBinaryClassifier as MLPBinaryClassifier
     from zoo.mlp.mlp import MLPClassifier as MLPClassifier
     from zoo.mlp.mlp import MLPRegressor as MLPRegressor
@@ -42,9 +45,11 @@ if TYPE_CHECKING:
 
 HOMES = {
     "Autoencoder": "autoencoders.autoencoder",
+    "BackpropMLP": "mlp.backprop_mlp",
     "CIFARResNetClassifier": "cnn.cifar_resnet",
     "CharLM": "rnn.char_lm",
     "ConditionalGAN": "gans.conditional_gan",
+    "ContrastiveEmbedder": "metric.contrastive",
     "CycleGAN": "gans.cyclegan",
     "DCGAN": "gans.dcgan",
     "DenoisingAutoencoder": "autoencoders.denoising_autoencoder",
@@ -65,6 +70,7 @@ HOMES = {
     "SparseAutoencoder": "autoencoders.sparse_autoencoder",
     "StyleGAN": "gans.stylegan",
     "TransferClassifier": "transfer.transfer_classifier",
+    "TripletEmbedder": "metric.triplet",
     "UnrolledGAN": "gans.unrolled_gan",
     "VAE": "autoencoders.vae",
     "WGAN": "gans.wgan",

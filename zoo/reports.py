@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from zoo.tasks.behaviour import Behaviour as Behaviour
+    from zoo.tasks.debugging.gradients import Gradients as Gradients
     from zoo.tasks.generation.frechet import FrechetDistance as FrechetDistance
     from zoo.tasks.generation.sample_scores import PointModes as PointModes
     from zoo.tasks.generation.sample_scores import SampleScores as SampleScores
@@ -19,6 +20,7 @@ HOMES = {
     "Behaviour": "behaviour",
     "CycleScores": "translation.scores",
     "FrechetDistance": "generation.frechet",
+    "Gradients": "debugging.gradients",
     "LikelihoodBound": "reconstruction.likelihood",
     "LinearProbe": "reconstruction.probe",
     "PairScores": "translation.scores",

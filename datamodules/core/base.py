@@ -10,10 +10,11 @@ from lightning import LightningDataModule
 from torch import Tensor
 
 from datamodules.core.batch import SequenceBatch
+from datamodules.core.class_batches import ClassBatches
 from datamodules.core.classes import describe_classes
 from datamodules.core.loader import BatchOrder, FeatureLoader, Loader, SequenceLoader, TensorLoader
 from datamodules.core.seen import NUM_KEPT, Seen, count_common, identities_of_rows, thin
-from datamodules.core.splits import hold_out, stratified_split
+from datamodules.core.splits import check_shares, hold_out, stratified_split
 from zoo.errors import ZooError
 
 Transform = Callable[[Any, int, bool], Any]  # (batch, epoch, train) -> batch
@@ -59,6 +60,12 @@ class DataModule(LightningDataModule):
     Args:
         batch_size: samples per step, over all processes together.
         seed: of order and augmentation; the `zoo` command fills it in from `seed_everything`.
+        classes_per_batch: compose training batches of this number of classes instead, for losses that compare samples. Then
+            `batch_size` is that of evaluation.
+        samples_per_class: samples from each of these classes.
+
+    Raises:
+        ZooError: if `batch_size` is less than 1, if only one of the last two is given, or if one of them is less than 2.
     """
 
     # Facts that models and reports read. None or empty means that the fact does not apply.
@@ -79,7 +86,7 @@ class DataModule(LightningDataModule):
     squeeze: bool | None = None  # whether evaluation sees whole images, resized to squares
     interpolation: str | None = None  # how images are resized
     binarize: str | None = None  # how pixels become 0 or 1
-    num_train: int | None = None  # training samples, about, if known at construction
+    num_train_expected: int | None = None  # training samples, about, if known at construction
     stacked: bool = False  # whether each channel is an image of its own
     vocab_size: int | None = None
     max_length: int | None = None  # tokens after which a text is cut
@@ -97,10 +104,14 @@ class DataModule(LightningDataModule):
         test_fraction: float | None = None,
         seed: int | None = None,
         split_seed: int = 0,
+        classes_per_batch: int | None = None,
+        samples_per_class: int | None = None,
     ) -> None:
         super().__init__()
         if batch_size < 1:
             raise ZooError(f"batch_size must be at least 1, got {batch_size}")
+        _check_composition(classes_per_batch, samples_per_class)
+        self.classes_per_batch, self.samples_per_class = classes_per_batch, samples_per_class
         self.batch_size, self.val_fraction, self.test_fraction = batch_size, val_fraction, test_fraction
         self.seed, self.split_seed = seed or 0, split_seed
         self.splits: dict[str, Split] = {}
@@ -164,12 +175,19 @@ class DataModule(LightningDataModule):
             parts: rows of "train", and of "val" and "test" if the set has them.
             samples: all samples.
             groups: (N,) numbers; rows with equal numbers stay together, as in `stratified_split`.
+
+        Raises:
+            ZooError: if a class has too few samples for each part to get one, or if a part would be empty.
         """
         assert self.test_fraction is not None
         if "test" not in parts and self.is_new(samples):
             return {"test": samples.rows}
         fractions = {"test": self.test_fraction, "val": self.val_fraction}
-        return hold_out(samples.arrays.y, parts, fractions, self.split_seed, groups)
+        y, held_out = samples.arrays.y, [part for part in fractions if part not in parts]
+        if self.class_names and "train" in parts:
+            rows = parts["train"]
+            check_shares(y[rows], self.class_names, held_out, None if groups is None else groups[rows])
+        return hold_out(y, parts, fractions, self.split_seed, groups)
 
     def order(self, split: str) -> BatchOrder:
         """Return the order of a split's batches in this process.
@@ -179,14 +197,26 @@ class DataModule(LightningDataModule):
         train = split == "train"
         place = getattr(self.trainer.strategy, "distributed_sampler_kwargs", None) if self.trainer else None
         arrays, rows = self.splits[split]
+        shuffle = train and not (self.trainer and self.trainer.overfit_batches)  # type: ignore[attr-defined]
+        rank, world_size = (place["rank"], place["num_replicas"]) if place else (0, 1)
+        if train and self.classes_per_batch is not None and self.samples_per_class is not None:
+            return ClassBatches(
+                arrays.y[rows],
+                self.classes_per_batch,
+                self.samples_per_class,
+                shuffle=shuffle,
+                seed=self.seed,
+                rank=rank,
+                world_size=world_size,
+            )
         return BatchOrder(
             len(rows),
             self.batch_size,
-            shuffle=train and not (self.trainer and self.trainer.overfit_batches),  # type: ignore[attr-defined]
+            shuffle=shuffle,
             drop_last=train,
             seed=self.seed,
-            rank=place["rank"] if place else 0,
-            world_size=place["num_replicas"] if place else 1,
+            rank=rank,
+            world_size=world_size,
             lengths=None if arrays.lengths is None else arrays.lengths[rows],
             classes=arrays.y[rows] if train and self.balance else None,
         )
@@ -195,7 +225,7 @@ class DataModule(LightningDataModule):
         """Return how many samples of each class an epoch of a split serves, (K,)."""
         arrays, rows = self.splits[split]
         counts = torch.bincount(arrays.y[rows], minlength=self.num_classes or 0)
-        if split == "train" and self.balance:
+        if split == "train" and (self.balance or self.classes_per_batch is not None):
             return torch.where(counts > 0, len(rows) / (counts > 0).sum(), 0.0)
         return counts
 
@@ -284,7 +314,8 @@ class DataModule(LightningDataModule):
                 f"but {type(self).__name__} has {first_names(self.class_names)}: use the data it was trained on, or train anew"
             )
 
-        was = {"balance": False, **state_dict["order"]}  # Checkpoints of earlier versions lack `balance`.
+        # Checkpoints of earlier versions lack these settings.
+        was = {"balance": False, "classes_per_batch": None, "samples_per_class": None, **state_dict["order"]}
         changed = [f"{name} is {value}, was {was[name]}" for name, value in self._order().items() if value != was[name]]
         if changed and self.trainer is not None and self.trainer.state.fn == "fit":
             raise ZooError(f"cannot go on with other data settings: {'; '.join(changed)}")
@@ -335,6 +366,8 @@ class DataModule(LightningDataModule):
             "num_samples": num_samples,
             "batch_size": self.batch_size,
             "balance": bool(self.balance),
+            "classes_per_batch": self.classes_per_batch,
+            "samples_per_class": self.samples_per_class,
             "seed": self.seed,
             "split_seed": self.split_seed,
         }
@@ -388,6 +421,17 @@ class DataModule(LightningDataModule):
             if low < 0 or high >= self.num_classes:
                 raise ZooError(f"{name}: labels must lie in 0..{self.num_classes - 1}, found {low}..{high}")
         return arrays
+
+
+def _check_composition(classes_per_batch: int | None, samples_per_class: int | None) -> None:
+    """Refuse batches by class in which no samples could be compared."""
+    if (classes_per_batch is None) != (samples_per_class is None):
+        raise ZooError(
+            f"classes_per_batch is {classes_per_batch} and samples_per_class is {samples_per_class}: set both, or neither"
+        )
+    for name, value in (("classes_per_batch", classes_per_batch), ("samples_per_class", samples_per_class)):
+        if value is not None and value < 2:
+            raise ZooError(f"{name} must be at least 2, so that a batch has pairs to compare, got {value}")
 
 
 def first_names(names: Sequence[str], most: int = 5) -> str:

@@ -1,6 +1,6 @@
 """Splitting a data set into disjoint parts, the same on every machine."""
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import torch
@@ -91,6 +91,27 @@ def hold_out(
             rest, held_out = stratified_split(y[rows], fraction, seed, of_rows)
             complete["train"], complete[name] = rows[rest], rows[held_out]
     return complete
+
+
+def check_shares(y: Tensor, class_names: Sequence[str], held_out: Sequence[str], groups: Tensor | None = None) -> None:
+    """Refuse a class of which training and the parts that are held out from it cannot have a sample each.
+
+    Args:
+        y: (N,) classes of the training part, before others are held out.
+        class_names: (K,).
+        held_out: names of these parts.
+        groups: (N,) numbers; rows with equal numbers count once, because they stay together.
+
+    Raises:
+        ZooError: naming the class, its number of samples and the parts.
+    """
+    if groups is not None:
+        y = torch.unique(torch.stack([y, groups]), dim=1)[0]
+    for name, count in zip(class_names, torch.bincount(y, minlength=len(class_names)).tolist(), strict=True):
+        if 0 < count <= len(held_out):
+            parts = " and ".join(["training", *held_out])
+            samples = f"{count} {'sample' if groups is None else 'different sample'}{'s' * (count > 1)}"
+            raise ZooError(f"the class {name} has {samples}, too few for {parts}: add some, or leave the class out")
 
 
 def numbered(values: Iterable[Hashable]) -> Tensor:

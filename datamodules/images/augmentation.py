@@ -16,6 +16,7 @@ from zoo.augment.policies import NUM_BINS, RandAugment, TrivialAugment
 from zoo.errors import ZooError, check_choice
 
 Policy = Literal["none", "rand_augment", "trivial_augment"]
+ENOUGH = 1000  # training images from which "auto" changes them
 
 
 class Augment(TypedDict, total=False):
@@ -34,6 +35,19 @@ class Augment(TypedDict, total=False):
     erase_area: float  # largest area of random erasing, as a share of the image; 1/3
     mixup: float  # alpha of Mixup, for example 0.2; 0 is off. With cutmix, each image draws one of the two; 0
     cutmix: float  # alpha of CutMix, for example 1; 0 is off; 0
+
+
+AugmentChoice = Augment | Literal["auto"] | None  # "auto": as `suggested_augment` says
+
+
+def suggested_augment(num_train: int) -> Augment | None:
+    """Return the augmentation for a number of training images.
+
+    Below 1,000 images it is None: then a pretrained network computes its features once, from images without augmentation (see
+    `zoo.TransferClassifier`). With more, it is torchvision's for image classification except mixing, which needs more epochs
+    than fine-tuning has (pytorch.org/blog/how-to-train-state-of-the-art-models-using-torchvision-latest-primitives).
+    """
+    return None if num_train < ENOUGH else {"policy": "trivial_augment", "erase": 0.1}
 
 
 _DEFAULTS: Augment = {

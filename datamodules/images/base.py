@@ -19,7 +19,7 @@ from datamodules.core.batch import Batch
 from datamodules.core.loader import Loader, WorkerLoader
 from datamodules.core.randomness import uniform
 from datamodules.core.seen import identities, thin
-from datamodules.images.augmentation import Augment, augmentation_of
+from datamodules.images.augmentation import Augment, Augmentation, AugmentChoice, augmentation_of, suggested_augment
 from datamodules.images.transform import Binarize, ImageTransform, statistics
 from zoo.errors import ZooError, check_choice
 
@@ -219,7 +219,8 @@ class PictureData(DataModule):
         interpolation: of resizing.
         binarize: make pixels 0 or 1, as `ImageTransform` does; requires `normalize` to be false.
         balance: serve all classes equally often in training. See `BatchOrder`. None: the set does not offer it.
-        augment: further changes of training images; see `Augment`.
+        augment: further changes of training images; see `Augment`. "auto": by the number of training images; see
+            `suggested_augment`.
     """
 
     mean: tuple[float, ...]
@@ -229,6 +230,7 @@ class PictureData(DataModule):
     interpolation: Interpolation
     files: Files
     y: Tensor
+    transform: ImageTransform
 
     def __init__(
         self,
@@ -251,7 +253,7 @@ class PictureData(DataModule):
         test_fraction: float = 0.2,
         seed: int | None = None,
         split_seed: int = 0,
-        augment: Augment | None = None,
+        augment: AugmentChoice = None,
     ) -> None:
         super().__init__(batch_size, val_fraction=val_fraction, test_fraction=test_fraction, seed=seed, split_seed=split_seed)
         size, crop = SIZE if size is None else size, CROP if crop is None else crop
@@ -267,7 +269,7 @@ class PictureData(DataModule):
         usual = (IMAGENET_MEAN, IMAGENET_STD) if rgb else ((sum(IMAGENET_MEAN) / 3,), (sum(IMAGENET_STD) / 3,))
         self.mean, self.std = statistics(self.input_shape[0], normalize, mean or usual[0], std or usual[1])
         self.squeeze, self.binarize, self.balance = squeeze, binarize, balance
-        self._augmentation = augmentation_of(augment, self.input_shape, self.seed, num_classes=None, has_colours=rgb)
+        self._chooses_augmentation = augment == "auto"
         self.transform = ImageTransform(
             self.mean,
             self.std,
@@ -275,8 +277,11 @@ class PictureData(DataModule):
             flip=flip,
             seed=self.seed,
             binarize=binarize,
-            augmentation=self._augmentation,
+            augmentation=self._augmentation_of(None if augment == "auto" else augment),
         )
+
+    def _augmentation_of(self, augment: Augment | None) -> Augmentation | None:
+        return augmentation_of(augment, self.input_shape, self.seed, num_classes=None, has_colours=self.rgb)
 
     def serve(self, files: Files, y: Tensor, class_names: Sequence[str], parts: Mapping[str, Tensor]) -> None:
         """Set the images, their classes (N,), and the positions of each part."""
@@ -285,9 +290,14 @@ class PictureData(DataModule):
         if "train" in parts:
             shares = {"val": self.val_fraction, "test": self.test_fraction or 0.0}
             kept = math.prod(1 - share for part, share in shares.items() if part not in parts)
-            self.num_train = round(kept * len(parts["train"]))
-        if self._augmentation is not None:
-            self._augmentation.num_classes = self.num_classes
+            self.num_train_expected = round(kept * len(parts["train"]))
+            if self._chooses_augmentation:
+                chosen = suggested_augment(self.num_train_expected)
+                self.transform.augmentation = self._augmentation_of(chosen)
+                settings = ", ".join(f"{name} {value}" for name, value in (chosen or {}).items())
+                self.notes.append(f"augment auto: {settings or 'none'}, for about {self.num_train_expected:,} training images")
+        if self.transform.augmentation is not None:
+            self.transform.augmentation.num_classes = self.num_classes
 
     def setup(self, stage: str | None = None) -> None:
         if self.splits:
@@ -295,19 +305,7 @@ class PictureData(DataModule):
         check_readable(self.files)
         arrays = Arrays(torch.empty(len(self.y), 0), self.y)  # Images are read from `files` when they are needed.
         parts = self.complete(self._parts, Split(arrays, torch.arange(len(self.y))))
-        if "train" in parts:
-            self._check_shares([part for part in parts if part not in self._parts])
         self.splits = {name: Split(arrays, rows) for name, rows in parts.items()}
-
-    def _check_shares(self, held_out: Sequence[str]) -> None:
-        """Raise if a class has too few images for a share in each part."""
-        counts = torch.bincount(self.y[self._parts["train"]], minlength=len(self.class_names)).tolist()
-        for name, count in zip(self.class_names, counts, strict=True):
-            if 0 < count <= len(held_out):
-                parts = " and ".join(["training", *held_out])
-                raise ZooError(
-                    f"the class {name} has {count} picture(s), too few for {parts}: add some, or leave the class out"
-                )
 
     def identify(self, samples: Split, most: int | None = None) -> list[int]:
         """Return a number for each image with its class. Only the end of an encoded image is read."""

@@ -28,8 +28,18 @@ class Digits(DataModule):
         seed: int | None = None,
         split_seed: int = 0,
         augment: Augment | None = None,
+        classes_per_batch: int | None = None,
+        samples_per_class: int | None = None,
     ) -> None:
-        super().__init__(batch_size, val_fraction=val_fraction, test_fraction=0.2, seed=seed, split_seed=split_seed)
+        super().__init__(
+            batch_size,
+            val_fraction=val_fraction,
+            test_fraction=0.2,
+            seed=seed,
+            split_seed=split_seed,
+            classes_per_batch=classes_per_batch,
+            samples_per_class=samples_per_class,
+        )
         self.mean, self.std = statistics(1, normalize, self.mean, self.std)
         self.binarize = binarize
         self.transform = ImageTransform(

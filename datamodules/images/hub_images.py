@@ -17,7 +17,7 @@ from datamodules.core.labelled_sets import (
 )
 from datamodules.core.sources import hub_file, hub_listing
 from datamodules.core.table_files import check_columns, read_table, schema
-from datamodules.images.augmentation import Augment
+from datamodules.images.augmentation import AugmentChoice
 from datamodules.images.base import Interpolation, PictureData
 from zoo.errors import ZooError
 
@@ -93,7 +93,7 @@ class HubImages(PictureData):
         test_fraction: float = 0.2,
         seed: int | None = None,
         split_seed: int = 0,
-        augment: Augment | None = None,
+        augment: AugmentChoice = None,
     ) -> None:
         super().__init__(
             size=size,

@@ -35,6 +35,7 @@ class HubSet(DataModule):
         mean: normalise by this mean instead of the set's own, for weights that were trained with it.
         std: normalise by this standard deviation instead of the set's own.
         revision: revision of the hub's repository.
+        classes_per_batch: classes in a training batch, and `samples_per_class` from each of them; see `DataModule`.
     """
 
     repo: ClassVar[str]
@@ -62,8 +63,17 @@ class HubSet(DataModule):
         revision: str = "main",
         augment: Augment | None = None,
         num_train: int | None = None,
+        classes_per_batch: int | None = None,
+        samples_per_class: int | None = None,
     ) -> None:
-        super().__init__(batch_size, val_fraction=val_fraction, seed=seed, split_seed=split_seed)
+        super().__init__(
+            batch_size,
+            val_fraction=val_fraction,
+            seed=seed,
+            split_seed=split_seed,
+            classes_per_batch=classes_per_batch,
+            samples_per_class=samples_per_class,
+        )
         if flip and not self.has_mirror_twins:
             raise ZooError(f"flip changes the meaning of {type(self).__name__}'s images: leave it out")
         if size is not None and size < 1:
@@ -73,7 +83,8 @@ class HubSet(DataModule):
             channels, self.mean, self.std = 3, self.mean * 3, self.std * 3
         self.input_shape = (channels, size or height, size or width)
         self.mean, self.std = statistics(channels, normalize, mean or self.mean, std or self.std)
-        self.size, self.revision, self.binarize, self.num_train = size, revision, binarize, num_train
+        self.size, self.revision, self.binarize = size, revision, binarize
+        self.num_train = self.num_train_expected = num_train
         has_colours = type(self).input_shape[0] == 3 and not self.stacked
         self.transform = ImageTransform(
             self.mean,

@@ -10,7 +10,7 @@ from PIL import Image
 from datamodules.core.files import readable_name
 from datamodules.core.sources import mirror, nearby
 from datamodules.core.splits import without_lone_validation
-from datamodules.images.augmentation import Augment
+from datamodules.images.augmentation import AugmentChoice
 from datamodules.images.base import Interpolation, PictureData
 from zoo.errors import MissingFileError, ZooError
 
@@ -70,7 +70,7 @@ class ImageFolder(PictureData):
         test_fraction: float = 0.2,
         seed: int | None = None,
         split_seed: int = 0,
-        augment: Augment | None = None,
+        augment: AugmentChoice = None,
     ) -> None:
         super().__init__(
             size=size,

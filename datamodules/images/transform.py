@@ -158,12 +158,16 @@ def read_parquet(path: Path, image: str, label: str) -> dict[str, Tensor]:
     images = []
     for row, cell in enumerate(table[image].to_pylist()):
         try:
-            picture = Image.open(io.BytesIO(cell["bytes"]))
+            picture: Image.Image = Image.open(io.BytesIO(cell["bytes"]))
+            if picture.mode == "1":
+                picture = picture.convert("L")
             pixels = np.asarray(picture)
         except (UnidentifiedImageError, OSError, TypeError) as error:  # TypeError: the cell is empty.
             raise ZooError(f"row {row} of {path} holds no readable image: {error}") from error
         if picture.mode not in ("L", "RGB"):
-            raise ZooError(f"row {row} of {path}: expected an 8-bit grey or RGB image, got mode {picture.mode!r}")
+            raise ZooError(
+                f"row {row} of {path}: expected a black-and-white, 8-bit grey or RGB image, got mode {picture.mode!r}"
+            )
         images.append(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))
         if images[-1].shape != images[0].shape:
             raise ZooError(f"row {row} of {path}: expected an image of shape {images[0].shape}, got {images[-1].shape}")

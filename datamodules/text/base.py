@@ -87,7 +87,8 @@ class TextData(DataModule):
             raise ZooError(f"max_length must be at least 1 token, got {max_length}")
         self.tokenizer_settings = tokenization.with_defaults(tokenizer)
         self.input_shape, self.vocab_size, self.max_length = (max_length,), self.tokenizer_settings["vocab_size"], max_length
-        self.num_train, self.balance = num_train, balance
+        self.num_train = self.num_train_expected = num_train
+        self.balance = balance
         self.augment = make_augment(augment) if augment else None
 
     def read(self) -> Texts:

@@ -13,6 +13,7 @@ from datamodules.core.base import Arrays, Split
 from zoo.cli.baselines import read_baselines
 from zoo.cli.headers import read_header
 from zoo.cli.names import find_recipe, recipe_paths
+from zoo.metrics.retrieval import map_at_r, recall_at_1
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "baselines.py"
 
@@ -62,6 +63,17 @@ def test_the_nearest_row(script: ModuleType) -> None:
     torch.manual_seed(0)
     train, x = torch.randn(40, 3), torch.randn(700, 3)
     assert script.nearest_rows(train, x).equal(torch.cdist(x, train).argmin(1))
+
+
+def test_pixels_as_embeddings(script: ModuleType) -> None:
+    """Of images that differ in brightness alone, a pixel finds those of similar brightness."""
+    x, y = torch.tensor([0.0, 0.1, 0.9, 1.0, 0.2]).view(5, 1, 1, 1).expand(5, 1, 4, 4), torch.tensor([0, 0, 1, 1, 2])
+    found = []
+    task = SimpleNamespace(samples=lambda split: SimpleNamespace(x=x, y=y), score=lambda *embeddings: found.append(embeddings))
+    script.pixels(task)
+    ((z, classes),) = found
+    assert z.shape == (5, 16)
+    assert (recall_at_1(z, classes), map_at_r(z, classes)) == (1, 1)
 
 
 def test_pixels_are_scored_by_cross_entropy(script: ModuleType) -> None:

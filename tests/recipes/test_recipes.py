@@ -48,6 +48,7 @@ CHAINS = [  # overlays that go together
     ("trainer/bf16", "trainer/ddp", "debug/profile"),
     ("trainer/fp16", "trainer/fsdp", "debug/overfit"),
     ("trainer/fp32", "debug/fast_dev_run"),
+    ("debug/gradients",),
 ]
 EMBEDDED = {
     *("datamodules.Adding", "datamodules.CharText", "datamodules.DigitRows", "datamodules.Digits"),
@@ -180,8 +181,11 @@ def test_runs(recipe: str, overlay: str | None, tmp_path: Path, data_of: Callabl
     config = yaml.safe_load((folder / "config.yaml").read_text())
     wanted = yaml.safe_load(overlay_paths()[overlay].read_text())["trainer"] if overlay else {}
     shortened = {"max_epochs", "max_steps", "limit_val_batches"}
-    for name in wanted.keys() - shortened:
+    for name in wanted.keys() - shortened - {"callbacks+"}:
         assert config["trainer"][name] == wanted[name]
+    if overlay == "debug/gradients":
+        assert (folder / "gradients.csv").read_text().startswith("step,layer,optimizer,gradient_norm")
+        assert (folder / "pictures" / "gradients.png").stat().st_size > 10_000
     if overlay == "debug/profile":
         assert "run_training_batch" in (folder / "fit-profile.txt").read_text()
     assert (folder / "checkpoints" / "last.ckpt").exists()
@@ -252,6 +256,8 @@ def test_composes(recipe: str, overlays: tuple[str, ...]) -> None:
     wanted = settings(recipe)["trainer"]
     for overlay in overlays:
         wanted |= yaml.safe_load(overlay_paths()[overlay].read_text())["trainer"]
+    if added := wanted.pop("callbacks+", []):
+        wanted["callbacks"] = [*wanted.get("callbacks", []), *added]
     for name, value in wanted.items():
         assert named(composed[name]) == named(value)
 

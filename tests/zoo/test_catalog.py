@@ -27,6 +27,7 @@ from zoo.cli.export import Format, export
 from zoo.tasks.abilities import Generates
 from zoo.tasks.adversarial.base import Adversarial, Step
 from zoo.tasks.adversarial.noise import FromNoise
+from zoo.tasks.embedding.base import Embedder
 from zoo.tasks.reconstruction.base import Reconstructor
 from zoo.tasks.translation.base import Translator
 from zoo.training.checkpoint import AtomicCheckpointIO, load_system
@@ -78,6 +79,8 @@ def made_up_batch(entry: Entry, size: int = 8) -> Any:
     match entry["task"]:
         case "classification" | "binary classification":
             return Batch(torch.randn(size, *at["input_shape"], generator=generator), position % at["num_classes"], position)
+        case "embedding":  # pairs within each class
+            return Batch(torch.randn(size, *at["input_shape"], generator=generator), position % (size // 2), position)
         case "sequence classification" | "sequence regression":
             x, lengths = sequences(entry, size)
             if "num_classes" in at:
@@ -347,6 +350,7 @@ def test_what_chooses_the_checkpoint_and_what_is_shown_are_logged(entry: Entry) 
 
 OF_IMAGES, OF_CLASSES = ["ImageSamples", "WorstErrors"], ["PerClass", "ConfusionMatrix", "Calibration"]
 DECLARED = {  # the reports of every run of a model, by its class, or below by its base
+    "BackpropMLP": [*OF_IMAGES, *OF_CLASSES],
     "CIFARResNetClassifier": [*OF_IMAGES, "GradCAM", "FirstFilters", *OF_CLASSES],
     "CharLM": ["TextSamples"],
     "ImageClassifier": [*OF_IMAGES, "GradCAM", "FirstFilters", *OF_CLASSES],
@@ -365,6 +369,7 @@ DECLARED_BY_BASE: dict[type[System], list[str]] = {
     FromNoise: ["GANPictures"],
     Translator: ["FirstFilters", "Translations"],
     Reconstructor: ["LatentPictures"],
+    Embedder: ["FirstFilters", "RetrievalPictures"],
 }
 CODES = ["pictures/embedding", "pictures/interpolation", "pictures/reconstructions", "pictures/traversal"]
 WRITTEN = {  # by each report, whatever the model: for those of codes, samples and translations see `written_by`
@@ -380,6 +385,7 @@ WRITTEN = {  # by each report, whatever the model: for those of codes, samples a
     "LayerRates": ["pictures/layer_rates.csv", "pictures/layer_rates.png"],
     "LengthBuckets": ["pictures/length_buckets.png"],
     "PerClass": ["predictions/per_class.csv"],
+    "RetrievalPictures": ["pictures/embedding.png", "pictures/neighbours.png"],
     "TextSamples": ["predictions/samples.txt"],
     "WorstErrors": ["pictures/worst_errors.png"],
 }

@@ -13,6 +13,11 @@ from torch import Tensor, nn
 from zoo.errors import ZooError
 
 Views = Literal["flip", "shifts", "five_crops"]
+VIEWS: dict[Views, tuple[str, ...]] = {  # in the order of `views_of`
+    "flip": ("as given", "mirrored"),
+    "shifts": ("as given", "moved down", "moved up", "moved right", "moved left"),
+    "five_crops": ("centre", "top left", "top right", "bottom left", "bottom right"),
+}
 _SHIFT = 1 / 28  # of the image's side
 _CROP = 7 / 8  # of the image's side
 
@@ -41,6 +46,11 @@ def views_of(x: Tensor, views: Views) -> list[Tensor]:
             return [F.interpolate(crop, (height, width), mode="bilinear", align_corners=False) for crop in crops]
         case _:
             raise ZooError(f"unknown views {views!r}: choose one of flip, shifts, five_crops")
+
+
+def describe_views(views: Views) -> str:
+    """Return one line that says which views are averaged."""
+    return f"averaged over {len(VIEWS[views])} views of each image: {', '.join(VIEWS[views])} (--tta {views})"
 
 
 def average(logits: Tensor) -> Tensor:

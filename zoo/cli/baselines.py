@@ -13,7 +13,10 @@ from zoo.cli.names import ROOT
 from zoo.errors import ZooError
 
 BASELINES = ROOT / "baselines.jsonl"
-_HIGHER = {"acc", "f1", "r2", "modes", "kept", "precision", "recall", "density", "coverage", "high", "overlap"}
+_HIGHER = {
+    *("acc", "f1", "r2", "modes", "kept", "precision", "recall", "density", "coverage", "high", "overlap"),
+    *("recall@1", "map@r", "knn"),
+}
 _LOWER = {"loss", "rmse", "mse", "l1", "fd", "fid", "kd", "kid", "mase", "bits", "negative", "nll", "cycle", "perplexity"}
 
 

@@ -10,9 +10,6 @@ from datamodules.core.base import DataModule
 from zoo.errors import ZooError
 from zoo.public import public_name
 
-# settings that determine the number of optimizer steps
-_LENGTHS = ("max_epochs", "max_steps", "limit_train_batches", "overfit_batches", "accumulate_grad_batches")
-
 
 def check_against_checkpoint(model_class: type, arguments: Namespace, checkpoint: dict[str, Any], path: Path | str) -> None:
     """Refuse a configuration with another model than the one in the checkpoint.
@@ -79,16 +76,13 @@ def check_preparation(data: LightningDataModule, checkpoint: dict[str, Any], pat
         )
 
 
-def check_can_continue(
-    checkpoint: dict[str, Any], path: Path, trainer: Namespace, before: dict[str, Any], finished: bool, ema: float | None
-) -> None:
-    """Refuse to resume a run that is complete, whose schedule cannot be extended, or whose average would be lost.
+def check_can_continue(checkpoint: dict[str, Any], path: Path, trainer: Namespace, finished: bool, ema: float | None) -> None:
+    """Refuse to resume a run that is complete, or whose average would be lost.
 
     Args:
         checkpoint: the checkpoint to resume from.
         path: the file of the checkpoint, for the message.
         trainer: the current trainer settings.
-        before: the trainer settings that the run started with.
         finished: whether the run was tested at the end; if not, it can be resumed to run the test.
         ema: the current decay of the average of the weights.
 
@@ -106,12 +100,6 @@ def check_can_continue(
     for unit, (done, end) in counts.items():
         if end >= 0 and (end < done or (end == done and finished)):
             raise ZooError(f"{path} has trained {done} {unit}, and trainer.max_{unit} is {end}: choose more than {done}")
-    schedule = (checkpoint.get("hyper_parameters", {}).get("optim") or {}).get("schedule")
-    if schedule == "one_cycle" and any(trainer[name] != before.get(name, trainer[name]) for name in _LENGTHS):
-        raise ZooError(
-            "the one_cycle schedule was planned for the length that the run started with, and cannot be extended: "
-            f"keep {', '.join(f'trainer.{name}' for name in _LENGTHS)} unchanged, or start a new run"
-        )
 
 
 def _plain(value: Any) -> Any:

@@ -13,6 +13,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.utilities import rank_zero_only
 
 from datamodules.core.base import DataModule
@@ -30,7 +31,8 @@ from zoo.training.facts import facts_of
 from zoo.training.gradient_checkpointing import checkpoint_gradients
 from zoo.training.initial_weights import without_initial_weights
 from zoo.training.links import expected_input, import_class, resolve_links, resolve_preparation, user_packages
-from zoo.training.precision import default_precision
+from zoo.training.precision import default_precision, precision_plugin
+from zoo.training.quiet import keep_quiet
 from zoo.training.run import Run
 from zoo.training.tracking import Wandb
 from zoo.training.unsupported import check_callbacks
@@ -59,6 +61,7 @@ class Configuration(LightningCLI):
     """
 
     def __init__(self, configs: list[Path], overrides: list[str] | None = None) -> None:
+        keep_quiet()
         _allow_imports()
         read = [(path, read_settings(path, note=True)) for path in configs]
         overrides = with_current_names(overrides or [], read)
@@ -195,10 +198,10 @@ class Configuration(LightningCLI):
         with building_trainer():
             self.trainer = self.trainer_class(**settings)
 
-    def build_bare_trainer(self, callback: Callback, max_epochs: int) -> Trainer:
-        """Build a trainer for an experiment before a run: one device, one callback, no validation, and no files.
+    def build_bare_trainer(self, callback: Callback | None = None, max_epochs: int | None = None) -> Trainer:
+        """Build a trainer for an experiment before a run: one device, at most one callback, no validation, and no files.
 
-        Precision, gradient clipping and accumulation are those of the settings.
+        Precision, gradient clipping and accumulation are those of the settings, and so is the length without `max_epochs`.
 
         Raises:
             ZooError: if Lightning does not accept the settings.
@@ -207,11 +210,13 @@ class Configuration(LightningCLI):
         off = dict.fromkeys(
             ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary", "fast_dev_run"), False
         )
-        limits = {"max_epochs": max_epochs, "max_steps": -1, "limit_val_batches": 0, "num_sanity_val_steps": 0}
+        limits = {"limit_val_batches": 0, "num_sanity_val_steps": 0}
+        if max_epochs is not None:
+            limits.update(max_epochs=max_epochs, max_steps=-1)
         place = {"devices": 1, "num_nodes": 1, "strategy": "auto", "log_every_n_steps": sys.maxsize}
         self.config.trainer.update(Namespace(**bare, **off, **limits, **place))  # type: ignore[no-untyped-call]  # jsonargparse's
         with building_trainer():
-            self.trainer = self.trainer_class(**{**self._trainer_settings(), "callbacks": [callback]})
+            self.trainer = self.trainer_class(**{**self._trainer_settings(), "callbacks": [callback] if callback else []})
         return self.trainer
 
     def _trainer_settings(self) -> dict[str, Any]:
@@ -222,9 +227,17 @@ class Configuration(LightningCLI):
         """
         self._check_trainer()
         try:
-            return self.parser.instantiate(Namespace(trainer=self.config.trainer)).trainer.as_dict()  # type: ignore[no-untyped-call]  # jsonargparse's
+            settings = self.parser.instantiate(Namespace(trainer=self.config.trainer)).trainer.as_dict()  # type: ignore[no-untyped-call]  # jsonargparse's
         except MisconfigurationException as error:  # raised by a callback or a strategy in the settings
             raise ZooError(f"a class in the trainer settings does not accept its arguments: {in_one_line(error)}") from error
+        if settings["precision"] in ("16-mixed", "16", 16) and isinstance(settings["strategy"], ModelParallelStrategy):
+            raise ZooError(
+                "trainer.precision 16-mixed cannot scale the loss of weights that are divided between processes: choose "
+                "bf16-mixed, or trainer/ddp"
+            )
+        if (plugin := precision_plugin(settings["precision"], settings["accelerator"])) is not None:
+            settings.update(precision=None, plugins=[*_as_list(settings["plugins"]), plugin])
+        return settings
 
     def _check_trainer(self) -> None:
         """Refuse settings that the run determines or that fail later; choose a precision if none is set."""
@@ -247,7 +260,7 @@ class Configuration(LightningCLI):
                 "fp32: choose 32-true"
             )
         if trainer.max_epochs is None and trainer.max_steps == -1:
-            trainer.max_epochs, reason = default_epochs(facts_of(self.datamodule).num_train)
+            trainer.max_epochs, reason = default_epochs(facts_of(self.datamodule).num_train_expected)
             say(f"trainer.max_epochs {trainer.max_epochs}: {reason} (set trainer.max_epochs to choose)")
         if trainer.precision is None:
             accelerator = trainer.accelerator

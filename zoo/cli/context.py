@@ -88,7 +88,8 @@ class Context:
 
     def start_tracking(self) -> None:
         """Start the W&B run and log the whole configuration."""
-        self.run.start_tracking(self.trainer, self.model, self.configuration.plain())
+        tta = {} if self.request.tta is None else {"tta": self.request.tta}
+        self.run.start_tracking(self.trainer, self.model, {**self.configuration.plain(), **tta})
 
     def note_training(self, *_: Any) -> None:
         """Note that a batch was trained, so that an interrupted run can be resumed."""

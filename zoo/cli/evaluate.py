@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from datamodules.core.base import DataModule
+from zoo.augment.test_time import describe_views
 from zoo.cli.configuration import Configuration, say
 from zoo.cli.context import Context, Request, choose_directory, open_run
 from zoo.cli.settings import read_settings
@@ -25,6 +26,7 @@ def evaluate(request: Request) -> int:
         scores = score(context.model, datamodule=context.data, ckpt_path=request.ckpt_path, weights_only=True, verbose=False)
         for name, value in [item for of_loader in scores for item in of_loader.items()]:
             say(f"{name:<12} {value:.4f}")
+        _print_views(context)
         if isinstance(context.data, DataModule) and context.data.splits.keys() == {"test"}:
             _print_new(context.data)
         if request.command == "test":
@@ -38,6 +40,7 @@ def predict(request: Request) -> int:
         context.trainer.predict(
             context.model, datamodule=context.data, ckpt_path=request.ckpt_path, weights_only=True, return_predictions=False
         )
+        _print_views(context)
         _print_table(context)
     return context.exit_code
 
@@ -68,6 +71,8 @@ def _open_checkpoint(request: Request) -> Iterator[Context]:
             context.save_config()
         if request.tta is not None:
             context.add_callback(ViewAveraging(request.tta))
+        if request.tta is not None or "tta" in context.run.record():
+            context.run.note(tta=request.tta)
         context.start_tracking()
         yield context
 
@@ -90,6 +95,11 @@ def _print_new(data: DataModule) -> None:
     samples = data.splits["test"]
     seen = f"; at least {found} of them equal training samples" if (found := data.num_seen(samples)) else ""
     say(f"all {len(samples.rows):,} samples were tested, because the model was trained on others{seen}")
+
+
+def _print_views(context: Context) -> None:
+    if context.request.tta is not None:
+        say(f"{'views':<12} {describe_views(context.request.tta)}")
 
 
 def _print_table(context: Context) -> None:

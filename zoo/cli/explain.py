@@ -111,6 +111,7 @@ def _place(text: str) -> tuple[str, str]:
 def _types(text: str) -> str:
     """Write types the way users write their values."""
     text = re.sub(r"<class '([\w.]+)'>", r"\1", text).replace("typing.", "").replace("NoneType", "null")
+    text = re.sub(r"\bzoo(?:\.\w+)+", "settings by name such as {name: ...}", text)  # a TypedDict
     return re.sub(
         r"(?:collections\.abc\.)?\b(?:Sequence|list|List)\b(?!\[)",
         "a list such as [64, 64]",

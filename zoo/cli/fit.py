@@ -5,7 +5,6 @@ from pathlib import Path
 from zoo.cli.compare import check_can_continue
 from zoo.cli.configuration import Configuration
 from zoo.cli.context import Context, Request, choose_directory, open_run
-from zoo.cli.settings import read_settings
 from zoo.errors import MissingFileError, UsageError
 from zoo.training.checkpoint import latest_checkpoint, read_checkpoint
 from zoo.training.run_dir import RunDirectory, check_holds_no_run, is_first_process, read_run
@@ -51,9 +50,8 @@ def resume(request: Request) -> int:
         configuration = Configuration([folder / "config.yaml", *request.configs], request.overrides)
         configuration.build_data()
         configuration.build_model(checkpoint, path)
-        record, before = read_run(folder), read_settings(folder / "config.yaml").get("trainer", {})
-        config = configuration.config
-        check_can_continue(checkpoint, path, config.trainer, before, finished="results" in record, ema=config.ema)
+        record, config = read_run(folder), configuration.config
+        check_can_continue(checkpoint, path, config.trainer, finished="results" in record, ema=config.ema)
         # Lightning reads the file again. Free this copy, so that the weights are not in memory twice.
         del checkpoint
         recipe = record.get("recipe", folder.parent.name)

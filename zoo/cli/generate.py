@@ -253,7 +253,7 @@ def _fill_metrics(text: str, recipes: list[str]) -> str:
                 lines.append(f"| `{recipe}` | {' | '.join(cells)} |")
         return "\n".join(lines) + "\n"
 
-    pattern = r"(<!-- metrics ([\w ]+) -->\n).*?(<!-- /metrics -->)"
+    pattern = r"(<!-- metrics ([\w@ ]+) -->\n).*?(<!-- /metrics -->)"
     return re.sub(pattern, lambda match: f"{match[1]}{table(match[2].split())}{match[3]}", text, flags=re.DOTALL)
 
 

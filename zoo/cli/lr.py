@@ -6,7 +6,6 @@ from zoo.cli.configuration import Configuration, say
 from zoo.cli.context import choose_directory
 from zoo.errors import ZooError
 from zoo.training.boundary import running
-from zoo.training.quiet import keep_quiet
 from zoo.training.range_test import RangeTest, curve_figure, write_curve
 from zoo.training.system import System
 
@@ -17,7 +16,6 @@ def find_lr(recipe: Path, overrides: list[str], run_dir: Path | None, lowest: fl
     Raises:
         ZooError: if the model has several optimizers, or if the loss is not finite at the lowest learning rates.
     """
-    keep_quiet()
     test = RangeTest(lowest, highest, num_steps)
     configuration = Configuration([recipe], overrides)
     data, system = configuration.build_data(), configuration.build_model()

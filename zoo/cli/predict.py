@@ -7,11 +7,12 @@ from pathlib import Path
 from lightning import Callback, Trainer
 
 from datamodules import ImageFiles, TextLines
-from zoo.augment.test_time import Views
+from zoo.augment.test_time import Views, describe_views
 from zoo.cli.own_images import load_with_facts, own_images
 from zoo.errors import ZooError
 from zoo.tasks.abilities import Decodes
 from zoo.tasks.classification.view_averaging import ViewAveraging
+from zoo.tasks.embedding.base import Embedder
 from zoo.training.boundary import running
 from zoo.training.predictions import Predictions
 from zoo.training.progress import LineProgress
@@ -43,12 +44,12 @@ def predict_files(
 
 
 def predict_images(checkpoint: Path, images: Path, folder: Path, tta: Views | None = None) -> int:
-    """Write the predicted class and confidence for each image to predictions/predict.csv in `folder`.
+    """Write the predicted class and confidence for each image, or its embedding, to predictions/predict.csv in `folder`.
 
     Images are prepared as for evaluation, by the facts in the checkpoint.
 
     Raises:
-        ZooError: if the checkpoint does not hold an image classifier, or an image cannot be read.
+        ZooError: if the checkpoint neither classifies nor embeds images, or an image cannot be read.
     """
     system, facts = load_with_facts(checkpoint)
     shape = tuple(system.hparams.get("input_shape", ()))
@@ -56,12 +57,15 @@ def predict_images(checkpoint: Path, images: Path, folder: Path, tta: Views | No
         raise ZooError(
             f"{checkpoint} holds a {type(system).__name__}, which has no classes: for codes, use zoo predict -c CONFIG"
         )
-    if len(shape) != 3 or shape[1] != shape[2] or not facts.get("class_names"):
+    if len(shape) != 3 or shape[1] != shape[2] or not (facts.get("class_names") or isinstance(system, Embedder)):
         raise ZooError(f"{checkpoint} does not hold a classifier of square images: its inputs have the shape {shape}")
     if "mean" not in facts or "std" not in facts:
         raise ZooError(f"{checkpoint} does not record how its images were normalised: train again")
     data = own_images(images, shape, facts)
-    return _predict(system, data, folder, "file", [] if tta is None else [ViewAveraging(tta)])
+    code = _predict(system, data, folder, "file", [] if tta is None else [ViewAveraging(tta)])
+    if tta is not None:
+        print(f"views        {describe_views(tta)}")
+    return code
 
 
 def predict_texts(checkpoint: Path, source: str, folder: Path) -> int:
@@ -102,15 +106,16 @@ def _predict(
             rows = list(csv.DictReader(file))
     finally:
         csv.field_size_limit(limit)  # it is global
-    name_width, class_width = (max(len(row[column]) for row in rows[:_SHOWN]) for column in (named_by, "prediction"))
-    for row in rows[:_SHOWN]:
+    shown = rows[:_SHOWN] if "prediction" in rows[0] else []  # an embedding is no text to read
+    name_width, class_width = (max((len(row[column]) for row in shown), default=0) for column in (named_by, "prediction"))
+    for row in shown:
         prediction, confidence = f"{row['prediction']:<{class_width}}", f"{float(row['confidence']):.1%}"
         if named_by == "file":
             print(f"{row[named_by]:<{name_width}}  {prediction}  {confidence}")
         else:  # Texts vary in length, so they come last.
             print(f"{prediction}  {confidence:>6}  {row[named_by][:_SHOWN_LENGTH]}")
-    if len(rows) > _SHOWN:
+    if len(rows) > len(shown) > 0:
         print("...")
-    more = f" ({len(rows)} rows)" if len(rows) > _SHOWN else ""
+    more = f" ({len(rows)} rows)" if len(rows) > len(shown) else ""
     print(f"predictions  {path}{more}")
     return 0

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from datamodules.core.batch import SequenceBatch
 from zoo.cli.configuration import Configuration
+from zoo.cli.context import choose_directory
 from zoo.errors import UsageError
 from zoo.nn.cells import valid_steps
 from zoo.tasks.drawing import grid, shorten
@@ -20,7 +21,7 @@ from zoo.training.facts import facts_of
 def show_batch(recipe: Path, overrides: list[str], output: Path | None = None, num_images: int = 32) -> int:
     """Draw the first training batch of the first epoch, transformed as in training, with its class names.
 
-    Images and series are drawn to `output` (default: RECIPE_batch.png). Texts are printed.
+    Images and series are drawn to `output` (default: runs/<recipe>/<time>/batch.png). Texts are printed.
 
     Raises:
         UsageError: if the data are neither images, series nor texts, or `output` is not the name of an image file.
@@ -50,7 +51,7 @@ def show_batch(recipe: Path, overrides: list[str], output: Path | None = None, n
         raise UsageError(
             f"{recipe.stem} has inputs of shape {tuple(data.input_shape)}: only images, texts and series are shown"
         )
-    output = output or Path(f"{recipe.stem}_batch.png")
+    output = output or choose_directory(None, recipe.stem).path / "batch.png"
     output.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(output)
     low, high = values.aminmax()

@@ -6,6 +6,7 @@ Shapes: C channels, H height, W width, K classes.
 from torch import Tensor
 
 from zoo.errors import ZooError
+from zoo.nn.losses import ClassLoss
 from zoo.pretrained.backbone import Stem, build_backbone, pretrained_statistics
 from zoo.tasks.classification.base import Classifier, ClassWeights
 from zoo.training.initial_weights import load_weights
@@ -18,7 +19,7 @@ AUXILIARY_WEIGHT = 0.3  # weight of each auxiliary head's loss (Szegedy et al., 
 
 
 class ImageClassifier(Classifier):
-    """Network from timm or torchvision, chosen by name and trained with cross-entropy.
+    """Network from timm or torchvision, chosen by name.
 
     Args:
         backbone: name of the network, for example resnet50, vgg16, efficientnet_b0, convnext_tiny or googlenet. timm is asked
@@ -43,11 +44,12 @@ class ImageClassifier(Classifier):
         weights: str | None = None,
         label_smoothing: float = 0.0,
         class_weights: ClassWeights = None,
+        loss: ClassLoss | None = None,
         lr: float = 1e-3,
         optim: Optim | None = None,
     ) -> None:
         input_shape, num_classes = require("input_shape", input_shape), require("num_classes", num_classes)
-        super().__init__(num_classes, label_smoothing, lr, optim, class_weights)
+        super().__init__(num_classes, label_smoothing, lr, optim, class_weights, loss)
         self.save_hyperparameters(logger=False)
         self.net = build_backbone(
             backbone, input_shape, num_classes, pretrained=pretrained, stem=stem, dropout=dropout, drop_path=drop_path

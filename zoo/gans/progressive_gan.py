@@ -265,6 +265,7 @@ class ProgressiveGAN(FromNoise, Adversarial):
 
     def on_train_start(self) -> None:
         super().on_train_start()
+        super().on_train_start()
         self._first_level = float(self.generator.level) if self.global_step else 0.0
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:

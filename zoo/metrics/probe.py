@@ -6,8 +6,6 @@ Shapes: N training samples, M test samples, F features.
 import warnings
 
 import torch
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 
@@ -16,6 +14,10 @@ def linear_probe(x: Tensor, y: Tensor, x_test: Tensor, y_test: Tensor, max_iter:
 
     Features are standardised with the mean and standard deviation of `x`. The L2 penalty is scikit-learn's default (C = 1).
     """
+    # scikit-learn takes a quarter of a second to import, and every `zoo fit` imports this module.
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
     mean, std = x.mean(0), x.std(0).clamp(min=1e-8)
     model = LogisticRegression(max_iter=max_iter)
     with warnings.catch_warnings():

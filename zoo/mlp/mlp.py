@@ -9,7 +9,6 @@ from itertools import pairwise
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from lightning import Callback
 from torch import Tensor, nn
 
@@ -17,8 +16,9 @@ from zoo.errors import ZooError
 from zoo.metrics.tasks import binary_classification
 from zoo.nn.activations import Activation
 from zoo.nn.activations import activation as nonlinearity
-from zoo.nn.checks import check_labels, check_shape
+from zoo.nn.checks import check_labels, check_shape, dropout_rates
 from zoo.nn.init import Init, initialise
+from zoo.nn.losses import BinaryLoss, ClassLoss, TargetLoss, binary_cross_entropy, binary_focal, check_loss, prior_bias
 from zoo.nn.norms import Norm, feature_norm
 from zoo.tasks.classification.base import Classifier, ClassWeights, class_reports
 from zoo.tasks.regression.base import Regressor
@@ -39,8 +39,9 @@ class MLPNet(nn.Module):
         output_dim: number of outputs.
         hidden_dims: width of each hidden layer. An empty list gives a linear model.
         activation: function after each hidden layer.
-        norm: normalisation before each activation.
-        dropout: probability after each activation.
+        norm: normalisation before each activation; see `feature_norm`.
+        norm_groups: number of groups of norm "group", which must divide each width. None: 8.
+        dropout: probability after each activation, for all hidden layers or one for each.
         init: initialisation scheme of the weights.
 
     Raises:
@@ -54,23 +55,23 @@ class MLPNet(nn.Module):
         hidden_dims: Sequence[int] = HIDDEN_DIMS,
         activation: Activation = ACTIVATION,
         norm: Norm = "none",
-        dropout: float = 0.0,
+        norm_groups: int | None = None,
+        dropout: float | Sequence[float] = 0.0,
         init: Init = INIT,
     ) -> None:
         super().__init__()
         if not all(dim >= 1 for dim in hidden_dims):
             raise ZooError(f"hidden_dims must be positive, got {list(hidden_dims)}")
-        if not 0 <= dropout < 1:
-            raise ZooError(f"dropout must lie in [0, 1), got {dropout}")
+        rates = dropout_rates(dropout, len(hidden_dims))
         self.input_shape = tuple(input_shape)
         widths = [math.prod(input_shape), *hidden_dims]
         layers: list[nn.Module] = []
-        for fan_in, fan_out in pairwise(widths):
+        for (fan_in, fan_out), rate in zip(pairwise(widths), rates, strict=True):
             layers += [
                 nn.Linear(fan_in, fan_out),
-                feature_norm(norm, fan_out),
+                feature_norm(norm, fan_out, norm_groups),
                 nonlinearity(activation),
-                nn.Dropout(dropout),
+                nn.Dropout(rate),
             ]
         self.hidden = nn.Sequential(*(layer for layer in layers if not isinstance(layer, nn.Identity)))
         self.output = nn.Linear(widths[-1], output_dim)
@@ -83,7 +84,7 @@ class MLPNet(nn.Module):
 
 
 class MLPClassifier(Classifier):
-    """MLP for K classes, trained with cross-entropy. The default on 28x28 images is 784-256-256-10."""
+    """MLP for K classes. The default on 28x28 images is 784-256-256-10."""
 
     def __init__(
         self,
@@ -92,21 +93,29 @@ class MLPClassifier(Classifier):
         hidden_dims: Sequence[int] = HIDDEN_DIMS,
         activation: Activation = ACTIVATION,
         norm: Norm = "none",
-        dropout: float = 0.0,
+        norm_groups: int | None = None,
+        dropout: float | Sequence[float] = 0.0,
         init: Init = INIT,
         label_smoothing: float = 0.0,
         class_weights: ClassWeights = None,
+        loss: ClassLoss | None = None,
         lr: float = 1e-3,
         optim: Optim | None = None,
     ) -> None:
         input_shape, num_classes = require("input_shape", input_shape), require("num_classes", num_classes)
-        super().__init__(num_classes, label_smoothing, lr, optim, class_weights)
+        super().__init__(num_classes, label_smoothing, lr, optim, class_weights, loss)
         self.save_hyperparameters(logger=False)
-        self.net = MLPNet(input_shape, num_classes, hidden_dims, activation, norm=norm, dropout=dropout, init=init)
+        self.net = MLPNet(
+            input_shape, num_classes, hidden_dims, activation, norm=norm, norm_groups=norm_groups, dropout=dropout, init=init
+        )
 
 
 class MLPBinaryClassifier(System):
-    """MLP with one logit, trained with binary cross-entropy. It predicts the probability of class 1."""
+    """MLP with one logit for two classes. It predicts the probability of class 1.
+
+    Args:
+        loss: training loss. Validation and test always log the binary cross-entropy, so that runs can be compared.
+    """
 
     monitor = ("val/loss", "min")
     headline = "test/acc"
@@ -118,8 +127,10 @@ class MLPBinaryClassifier(System):
         hidden_dims: Sequence[int] = HIDDEN_DIMS,
         activation: Activation = ACTIVATION,
         norm: Norm = "none",
-        dropout: float = 0.0,
+        norm_groups: int | None = None,
+        dropout: float | Sequence[float] = 0.0,
         init: Init = INIT,
+        loss: BinaryLoss | None = None,
         lr: float = 1e-3,
         optim: Optim | None = None,
     ) -> None:
@@ -128,7 +139,12 @@ class MLPBinaryClassifier(System):
             raise ZooError(f"a binary classifier needs 2 classes, the data has {num_classes}: use zoo.MLPClassifier")
         super().__init__(lr, optim, binary_classification())
         self.save_hyperparameters(logger=False)
-        self.net = MLPNet(input_shape, 1, hidden_dims, activation, norm=norm, dropout=dropout, init=init)
+        self.training_loss = check_loss(loss, BinaryLoss)
+        self.net = MLPNet(
+            input_shape, 1, hidden_dims, activation, norm=norm, norm_groups=norm_groups, dropout=dropout, init=init
+        )
+        if "prior" in self.training_loss:
+            nn.init.constant_(self.net.output.bias, prior_bias(self.training_loss["prior"]))
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Return the probability of class 1: (B, ...) to (B,)."""
@@ -136,8 +152,13 @@ class MLPBinaryClassifier(System):
 
     def step(self, batch: Batch, progress: Tensor) -> tuple[Tensor, Outputs]:
         logits = self.net(batch.x)[:, 0]
-        loss = F.binary_cross_entropy_with_logits(logits, batch.y.float())
-        return loss, {"preds": torch.sigmoid(logits), "target": batch.y}
+        return self.loss(logits, batch.y), {"preds": torch.sigmoid(logits), "target": batch.y}
+
+    def loss(self, logits: Tensor, y: Tensor) -> Tensor:
+        """Compute the mean loss (0-d) of logits (B,) and classes (B,). In evaluation it is the binary cross-entropy."""
+        if self.training and self.training_loss["name"] == "focal":
+            return binary_focal(logits, y, self.training_loss["gamma"], self.training_loss.get("alpha"))
+        return binary_cross_entropy(logits, y)
 
     def check_batch(self, batch: Batch) -> None:
         check_labels(batch.y, num_classes=2)
@@ -147,7 +168,7 @@ class MLPBinaryClassifier(System):
 
 
 class MLPRegressor(Regressor):
-    """MLP for T numbers, trained with squared error on standardised targets. It predicts in the original units."""
+    """MLP for T numbers, trained on standardised targets. It predicts in the original units."""
 
     def __init__(
         self,
@@ -156,12 +177,16 @@ class MLPRegressor(Regressor):
         hidden_dims: Sequence[int] = HIDDEN_DIMS,
         activation: Activation = ACTIVATION,
         norm: Norm = "none",
-        dropout: float = 0.0,
+        norm_groups: int | None = None,
+        dropout: float | Sequence[float] = 0.0,
         init: Init = INIT,
+        loss: TargetLoss | None = None,
         lr: float = 1e-3,
         optim: Optim | None = None,
     ) -> None:
         input_shape, num_targets = require("input_shape", input_shape), require("num_targets", num_targets)
-        super().__init__(num_targets, lr, optim)
+        super().__init__(num_targets, lr, optim, loss)
         self.save_hyperparameters(logger=False)
-        self.net = MLPNet(input_shape, num_targets, hidden_dims, activation, norm=norm, dropout=dropout, init=init)
+        self.net = MLPNet(
+            input_shape, num_targets, hidden_dims, activation, norm=norm, norm_groups=norm_groups, dropout=dropout, init=init
+        )

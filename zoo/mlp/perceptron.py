@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from zoo.errors import ZooError, check_choice
 from zoo.nn.checks import check_labels, check_shape
+from zoo.nn.losses import ClassLoss
 from zoo.tasks.classification.base import Classifier, ClassWeights
 from zoo.training.optim import Optim
 from zoo.training.system import require
@@ -43,11 +44,11 @@ def perceptron_loss(logits: Tensor, y: Tensor) -> Tensor:
 
 
 class Perceptron(Classifier):
-    """Linear classifier, trained with cross-entropy (logistic regression) or with Rosenblatt's rule.
+    """Linear classifier, trained with a loss on its logits (by default logistic regression) or with Rosenblatt's rule.
 
     Args:
-        rule: loss to train with. "perceptron" with plain SGD and lr 1 is the algorithm of 1958. It stops changing the weights
-            once all classes are separated.
+        rule: "cross_entropy" trains with `loss`. "perceptron" with plain SGD and lr 1 is the algorithm of 1958, which stops
+            changing the weights once all classes are separated.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Perceptron(Classifier):
         num_classes: int | None = None,  # linked from the datamodule
         rule: Rule = "cross_entropy",
         class_weights: ClassWeights = None,
+        loss: ClassLoss | None = None,
         lr: float = 1e-2,
         optim: Optim | None = None,
     ) -> None:
@@ -63,7 +65,9 @@ class Perceptron(Classifier):
         check_choice("rule", rule, get_args(Rule))
         if rule == "perceptron" and class_weights is not None:
             raise ZooError("the perceptron rule has no class weights: leave out class_weights, or set rule to cross_entropy")
-        super().__init__(num_classes, 0.0, lr, optim, class_weights)
+        if rule == "perceptron" and loss is not None:
+            raise ZooError("the perceptron rule is a loss of its own: leave out loss, or set rule to cross_entropy")
+        super().__init__(num_classes, 0.0, lr, optim, class_weights, loss)
         self.save_hyperparameters(logger=False)
         self.rule = rule
         self.net = PerceptronNet(input_shape, num_classes)

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.errors import ZooError, check_choice
+from zoo.nn.losses import full
 
 Loss = Literal["minimax", "non_saturating", "hinge", "least_squares", "wasserstein"]
 Discriminator = Callable[[Tensor], Tensor]  # samples (B, ...) to logits
@@ -161,8 +162,3 @@ def clip_weights(critic: nn.Module, bound: float) -> None:
     """Clamp every parameter to [-bound, bound], in place (Arjovsky et al., 2017, algorithm 1)."""
     for parameter in critic.parameters():
         parameter.clamp_(-bound, bound)
-
-
-def full(logits: Tensor) -> Tensor:
-    """Cast logits to at least float32: a difference of large means loses precision in half."""
-    return logits.to(torch.promote_types(logits.dtype, torch.float32))

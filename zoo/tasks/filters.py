@@ -26,7 +26,7 @@ def first_filters(net: nn.Module, folder: Path) -> list[Callback]:
 class FirstFilters(Callback):
     """Draws the first convolution's filters into `folder`/filters.png when training ends, and sends them to W&B.
 
-    For systems whose net has a `visible_convolution`.
+    For systems whose net has a `visible_convolution`. Frozen filters are not drawn: they are those of the pretrained weights.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -36,6 +36,8 @@ class FirstFilters(Callback):
         system: Any = pl_module
         first = visible_convolution(system.net)
         assert first is not None
+        if not first.weight.requires_grad:
+            return
         weight = first.weight.detach()
         if isinstance(weight, DTensor):
             weight = weight.full_tensor()  # every process must take part

@@ -44,12 +44,13 @@ _SETTINGS_ERRORS: tuple[tuple[type[Exception], str, str], ...] = (
     (
         ValueError,
         r"Expected more than 1 value per channel when training",
-        "a training batch holds a single sample, but batch normalisation needs at least 2: raise data.batch_size",
+        "a training batch holds a single sample, or is divided into single samples, but batch normalisation needs at least 2 "
+        "values for each channel: raise data.batch_size",
     ),
     (
-        ValueError,
-        r"Tried to step (\d+) times\. The total number of steps is (\d+)",
-        "the one_cycle schedule was planned for {1} steps and cannot be extended: start a new run with the longer training",
+        RuntimeError,  # of oneDNN, for fp16 and bf16 autocast on CPUs
+        r"could not create a primitive descriptor for the (\w+)",
+        "this processor cannot compute {0} layers in the precision of the run: set trainer.precision to 32-true",
     ),
     (
         RuntimeError,

@@ -30,7 +30,7 @@ class Facts:
     input_shape: Sequence[int] | None = None  # of one sample
     num_classes: int | None = None
     num_targets: int | None = None
-    num_train: int | None = None  # training samples, if known before the data are read
+    num_train_expected: int | None = None  # training samples, about, if known before the data are read
     vocab_size: int | None = None
     class_names: Sequence[str] = ()
     class_counts: Callable[[str], Tensor] | None = None  # split to the samples of each class that an epoch serves, (K,)

@@ -4,23 +4,22 @@ import math
 import sys
 import warnings
 from collections.abc import Mapping
-from typing import Literal, TypedDict, get_args
+from typing import TypedDict, get_args
 
 from lightning import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import nn
 from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR, OneCycleLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from zoo.errors import ZooError, check_choice
 from zoo.training.optimizers import OPTIMIZERS, build_optimizer, resolve_settings
-
-Schedule = Literal["constant", "linear", "step", "cosine", "one_cycle", "plateau"]
+from zoo.training.schedules import ByStep, Schedule, cycled_momentum, learning_rate_factor
 
 _SCHEDULE_SETTINGS: dict[str, tuple[str, ...]] = {  # the settings that each schedule reads
     "constant": ("warmup_steps",),
-    "linear": ("warmup_steps", "final"),
+    "linear": ("warmup_steps", "final", "hold"),
     "step": ("warmup_steps", "step_every", "factor"),
     "cosine": ("warmup_steps", "final"),
     "one_cycle": ("final",),
@@ -41,6 +40,7 @@ class Optim(TypedDict, total=False):
     schedule: Schedule  # cosine
     warmup_steps: int  # linear warm-up before constant, linear, step and cosine; 0
     final: float  # learning rate at the end of linear, cosine and one_cycle, as a share of lr; 0
+    hold: float  # linear: share of the steps after the warm-up before the rate falls, in [0, 1); 0.5
     step_every: int  # step: optimizer steps between two decays; a third of all steps
     factor: float  # step and plateau: each decay multiplies the learning rate by this; 0.1
     patience: int  # plateau: validations without improvement before a decay; 5
@@ -53,6 +53,7 @@ class _Settings(TypedDict):
     schedule: Schedule
     warmup_steps: int
     final: float
+    hold: float
     step_every: int | None
     factor: float
     patience: int
@@ -71,7 +72,7 @@ def check_optim(optim: Optim | None) -> Optim:
     check_choice("schedule", settings["schedule"], get_args(Schedule))
     resolve_settings(settings["name"], optim)
     read = _SCHEDULE_SETTINGS[settings["schedule"]]
-    for name in ("warmup_steps", "final", "step_every", "factor", "patience"):
+    for name in ("warmup_steps", "final", "hold", "step_every", "factor", "patience"):
         if optim.get(name) and name not in read:
             fitting = ", ".join(other for other, names in _SCHEDULE_SETTINGS.items() if name in names)
             raise ZooError(
@@ -81,6 +82,8 @@ def check_optim(optim: Optim | None) -> Optim:
     for name in ("warmup_steps", "final", "weight_decay"):
         if not 0 <= optim.get(name, 0) < math.inf:  # type: ignore[operator]  # mypy takes a variable key's value for an object
             raise ZooError(f"optim.{name} must be 0 or more, got {optim[name]}")  # type: ignore[literal-required]
+    if not 0 <= settings["hold"] < 1:
+        raise ZooError(f"optim.hold must lie in [0, 1), got {settings['hold']}")
     if "step_every" in read and (step_every := settings["step_every"]) is not None and step_every < 1:
         raise ZooError(f"optim.step_every must be at least 1, got {step_every}")
     if "factor" in read and not 0 < settings["factor"] < 1:
@@ -93,39 +96,6 @@ def merge_optim(own: Optim, optim: Optim | None) -> Optim:
     optim = optim or Optim()
     same = optim.get("name", own["name"]) == own["name"]
     return {**own, **optim} if same else {"schedule": own["schedule"], **optim}
-
-
-def learning_rate_factor(
-    step: int,
-    total_steps: int,
-    schedule: Schedule,
-    warmup_steps: int = 0,
-    final: float = 0.0,
-    step_every: int | None = None,
-    factor: float = 0.1,
-) -> float:
-    """Return the factor on the base learning rate at an optimizer step, counted from 0.
-
-    The factor rises linearly to 1 over `warmup_steps`. After that it is constant, or decays by `factor` every `step_every`
-    steps (counted from step 0), or follows half a cosine from 1 to `final` (Loshchilov & Hutter, 2017, arXiv:1608.03983). With
-    "linear" it is 1 for the first half of the steps after the warm-up and then falls linearly to `final`, as in Pix2Pix and
-    CycleGAN. Beyond `total_steps` it keeps its last value.
-    """
-    step = min(step, total_steps)
-    if step < warmup_steps:
-        return (step + 1) / warmup_steps
-    progress = (step - warmup_steps) / max(1, total_steps - warmup_steps)
-    match schedule:
-        case "constant":
-            return 1.0
-        case "linear":
-            return 1 - (1 - final) * max(0.0, 2 * progress - 1)
-        case "step":
-            return factor ** (step // (step_every or max(1, math.ceil(total_steps / 3))))
-        case "cosine":
-            return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))
-        case _:
-            raise ZooError(f"schedule {schedule!r} is not a function of the step alone")
 
 
 def configure(
@@ -180,30 +150,17 @@ def _can_fuse(system: LightningModule) -> bool:
     return precision != "16-mixed" and not (precision == "bf16-mixed" and clips)
 
 
-def _schedule(
-    optimizer: Optimizer, lr: float, settings: _Settings, total_steps: int, keep_momentum: bool
-) -> LambdaLR | OneCycleLR:
-    if settings["schedule"] == "one_cycle":  # Smith & Topin, 2018, arXiv:1708.07120; it also cycles momentum or beta 1
-        start, final = 25.0, settings["final"] or 1e-5
-        return OneCycleLR(
-            optimizer,
-            max_lr=[group["lr"] for group in optimizer.param_groups],
-            total_steps=total_steps + 1,
-            div_factor=start,
-            final_div_factor=1 / (final * start),
-            pct_start=0.3,
-            anneal_strategy="cos",
-            cycle_momentum=not keep_momentum and bool(optimizer.defaults.get("momentum") or "betas" in optimizer.defaults),
-            base_momentum=0.85,
-            max_momentum=0.95,
-        )
-    warmup_steps = settings["warmup_steps"]
+def _schedule(optimizer: Optimizer, lr: float, settings: _Settings, total_steps: int, keep_momentum: bool) -> ByStep:
+    """Build a schedule by step. one_cycle also cycles the momentum or beta 1, unless the user has set it."""
+    warmup_steps, one_cycle = settings["warmup_steps"], settings["schedule"] == "one_cycle"
     if warmup_steps > total_steps:
         warnings.warn(
             f"warm-up of {warmup_steps} steps outlasts the training of {total_steps}: lr never reaches {lr}",
             stacklevel=2,
         )
-    return LambdaLR(
+    has_momentum = bool(optimizer.defaults.get("momentum") or "betas" in optimizer.defaults)
+    cycles = one_cycle and has_momentum and not keep_momentum
+    return ByStep(
         optimizer,
         lambda step: learning_rate_factor(
             step,
@@ -211,9 +168,13 @@ def _schedule(
             settings["schedule"],
             warmup_steps=warmup_steps,
             final=settings["final"],
+            hold=settings["hold"],
             step_every=settings["step_every"],
             factor=settings["factor"],
         ),
+        momentum=(lambda step: cycled_momentum(step, total_steps)) if cycles else None,
+        total_steps=total_steps,
+        extends=not one_cycle,
     )
 
 
@@ -223,6 +184,7 @@ def _with_defaults(optim: Optim) -> _Settings:
         schedule=optim.get("schedule", "cosine"),
         warmup_steps=optim.get("warmup_steps", 0),
         final=optim.get("final", 0.0),
+        hold=optim.get("hold", 0.5),
         step_every=optim.get("step_every"),
         factor=optim.get("factor", 0.1),
         patience=optim.get("patience", 5),

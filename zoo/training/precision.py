@@ -1,9 +1,10 @@
-"""Default precision of a run."""
+"""Default precision of a run, and fp16 with loss scaling on CPUs."""
 
 from pathlib import Path
 from typing import Literal
 
 import torch
+from lightning.pytorch.plugins import MixedPrecision
 
 
 def default_precision(accelerator: str = "auto") -> tuple[Literal["bf16-mixed", "32-true"], str]:
@@ -24,3 +25,19 @@ def default_precision(accelerator: str = "auto") -> tuple[Literal["bf16-mixed", 
         if flag in flags:
             return "bf16-mixed", f"this processor has {name}"
     return "32-true", "this processor does not compute in bf16"
+
+
+def precision_plugin(precision: object, accelerator: object) -> MixedPrecision | None:
+    """Return the plugin for fp16 autocast with dynamic loss scaling on a CPU; None if Lightning handles the precision itself.
+
+    Lightning replaces 16-mixed by bf16-mixed on CPUs, although torch's autocast and `GradScaler` support fp16 there. It is
+    slow, but shows what a GPU would compute. The scaler multiplies the loss by a factor that it halves if a gradient overflows
+    (the step is then skipped) and doubles after 2,000 steps without an overflow (Micikevicius et al., 2018, arXiv:1710.03740).
+    """
+    on_cpu = accelerator == "cpu" or (
+        accelerator == "auto" and not torch.cuda.is_available() and not torch.backends.mps.is_available()
+    )
+    if precision not in ("16-mixed", "16", 16) or not on_cpu:
+        return None
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**16, growth_factor=2.0, backoff_factor=0.5, growth_interval=2000)
+    return MixedPrecision("16-mixed", "cpu", scaler)

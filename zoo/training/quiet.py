@@ -6,11 +6,17 @@ import warnings
 import lightning.pytorch.trainer.connectors.callback_connector  # noqa: F401  # the loggers of both must exist
 import lightning.pytorch.trainer.connectors.logger_connector  # noqa: F401
 
-_CHECKPOINTS = "lightning.pytorch.trainer.connectors.checkpoint_connector"
+_LOGGERS = (
+    "lightning.pytorch.utilities.rank_zero",
+    "lightning.fabric.utilities.rank_zero",
+    "lightning.fabric.utilities.seed",
+    "lightning.pytorch.trainer.connectors.checkpoint_connector",
+)
 _NOISE = (
     "Tip:",  # advertises litlogger and litmodels at every start
     "GPU available: False",  # missing accelerators
     "TPU available: False",
+    "Seed set to",  # config.yaml states the seed, and the line would precede every error
     "`weights_only` was not set",  # repeated at every checkpoint, although full checkpoints are intended
 )
 
@@ -26,7 +32,7 @@ _NO_NOISE = _NoNoise()
 
 def keep_quiet() -> None:
     """Silence advertisements, and warnings about choices that are intentional."""
-    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero", _CHECKPOINTS):
+    for name in _LOGGERS:
         logging.getLogger(name).addFilter(_NO_NOISE)  # always the same filter, so it is added only once
     # The folder checkpoints/ of a resumed run contains files: lightning/pytorch/callbacks/model_checkpoint.py
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")

@@ -92,9 +92,9 @@ class RangeTest(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, System)
-        # The base rate of a group, whatever a warm-up has made of it. Of one_cycle, it is the peak.
+        # The base rate of a group, whatever the schedule has made of it at the first step.
         groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
-        self._ratios = [group.get("max_lr", group.get("initial_lr", group["lr"])) / pl_module.lr for group in groups]
+        self._ratios = [group.get("initial_lr", group["lr"]) / pl_module.lr for group in groups]
         trainer.strategy.lr_scheduler_configs = []
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:

@@ -1,13 +1,15 @@
 """Helpers of reports: which process writes, gathering over processes, and writing pictures and tables to disk and W&B."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
 from torch import Tensor, distributed
+from wandb import Histogram
 
 from zoo.training.facts import Facts, facts_of
 
@@ -44,7 +46,7 @@ def gathered_batches(trainer: Trainer, batches: Iterable[tuple[Tensor, ...]]) ->
     return [torch.cat(tensors) for tensors in zip(*gathered(trainer, on_cpu), strict=True)]
 
 
-def log_means(module: LightningModule, means: Mapping[str, Tensor], num: int) -> None:
+def log_means(module: LightningModule, means: Mapping[str, Tensor], num: float) -> None:
     """Log the means over a batch of `num` samples or tokens. Lightning averages them over all batches and processes.
 
     Lightning averages an integer `batch_size` over processes and truncates it, so it is passed as a float
@@ -115,3 +117,12 @@ def log_picture(trainer: Trainer, name: str, path: Path) -> None:
     """Send the picture in a file to W&B."""
     for logger in wandb_loggers(trainer):
         logger.log_image(name, images=[str(path)], step=trainer.global_step)
+
+
+def log_histograms(
+    trainer: Trainer, values: Mapping[str, float], histograms: Mapping[str, Sequence[float]], edges: Sequence[float]
+) -> None:
+    """Send numbers, and histograms (shares of M bins between M + 1 edges), to W&B."""
+    for logger in wandb_loggers(trainer):
+        bins = {name: Histogram(np_histogram=(np.array(shares), np.array(edges))) for name, shares in histograms.items()}
+        logger.log_metrics({**values, **bins}, step=trainer.global_step)  # type: ignore[dict-item]  # W&B takes histograms

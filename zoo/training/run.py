@@ -13,11 +13,11 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, ProgressBar, RichProgressBar
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
-from torch.optim.lr_scheduler import OneCycleLR
 
 from zoo.training.best_checkpoint import BestCheckpoint
 from zoo.training.checkpoint import AtomicCheckpointIO
 from zoo.training.counting import count_parameters
+from zoo.training.curves import Curves
 from zoo.training.data_report import DataReport
 from zoo.training.epoch_end import EpochEnd
 from zoo.training.files import write_text
@@ -31,6 +31,7 @@ from zoo.training.randomness import Randomness
 from zoo.training.regular_checkpoint import RegularCheckpoint
 from zoo.training.reporting import wandb_loggers
 from zoo.training.run_dir import read_run
+from zoo.training.schedules import ByStep
 from zoo.training.system import System
 from zoo.training.throughput import Throughput
 from zoo.training.tracking import Wandb, describe_wandb, make_loggers, start_or_go_offline
@@ -93,6 +94,7 @@ class Run:
             Throughput(),
             NonFiniteGuard(),
             Predictions(self.folder),
+            Curves(self.folder),
             *(system.reports(self.folder) if isinstance(system, System) else []),
         ]
         folder, monitor = self.folder / "checkpoints", _monitor(system)
@@ -171,7 +173,8 @@ class Run:
         """
         if not all((self.folder / name).exists() for name in ("config.yaml", "checkpoints/last.ckpt")):
             return None
-        if any(isinstance(config.scheduler, OneCycleLR) for config in trainer.lr_scheduler_configs):
+        schedules = [config.scheduler for config in trainer.lr_scheduler_configs]
+        if any(isinstance(schedule, ByStep) and not schedule.extends for schedule in schedules):
             return None
         done = {"max_epochs": trainer.current_epoch, "max_steps": trainer.global_step}
         limits = {"max_epochs": trainer.max_epochs or -1, "max_steps": trainer.max_steps}

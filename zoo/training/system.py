@@ -13,7 +13,9 @@ from torchmetrics import Metric, MetricCollection
 from zoo.errors import ZooError
 from zoo.public import public_name
 from zoo.training.counting import total_steps
+from zoo.training.epoch_means import EpochMeans
 from zoo.training.facts import data_class, describe_data
+from zoo.training.last_batch import check_last_batch
 from zoo.training.memory import use_fast_layout
 from zoo.training.optim import Optim, check_optim, configure
 from zoo.training.plateau import PlateauStep
@@ -61,11 +63,10 @@ class System(LightningModule):
         ZooError: if `lr` or `optim` is invalid.
     """
 
-    monitor: ClassVar[tuple[str, Literal["min", "max"]] | None] = (
-        "val/loss",
-        "min",
-    )  # selects the best checkpoint; None: use the last
+    # selects the best checkpoint; None: use the last
+    monitor: ClassVar[tuple[str, Literal["min", "max"]] | None] = ("val/loss", "min")
     headline: ClassVar[str | tuple[str, ...]] = "test/loss"  # the score in tables; of several patterns, the first with a score
+    losses: ClassVar[tuple[str, ...]] = ("loss",)  # the losses in pictures of a run, by their names after "train/" and "val/"
     net: nn.Module
 
     def __init__(self, lr: float, optim: Optim | None, metrics: Metrics | None = None) -> None:
@@ -75,6 +76,7 @@ class System(LightningModule):
         self.lr, self.optim = lr, check_optim(optim)
         stages, collection = ("train", "val", "test"), MetricCollection(metrics or {})
         self.metrics = nn.ModuleDict({f"{stage}_metrics": collection.clone(prefix=f"{stage}/") for stage in stages})
+        self.means = EpochMeans(self.metrics_of("train"))
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Predict for a batch of inputs. `zoo export` exports this method."""
@@ -90,9 +92,7 @@ class System(LightningModule):
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         loss, outputs = self.step(batch, self.progress())
-        # Logging takes as long as a step of a small network, so values are logged only at the steps that loggers record.
-        if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
-            self.log_training(loss, outputs)
+        log_training(self, loss, outputs, len(batch.x), step=self.global_step + 1)
         return loss
 
     def validation_step(self, batch: Any, batch_idx: int) -> Outputs:
@@ -112,7 +112,8 @@ class System(LightningModule):
         return configure(self, self.lr, self.optim, total_steps(self.trainer), monitor="val/loss")
 
     def configure_callbacks(self) -> list[Callback]:
-        return [PlateauStep()] if self.optim.get("schedule") == "plateau" else []
+        own = [self.means, *([PlateauStep()] if self.optim.get("schedule") == "plateau" else [])]
+        return [] if self.means in self.trainer.callbacks else own  # type: ignore[attr-defined]  # an earlier stage added them
 
     def lr_scheduler_step(self, scheduler: LRSchedulerTypeUnion, metric: Any | None) -> None:
         if not isinstance(scheduler, ReduceLROnPlateau):  # PlateauStep has stepped it already
@@ -123,6 +124,9 @@ class System(LightningModule):
 
     def on_fit_start(self) -> None:
         self._steps = total_steps(self.trainer)
+
+    def on_train_start(self) -> None:
+        check_last_batch(self, self.trainer.train_dataloader)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         if batch_idx == 0:
@@ -154,20 +158,10 @@ class System(LightningModule):
         """Return `fraction()` as a 0-d tensor on the system's device."""
         return torch.full((), self.fraction(), device=self.device)
 
-    def log_training(self, loss: Tensor, outputs: Outputs) -> None:
-        """Log a training step: learning rate, loss, 0-d outputs, and the metrics of this batch."""
-        loss, outputs = loss.detach(), {name: value.detach() for name, value in outputs.items()}
-        self.log("train/lr", self.trainer.optimizers[-1].param_groups[0]["lr"])
-        self.log_dict({"train/loss": loss, **scalars("train", outputs)})
-        if "target" in outputs and len(metrics := self.metrics_of("train")):
-            self.log_dict(metrics(*_metric_inputs(outputs)))
-            metrics.reset()
-
     def evaluate(self, stage: Literal["val", "test"], batch: Any) -> Outputs:
         """Run `step` on a batch, and log loss, 0-d outputs and metrics, averaged over the epoch."""
         loss, outputs = self.step(batch, torch.ones((), device=self.device))
-        values = {f"{stage}/loss": loss, **scalars(stage, outputs)}
-        log_means(self, values, len(batch.x))
+        log_means(self, {f"{stage}/loss": loss, **scalars(stage, outputs)}, len(batch.x))
         if "preds" in outputs and len(metrics := self.metrics_of(stage)):
             metrics.update(*_metric_inputs(outputs))
             self.log_dict(metrics, on_epoch=True, batch_size=len(batch.x))
@@ -176,6 +170,21 @@ class System(LightningModule):
     def metrics_of(self, stage: str) -> MetricCollection:
         """Return the metrics of the stage "train", "val" or "test"."""
         return self.metrics[f"{stage}_metrics"]  # type: ignore[return-value]
+
+
+def log_training(system: System, loss: Tensor, outputs: Outputs, num: int, step: int) -> None:
+    """Add loss, 0-d outputs and metrics of a training step on `num` samples or tokens to the means of the epoch.
+
+    Logging takes as long as a step of a small network. So the values themselves, under names that end in _step, and the
+    learning rate are logged only at the steps that loggers record. `step` counts from 1.
+    """
+    values = {name: value.detach() for name, value in {"train/loss": loss, **scalars("train", outputs)}.items()}
+    system.means.add(values, num)
+    if "target" in outputs and len(system.means.metrics):
+        system.means.update_metrics(*_metric_inputs(outputs))
+    if step % system.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+        system.log("train/lr", system.trainer.optimizers[-1].param_groups[0]["lr"])
+        system.log_dict({f"{name}_step": value for name, value in values.items()})
 
 
 def scalars(stage: str, outputs: Outputs) -> Outputs:

@@ -1,5 +1,6 @@
 """Features of a frozen backbone, computed once: nothing before the head changes, so every epoch would compute the same."""
 
+import time
 from collections.abc import Iterator
 from typing import Any, Protocol
 
@@ -41,14 +42,13 @@ def compute_features(trainer: Trainer, system: HasFeatures) -> bool:
             with trainer.precision_plugin.forward_context():
                 yield system.features(seen).float(), batch.position
 
+    start, sizes = time.perf_counter(), [len(splits[part].rows) for part in ("train", "val")]
+    _say(f"computing features of {sizes[0]:,} training and {sizes[1]:,} validation samples (model.cache_features) ...")
     with evaluating(trainer.lightning_module), torch.no_grad(), data.training_part_in_order() as training_part:
         found = {name: gathered_batches(trainer, features(part)) for name, part in (("train", training_part), ("val", "val"))}
     parts = {name: _in_order(rows, splits[name].rows) for name, rows in found.items()}
     data.replace(parts)
-    rank_zero_only(print)(
-        f"features of {len(parts['train']):,} training samples computed once, without augmentation (model.cache_features)",
-        flush=True,
-    )
+    _say(f"features computed once, without augmentation, in {time.perf_counter() - start:.1f} s")
     return True
 
 
@@ -56,6 +56,11 @@ def forget_features(trainer: Trainer) -> None:
     """Let the datamodule serve samples again."""
     if (replace := facts(trainer).replace) is not None:
         replace({})
+
+
+@rank_zero_only
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
 def _in_order(found: list[Tensor], rows: Tensor) -> Tensor:

@@ -18,7 +18,9 @@ from zoo.training.reporting import log_picture, wandb_loggers, writes
 class LayerRates(Callback):
     """Writes `folder`/layer_rates.csv and draws layer_rates.png when training ends, and sends rates and picture to W&B.
 
-    A row of the table is a layer group in an epoch, with its learning rate at the first step; 0 means that it is frozen.
+    A row of the table is a layer group in an epoch, with its learning rate at the first step; 0 means that it is frozen. Epochs
+    are counted from 1, as in the lines of progress. If only one group trained, there is no picture: its learning rate is in the
+    table.
 
     Args:
         folder: folder of the files.
@@ -46,11 +48,13 @@ class LayerRates(Callback):
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         names = [group.name for group in self.groups]
-        rows = [[epoch, *row] for epoch, rates in self._rates.items() for row in zip(names, rates, strict=True)]
+        rows = [[epoch + 1, *row] for epoch, rates in self._rates.items() for row in zip(names, rates, strict=True)]
         write_csv(self.folder / "layer_rates.csv", ["epoch", "layers", "lr"], rows)
-        path = self.folder / "layer_rates.png"
-        rates_figure(np.array(list(self._rates.values())).T, names).savefig(path, dpi=120)
-        log_picture(trainer, "train/layer_rates", path)
+        by_group = np.array(list(self._rates.values())).T
+        if (by_group > 0).any(axis=1).sum() > 1:
+            path = self.folder / "layer_rates.png"
+            rates_figure(by_group, names, first_epoch=min(self._rates) + 1).savefig(path, dpi=120)
+            log_picture(trainer, "train/layer_rates", path)
 
     def state_dict(self) -> dict[str, Any]:
         return {"rates": self._rates}
@@ -59,7 +63,7 @@ class LayerRates(Callback):
         self._rates = dict(state_dict["rates"])
 
 
-def rates_figure(rates: np.ndarray, names: Sequence[str]) -> Figure:
+def rates_figure(rates: np.ndarray, names: Sequence[str], first_epoch: int = 1) -> Figure:
     """Draw the learning rates of layer groups (G, E) by epoch, the group nearest to the input at the bottom.
 
     The shade is the logarithm of the learning rate. Frozen groups stay white.
@@ -69,7 +73,16 @@ def rates_figure(rates: np.ndarray, names: Sequence[str]) -> Figure:
     axes = figure.add_subplot()
     shown = np.ma.masked_equal(rates, 0.0)
     scale = LogNorm(vmin=shown.min(), vmax=max(shown.max(), 1.01 * shown.min()))
-    image = axes.imshow(shown, norm=scale, cmap="viridis", aspect="auto", origin="lower", interpolation="nearest")
+    num_groups, num_epochs = rates.shape
+    image = axes.imshow(
+        shown,
+        norm=scale,
+        cmap="viridis",
+        aspect="auto",
+        origin="lower",
+        interpolation="nearest",
+        extent=(first_epoch - 0.5, first_epoch + num_epochs - 0.5, -0.5, num_groups - 0.5),
+    )
     axes.set_yticks(range(len(names)), names, parse_math=False)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("epoch")

@@ -14,14 +14,14 @@ Strategy = Literal["feature_extraction", "full", "discriminative", "gradual", "l
 FEW, MANY = 1000, 20_000  # training images, between which the suggested strategy is discriminative
 
 
-def suggested_strategy(num_train: int) -> Strategy:
+def suggested_strategy(num_samples: int) -> Strategy:
     """Return the strategy for a number of training images.
 
     Below 1,000 images only the head is trained: with 200 images, ImageNet features alone were within a point of the best
     fine-tuning, at a fraction of its time. Below 20,000 all layers are trained at rates that fall with depth. That was the best
     or second best strategy with 50 to 500 images (`zoo claims strategies_by_labels`). With more, the backbone has one rate.
     """
-    return "feature_extraction" if num_train < FEW else "discriminative" if num_train < MANY else "full"
+    return "feature_extraction" if num_samples < FEW else "discriminative" if num_samples < MANY else "full"
 
 
 def check_strategy(strategy: str, lr_decay: float | None, unfreeze_every: int, probe_epochs: int) -> None:

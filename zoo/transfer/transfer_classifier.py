@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from zoo.errors import ZooError
 from zoo.nn.freezing import evaluate_frozen, train_only
 from zoo.nn.l2_sp import StartingPoint
+from zoo.nn.losses import ClassLoss
 from zoo.pretrained.backbone import Stem
 from zoo.pretrained.layer_groups import LayerGroup, layer_groups
 from zoo.pretrained.source import PRETRAINED, Architecture, build_source, expected_input
@@ -116,11 +117,12 @@ class TransferClassifier(Classifier):
         stem: Stem = "standard",
         label_smoothing: float = 0.0,
         class_weights: ClassWeights = None,
+        loss: ClassLoss | None = None,
         lr: float = 1e-3,
         optim: Optim | None = None,
     ) -> None:
         input_shape, num_classes = require("input_shape", input_shape), require("num_classes", num_classes)
-        super().__init__(num_classes, label_smoothing, lr, optim, class_weights)
+        super().__init__(num_classes, label_smoothing, lr, optim, class_weights, loss)
         check_strategy(strategy, lr_decay, unfreeze_every, probe_epochs)
         if l2_sp < 0:
             raise ZooError(f"l2_sp must be 0 or more, got {l2_sp}")
@@ -186,6 +188,7 @@ class TransferClassifier(Classifier):
             self._trains_on_features = False
 
     def on_train_start(self) -> None:
+        super().on_train_start()
         self._freeze(self.trainer.current_epoch)
 
     def on_train_epoch_start(self) -> None:

@@ -11,7 +11,7 @@ Controls: the same network before training; and a network with a hidden ReLU lay
 alone: same images in the same order, same number of updates, and the better of the same learning rates, by the training error.
 It spans no subspace, so only its error is reported.
 
-Criterion, stated before the measurement. A linear network has trained if its training error is within 1 % of PCA's, the
+Criterion, stated before the full measurement. A linear network has trained if its training error is within 1 % of PCA's, the
 lowest that any linear network can reach. A ReLU network, which could represent more, has trained if its training error is below
 PCA's. If a network of either kind has not trained at some width, the verdict is "cannot tell". Otherwise the claim holds if
 every linear network, of every width and seed, has a test error within 1 % of PCA's and angles below 5 degrees.

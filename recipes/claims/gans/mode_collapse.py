@@ -14,7 +14,7 @@ Wasserstein loss without penalty; minibatch discrimination that reads zero for h
 the plain GAN, which is there at both rates. Progressive growing, a fourth remedy of the textbook, starts with small images.
 Points have no size, so its row is empty. (Elsewhere the textbook recommends it against instability instead.)
 
-Criterion, stated before the measurement. An arm has trained if at least half of its samples are good, on average over the
+Criterion, stated before the full measurement. An arm has trained if at least half of its samples are good, on average over the
 seeds. If the plain GAN or a remedy has not trained, the verdict is "cannot tell". Otherwise the claim holds if the plain GAN
 misses modes in every seed, and every remedy finds all modes in every seed.
 """

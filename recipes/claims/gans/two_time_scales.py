@@ -9,10 +9,10 @@ because the best may differ. The table reports the distance of samples from the 
 end of the training), and the share of good samples, which lie within three standard deviations of a Gaussian. Controls: the
 ratio turned round, 1/4; and the floor, the distance between two draws of the data.
 
-Criterion, stated before the measurement. Each ratio is judged at its best mean, the one with the smallest distance. A ratio has
-trained if at least half of its samples are good there, on average over the seeds. If the ratio 4 or 1 has not trained, the
-verdict is "cannot tell". Otherwise the claim holds if the distance is smaller for 4 than for 1 by more than twice the standard
-error of the difference over seeds.
+Criterion, stated before the full measurement. Each ratio is judged at its best mean, the one with the smallest distance. A
+ratio has trained if at least half of its samples are good there, on average over the seeds. If the ratio 4 or 1 has not
+trained, the verdict is "cannot tell". Otherwise the claim holds if the distance is smaller for 4 than for 1 by more than twice
+the standard error of the difference over seeds.
 """
 
 import sys

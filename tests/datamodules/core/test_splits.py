@@ -5,7 +5,14 @@ from itertools import pairwise
 import pytest
 import torch
 
-from datamodules.core.splits import hold_out, numbered, stratified_sample, stratified_split, without_lone_validation
+from datamodules.core.splits import (
+    check_shares,
+    hold_out,
+    numbered,
+    stratified_sample,
+    stratified_split,
+    without_lone_validation,
+)
 
 LABELS = torch.tensor([0] * 40 + [1] * 7 + [2] * 2 + [3] + [5] * 50)[
     torch.randperm(100, generator=torch.Generator().manual_seed(0))
@@ -147,6 +154,17 @@ def test_only_training_rows_are_held_out_and_parts_that_exist_stay() -> None:
 def test_without_a_training_part_nothing_is_held_out() -> None:
     parts = {"test": torch.arange(5)}
     assert hold_out(torch.zeros(5).long(), parts, {"test": 0.2, "val": 0.1}, seed=0) == parts
+
+
+def test_a_class_needs_a_sample_for_every_part() -> None:
+    y, names = torch.tensor([0] * 5 + [1] * 2), ("many", "few", "none")
+    check_shares(y, names, ["val"])
+    check_shares(y, names, [])
+    with pytest.raises(ValueError, match="the class few has 2 samples, too few for training and test and val"):
+        check_shares(y, names, ["test", "val"])
+    check_shares(y, names, ["val"], groups=torch.arange(7))
+    with pytest.raises(ValueError, match="the class few has 1 different sample, too few for training and val"):
+        check_shares(y, names, ["val"], groups=torch.tensor([0, 1, 2, 3, 4, 5, 5]))
 
 
 def test_too_little_to_hold_out_is_refused() -> None:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from datamodules import CIFAR10, MNIST, USPS, FashionMNIST
 from datamodules.images.hub_set import HubSet
+from zoo.training.facts import facts_of
 
 
 @pytest.fixture
@@ -144,6 +145,7 @@ def test_another_size_in_its_place_is_refused(tmp_path: Path, monkeypatch: pytes
 
 def test_training_on_few_images_holds_out_the_same_ones(usps: USPS) -> None:
     few = USPS(num_train=200)
+    assert facts_of(few).num_train_expected == 200
     few.setup()
     y, rows = few.splits["train"].arrays.y, few.splits["train"].rows
     whole = usps.splits["train"].rows

@@ -259,7 +259,7 @@ def test_a_bad_picture_is_named_by_setup(tmp_path: Path) -> None:
 
 def test_too_few_pictures_to_split_are_refused(tmp_path: Path) -> None:
     data = module(fill(tmp_path, {"cats": 1, "dogs": 1}))
-    with pytest.raises(ValueError, match="cannot hold out 20% of 2 samples"):
+    with pytest.raises(ValueError, match="the class cats has 1 sample, too few for training and test and val"):
         data.setup()
 
 
@@ -302,7 +302,7 @@ def test_a_class_with_too_few_images_for_every_part_is_named(tmp_path: Path) -> 
         (tmp_path / name).mkdir()
         for number in range(num):
             Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / name / f"{number}.png")
-    with pytest.raises(ValueError, match=r"the class bees has 2 picture\(s\), too few for training and .*: add some"):
+    with pytest.raises(ValueError, match=r"the class bees has 2 samples, too few for training and .*: add some"):
         ImageFolder(str(tmp_path), size=8).setup()
 
 
@@ -312,6 +312,24 @@ def test_the_number_of_training_images_is_known_before_they_are_read(tmp_path: P
         for number in range(50):
             Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / name / f"{number}.png")
     data = ImageFolder(str(tmp_path), size=8, test_fraction=0.2, val_fraction=0.25)
-    assert data.num_train == 60
+    assert data.num_train_expected == 60
     data.setup()
     assert len(data.splits["train"].rows) == 60
+
+
+@pytest.mark.parametrize("num", [10, 20])
+def test_augmentation_may_follow_from_the_number_of_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num: int) -> None:
+    """With as many images as are enough, images change; with fewer, they do not. Settings override the rule."""
+    monkeypatch.setattr("datamodules.images.augmentation.ENOUGH", 20)
+    for part, size in {"train": num // 2, "val": 1, "test": 1}.items():
+        fill(tmp_path / part, {"a": size, "b": size})
+    data = module(tmp_path, augment="auto", flip=False, min_area=1.0)
+    data.setup()
+    batch = next(iter(data.loader("train")))
+    changed = not torch.equal(data.transform(batch, 0, True).x, data.transform(batch, 0, False).x)
+    assert changed == (num == 20)
+    assert ("policy trivial_augment, erase 0.1" if changed else "augment auto: none") in "\n".join(data.report())
+    chosen = module(tmp_path, augment={"erase": 1.0}).transform.augmentation
+    assert chosen is not None
+    assert (chosen.settings["erase"], chosen.settings["policy"]) == (1.0, "none")
+    assert module(tmp_path).transform.augmentation is None

@@ -142,6 +142,14 @@ def test_one_class_is_refused_for_training(csv: Callable[[str], str], value: str
         data.setup("fit")
 
 
+@pytest.mark.parametrize(("num", "samples"), [(1, "1 sample"), (2, "2 samples")])
+def test_a_class_with_too_few_rows_for_every_part_is_named(csv: Callable[[str], str], num: int, samples: str) -> None:
+    path = csv(rows_of(40, lambda i: f"{i},{'odd' if i < num else 'even'}", header="x,y"))
+    message = f"the class odd has {samples}, too few for training and test and val: add some, or leave the class out"
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        ready(source=path, target="y")
+
+
 def test_a_file_that_lacks_a_class_can_be_tested(csv: Callable[[str], str], tmp_path: Path) -> None:
     trained = ready(source=csv(rows_of(60, lambda i: f"{i},{['fig', 'kiwi', 'plum'][i % 3]}", header="a,y")), target="y")
     other = tmp_path / "other.csv"

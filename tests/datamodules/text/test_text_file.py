@@ -230,6 +230,17 @@ def test_a_column_with_about_one_class_per_row_is_refused(write: Write) -> None:
     assert TextFile(path, label="mood").num_classes == 2
 
 
+def test_a_class_with_too_few_texts_for_every_part_is_named(write: Write) -> None:
+    """Copies of a text stay together, so they count once."""
+    rows = [f"text number {i},{'ab'[i % 2]}" for i in range(40)]
+    alone = write("\n".join(["text,label", *rows, "lonely,c", "lonely,c", "lonely,c"]) + "\n", "one.csv")
+    message = "the class c has 1 different sample, too few for training and test and val: add some, or leave the class out"
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        ready(alone)
+    three = write("\n".join(["text,label", *rows, "lonely,c", "alone,c", "by itself,c"]) + "\n", "three.csv")
+    assert "c" in ready(three).class_names
+
+
 def test_a_file_that_lacks_a_class_can_be_tested(write: Write) -> None:
     trained = ready(write(WHOLE))
     other = TextFile(write("text,label\n" + "".join(f"text {i},praise\n" for i in range(10)), "other.csv"))

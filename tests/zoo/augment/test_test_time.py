@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from zoo.augment.test_time import AverageViews, Views, average, views_of
+from zoo.augment.test_time import VIEWS, AverageViews, Views, average, describe_views, views_of
 
 
 def test_views_are_what_they_say() -> None:
@@ -40,3 +40,20 @@ def test_a_net_sees_all_views_at_once(views: Views) -> None:
     net, x = nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), torch.rand(5, 1, 8, 8)
     expected = torch.stack([net(view).softmax(1) for view in views_of(x, views)]).mean(0)
     torch.testing.assert_close(AverageViews(net, views)(x).exp(), expected)
+
+
+def test_views_are_described_in_their_order() -> None:
+    """A bright spot moves where a shift says, and a crop begins in the corner that it names."""
+    x = torch.zeros(1, 1, 28, 28)
+    x[..., 14, 14] = 1
+    moved = dict(zip(VIEWS["shifts"], [(14, 14), (15, 14), (13, 14), (14, 15), (14, 13)], strict=True))
+    assert list(moved) == ["as given", "moved down", "moved up", "moved right", "moved left"]
+    places = [divmod(int(view.argmax()), 28) for view in views_of(x, "shifts")]
+    assert places == list(moved.values())
+    ramp = torch.arange(16.0)
+    x = (100 * ramp[:, None] + ramp)[None, None]
+    corners = {"centre": (1, 1), "top left": (0, 0), "top right": (0, 2), "bottom left": (2, 0), "bottom right": (2, 2)}
+    for name, crop in zip(VIEWS["five_crops"], views_of(x, "five_crops"), strict=True):
+        top, left = corners[name]
+        torch.testing.assert_close(crop[0, 0, 0, 0], x[0, 0, top, left])
+    assert describe_views("flip") == "averaged over 2 views of each image: as given, mirrored (--tta flip)"

@@ -302,12 +302,21 @@ def test_only_the_first_of_several_processes_says_what_is_wrong(
     assert "zoo: " not in capsys.readouterr().err
 
 
-def test_two_processes_say_it_once(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "zoo", "fit", "-c", "mlp_digits", "-c", "trainer/ddp", *SHORT]
-    command += ["--trainer.accelerator", "cpu", "--trainer.limit_train_batches", "0.001", "--run_dir", "run"]
+@pytest.mark.parametrize(
+    ("overlay", "wrong", "message"),
+    [
+        ("trainer/ddp", ["--trainer.limit_train_batches", "0.001"], "increase the `limit_train_batches`"),
+        ("trainer/fsdp", ["--ema", "0.9"], "ema does not work with a strategy that shards the weights, such as fsdp"),
+    ],
+    ids=["ddp", "ema with fsdp"],
+)
+def test_two_processes_say_it_once(overlay: str, wrong: list[str], message: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "zoo", "fit", "-c", "mlp_digits", "-c", overlay, *SHORT, *wrong]
+    command += ["--trainer.accelerator", "cpu", "--run_dir", "run"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 1
-    assert len([line for line in done.stderr.splitlines() if line.startswith("zoo: ")]) == 1
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("zoo: ")]
+    assert message in line
     assert "Traceback" not in done.stderr
     with contextlib.suppress(FileNotFoundError):
         assert not list((tmp_path / "run").iterdir())

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -67,6 +68,25 @@ def test_a_typo_in_a_setting_is_answered_before_the_libraries_are_loaded() -> No
     assert done.returncode == 2
     assert done.stderr == "zoo: no setting model.optim.nam: did you mean 'name'?\n"
     assert after.children_user + after.children_system - before.children_user - before.children_system < 1.5
+
+
+def test_a_run_says_what_it_does_before_the_libraries_are_loaded() -> None:
+    """The program ends at the first line, with 1 if that is another one, or if torch or Lightning are loaded."""
+    program = "import builtins, os, sys\nfrom zoo.cli.main import main\n"
+    program += "loaded = lambda: 'torch' in sys.modules or 'lightning' in sys.modules\n"
+    program += "builtins.print = lambda line, **_: os._exit(line != 'training mlp_digits + trainer/bf16 ...' or loaded())\n"
+    program += "main(['fit', '-c', 'mlp_digits', '-c', 'trainer/bf16'])"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=False).returncode == 0
+
+
+def test_an_error_is_the_only_line_on_stderr() -> None:
+    """Lightning would say before that it set the seed. scikit-learn, which a run of this kind does not need, is not loaded."""
+    program = "import sys\nfrom zoo.cli.main import main\n"
+    program += "main(['fit', '-c', 'mlp_wine', '--data.batch_size', '0'])\nsys.exit(100 * ('sklearn' in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stderr == "zoo: batch_size must be at least 1, got 0\n"
+    assert done.stdout == "training mlp_wine ...\n"
+    assert done.returncode == 0
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
@@ -193,7 +213,9 @@ def test_a_command_that_makes_no_sense_gets_one_line(
     assert len(lines) == 1
     assert lines[0].startswith("zoo: ")
     assert hint in lines[0]
-    assert not out
+    assert re.fullmatch(
+        r"((training|testing|predicting with) \S+ \.\.\.\n)?", out
+    )  # said before the libraries that find the error are loaded
 
 
 def test_a_class_without_its_package_gets_a_suggestion() -> None:

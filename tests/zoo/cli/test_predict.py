@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -257,6 +258,29 @@ def test_numbers_drawn_as_files_get_the_answers_of_the_test(run: Path, tmp_path:
             assert float(found["confidence"]) == pytest.approx(float(row["confidence"]), abs=2e-4)
 
 
+def test_files_get_the_embeddings_of_the_test_split(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = ["--trainer.max_epochs", "1", "--trainer.limit_train_batches", "2"]
+    assert main(["fit", "-c", "triplet_digits", *small, "--run_dir", str(tmp_path / "run")]) == 0
+    checkpoint = ["--ckpt_path", str(tmp_path / "run" / "checkpoints" / "best.ckpt")]
+    assert main(["predict", "-c", "triplet_digits", *checkpoint, "--run_dir", str(tmp_path / "split")]) == 0
+    data = Digits()
+    data.setup("test")
+    (x, _, _), places = data.splits["test"]
+    (tmp_path / "new").mkdir()
+    for place in places[:12].tolist():
+        Image.fromarray(x[place, 0].numpy()).save(tmp_path / "new" / f"{place}.png")
+    capsys.readouterr()
+    assert main(["predict", *checkpoint, "--images", str(tmp_path / "new"), "--run_dir", str(tmp_path / "files")]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith("predict.csv (12 rows)")
+    of_files = read(tmp_path / "files" / "predictions" / "predict.csv")
+    table = (tmp_path / "split" / "predictions" / "predict.csv").read_text()
+    of_split = {row["position"]: row for row in csv.DictReader(table.splitlines())}
+    names = [f"embedding_{place}" for place in range(32)]
+    for place in places[:12].tolist():
+        found, expected = of_files[f"{place}.png"], of_split[str(place)]
+        assert [float(found[name]) for name in names] == pytest.approx([float(expected[name]) for name in names], abs=1e-5)
+
+
 def test_images_are_binarized_as_those_of_the_test_were(fit: Callable[..., Trainer], tmp_path: Path) -> None:
     system, data = MLPClassifier((1, 8, 8), 10, [16]), Digits(batch_size=64, normalize=False, binarize="threshold")
     trainer = fit(system, data, max_epochs=2, limit_val_batches=0, plugins=[AtomicCheckpointIO()])
@@ -416,9 +440,14 @@ def test_test_time_augmentation_averages_pictures_and_the_test_split_alike(
     own = (run / "predictions" / "test.csv").read_text()
     assert main(["test", "--ckpt_path", best, "--tta", "five_crops", "--data.root", str(pictures)]) == 0
     assert (run / "predictions" / "test.csv").read_text() == own
+    averaged = "averaged over 5 views of each image: centre, top left, top right, bottom left, bottom right (--tta five_crops)"
+    assert f"views        {averaged}\n" in capsys.readouterr().out
     (path,) = Path("runs").rglob("test.csv")
+    assert json.loads((path.parents[1] / "run.json").read_text())["tta"] == "five_crops"
+    assert "tta" not in json.loads((run / "run.json").read_text())
     tested = read(path)
     assert main(["predict", "--ckpt_path", best, "--images", str(pictures), "--tta", "five_crops", "--run_dir", "mine"]) == 0
+    assert f"views        {averaged}\n" in capsys.readouterr().out
     predicted = read(Path("mine/predictions/predict.csv"))
     assert len(tested) == 12
     for name, row in tested.items():

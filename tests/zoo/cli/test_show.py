@@ -51,13 +51,15 @@ def test_the_first_batch_is_drawn_under_its_classes(tmp_path: Path, capsys: pyte
     assert out.endswith(f"wrote {tmp_path}/new/b.png\n")
 
 
-def test_it_is_written_where_one_stands_and_shows_no_more_than_four_rows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_it_is_written_into_a_directory_of_its_own_and_shows_no_more_than_four_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["show", "mlp_digits", "--batch"]) == 0
-    assert pixels(tmp_path / "mlp_digits_batch.png").shape == (4 * 180, 8 * 160, 3)
-    assert [path.name for path in tmp_path.iterdir()] == ["mlp_digits_batch.png"]  # no run directory
+    (path,) = (path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file())
+    assert path.match("runs/mlp_digits/*/batch.png")
+    assert pixels(path).shape == (4 * 180, 8 * 160, 3)
+    assert capsys.readouterr().out.endswith(f"wrote {path}\n")
 
 
 def test_augmentation_shows(tmp_path: Path) -> None:

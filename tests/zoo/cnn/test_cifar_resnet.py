@@ -1,47 +1,17 @@
-"""ResNets for small images: parameter counts, option A, the ReLU after the sum, and published weights."""
+"""ResNets for small images: parameter counts, kinds of blocks, and published weights."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from datamodules import CIFAR10
 from datamodules.core.batch import Batch
-from zoo.cnn.cifar_resnet import Block, CIFARResNet, CIFARResNetClassifier
+from zoo.cnn.cifar_resnet import CIFARResNet, CIFARResNetClassifier
 
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
-
-
-def option_a(x: Tensor, out_channels: int) -> Tensor:
-    """Compute option A one value at a time: every second pixel, with zero channels on both sides."""
-    batch, channels, height, width = x.shape
-    out = torch.zeros(batch, out_channels, (height + 1) // 2, (width + 1) // 2)
-    for c in range(channels):
-        for i in range(out.shape[2]):
-            for j in range(out.shape[3]):
-                out[:, (out_channels - channels) // 2 + c, i, j] = x[:, c, 2 * i, 2 * j]
-    return out
-
-
-def with_statistics(net: nn.Module) -> nn.Module:
-    """Give batch norms statistics that change their input, in evaluation mode."""
-    for module in net.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            for value in (module.weight.data, module.bias.data, module.running_mean):
-                assert value is not None
-                value.normal_()
-            assert module.running_var is not None
-            module.running_var.uniform_(0.5, 2)
-    return net.eval()
-
-
-def normalised(x: Tensor, norm: nn.BatchNorm2d) -> Tensor:
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    mean, var, weight, bias = (v[:, None, None] for v in (norm.running_mean, norm.running_var, norm.weight, norm.bias))
-    return (x - mean) / torch.sqrt(var + 1e-5) * weight + bias
 
 
 # He et al., table 6, state 0.27, 0.46, 0.66, 0.85 and 1.7 million
@@ -70,35 +40,6 @@ def test_depth_counts_the_layers_with_weights(depth: int) -> None:
 def test_refuses_another_depth(depth: int) -> None:
     with pytest.raises(ValueError, match=rf"depth must be 6n \+ 2 \(8, 14, 20, .*\), got {depth}"):
         CIFARResNet((3, 32, 32), 10, depth)
-
-
-@pytest.mark.parametrize("size", [(8, 8), (7, 5), (1, 6)])
-def test_shortcut_takes_every_second_pixel_and_pads_channels_with_zeros(size: tuple[int, int]) -> None:
-    x = torch.randn(2, 4, *size)
-    assert torch.equal(Block(4, 10, stride=2).shortcut(x), option_a(x, 10))
-
-
-def test_shortcut_has_no_parameter_and_without_a_change_of_shape_is_the_input_itself() -> None:
-    block, x = Block(4, 4), torch.randn(2, 4, 6, 6)
-    assert block.shortcut(x) is x
-    assert {name.partition(".")[0] for name, _ in Block(4, 8, stride=2).named_parameters()} == {"conv1", "bn1", "conv2", "bn2"}
-
-
-@pytest.mark.parametrize(("in_channels", "stride"), [(6, 1), (3, 2)])
-def test_a_block_is_the_relu_of_the_sum_of_both_paths(in_channels: int, stride: int) -> None:
-    block, x = Block(in_channels, 6, stride), torch.randn(2, in_channels, 7, 7)
-    with_statistics(block)
-    h = torch.relu(normalised(nn.functional.conv2d(x, block.conv1.weight, stride=stride, padding=1), block.bn1))
-    h = normalised(nn.functional.conv2d(h, block.conv2.weight, padding=1), block.bn2)
-    oracle = torch.relu(h + (option_a(x, 6) if stride == 2 else x))
-    torch.testing.assert_close(block(x), oracle, rtol=1e-4, atol=1e-5)
-
-
-def test_a_block_that_computes_0_passes_on_relu_of_x_and_not_x() -> None:
-    block, x = Block(4, 4), torch.randn(2, 4, 6, 6)
-    nn.init.zeros_(block.bn2.weight)
-    assert torch.equal(block(x), x.clamp(min=0))
-    assert not torch.equal(block(x), x)
 
 
 def test_maps_shrink_where_the_channels_double() -> None:
@@ -160,3 +101,23 @@ def test_published_weights_recognise_nine_of_ten_test_images(mirror: Path) -> No
 def test_refuses_what_cannot_work(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         CIFARResNetClassifier(**{"input_shape": (1, 8, 8), "num_classes": 3, "depth": 8, **arguments})
+
+
+@pytest.mark.parametrize("skip", ["post", "pre", "none"])
+def test_all_kinds_of_blocks_have_the_same_weights_and_train(skip: Any) -> None:
+    """They can be compared: a shortcut has no parameters. A pre-activation network only moves its first norm to the end."""
+    torch.manual_seed(0)
+    system = CIFARResNetClassifier((1, 8, 8), 3, depth=8, width=4, skip=skip)
+    convolutions = [tuple(p.shape) for p in system.net.parameters() if p.ndim == 4]
+    assert convolutions == [tuple(p.shape) for p in CIFARResNet((1, 8, 8), 3, depth=8, width=4).parameters() if p.ndim == 4]
+    batch = Batch(torch.randn(12, 1, 8, 8), torch.arange(12) % 3, torch.arange(12))
+    optimizer = torch.optim.SGD(system.parameters(), lr=0.1)
+    losses = []
+    for _ in range(30):
+        loss, _ = system.step(batch, torch.zeros(()))
+        optimizer.zero_grad()
+        loss.backward()
+        assert all(p.grad is not None and p.grad.any() for p in system.net.parameters() if p.ndim == 4)
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.3 < losses[0]

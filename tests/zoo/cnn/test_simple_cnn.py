@@ -95,6 +95,35 @@ def test_signal_keeps_its_size_through_the_convolutions_at_the_start() -> None:
             assert layer.weight.std().item() == pytest.approx((2 / (9 * layer.in_channels)) ** 0.5, rel=0.02)  # He et al., 2015
 
 
+@pytest.mark.parametrize("norm", ["none", "layer", "instance", "group"])
+@pytest.mark.parametrize("activation", ["leaky_relu", "gelu", "sigmoid", "tanh", "swish", "identity"])
+def test_forward_with_another_norm_and_activation(norm: Any, activation: Any) -> None:
+    net, x = (
+        SimpleCNN((3, 8, 8), 5, (4, 6), activation, norm=norm, norm_groups=2 if norm == "group" else None),
+        torch.randn(2, 3, 8, 8),
+    )
+    functions = {"leaky_relu": F.leaky_relu, "gelu": F.gelu, "sigmoid": torch.sigmoid, "tanh": torch.tanh, "swish": F.silu}
+    h = x
+    for position, place in enumerate([0, 4]):
+        if position:
+            h = F.max_pool2d(h, 2)
+        conv = net.features[place]
+        assert isinstance(conv, torch.nn.Conv2d)
+        assert (conv.bias is not None) == (norm == "none")
+        h = F.conv2d(h, conv.weight, conv.bias, padding=1)
+        num_groups = {"layer": 1, "instance": h.shape[1], "group": 2}.get(norm)
+        h = h if num_groups is None else F.group_norm(h, num_groups)
+        h = functions.get(activation, lambda y: y)(h)
+    torch.testing.assert_close(net(x), net.classifier(h), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("init", "variance"), [("he", 2 / 576), ("xavier", 2 * 2 / (576 + 1152)), ("lecun", 1 / 576)])
+def test_convolutions_start_with_the_scheme(init: Any, variance: float) -> None:
+    layer = SimpleCNN((1, 8, 8), 3, init=init).features[4]
+    assert isinstance(layer, torch.nn.Conv2d)
+    assert layer.weight.std().item() == pytest.approx(variance**0.5, rel=0.02)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -102,6 +131,10 @@ def test_signal_keeps_its_size_through_the_convolutions_at_the_start() -> None:
         ({"widths": (8, 0)}, r"widths must be one or more positive numbers, got \[8, 0\]"),
         ({"dropout": 1.0}, r"dropout must lie in \[0, 1\), got 1.0"),
         ({"dropout": -0.1}, r"dropout must lie in \[0, 1\), got -0.1"),
+        ({"activation": "softmax"}, "activation 'softmax' .* is for outputs only"),
+        ({"norm": "grouped"}, "unknown norm 'grouped': choose one of none, batch, layer, instance, group"),
+        ({"norm": "group", "norm_groups": 48}, "norm_groups must divide the width 64, got 48"),
+        ({"init": "zeros"}, "unknown init 'zeros'"),
         ({"input_shape": None}, "input_shape is not known"),
         ({"num_classes": None}, "num_classes is not known"),
         ({"label_smoothing": 1.0}, r"label_smoothing must lie in \[0, 1\), got 1.0"),

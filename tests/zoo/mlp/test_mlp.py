@@ -72,6 +72,35 @@ def test_dropout_rests_in_evaluation() -> None:
     assert torch.equal(net.eval()(x), net(x))
 
 
+def test_dropout_has_a_rate_for_each_layer_and_keeps_the_expectation() -> None:
+    """Inverted dropout divides survivors by their probability, so evaluation scales nothing (Srivastava et al., 2014)."""
+    net = MLPNet((4,), 2, hidden_dims=(6, 5, 3), dropout=[0.0, 0.5, 0.9])
+    drops = [layer for layer in net.hidden if isinstance(layer, torch.nn.Dropout)]
+    assert [layer.p for layer in drops] == [0.0, 0.5, 0.9]
+    ones = torch.ones(200_000)
+    for layer in drops:
+        y = layer.train()(ones)
+        keep = 1 - layer.p
+        assert set(y.unique().tolist()) <= {0.0, torch.tensor(1 / keep).item()}
+        assert (y > 0).float().mean().item() == pytest.approx(keep, abs=0.005)
+        assert y.mean().item() == pytest.approx(1, abs=0.02)
+        assert torch.equal(layer.eval()(ones), ones)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("batch", "BatchNorm1d"), ("layer", "LayerNorm"), ("group", "GroupNorm")])
+def test_every_norm_stands_before_the_activation(name: Any, kind: str) -> None:
+    net = MLPNet((4,), 2, hidden_dims=(16,), norm=name)
+    assert [type(layer).__name__ for layer in net.hidden] == ["Linear", kind, "ReLU", "Dropout"]
+    groups: Any = MLPNet((4,), 2, hidden_dims=(16,), norm="group", norm_groups=4).hidden[1]
+    assert groups.num_groups == 4
+
+
+@pytest.mark.parametrize("init", ["he", "xavier", "lecun", "orthogonal"])
+def test_every_scheme_reaches_all_layers(init: Any) -> None:
+    net = MLPNet((4,), 2, hidden_dims=(16, 16), init=init)
+    assert not any(layer.bias.any() for layer in [*net.hidden, net.output] if isinstance(layer, torch.nn.Linear))
+
+
 def test_without_an_activation_it_is_one_linear_map() -> None:
     net = MLPNet((6,), 4, hidden_dims=(9, 8), activation="identity")
     layers = [layer for layer in [*net.hidden, net.output] if isinstance(layer, torch.nn.Linear)]
@@ -146,6 +175,39 @@ def test_binary_accuracy_is_right_where_all_logits_lie_between_0_and_1() -> None
     assert float(model.metrics["val_metrics"](outputs["preds"], outputs["target"])["val/acc"]) == 1.0
 
 
+@pytest.mark.parametrize(("gamma", "alpha"), [(2.0, None), (0.5, 0.25)])
+def test_focal_loss_trains_and_evaluation_keeps_the_cross_entropy(gamma: float, alpha: float | None) -> None:
+    loss: Any = {"name": "focal", "gamma": gamma, **({} if alpha is None else {"alpha": alpha})}
+    model, batch = MLPBinaryClassifier((5,), 2, loss=loss), batch_of(torch.randn(4, 5), torch.tensor([0, 1, 1, 0]))
+    p = model(batch.x)
+    p_t = torch.where(batch.y == 1, p, 1 - p)
+    alpha_t = 1.0 if alpha is None else torch.where(batch.y == 1, alpha, 1 - alpha)
+    torch.testing.assert_close(model.step(batch, PROGRESS)[0], (-alpha_t * (1 - p_t) ** gamma * p_t.log()).mean())
+    torch.testing.assert_close(model.eval().step(batch, PROGRESS)[0], -p_t.log().mean())
+
+
+def test_a_prior_is_predicted_at_the_start() -> None:
+    model = MLPBinaryClassifier((5,), 2, loss={"name": "focal", "prior": 0.01})
+    assert model(torch.zeros(1, 5)).item() == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize(
+    ("loss", "formula"),
+    [
+        ({"name": "mse"}, lambda e: e**2),
+        ({"name": "mae"}, abs),
+        ({"name": "huber", "delta": 0.5}, lambda e: 0.5 * e**2 if abs(e) <= 0.5 else 0.5 * (abs(e) - 0.25)),
+    ],
+)
+def test_regressors_train_with_the_loss_and_evaluate_with_the_squared_error(loss: Any, formula: Any) -> None:
+    model, batch = MLPRegressor((5,), 2, loss=loss), batch_of(torch.randn(4, 5), 3 * torch.randn(4, 2))
+    model.target_std.fill_(3)
+    errors = ((model(batch.x) - batch.y) / 3).flatten().tolist()
+    by_hand = sum(formula(error) for error in errors) / 8
+    assert model.step(batch, PROGRESS)[0].item() == pytest.approx(by_hand, rel=1e-5)
+    assert model.eval().step(batch, PROGRESS)[0].item() == pytest.approx(sum(e**2 for e in errors) / 8, rel=1e-5)
+
+
 def test_regressor_predicts_in_the_targets_units_and_its_loss_counts_deviations() -> None:
     model = MLPRegressor((5,), 2)
     model.target_mean.copy_(torch.tensor([100.0, -5.0]))
@@ -183,7 +245,13 @@ def test_regressor_refuses_targets_that_would_broadcast() -> None:
         ({"input_shape": None}, "input_shape is not known"),
         ({"hidden_dims": (8, 0)}, r"hidden_dims must be positive, got \[8, 0\]"),
         ({"activation": "softplus"}, "unknown activation 'softplus'"),
-        ({"norm": "group"}, "unknown norm 'group'"),
+        ({"activation": "softmax"}, "activation 'softmax' .* is for outputs only"),
+        ({"norm": "grouped"}, "unknown norm 'grouped'"),
+        ({"norm": "instance"}, "norm 'instance' normalises maps"),
+        ({"norm": "group", "norm_groups": 3}, "norm_groups must divide the width 256, got 3"),
+        ({"norm_groups": 4}, "norm_groups 4 has no effect with norm 'none'"),
+        ({"dropout": [0.1]}, "dropout must be one number, or one for each of 2 hidden layers"),
+        ({"loss": {"name": "hinge"}}, "unknown loss 'hinge': choose one of"),
         ({"dropout": 1.0}, r"dropout must lie in \[0, 1\), got 1.0"),
         ({"dropout": -0.1}, r"dropout must lie in \[0, 1\), got -0.1"),
         ({"init": "zeros"}, "unknown init 'zeros'"),

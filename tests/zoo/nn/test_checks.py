@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from zoo.nn.checks import check_labels, check_probabilities, check_shape, check_sizes
+from zoo.nn.checks import check_labels, check_probabilities, check_shape, check_sizes, dropout_rates
 
 
 @pytest.mark.parametrize("labels", [[0, 1, 2], [2, 2], [0]])
@@ -43,3 +43,16 @@ def test_probabilities_are_not_labels_and_labels_are_not_probabilities() -> None
     for y in (torch.tensor([0.3, 0.7]), torch.tensor([[0.3, 0.3]]), torch.tensor([[0.3, 0.7, 0.0]])):
         with pytest.raises(ValueError, match="float targets of a classifier must be probabilities of 2 classes"):
             check_probabilities(y, num_classes=2)
+
+
+def test_one_dropout_rate_counts_for_all_layers_and_several_must_be_one_for_each() -> None:
+    assert dropout_rates(0.2, 3) == [0.2, 0.2, 0.2]
+    assert dropout_rates([0.1, 0.0], 2) == [0.1, 0.0]
+    assert dropout_rates(0.5, 0) == []
+    with pytest.raises(ValueError, match=r"dropout must be one number, or one for each of 3 hidden layers, got \[0.1, 0.2\]"):
+        dropout_rates([0.1, 0.2], 3)
+    for wrong in (1.0, -0.1, float("nan")):
+        with pytest.raises(ValueError, match=r"dropout must lie in \[0, 1\), got"):
+            dropout_rates(wrong, 0)
+        with pytest.raises(ValueError, match=r"dropout must lie in \[0, 1\), got"):
+            dropout_rates([0.1, wrong], 2)

@@ -85,6 +85,18 @@ def test_published_weights_are_a_source() -> None:
     assert source.architecture["class_path"] == "zoo.SimpleCNNClassifier"
 
 
+def test_published_weights_say_how_to_use_them() -> None:
+    message = "simple_cnn_digits are the weights of a SimpleCNNClassifier, not of {}: set --model.backbone null"
+    with pytest.raises(ZooError, match=f"^{message.format('resnet18')}$"):
+        build_source("resnet18", "simple_cnn_digits", (1, 64, 64))
+    with pytest.raises(ZooError, match=f"^{message.format('zoo.CIFARResNetClassifier')}$"):
+        build_source(RESNET, "simple_cnn_digits", (1, 8, 8))
+    own = build_source(None, "simple_cnn_digits", (1, 8, 8))
+    again = build_source(own.architecture, "simple_cnn_digits", (1, 8, 8))  # as a checkpoint states it
+    for name, value in own.net.state_dict().items():
+        assert torch.equal(again.net.state_dict()[name], value)
+
+
 def test_unknown_weights_are_refused(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match=r"no weights file none.pt"):
         build_source(RESNET, "none.pt", SHAPE)

@@ -52,6 +52,13 @@ def test_filters_that_can_be_shown_are_drawn(
             assert picture.size[0] >= 100
 
 
+def test_filters_that_never_change_are_not_drawn(fit: Fit, digits: Digits, tmp_path: Path) -> None:
+    net = Net(nn.Conv2d(1, 4, 3))
+    net.net[0].requires_grad_(False)
+    fit(net, digits, callbacks=[FirstFilters(tmp_path / "pictures")])
+    assert not (tmp_path / "pictures").exists()
+
+
 def test_a_fast_dev_run_draws_nothing(fit: Fit, digits: Digits, tmp_path: Path) -> None:
     fit(Net(nn.Conv2d(1, 4, 3)), digits, callbacks=[FirstFilters(tmp_path / "pictures")], fast_dev_run=True)
     assert not (tmp_path / "pictures").exists()

@@ -1,4 +1,4 @@
-"""Callbacks for runs of several processes. They write the samples, gradients and buffers of each process to files."""
+"""Callbacks for runs of several processes. They write samples, rates, gradients and buffers of each process to files."""
 
 from pathlib import Path
 
@@ -11,12 +11,14 @@ class Recorder(Callback):
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
         self.positions: list[list[int]] = []
+        self.rates: list[float] = []
         self.gradients: dict[str, torch.Tensor] = {}
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: tuple[torch.Tensor, ...], batch_idx: int
     ) -> None:
         self.positions.append(batch[2].tolist())
+        self.rates.append(trainer.optimizers[0].param_groups[0]["lr"])
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer) -> None:
         if not self.gradients:
@@ -25,7 +27,7 @@ class Recorder(Callback):
                 self.gradients[name] = gradient.full_tensor() if isinstance(gradient, DTensor) else gradient.clone()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        record = {"positions": self.positions, "gradients": self.gradients}
+        record = {"positions": self.positions, "rates": self.rates, "gradients": self.gradients}
         torch.save(record, self.folder / f"rank{trainer.global_rank}of{trainer.world_size}.pt")
 
 

@@ -20,10 +20,13 @@ def trainer(precision: str = "32-true") -> Trainer:
             MisconfigurationException("Automatic gradient clipping is not supported for manual optimization. Remove"),
             "for a GAN, set model.clip",
         ),
-        (ValueError("Tried to step 42 times. The total number of steps is 41"), "planned for 41 steps"),
         (
             RuntimeError('Error(s) in loading state_dict for MLP:\n\tMissing key(s) in state_dict: "a.b". '),
             'does not fit MLP: Missing key.s. in state_dict: "a.b"',
+        ),
+        (
+            RuntimeError("could not create a primitive descriptor for the LSTM forward propagation primitive. Run workload"),
+            "this processor cannot compute LSTM layers in the precision of the run: set trainer.precision to 32-true",
         ),
         (
             RuntimeError("InvalidCxxCompiler: No working C++ compiler found in torch._inductor.config.cpp.cxx: (None, 'g++')"),

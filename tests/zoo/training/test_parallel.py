@@ -18,6 +18,8 @@ from PIL import Image
 from zoo.cli.main import main
 from zoo.metrics.calibration import calibration_bins, expected_calibration_error
 from zoo.training.checkpoint import load_system, read_checkpoint
+from zoo.training.curves import read_history
+from zoo.training.schedules import learning_rate_factor
 
 pytestmark = pytest.mark.early
 
@@ -36,6 +38,8 @@ TRANSFER = {
     "class_path": "zoo.TransferClassifier",
     "init_args": {"backbone": SOURCE, "weights": None, "strategy": "gradual", "lr_decay": 0.5, "lr": 0.01},
 }
+TRIPLET = {"class_path": "zoo.TripletEmbedder", "init_args": {"widths": [8, 16], "embedding_dim": 8}}
+BY_CLASS = {"class_path": "datamodules.Digits", "init_args": {"classes_per_batch": 8, "samples_per_class": 4}}
 MODES = {"class_path": "zoo.tasks.generation.sample_scores.PointModes", "init_args": {"num_samples": 100}}
 
 
@@ -91,7 +95,7 @@ def pairs(folder: Path) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("alone") / "mlp"
-    in_process(*mlp(folder))
+    in_process(*mlp(folder, "-c", "debug/gradients"))
     return folder
 
 
@@ -100,11 +104,14 @@ def ddp(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a run of each model whose parameters both processes hold."""
     folder, overlay = tmp_path_factory.mktemp("ddp"), "trainer/ddp"
     recorder = {"class_path": "recorder.BufferRecorder", "init_args": {"folder": str(folder)}}
+    no_warmup = ["--model.optim.warmup_steps", "0"]
     commands = {
-        "mlp": mlp(folder / "mlp", "-c", overlay),
+        "mlp": mlp(folder / "mlp", "-c", overlay, "-c", "debug/gradients"),
         "ema": mlp(folder / "ema", "-c", overlay, "--ema", "0.9"),
+        "one_cycle": mlp(folder / "one_cycle", "-c", overlay, "--model.optim.schedule", "one_cycle", *no_warmup),
         "cnn": fit(folder / "cnn", overlay, CNN, DIGITS),
         "wgan_gp": fit(folder / "wgan_gp", overlay, WGANGP, GREY, recorder),
+        "triplet": fit(folder / "triplet", overlay, TRIPLET, BY_CLASS),
         "pix2pix": fit(folder / "pix2pix", overlay, PIX2PIX, pairs(folder / "pairs"), {"class_path": "zoo.reports.PairScores"}),
     }
     every = ["--checkpoint_every_n_steps", "7"]
@@ -136,6 +143,36 @@ def fsdp(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def record(folder: Path, rank: int, world_size: int) -> dict[str, Any]:
     return torch.load(folder / f"rank{rank}of{world_size}.pt", weights_only=True)
+
+
+@pytest.mark.parametrize(("run", "settings"), [("mlp", ("cosine", 20)), ("one_cycle", ("one_cycle", 0))])
+def test_every_rate_on_two_processes_has_the_closed_form(ddp: Path, run: str, settings: tuple[Any, int]) -> None:
+    schedule, warmup_steps = settings
+    for rank in (0, 1):
+        rates = record(ddp / run, rank, 2)["rates"]
+        assert len(rates) == 40
+        for step, rate in enumerate(rates):
+            expected = 0.1 * learning_rate_factor(step, 40, schedule, warmup_steps=warmup_steps)
+            assert rate == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("overlay", ["ddp", "fsdp"])
+def test_means_over_an_epoch_are_those_of_both_processes(alone: Path, overlay: str, request: pytest.FixtureRequest) -> None:
+    one, two = (read_history(run / "run" / "logs") for run in (alone, request.getfixturevalue(overlay) / "mlp"))
+    for name in ("train/loss", "train/acc"):
+        assert len(one[name]) == 2
+        assert two[name] == pytest.approx(one[name], rel=1e-4)
+
+
+def test_two_processes_measure_the_same_gradients_and_activations_as_one(alone: Path, ddp: Path) -> None:
+    for table in ("gradients.csv", "activations.csv"):
+        one, two = (
+            list(csv.reader((run / "run" / table).read_text(encoding="utf-8").splitlines())) for run in (alone, ddp / "mlp")
+        )
+        assert len(one) == len(two) == 1 + 5  # five layers, measured at step 0
+        for row, other in zip(one, two, strict=True):
+            for a, b in zip(row, other, strict=True):
+                assert a == b or float(a) == pytest.approx(float(b), rel=1e-3, abs=1e-5)
 
 
 @pytest.mark.parametrize("overlay", ["ddp", "fsdp"])
@@ -262,6 +299,21 @@ def test_pairs_have_the_same_distances_on_two_processes_as_on_one(ddp: Path, tmp
         (one,) = csv.DictReader(file)
     for name in ("l1", "l1_mean_image", "fd_patches_translations", "fd_patches_real"):
         assert two[f"test/{name}"] == pytest.approx(float(one[f"test/{name}"]), rel=1e-4)
+
+
+def test_embeddings_have_the_same_scores_on_two_processes_as_on_one(ddp: Path, tmp_path: Path) -> None:
+    """The neighbours of a sample may be on the other process, which has 179 of the 359 test images."""
+    run = ddp / "triplet" / "run"
+    alone = ["--trainer.strategy", "auto", "--trainer.devices", "1", "--ckpt_path", str(run / "checkpoints" / "best.ckpt")]
+    in_process("test", "-c", str(run / "config.yaml"), *alone, "--run_dir", str(tmp_path / "again"))
+    two = json.loads((run / "run.json").read_text())["results"]
+    with (tmp_path / "again" / "logs" / "test" / "metrics.csv").open() as file:
+        (one,) = csv.DictReader(file)
+    assert two["test/recall@1"] > 0.5  # by chance a tenth
+    for name in ("recall@1", "map@r", "knn_acc"):
+        assert two[f"test/{name}"] == pytest.approx(float(one[f"test/{name}"]), abs=1e-6)
+    for name in ("embedding", "neighbours"):
+        assert (run / "pictures" / f"{name}.png").stat().st_size > 0
 
 
 def test_a_gan_trains_sharded(fsdp: Path) -> None:

@@ -10,7 +10,7 @@ from zoo.gans.dcgan import DCGAN
 from zoo.mlp.mlp import MLPClassifier
 from zoo.training.run import Run
 
-BEFORE = ["DataReport", "Randomness", "EpochEnd", "Throughput", "NonFiniteGuard", "Predictions"]
+BEFORE = ["DataReport", "Randomness", "EpochEnd", "Throughput", "NonFiniteGuard", "Predictions", "Curves"]
 
 
 def callbacks(system: LightningModule, folder: Path, own: list[ModelCheckpoint] | None = None) -> list[str]:

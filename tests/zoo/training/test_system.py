@@ -79,17 +79,19 @@ def test_scores_over_uneven_batches_equal_those_of_all_samples_at_once(fit: Fit,
     assert set(scores) == {"test/loss", "test/acc", "test/twice"}
 
 
-def test_training_is_logged_every_n_steps_only(fit: Fit, blobs: Blobs, tmp_path: Path) -> None:
+def test_steps_are_logged_every_n_steps_and_their_means_once_per_epoch(fit: Fit, blobs: Blobs, tmp_path: Path) -> None:
     model = Recorder(lr=0.1, optim={"schedule": "constant", "name": "momentum"})
     fit(model, blobs(), logger=CSVLogger(tmp_path, name="", version=""), log_every_n_steps=3, limit_val_batches=0)
-    rows = list(csv.DictReader((tmp_path / "metrics.csv").read_text().splitlines()))
+    *rows, last = csv.DictReader((tmp_path / "metrics.csv").read_text().splitlines())
     assert [int(row["step"]) for row in rows] == [2, 5, 8]  # counted from 0: the third, sixth and ninth
     for row in rows:
-        assert float(row["train/loss"]) == pytest.approx(model.losses[int(row["step"])], rel=1e-5)
-        assert float(row["train/twice"]) == pytest.approx(2 * float(row["train/loss"]), rel=1e-5)
+        assert float(row["train/loss_step"]) == pytest.approx(model.losses[int(row["step"])], rel=1e-5)
+        assert float(row["train/twice_step"]) == pytest.approx(2 * float(row["train/loss_step"]), rel=1e-5)
         assert float(row["train/lr"]) == pytest.approx(0.1)
-        right = 10 * float(row["train/acc"])  # of this batch of 10 only
-        assert right == pytest.approx(round(right), abs=1e-4)
+        assert not row["train/loss"]
+    assert int(last["step"]) == 9
+    assert float(last["train/loss"]) == pytest.approx(sum(model.losses) / 10, rel=1e-5)
+    assert float(last["train/twice"]) == pytest.approx(2 * float(last["train/loss"]), rel=1e-5)
 
 
 def test_predictions_are_those_of_forward_with_positions(fit: Fit, blobs: Blobs) -> None:

@@ -1,10 +1,13 @@
 """The fit on features itself is tested in test_transfer_classifier.py."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import torch
 from lightning import Callback, LightningModule, Trainer
+from torch import Tensor
 
 from datamodules import Digits
 from zoo import TransferClassifier
@@ -28,6 +31,26 @@ class Recorder(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
         self.val.append(batch)
+
+
+def test_lines_before_and_after_say_what_takes_time(
+    fit: Callable[..., Trainer], digits: Digits, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    system = TransferClassifier((1, 8, 8), 10, backbone=SOURCE, weights=None, strategy="feature_extraction")
+    said_before = ""
+
+    def features(batch: Any) -> Tensor:
+        nonlocal said_before
+        said_before += capsys.readouterr().out
+        return TransferClassifier.features(system, batch)
+
+    monkeypatch.setattr(system, "features", features)
+    fit(system, digits)
+    train, val = (len(digits.splits[part].rows) for part in ("train", "val"))
+    line = f"computing features of {train:,} training and {val:,} validation samples (model.cache_features) ...\n"
+    assert said_before == line
+    after = capsys.readouterr().out
+    assert re.search(r"^features computed once, without augmentation, in \d+\.\d s$", after, flags=re.MULTILINE)
 
 
 def test_each_sample_is_served_with_its_own_features(fit: Callable[..., Trainer]) -> None:

@@ -14,7 +14,7 @@ from zoo.tasks.adversarial.rhythm import build_average, check_rhythm, prepare_st
 from zoo.training.counting import total_steps
 from zoo.training.optim import Optim, configure
 from zoo.training.reporting import log_means
-from zoo.training.system import Outputs, System, scalars
+from zoo.training.system import Outputs, System, log_training, scalars
 
 Result = tuple[Tensor, Outputs]  # loss and outputs
 Step = Callable[[Any, Tensor], Result]  # of batch and progress
@@ -43,6 +43,7 @@ class Adversarial(System):
     automatic_optimization = False
     monitor = None
     headline: ClassVar[str | tuple[str, ...]] = ("test/fd_*_samples", "test/overlap", "test/modes")
+    losses = ("d_loss", "g_loss")
     second_order = False  # set it to True if a step differentiates a gradient, as gradient penalties do
     _stale = False  # whether training has changed weights since `refresh_statistics`
 
@@ -118,9 +119,9 @@ class Adversarial(System):
             self.average.update(self.generator, num_updates=self.global_step - 1)  # the generator's step is counted already
         for schedule in self.lr_schedulers():  # type: ignore[union-attr]  # there are two
             schedule.step()
-        loss = d_loss + g_loss
+        loss, outputs = d_loss + g_loss, {**d_outputs, **g_outputs}
+        log_training(self, loss, outputs, len(batch.x), step=self.global_step)
         if self.global_step % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
-            self.log_training(loss, {**d_outputs, **g_outputs})
             self.log("train/d_lr", d_optimizer.param_groups[0]["lr"])
         return loss
 

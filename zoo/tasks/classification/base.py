@@ -1,17 +1,17 @@
-"""Base class of classifiers: cross-entropy over K classes, and the reports of a run."""
+"""Base class of classifiers: cross-entropy or focal loss over K classes, and the reports of a run."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
-import torch.nn.functional as F
 from lightning import Callback
 from torch import Tensor
 
 from zoo.errors import ZooError
 from zoo.metrics.tasks import classification
 from zoo.nn.checks import check_labels, check_probabilities
+from zoo.nn.losses import ClassLoss, check_loss, cross_entropy, focal
 from zoo.tasks.classification.calibration import Calibration
 from zoo.tasks.classification.confusion import ConfusionMatrix
 from zoo.tasks.classification.grad_cam import grad_cam_sheet
@@ -34,11 +34,12 @@ class Classifier(System):
         num_classes: K.
         label_smoothing: probability that is spread evenly over all classes in each training target, in [0, 1) (Szegedy et al.,
             2016, arXiv:1512.00567).
-        class_weights: weight of each class in the training loss: K numbers, or "balanced" for weights inversely proportional to
-            the number of training samples. Evaluation losses stay unweighted.
+        class_weights: weight of each class in the training loss (alpha_t of the focal loss): K numbers, or "balanced" for
+            weights inversely proportional to the number of training samples.
+        loss: training loss. Validation and test always log the plain cross-entropy, so that runs can be compared.
 
     Raises:
-        ZooError: if `label_smoothing` or `class_weights` is out of range.
+        ZooError: if `label_smoothing`, `class_weights` or `loss` is out of range, or if labels are smoothed in a focal loss.
     """
 
     monitor: ClassVar[tuple[str, Literal["min", "max"]] | None] = ("val/acc", "max")
@@ -51,11 +52,18 @@ class Classifier(System):
         lr: float,
         optim: Optim | None,
         class_weights: ClassWeights = None,
+        loss: ClassLoss | None = None,
     ) -> None:
         if not 0 <= label_smoothing < 1:
             raise ZooError(f"label_smoothing must lie in [0, 1), got {label_smoothing}")
+        training_loss = check_loss(loss, ClassLoss)
+        if training_loss["name"] == "focal" and label_smoothing:
+            raise ZooError(
+                f"the focal loss needs one class for each sample, got label_smoothing {label_smoothing}: set it to 0, or "
+                "choose loss cross_entropy"
+            )
         super().__init__(lr, optim, classification(num_classes))
-        self.num_classes, self.label_smoothing = num_classes, label_smoothing
+        self.num_classes, self.label_smoothing, self.training_loss = num_classes, label_smoothing, training_loss
         self.balanced = class_weights == "balanced"
         self.class_weights: Tensor | None
         self.register_buffer("class_weights", initial_weights(class_weights, num_classes))  # in checkpoints unless None
@@ -71,23 +79,23 @@ class Classifier(System):
         return self.loss(logits, batch.y), self.outputs(logits, batch.y)
 
     def loss(self, logits: Tensor, y: Tensor) -> Tensor:
-        """Compute the mean cross-entropy (0-d) of logits (B, K) and classes (B,), or probabilities of classes (B, K).
+        """Compute the mean loss (0-d) of logits (B, K) and classes (B,), or probabilities of classes (B, K).
 
-        Labels are smoothed and classes weighted in training only. The weighted sum is divided by B. torch divides it by the sum
-        of the weights if targets are classes, so that soft targets, or a batch shared by processes, would have another loss.
+        The training loss is the one of the settings, with smoothed labels and weighted classes. In evaluation it is the plain
+        cross-entropy.
         """
         if not self.training:
-            return F.cross_entropy(logits, y)
-        if self.class_weights is None:
-            return F.cross_entropy(logits, y, label_smoothing=self.label_smoothing)
-        return F.cross_entropy(logits, y, self.class_weights, label_smoothing=self.label_smoothing, reduction="sum") / len(y)
+            return cross_entropy(logits, y)
+        if self.training_loss["name"] == "focal":
+            return focal(logits, y, self.training_loss["gamma"], self.class_weights)
+        return cross_entropy(logits, y, self.class_weights, self.label_smoothing)
 
     def outputs(self, logits: Tensor, y: Tensor) -> Outputs:
         """Return predictions and targets for the metrics. Mixed images have no class, and so no target."""
         return {"preds": logits} if y.is_floating_point() else {"preds": logits, "target": y}
 
     def check_batch(self, batch: Any) -> None:
-        if batch.y.is_floating_point():
+        if batch.y.is_floating_point() and self.training_loss["name"] != "focal":
             check_probabilities(batch.y, self.num_classes)
         else:
             check_labels(batch.y, self.num_classes)

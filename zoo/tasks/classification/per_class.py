@@ -11,7 +11,10 @@ from zoo.training.reporting import log_table
 
 
 class PerClass(Confusion):
-    """Writes `folder`/per_class.csv with a row for each class, and sends the table to W&B as test/per_class."""
+    """Writes `folder`/per_class.csv with a row for each class, and sends the table to W&B as test/per_class.
+
+    The cell of an undefined score is empty: recall of a class without samples, precision of a class that was never predicted.
+    """
 
     def report(self, trainer: Trainer, truth: np.ndarray, predicted: np.ndarray, names: Sequence[str]) -> None:
         header = ["class", "precision", "recall", "f1", "support"]
@@ -20,14 +23,18 @@ class PerClass(Confusion):
         log_table(trainer, "test/per_class", header, rows)
 
 
-def per_class(truth: np.ndarray, predicted: np.ndarray, num_classes: int) -> list[tuple[float, float, float, int]]:
+def per_class(truth: np.ndarray, predicted: np.ndarray, num_classes: int) -> list[tuple[float | int | None, ...]]:
     """Compute precision, recall, F1 (rounded to four decimals) and number of samples for each class.
 
-    `truth` and `predicted` (N,) are the classes of the samples. A score is 0 if its denominator is 0.
+    `truth` and `predicted` (N,) are the classes of the samples. A score is None if its denominator is 0.
     """
     correct, support, guesses = (
         np.bincount(classes, minlength=num_classes) for classes in (truth[truth == predicted], truth, predicted)
     )
-    precision, recall = correct / np.maximum(1, guesses), correct / np.maximum(1, support)
-    scores = precision, recall, 2 * correct / np.maximum(1, support + guesses)
-    return list(zip(*(score.round(4).tolist() for score in scores), support.tolist(), strict=True))
+    columns = _ratios(correct, guesses), _ratios(correct, support), _ratios(2 * correct, support + guesses), support.tolist()
+    return list(zip(*columns, strict=True))
+
+
+def _ratios(numerators: np.ndarray, denominators: np.ndarray) -> list[float | None]:
+    pairs = zip(numerators.tolist(), denominators.tolist(), strict=True)
+    return [round(numerator / denominator, 4) if denominator else None for numerator, denominator in pairs]

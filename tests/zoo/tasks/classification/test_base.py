@@ -1,4 +1,4 @@
-"""Classifiers use cross-entropy, smoothed in training only, and refuse labels out of range."""
+"""Classifiers use cross-entropy, smoothed in training only, or focal loss, and refuse labels out of range."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -27,8 +27,8 @@ PROGRESS = torch.zeros(())
 class Linear(Classifier):
     """Classifier with a single linear layer."""
 
-    def __init__(self, num_classes: int = 3, label_smoothing: float = 0.0, class_weights: Any = None) -> None:
-        super().__init__(num_classes, label_smoothing, 0.1, None, class_weights)
+    def __init__(self, num_classes: int = 3, label_smoothing: float = 0.0, class_weights: Any = None, loss: Any = None) -> None:
+        super().__init__(num_classes, label_smoothing, 0.1, None, class_weights, loss)
         self.save_hyperparameters(logger=False)
         self.net = nn.Linear(5, num_classes)
 
@@ -188,6 +188,25 @@ def test_mixed_classes_are_learned_in_proportion_and_have_no_accuracy(share: flo
     system.check_batch(mixed)
     with pytest.raises(ValueError, match="must be probabilities of 3 classes"):
         system.check_batch(batch._replace(y=batch.y.float()))
+
+
+@pytest.mark.parametrize("weights", [None, [0.5, 3.0, 1.0]])
+def test_the_focal_loss_trains_with_class_weights_as_alpha_and_evaluation_stays_cross_entropy(weights: Any) -> None:
+    system, batch = Linear(loss={"name": "focal", "gamma": 1.5}, class_weights=weights), batch_of([0, 2, 1, 1])
+    p = system(batch.x).softmax(1)[torch.arange(4), batch.y]
+    alpha = 1.0 if weights is None else torch.tensor(weights)[batch.y]
+    torch.testing.assert_close(system.step(batch, PROGRESS)[0], (-alpha * (1 - p) ** 1.5 * p.log()).mean())
+    torch.testing.assert_close(system.eval().step(batch, PROGRESS)[0], -p.log().mean())
+
+
+def test_the_focal_loss_refuses_soft_targets() -> None:
+    with pytest.raises(ZooError, match=r"focal loss needs one class for each sample, got label_smoothing 0.1: set it to 0"):
+        Linear(label_smoothing=0.1, loss={"name": "focal"})
+    mixed = batch_of([0, 1])._replace(y=torch.tensor([[0.8, 0.2, 0.0], [0.4, 0.6, 0.0]]))
+    with pytest.raises(ZooError, match=r"needs one class for each sample, got .* leave out data\.augment\.mixup"):
+        Linear(loss={"name": "focal"}).on_train_batch_start(mixed, 0)
+    with pytest.raises(ZooError, match="the perceptron rule is a loss of its own: leave out loss"):
+        Perceptron((5,), 3, rule="perceptron", loss={"name": "focal"})
 
 
 @pytest.mark.parametrize("kind", [Perceptron, MLPBinaryClassifier])

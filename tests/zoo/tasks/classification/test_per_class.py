@@ -23,17 +23,20 @@ Blobs = Callable[..., DataModule]
 def read(path: Path) -> list[list[Any]]:
     header, *rows = csv.reader(path.read_text().splitlines())
     assert header == ["class", "precision", "recall", "f1", "support"]
-    return [[name, *map(float, scores)] for name, *scores in rows]
+    return [[name, *(float(score) if score else None for score in scores)] for name, *scores in rows]
 
 
 def expected_scores(truth: Any, predicted: Any, names: tuple[str, ...]) -> list[list[Any]]:
-    scores = precision_recall_fscore_support(truth, predicted, labels=range(len(names)), zero_division=0)
-    return [[name, *(float(score[k].round(4)) for score in scores)] for k, name in enumerate(names)]
+    scores = precision_recall_fscore_support(truth, predicted, labels=range(len(names)), zero_division=np.nan)
+    rows = [[name, *(round(float(score[k]), 4) for score in scores)] for k, name in enumerate(names)]
+    return [[None if value != value else value for value in row] for row in rows]  # only NaN differs from itself
 
 
 def test_scores_by_hand() -> None:
     truth, predicted = np.array([[0, 0], [0, 0], [0, 0], [0, 1], [1, 0], [1, 0]]).T  # class 1 is never right, 2 never there
-    assert per_class(truth, predicted, 3) == [(0.6, 0.75, 0.6667, 4), (0.0, 0.0, 0.0, 2), (0.0, 0.0, 0.0, 0)]
+    assert per_class(truth, predicted, 3) == [(0.6, 0.75, 0.6667, 4), (0.0, 0.0, 0.0, 2), (None, None, None, 0)]
+    truth, predicted = np.array([[0, 0], [1, 0], [1, 2]]).T  # class 1 is never predicted, 2 never there
+    assert per_class(truth, predicted, 3) == [(0.5, 1.0, 0.6667, 1), (None, 0.0, 0.0, 2), (0.0, None, 0.0, 0)]
 
 
 def test_scores_equal_scikit_learns() -> None:
@@ -78,6 +81,17 @@ def test_images_and_texts_have_scores_per_class(
     x, lengths, y, _ = data.split("test")
     expected = expected_scores(y, reader(x, lengths).argmax(1), data.class_names)
     assert read(tmp_path / "texts" / "per_class.csv") == expected
+
+
+def test_undefined_scores_are_empty_cells(fit: Fit, blobs: Blobs, tmp_path: Path) -> None:
+    model, data = MLPClassifier((4,), 3), blobs()
+    trainer = fit(model, data, callbacks=[PerClass(tmp_path)])
+    for parameter in model.net.parameters():
+        torch.nn.init.zeros_(parameter)  # all logits are equal, so that class 0 is always predicted
+    trainer.test(model, datamodule=data, verbose=False)
+    rows = (tmp_path / "per_class.csv").read_text().splitlines()[1:]
+    assert [row.split(",")[1] == "" for row in rows] == [False, True, True]  # precision
+    assert "" not in [row.split(",")[2] for row in rows]  # recall
 
 
 def test_a_fast_dev_run_writes_nothing(fit: Fit, blobs: Blobs, tmp_path: Path) -> None:

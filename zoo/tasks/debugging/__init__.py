@@ -1,0 +1,1 @@
+"""Reports that help to find out why a network does not learn."""

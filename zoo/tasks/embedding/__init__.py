@@ -1,0 +1,1 @@
+"""Embedding: base system, scores of retrieval, and pictures of neighbours."""
