@@ -124,8 +124,9 @@ def vectors_of(recipe: str) -> list[str]:
     ]
 
 
-def test_every_yaml_is_a_recipe_an_overlay_or_a_sweep() -> None:
-    known = {*RECIPES.values(), *overlay_paths().values(), *(ROOT / "sweeps").glob("*.yaml")}
+def test_every_yaml_is_a_recipe_an_overlay_a_sweep_or_the_assertions() -> None:
+    others = {*(ROOT / "sweeps").glob("*.yaml"), ROOT / "claims" / "assertions.yaml"}
+    known = {*RECIPES.values(), *overlay_paths().values(), *others}
     assert known == set(ROOT.rglob("*.yaml"))
     stems = [path.stem for path in RECIPES.values()]
     assert len(stems) == len(set(stems)) == len(list(RECIPES.values()))

@@ -119,7 +119,7 @@ def test_every_norm_reaches_a_single_pixel(norm: Any) -> None:
         ({"l1": 0.0, "adversarial": 0.0}, "not both 0"),
         ({"dropout": 1.0}, "dropout must lie in"),
         ({"norm": "batch", "ema": 0.9}, "ema 0.9 averages weights, to which no statistics of BatchNorm belong"),
-        ({"norm": "layer"}, "unknown norm 'layer': choose one of none, batch, instance"),
+        ({"norm": "power"}, "unknown norm 'power': choose one of none, batch, layer, instance, group"),
         ({"input_shape": None}, "input_shape is not known"),
     ],
 )
