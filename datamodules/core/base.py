@@ -197,7 +197,7 @@ class DataModule(LightningDataModule):
         train = split == "train"
         place = getattr(self.trainer.strategy, "distributed_sampler_kwargs", None) if self.trainer else None
         arrays, rows = self.splits[split]
-        shuffle = train and not (self.trainer and self.trainer.overfit_batches)  # type: ignore[attr-defined]
+        shuffle = train and not (self.trainer and self.trainer.overfit_batches)  # type: ignore[attr-defined]  # set by Lightning
         rank, world_size = (place["rank"], place["num_replicas"]) if place else (0, 1)
         if train and self.classes_per_batch is not None and self.samples_per_class is not None:
             return ClassBatches(

@@ -94,7 +94,7 @@ def hold_out(
 
 
 def check_shares(y: Tensor, class_names: Sequence[str], held_out: Sequence[str], groups: Tensor | None = None) -> None:
-    """Refuse a class of which training and the parts that are held out from it cannot have a sample each.
+    """Refuse a class with too few samples for training and every held-out part to get one.
 
     Args:
         y: (N,) classes of the training part, before others are held out.

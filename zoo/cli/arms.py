@@ -5,12 +5,13 @@ Arms of a claim share batches, order and seeds, so that they differ only in what
 Shapes: B batch, C channels, H height, W width, N samples.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
+from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -166,3 +167,25 @@ def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
 def difference(values: Sequence[float], others: Sequence[float]) -> tuple[float, float]:
     """Return the mean of the differences of two arms, seed by seed, and its standard error."""
     return mean_and_error([a - b for a, b in zip(values, others, strict=True)])
+
+
+def gain_figure(nums_train: Sequence[int], gains: Mapping[str, Sequence[tuple[float, float]]], control: str, of: str) -> Figure:
+    """Draw the gain of each arm over a control by the number of training samples, with two standard errors.
+
+    Args:
+        nums_train: numbers of training samples.
+        gains: for each arm, the mean and the standard error of its gain in points at each of these numbers.
+        control: name of the control, whose gain is 0.
+        of: what samples are called.
+    """
+    figure = Figure(figsize=(5.5, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.axhline(0, color="grey", label=f"{control}, control")
+    for arm, points in gains.items():
+        means, errors = zip(*points, strict=True)
+        axes.errorbar(nums_train, means, [2 * error for error in errors], marker="o", capsize=3, label=arm)
+    axes.set_xscale("log")
+    axes.set_xlabel(f"training {of}")
+    axes.set_ylabel("gain in test accuracy, points")
+    axes.legend()
+    return figure

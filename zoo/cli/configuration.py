@@ -31,7 +31,7 @@ from zoo.training.facts import facts_of
 from zoo.training.gradient_checkpointing import checkpoint_gradients
 from zoo.training.initial_weights import without_initial_weights
 from zoo.training.links import expected_input, import_class, resolve_links, resolve_preparation, user_packages
-from zoo.training.precision import default_precision, precision_plugin
+from zoo.training.precision import FP16_MIXED, default_precision, precision_plugin
 from zoo.training.quiet import keep_quiet
 from zoo.training.run import Run
 from zoo.training.tracking import Wandb
@@ -230,7 +230,7 @@ class Configuration(LightningCLI):
             settings = self.parser.instantiate(Namespace(trainer=self.config.trainer)).trainer.as_dict()  # type: ignore[no-untyped-call]  # jsonargparse's
         except MisconfigurationException as error:  # raised by a callback or a strategy in the settings
             raise ZooError(f"a class in the trainer settings does not accept its arguments: {in_one_line(error)}") from error
-        if settings["precision"] in ("16-mixed", "16", 16) and isinstance(settings["strategy"], ModelParallelStrategy):
+        if settings["precision"] in FP16_MIXED and isinstance(settings["strategy"], ModelParallelStrategy):
             raise ZooError(
                 "trainer.precision 16-mixed cannot scale the loss of weights that are divided between processes: choose "
                 "bf16-mixed, or trainer/ddp"

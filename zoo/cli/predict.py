@@ -106,7 +106,7 @@ def _predict(
             rows = list(csv.DictReader(file))
     finally:
         csv.field_size_limit(limit)  # it is global
-    shown = rows[:_SHOWN] if "prediction" in rows[0] else []  # an embedding is no text to read
+    shown = rows[:_SHOWN] if "prediction" in rows[0] else []  # embeddings are not shown
     name_width, class_width = (max((len(row[column]) for row in shown), default=0) for column in (named_by, "prediction"))
     for row in shown:
         prediction, confidence = f"{row['prediction']:<{class_width}}", f"{float(row['confidence']):.1%}"

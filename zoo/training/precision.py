@@ -6,6 +6,8 @@ from typing import Literal
 import torch
 from lightning.pytorch.plugins import MixedPrecision
 
+FP16_MIXED = ("16-mixed", "16", 16)  # what Lightning takes for it
+
 
 def default_precision(accelerator: str = "auto") -> tuple[Literal["bf16-mixed", "32-true"], str]:
     """Return the fastest precision of this machine that keeps the range of fp32, and the reason for the choice.
@@ -37,7 +39,7 @@ def precision_plugin(precision: object, accelerator: object) -> MixedPrecision |
     on_cpu = accelerator == "cpu" or (
         accelerator == "auto" and not torch.cuda.is_available() and not torch.backends.mps.is_available()
     )
-    if precision not in ("16-mixed", "16", 16) or not on_cpu:
+    if precision not in FP16_MIXED or not on_cpu:
         return None
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0**16, growth_factor=2.0, backoff_factor=0.5, growth_interval=2000)
     return MixedPrecision("16-mixed", "cpu", scaler)

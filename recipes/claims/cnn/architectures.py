@@ -131,7 +131,7 @@ def measure(full: bool) -> Claim:
     right = exact and inside == {row["family"] for row in listed}
     measured = "depth: " + ", ".join(f"{row['network']} {row['depth']}" for row in rows if row["family"] != "known")
     measured += f"; outside of the reference's ranges: {', '.join(outside) or 'none'}"
-    measured += f"; GoogLeNet has {found['GoogLeNet'].layers} layers in all, of which {found['GoogLeNet'].depth} are on a path"
+    measured += f"; GoogLeNet has {found['GoogLeNet'].layers} layers, and its longest path has {found['GoogLeNet'].depth}"
     return Claim(CLAIM, measured, judge(right and not outside, in_part=right), [], rows, _draw(rows))
 
 

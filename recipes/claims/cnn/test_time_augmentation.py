@@ -7,8 +7,8 @@ views: the image and its mirror image, the image and four shifted copies, or fiv
 identical views, which costs the same as a mirror image and can change nothing. The gain is the difference in accuracy to single
 images of the same network, so that seeds differ in networks, not in test images.
 
-Full measurements use 2,000 training images of Fashion-MNIST, fast ones Digits, which need no download; mirrored digits are no
-digits, which shows what a wrong view costs.
+Full measurements use 2,000 training images of Fashion-MNIST, fast ones Digits, which need no download. Most
+mirrored digits are not digits, which shows what a wrong view costs.
 """
 
 import math

@@ -19,17 +19,16 @@ every size.
 
 The result is about a small budget of steps, and about images that are all centred and mostly point in one direction: what
 augmentation teaches, shifts and mirror images, hardly occurs in the test part. Full measurements use Fashion-MNIST at half the
-resolution. Fast ones use Digits and shifts only, because a mirrored digit is no digit.
+resolution. Fast ones use Digits and shifts only, because most mirrored digits are not digits.
 """
 
 import sys
 from typing import NamedTuple
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from zoo.cli.arms import Change, Source, Splits, accuracy, conv_net, difference, images, mean_and_error, train
+from zoo.cli.arms import Change, Source, Splits, accuracy, conv_net, difference, gain_figure, images, mean_and_error, train
 from zoo.cli.claims import Claim, Row, judge, main
 
 CLAIM = "Augmentation raises the test accuracy, by most where training images are few."
@@ -114,27 +113,14 @@ def measure(full: bool) -> Claim:
     measured += "; by images changed once: " + ", ".join(shown["changed once"])
     measured += f"; without augmentation, {few} training images have {overfit:.0f} points more accuracy than test images"
     rows = [_row(*key, values, points[key]) for key, values in both.items()]
-    return Claim(CLAIM, measured, verdict, list(seeds), rows, _draw(sizes, points))
+    shown_points = {arm: [points[num, arm] for num in sizes.nums_train] for arm in ARMS[1:]}
+    figure = gain_figure(sizes.nums_train, shown_points, control="none", of="images")
+    return Claim(CLAIM, measured, verdict, list(seeds), rows, figure)
 
 
 def _row(num: int, arm: str, values: list[tuple[float, float]], gain: tuple[float, float]) -> Row:
     trained, test = (mean_and_error(column)[0] for column in zip(*values, strict=True))
     return {"images": num, "arm": arm, "train": trained, "test": test, "gain in points": gain[0], "error": gain[1]}
-
-
-def _draw(sizes: Sizes, points: dict[tuple[int, str], tuple[float, float]]) -> Figure:
-    """Draw the gain by the number of training images, with two standard errors."""
-    figure = Figure(figsize=(5.5, 4), layout="constrained")
-    axes = figure.subplots()
-    axes.axhline(0, color="grey", label="none, control")
-    for arm in ARMS[1:]:
-        means, errors = zip(*(points[num, arm] for num in sizes.nums_train), strict=True)
-        axes.errorbar(sizes.nums_train, means, [2 * error for error in errors], marker="o", capsize=3, label=arm)
-    axes.set_xscale("log")
-    axes.set_xlabel("training images")
-    axes.set_ylabel("gain in test accuracy, points")
-    axes.legend()
-    return figure
 
 
 if __name__ == "__main__":

@@ -17,10 +17,9 @@ import sys
 from typing import NamedTuple
 
 import torch
-from matplotlib.figure import Figure
 from torch import nn
 
-from zoo.cli.arms import Source, Splits, accuracy, dense_net, difference, images, mean_and_error, train
+from zoo.cli.arms import Source, Splits, accuracy, dense_net, difference, gain_figure, images, mean_and_error, train
 from zoo.cli.claims import Claim, Row, judge, main
 
 CLAIM = "Dropout raises the test accuracy, by more where training samples are few."
@@ -78,7 +77,9 @@ def measure(full: bool) -> Claim:
     )
     measured = f"gain in test accuracy by dropout at {P}, in points: " + ", ".join(shown)
     rows = [_row(*key, values, gains[key]) for key, values in found.items()]
-    return Claim(CLAIM, measured, verdict, list(seeds), rows, _draw(sizes, gains))
+    points = {f"p = {p}": [_points(gains[num, p]) for num in sizes.nums_train] for p in sizes.rates[1:]}
+    figure = gain_figure(sizes.nums_train, points, control="p = 0", of="samples")
+    return Claim(CLAIM, measured, verdict, list(seeds), rows, figure)
 
 
 def _points(gains: list[float]) -> tuple[float, float]:
@@ -90,21 +91,6 @@ def _row(num: int, p: float, values: list[tuple[float, float]], gains: list[floa
     trained, test = (mean_and_error(column)[0] for column in zip(*values, strict=True))
     gain, error = _points(gains)
     return {"samples": num, "p": p, "train": trained, "test": test, "gain in points": gain, "error": error}
-
-
-def _draw(sizes: Sizes, gains: dict[tuple[int, float], list[float]]) -> Figure:
-    """Draw the gain by the number of training samples, with two standard errors."""
-    figure = Figure(figsize=(5.5, 4), layout="constrained")
-    axes = figure.subplots()
-    axes.axhline(0, color="grey", label="p = 0, control")
-    for p in sizes.rates[1:]:
-        means, errors = zip(*(_points(gains[num, p]) for num in sizes.nums_train), strict=True)
-        axes.errorbar(sizes.nums_train, means, [2 * error for error in errors], marker="o", capsize=3, label=f"p = {p}")
-    axes.set_xscale("log")
-    axes.set_xlabel("training samples")
-    axes.set_ylabel("gain in test accuracy, points")
-    axes.legend()
-    return figure
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def test_the_loss_is_that_of_a_loop_over_pairs(normalize: bool, margin: float) -
 
 def test_a_collapsed_network_costs_half_the_squared_margin() -> None:
     model = system(normalize=False, margin=0.6)
-    torch.nn.init.zeros_(model.net.head.weight)  # type: ignore[union-attr,arg-type]
+    torch.nn.init.zeros_(model.net.head.weight)  # type: ignore[union-attr,arg-type]  # `net` is declared as a Module
     loss, _ = model.step(BATCH, PROGRESS)
     assert loss.item() == pytest.approx(0.6**2 / 2)
     loss.backward()

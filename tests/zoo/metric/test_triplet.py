@@ -47,7 +47,7 @@ def test_the_loss_of_batch_hard_is_that_of_loops(normalize: bool, margin: float 
     for of_anchor in triplets(outputs["embedding"], batch.y).values():
         difference = max(p for p, _ in of_anchor) - min(n for _, n in of_anchor)
         costs.append(math.log1p(math.exp(difference)) if margin is None else max(0.0, difference + margin))
-    assert len(costs) == 7  # class 3 has one sample, which is no anchor
+    assert len(costs) == 7  # class 3 has one sample, so it has no positive
     assert loss.item() == pytest.approx(sum(costs) / 7, rel=1e-4)
     assert outputs["active"].item() == pytest.approx(sum(cost > 0 for cost in costs) / 7)
 
@@ -74,7 +74,7 @@ def test_distances_of_pairs_are_logged() -> None:
 @pytest.mark.parametrize("mining", ["batch_hard", "semi_hard", "all"])
 def test_a_collapsed_network_costs_the_margin(mining: Any) -> None:
     model = system(mining=mining, normalize=False, margin=0.35)
-    torch.nn.init.zeros_(model.net.head.weight)  # type: ignore[union-attr,arg-type]
+    torch.nn.init.zeros_(model.net.head.weight)  # type: ignore[union-attr,arg-type]  # `net` is declared as a Module
     loss, outputs = model.step(batch_of([0, 0, 1, 1]), PROGRESS)
     assert loss.item() == pytest.approx(0.35)
     assert [outputs[name].item() for name in ("d_same", "d_other", "active")] == [0, 0, 1]

@@ -62,7 +62,7 @@ def test_step_and_forward_compute_the_same_logits() -> None:
 
 def test_refuses_an_activation_whose_derivative_is_not_written_out() -> None:
     with pytest.raises(ValueError, match="unknown activation 'gelu': choose one of relu, sigmoid, tanh"):
-        BackpropMLP((4,), 3, activation="gelu")  # type: ignore[arg-type]
+        BackpropMLP((4,), 3, activation="gelu")  # type: ignore[arg-type]  # wrong on purpose
 
 
 def test_refuses_inputs_of_another_shape() -> None:

@@ -85,7 +85,7 @@ def test_cross_entropy_takes_probabilities_and_large_logits() -> None:
 def test_the_slope_of_a_relu_at_zero_is_that_of_torch() -> None:
     z = torch.zeros(1, requires_grad=True)
     torch.relu(z).sum().backward()
-    assert slope(z.detach(), "relu").item() == z.grad.item() == 0  # type: ignore[union-attr]
+    assert slope(z.detach(), "relu").item() == z.grad.item() == 0  # type: ignore[union-attr]  # there is a gradient
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -109,7 +109,7 @@ def test_backward_fills_grad_scales_and_accumulates() -> None:
         assert not outputs.requires_grad
     _, (_, *wanted) = autograd(x, y, layers, "tanh", "cross_entropy")
     for parameter, gradient in zip(parameters, wanted, strict=False):
-        close(parameter.grad, 3.5 * gradient)  # type: ignore[arg-type]
+        close(parameter.grad, 3.5 * gradient)  # type: ignore[arg-type]  # there is one
 
 
 def test_the_hand_written_backward_pass_is_the_one_that_runs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,12 +122,12 @@ def test_the_hand_written_backward_pass_is_the_one_that_runs(monkeypatch: pytest
     Backprop.apply(x, y, "relu", "cross_entropy", *parameters)[0].backward()
     _, (_, *wanted) = autograd(x, y, layers, "relu", "cross_entropy")
     for parameter, gradient in zip(parameters, wanted, strict=False):
-        close(parameter.grad, 2 * gradient)  # type: ignore[arg-type]
+        close(parameter.grad, 2 * gradient)  # type: ignore[arg-type]  # there is one
 
 
 def test_unknown_names_are_refused() -> None:
     layers, (x, y) = make_layers(1), make_batch(2, "cross_entropy")
     with pytest.raises(ValueError, match="unknown activation 'gelu': choose one of relu, sigmoid, tanh"):
-        forward(x, layers, "gelu")  # type: ignore[arg-type]
+        forward(x, layers, "gelu")  # type: ignore[arg-type]  # wrong on purpose
     with pytest.raises(ValueError, match="unknown loss 'hinge': choose one of cross_entropy, squared_error"):
         Backprop.apply(x, y, "relu", "hinge", *(tensor for layer in layers for tensor in layer))

@@ -105,7 +105,7 @@ def test_without_triplets_the_loss_is_zero_and_so_is_its_gradient(mining: Any, y
 
 def test_an_unknown_mining_lists_those_there_are() -> None:
     with pytest.raises(ValueError, match="unknown mining 'easy': choose one of batch_hard, semi_hard, all"):
-        mine_triplets(torch.zeros(2, 2), torch.zeros(2), "easy")  # type: ignore[arg-type]
+        mine_triplets(torch.zeros(2, 2), torch.zeros(2), "easy")  # type: ignore[arg-type]  # wrong on purpose
 
 
 def test_the_triplet_loss_equals_torchs(z: Tensor) -> None:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import torch.nn.functional as F
 from lightning import Callback, LightningModule, Trainer
 
+from zoo.tasks.classification.worst_errors import highest_losses
 from zoo.training.files import write_csv
 from zoo.training.reporting import facts, gathered, log_table, writes
 
@@ -47,10 +48,10 @@ class HardestTexts(Callback):
         rows = losses.topk(min(self.num, len(losses))).indices
         columns = losses, batch.position, target, predicted, confidence
         candidates = [Hard(*row) for row in zip(*(column[rows].tolist() for column in columns), strict=True)]
-        self._hardest = self._select([*self._hardest, *candidates])
+        self._hardest = highest_losses([*self._hardest, *candidates], self.num)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        hardest, self._hardest = self._select(gathered(trainer, self._hardest)), []
+        hardest, self._hardest = highest_losses(gathered(trainer, self._hardest), self.num), []
         names, texts = facts(trainer).class_names, facts(trainer).texts
         if not names or not texts or not writes(trainer):
             return
@@ -68,6 +69,3 @@ class HardestTexts(Callback):
         ]
         write_csv(self.folder / "hardest.csv", header, rows)
         log_table(trainer, "test/hardest", header, rows)
-
-    def _select(self, texts: list[Hard]) -> list[Hard]:
-        return sorted(texts, key=lambda hard: (-hard.loss, hard.position))[: self.num]

@@ -15,7 +15,7 @@ _NAME = 22  # last characters of a file's name that a caption shows
 
 
 class HasLoss(Protocol):
-    """A wrong prediction for the sample at a position."""
+    """A prediction for the sample at a position."""
 
     @property
     def loss(self) -> float: ...
@@ -23,7 +23,7 @@ class HasLoss(Protocol):
     def position(self) -> int: ...
 
 
-E = TypeVar("E", bound=HasLoss)
+P = TypeVar("P", bound=HasLoss)
 
 
 class Error(NamedTuple):
@@ -42,9 +42,9 @@ def worst_errors(logits: Tensor, target: Tensor, num: int) -> list[tuple[int, fl
     return [(row, loss) for row, loss in zip(highest.indices.tolist(), highest.values.tolist(), strict=True) if loss >= 0]
 
 
-def highest_losses(errors: list[E], num: int) -> list[E]:
-    """Return at most `num` errors, the one with the highest loss first. The position decides between equal losses."""
-    return sorted(errors, key=lambda error: (-error.loss, error.position))[:num]
+def highest_losses(predictions: list[P], num: int) -> list[P]:
+    """Return at most `num` predictions, the one with the highest loss first. The position decides between equal losses."""
+    return sorted(predictions, key=lambda one: (-one.loss, one.position))[:num]
 
 
 class WorstErrors(Callback):

@@ -30,7 +30,7 @@ class Statistics(NamedTuple):
     kind: str  # class of the layer
     mean: float
     std: float
-    dead: float | None  # share of units that are 0 for all samples; None if the layer is no ReLU
+    dead: float | None  # share of units that are 0 for all samples; None for layers other than ReLUs
     histogram: list[float]  # (M,) share of the outputs in each bin
 
 

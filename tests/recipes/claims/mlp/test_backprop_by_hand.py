@@ -1,5 +1,6 @@
 """Gradients of a single layer equal their closed form, and a control is right where its error does not matter."""
 
+import pytest
 import torch
 import torch.nn.functional as F
 
@@ -24,7 +25,7 @@ def test_the_bias_rule_of_the_reference_is_right_for_one_sample() -> None:
         assert (claim.difference(found, auto) < claim.EXACT) == right
 
 
-def test_the_control_without_derivatives_is_right_for_a_linear_network(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_the_control_without_derivatives_is_right_for_a_linear_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(claim.ACTIVATIONS, "identity", (lambda z: z, torch.ones_like))
     layers = claim.build([3, 4, 4], seed=0)
     x, y = torch.randn(6, 3, dtype=torch.float64), torch.arange(6) % 4
